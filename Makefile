@@ -1,0 +1,52 @@
+# Two commands: `make lab` opens the course, `make test` checks all of it. Each sets up what it needs.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+LAB_FLAGS := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+
+.PHONY: help lab test test-offline notebooks format clean
+
+help:
+	@echo "make lab           open JupyterLab on the first notebook"
+	@echo "make test          run every check: style, tests, every notebook under nbval"
+	@echo "make test-offline  the corpus tests and chapter 01 again, with no data and no network"
+	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
+	@echo "make format        format code and notebooks"
+	@echo "make clean         remove the environment and caches"
+
+# Reinstalled only when the list of dependencies or the tested versions change.
+$(STAMP): pyproject.toml constraints.txt
+	@python=$$(sh tools/find_python.sh) && $$python -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+# Root needs leave to start JupyterLab; a machine without a screen gets the URL instead of a browser.
+lab: $(STAMP)
+	@flags="$(LAB_FLAGS)"; \
+	if [ "$$(id -u)" = 0 ]; then flags="$$flags --allow-root"; fi; \
+	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ]; then flags="$$flags --no-browser"; fi; \
+	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab $$flags notebooks/00_start_here.ipynb
+
+test: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
+		--nbval-sanitize-with tests/nbval_sanitize.cfg tests notebooks
+
+# A proxy that is not there: every download fails at once.
+test-offline: $(STAMP)
+	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 LSTMLIB_PROFILE=ci \
+		$(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+		tests/test_corpora.py tests/test_cleaning.py notebooks/01_data_cleaning.ipynb
+
+PROFILE ?= cpu
+notebooks: $(STAMP)
+	$(PY) tools/execute_notebooks.py --profile $(PROFILE) $(NB)
+
+format: $(STAMP)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,18 @@
+"""The library behind the course: the line from raw text to measured generated text.
+
+The modules follow that line, and each one imports only modules that stand above it:
+
+    profile   which machine is this, and how large may a run be
+    corpora   where text comes from
+    cleaning  raw text -> clean text, with a report of what went
+    vocab     characters <-> ids
+    batching  windows, and contiguous streams for stateful truncated BPTT
+    models    the character-level network, and its files
+    training  fit(): truncated BPTT, clipping, history
+    sampling  temperature, and generate()
+    metrics   bits, perplexity, n-gram baselines
+    plots     every figure of the course
+    check     bands for measured numbers, and exercise checks
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,181 @@
+"""Raw text -> clean text, with a report of what went.
+
+`clean` applies its steps in one fixed order, and the report says for every step how many characters
+and how many distinct characters were left, and for the whole which characters went and how often.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+NEWLINES = ("keep", "space")
+FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+
+# Zero-width joiners are format characters too, but some scripts spell with them.
+_KEPT_FORMAT = {"\u200c", "\u200d"}
+_QUOTES = str.maketrans({"‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '"', "”": '"', "„": '"'})
+# What has an ASCII spelling but no Unicode decomposition to it.
+_ASCII_SPELLING = str.maketrans(
+    {"–": "-", "—": "--", "―": "--", "−": "-", "«": '"', "»": '"', "‹": "'", "›": "'", "′": "'"}
+    | {"″": '"', "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "ø": "o", "Ø": "O"}
+)
+
+
+@dataclass(frozen=True)
+class CleaningStep:
+    """One step of `clean`: its name, and what was left after it."""
+
+    name: str
+    characters: int
+    distinct: int
+
+
+@dataclass(frozen=True)
+class CleaningReport:
+    """What `clean` did.
+
+    Attributes:
+        steps: "raw" first, then every step that was asked for, in order.
+        vanished: characters of the raw text that the clean text has none of -> how many there were.
+    """
+
+    steps: list[CleaningStep] = field(repr=False)
+    vanished: dict[str, int] = field(repr=False)
+
+    @property
+    def distinct_before(self) -> int:
+        """Distinct characters of the raw text."""
+        return self.steps[0].distinct
+
+    @property
+    def distinct_after(self) -> int:
+        """Distinct characters of the clean text."""
+        return self.steps[-1].distinct
+
+    @property
+    def characters_before(self) -> int:
+        """Length of the raw text in characters."""
+        return self.steps[0].characters
+
+    @property
+    def characters_after(self) -> int:
+        """Length of the clean text in characters."""
+        return self.steps[-1].characters
+
+    def __str__(self) -> str:
+        lines = [f"{'step':<22}{'characters':>12}{'distinct':>10}"]
+        lines += [f"{s.name:<22}{s.characters:>12,}{s.distinct:>10}" for s in self.steps]
+        gone = sorted(self.vanished.items(), key=lambda item: -item[1])
+        lines.append("vanished: " + (", ".join(f"{c!r} ×{n:,}" for c, n in gone) or "nothing"))
+        return "\n".join(lines)
+
+
+def clean(
+    text: str,
+    *,
+    newlines: str = "keep",
+    unicode_form: str | None = "NFC",
+    straight_quotes: bool = False,
+    ascii_only: bool = False,
+    lowercase: bool = False,
+    min_count: int = 1,
+    rare: str = "",
+) -> tuple[str, CleaningReport]:
+    r"""Clean a text and report what went.
+
+    Line ends become "\n" and control, format, surrogate, private and unassigned characters go in
+    any case. The report names the other steps in the order in which they are applied.
+
+    Args:
+        text: the raw text.
+        newlines: "keep", or "space" to join everything into one line, each run of white space
+            becoming one space (as case A of the course does).
+        unicode_form: a Unicode normalisation form (UAX #15), or None to leave it. NFC makes "é"
+            one character however it was typed.
+        straight_quotes: curly quotes become ' and ".
+        ascii_only: spell what has an ASCII spelling in ASCII (é -> e, — -> --), drop the rest.
+        lowercase: lower-case everything.
+        min_count: characters that occur fewer times than this are rare.
+        rare: what a rare character becomes: "" drops it, one character replaces it.
+
+    Returns:
+        The clean text and a `CleaningReport`.
+
+    Raises:
+        ValueError: an argument has no meaning.
+    """
+    steps = _steps(newlines, unicode_form, straight_quotes, ascii_only, lowercase, min_count, rare)
+    before = Counter(text)
+    rows = [CleaningStep("raw", len(text), len(before))]
+    for name, step in steps:
+        text = step(text)
+        rows.append(CleaningStep(name, len(text), len(set(text))))
+    left = set(text)
+    return text, CleaningReport(rows, {c: n for c, n in before.items() if c not in left})
+
+
+def _steps(
+    newlines: str,
+    unicode_form: str | None,
+    straight_quotes: bool,
+    ascii_only: bool,
+    lowercase: bool,
+    min_count: int,
+    rare: str,
+) -> list[tuple[str, Callable[[str], str]]]:
+    """Check the arguments of `clean` and return its steps as (name, function)."""
+    if newlines not in NEWLINES:
+        raise ValueError(f"newlines is {newlines!r}; choose 'keep' or 'space'.")
+    if unicode_form is not None and unicode_form not in FORMS:
+        raise ValueError(f"unicode_form is {unicode_form!r}; choose one of {FORMS} or None.")
+    if min_count < 1:
+        raise ValueError(f"min_count is {min_count}; it counts occurrences, so 1 or more.")
+    if len(rare) > 1:
+        raise ValueError(f"rare is {rare!r}; give one character, or '' to drop rare ones.")
+    steps: list[tuple[str, Callable[[str], str]]] = [("control characters", drop_control)]
+    if unicode_form:
+        steps.append((unicode_form, lambda text: unicodedata.normalize(unicode_form, text)))
+    if straight_quotes:
+        steps.append(("straight quotes", lambda text: text.translate(_QUOTES)))
+    if ascii_only:
+        steps.append(("ASCII only", to_ascii))
+    if newlines == "space":  # after what may make spaces: "¯" is a space and an accent
+        steps.append(("newlines to spaces", join_lines))
+    if lowercase:
+        steps.append(("lower case", str.lower))
+    if min_count > 1:
+        steps.append((f"rarer than {min_count}", lambda text: map_rare(text, min_count, rare)))
+    return steps
+
+
+def drop_control(text: str) -> str:
+    r"""Drop control and format characters but "\n" and tab; every line separator becomes "\n"."""
+    text = re.sub("\r\n|[\r\u0085\u2028\u2029]", "\n", text)
+    gone = {
+        c
+        for c in set(text)
+        if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn")
+        and c not in "\n\t"
+        and c not in _KEPT_FORMAT
+    }
+    return text.translate(dict.fromkeys(map(ord, gone)))
+
+
+def join_lines(text: str) -> str:
+    """Replace every run of white space, line ends included, by one space."""
+    return re.sub(r"\s+", " ", text).strip(" ")
+
+
+def to_ascii(text: str) -> str:
+    """Spell in ASCII what has an ASCII spelling, and drop every other character."""
+    text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 2½ is "2 1/2", not "21/2"
+    text = unicodedata.normalize("NFKD", text.translate(_QUOTES).translate(_ASCII_SPELLING))
+    return text.replace("\u2044", "/").encode("ascii", errors="ignore").decode("ascii")
+
+
+def map_rare(text: str, min_count: int, replacement: str) -> str:
+    """Replace characters that occur fewer than min_count times ("" drops them)."""
+    counts = Counter(text)
+    return text.translate({ord(c): replacement for c, n in counts.items() if n < min_count})

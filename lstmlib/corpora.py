@@ -1,0 +1,342 @@
+"""Where text comes from: a registry of corpora, readers for files, and checked downloads.
+
+`load_corpus` takes a registered name or a path and hands back decoded text with "\\n" line ends,
+without byte-order mark and without the header and footer that a digital library wraps around it.
+Everything else that is wrong with a text is the business of `lstmlib.cleaning`.
+"""
+
+import codecs
+import difflib
+import hashlib
+import os
+import re
+import sys
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import ebooklib
+import pooch
+from bs4 import BeautifulSoup, NavigableString
+from charset_normalizer import from_bytes
+from ebooklib import epub
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+
+_BOMS = [
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+]
+_DECLARED = re.compile(
+    rb"(?:Character set encoding:\s*|charset\s*=\s*[\"']?|encoding\s*=\s*[\"'])([A-Za-z0-9._:-]+)"
+)
+_START = re.compile(r"^\*{3} ?START OF (?:THE|THIS) .*?EBOOK.*?\*{3}[ \t]*$", re.M | re.S | re.I)
+_END = re.compile(r"^\*{3} ?END OF (?:THE|THIS) .*?EBOOK.*$", re.M | re.I)
+_CREDIT = re.compile(r"\A\s*(?:Produced|E-text prepared|Transcribed) by .*?\n\s*\n", re.S)
+_LAST_LINE = re.compile(
+    r"\n[ \t]*End of (?:the )?Project Gutenberg(?:'s|’s)? [^\n]*(?:\n[^\n]+)*\s*\Z"
+)
+_HEADING = re.compile(r"\n([*=\-~^\"])\1+\Z")
+_BLOCKS = re.compile(
+    "^(address|article|aside|blockquote|d[dlt]|div|figcaption|figure|footer|h[1-6]|header|hr|li|main|"
+    "[ou]l|p|pre|section|table|tr)$"
+)
+
+
+class CorpusError(Exception):
+    """A corpus could not be had; the message says what was wrong and what to do next."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A decoded text and where it came from.
+
+    Attributes:
+        name: the registered name, or the file's name.
+        text: the decoded text, "\\n" line ends, no byte-order mark.
+        encoding: the encoding it was decoded from; None for text built in memory.
+        source: the file it was read from, or a description.
+        fell_back_from: the corpus that was asked for, when this one took its place; else None.
+    """
+
+    name: str
+    text: str
+    encoding: str | None
+    source: str
+    fell_back_from: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Corpus({self.name!r}, {len(self.text):,} characters, from {self.source})"
+
+
+def registry() -> dict[str, dict]:
+    """Return the registered corpora: name -> its entry in datasets/registry.toml."""
+    path = DATASETS / "registry.toml"
+    if not path.is_file():
+        raise CorpusError(
+            f"{path} is missing. lstmlib works from a checkout of the course: "
+            "install it there with 'pip install -e .'."
+        )
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def load_corpus(
+    name_or_path: str | Path, *, fallback: str | None = None, keep_boilerplate: bool = False
+) -> Corpus:
+    """Load a corpus by its registered name, or a .txt, .html or .epub file by its path.
+
+    A registered file is looked for in datasets/, then in $LSTMLIB_DATA, then downloaded into
+    datasets/; its SHA-256 is checked wherever it comes from.
+
+    Args:
+        name_or_path: a name in `registry()`, or a path.
+        fallback: a registered name to load instead, with a warning, when the corpus cannot be had
+            from disk or network. It does not hide a file that is there but broken.
+        keep_boilerplate: keep the header and footer of a digital library (they go by default).
+
+    Raises:
+        CorpusError: no such corpus, no network, a wrong hash, or a file that holds no text.
+    """
+    entry = registry().get(str(name_or_path))
+    if entry and entry.get("builtin"):
+        return Corpus(str(name_or_path), _python_docs(), None, "pydoc_data.topics")
+    try:
+        path = find_corpus(name_or_path)
+    except _Unavailable as error:
+        if fallback is None:
+            raise
+        warnings.warn(f"Using {fallback!r} instead of {name_or_path!r}. {error}", stacklevel=2)
+        got = load_corpus(fallback, keep_boilerplate=keep_boilerplate)
+        return Corpus(got.name, got.text, got.encoding, got.source, str(name_or_path))
+    text, encoding = read_text(path)
+    if not keep_boilerplate:
+        text = strip_boilerplate(text)
+    if not text.strip():
+        raise CorpusError(f"{path} holds no text. Is it the right file, and was it copied whole?")
+    return Corpus(str(name_or_path) if entry else path.name, text, encoding, str(path))
+
+
+class _Unavailable(CorpusError):
+    """The corpus is neither on disk nor to be downloaded now."""
+
+
+def find_corpus(name_or_path: str | Path) -> Path:
+    """Return the path of a corpus file, downloading a registered one if it is on no disk.
+
+    Raises:
+        CorpusError: no such name or path, no network, or a wrong hash.
+    """
+    names = registry()
+    entry = names.get(str(name_or_path))
+    if entry is None:
+        path = Path(name_or_path).expanduser()
+        if path.is_file():
+            return path
+        near = difflib.get_close_matches(str(name_or_path), names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise _Unavailable(
+            f"There is no file {str(name_or_path)!r} and no corpus of that name.{hint} "
+            f"Registered corpora: {', '.join(names)}."
+        )
+    if entry.get("builtin"):
+        raise CorpusError(f"{name_or_path!r} is built in and has no file; use load_corpus.")
+    local = DATASETS / entry["file"]
+    if entry.get("bundled") or (local.is_file() and _sha256(local) == entry["sha256"]):
+        return local
+    shared = os.environ.get("LSTMLIB_DATA")
+    if shared and (Path(shared) / entry["file"]).is_file():
+        return _checked(Path(shared) / entry["file"], entry["sha256"])
+    return _download(str(name_or_path), entry)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _checked(path: Path, expected: str) -> Path:
+    found = _sha256(path)
+    if found != expected:
+        raise CorpusError(
+            f"{path} is not the file this course was tested with: its SHA-256 is {found[:12]}…, "
+            f"expected {expected[:12]}…. Remove it, or load it by its path to use it as it is."
+        )
+    return path
+
+
+def _download(name: str, entry: dict) -> Path:
+    """Download into datasets/ with pooch: to a temporary file that is moved when whole."""
+    try:
+        return Path(
+            pooch.retrieve(
+                entry["url"],
+                known_hash=f"sha256:{entry['sha256']}",
+                fname=entry["file"],
+                path=DATASETS,
+                downloader=pooch.HTTPDownloader(timeout=30),
+            )
+        )
+    except ValueError as error:  # pooch: the hash of what came does not match
+        raise CorpusError(
+            f"What {entry['url']} sent for {name!r} has the wrong SHA-256, and was thrown away. "
+            "Try again; if it stays wrong, the file has changed at its source."
+        ) from error
+    except OSError as error:  # every network error of requests is one
+        raise _Unavailable(
+            f"{name!r} could not be downloaded ({type(error).__name__}). With a network, try "
+            f"again. Without one, put the file at {DATASETS / entry['file']} or in the folder "
+            "that $LSTMLIB_DATA names, or use fallback='python-docs'."
+        ) from error
+
+
+def read_text(path: str | Path) -> tuple[str, str]:
+    """Read a .txt, .html or .epub file: (text, the encoding it was decoded from).
+
+    Line ends become "\\n" and a byte-order mark goes. Markup becomes paragraphs set apart by a
+    blank line. Any other suffix is read as plain text.
+
+    Raises:
+        CorpusError: the file is missing, empty, binary, in no known encoding, or no EPUB.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}.") from error
+    if not data:
+        raise CorpusError(f"{path} is empty. Was it copied or downloaded whole?")
+    suffix = path.suffix.lower()
+    if suffix == ".epub":
+        return _epub_text(path), "utf-8"
+    text, encoding = _decode(data, path)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if suffix in (".html", ".htm", ".xhtml"):
+        text = _markup_text(text)
+    return text, encoding
+
+
+def _decode(data: bytes, path: Path) -> tuple[str, str]:
+    """Decode by byte-order mark, else UTF-8, else the declared encoding, else a detected one."""
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            return _decode_as(data, encoding, path)
+    if b"\0" in data:
+        raise CorpusError(
+            f"{path} is a binary file (it holds NUL bytes). Give a .txt, .html or .epub file."
+        )
+    try:
+        return data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        pass
+    declared = _DECLARED.search(data[:4096])
+    if declared:
+        return _decode_as(data, declared.group(1).decode("ascii"), path)
+    detected = from_bytes(data).best()
+    if detected is None:
+        raise CorpusError(
+            f"{path} is in no encoding that could be recognised. "
+            "If you know its encoding, convert it to UTF-8 first; if it is no text, use another."
+        )
+    return _decode_as(data, detected.encoding, path)
+
+
+def _decode_as(data: bytes, encoding: str, path: Path) -> tuple[str, str]:
+    try:
+        return data.decode(encoding), encoding
+    except LookupError as error:
+        raise CorpusError(
+            f"{path} declares the encoding {encoding!r}, which Python does not know. "
+            "Convert it to UTF-8 first."
+        ) from error
+    except UnicodeError as error:
+        raise CorpusError(
+            f"{path} says that it is {encoding}, but it does not decode as that: {error}. "
+            "Was it cut off, or saved in another encoding? Convert it to UTF-8 first."
+        ) from error
+
+
+def strip_boilerplate(text: str) -> str:
+    """Drop what a digital library puts before and after a book, if its markers are there.
+
+    The markers are lines such as "*** START OF THIS PROJECT GUTENBERG EBOOK … ***"; with them go
+    the credit paragraph ("Produced by …") behind the first and the closing line before the last.
+    """
+    start, end = _START.search(text), _END.search(text)
+    last = end.start() if end else len(text)
+    first = start.end() if start and start.end() <= last else 0
+    if not first and not end:
+        return text
+    body = _LAST_LINE.sub("", _CREDIT.sub("", text[first:last]))
+    return body.strip("\n") + "\n"
+
+
+def _epub_text(path: Path) -> str:
+    """Return the text of an EPUB's documents in reading order."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.getinfo("META-INF/container.xml")
+        book = epub.read_epub(str(path), options={"ignore_ncx": True})
+        documents = [book.get_item_with_id(name) for name, _ in book.spine]
+        parts = [
+            _markup_text(item.get_content().decode("utf-8"))
+            for item in documents
+            if item is not None
+            and item.get_type() == ebooklib.ITEM_DOCUMENT
+            and not isinstance(item, epub.EpubNav)
+        ]
+    except Exception as error:  # ebooklib lets errors of zipfile, lxml and its own through
+        raise CorpusError(
+            f"{path} is not an EPUB that can be read ({type(error).__name__}: {error}). "
+            "An EPUB is a zip archive with META-INF/container.xml and without copy protection. "
+            "Save the book again as EPUB, or as plain text."
+        ) from error
+    return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
+
+
+def _markup_text(markup: str) -> str:
+    """Turn HTML or XHTML into paragraphs: runs of white space are one space, as a browser shows."""
+    soup = BeautifulSoup(re.sub(r"^\s*<\?xml[^>]*\?>", "", markup), "lxml")
+    for tag in soup(["head", "script", "style", "nav", "template"]):
+        tag.decompose()
+    for string in soup.find_all(string=lambda s: type(s) is NavigableString):
+        if string.find_parent("pre"):  # its spaces count, so they hide from the trimming below
+            string.replace_with(string.replace(" ", "\0"))
+        else:
+            string.replace_with(re.sub(r"[ \t\r\n]+", " ", string))
+    for tag in soup("br"):
+        tag.replace_with("\n")
+    for tag in soup(_BLOCKS):
+        tag.insert_before("\n\n")
+        tag.insert_after("\n\n")
+    lines = re.sub(r" *\n *", "\n", soup.get_text())
+    return re.sub(r"\n{3,}", "\n\n", lines).strip("\n ").replace("\0", " ") + "\n"
+
+
+def _python_docs() -> str:
+    """Return CPython's help topics as one text, without passages that repeat earlier ones.
+
+    The topics quote one another. A repeated paragraph that fell into the training and the
+    validation part would be scored as if it had been learned, so only the first one stays. A topic
+    of which nothing but headings is left goes too.
+    """
+    from pydoc_data.topics import topics
+
+    seen, kept = set(), []
+    for name in sorted(topics):
+        new = []
+        for paragraph in re.split(r"\n\s*\n", topics[name]):
+            key = " ".join(paragraph.split())
+            if key and key not in seen:
+                seen.add(key)
+                new.append(paragraph.strip("\n").rstrip())
+        if not all(_HEADING.search(paragraph) for paragraph in new):
+            kept += new
+    return "\n\n".join(kept) + "\n"

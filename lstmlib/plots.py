@@ -1,0 +1,223 @@
+"""Every figure of the course, one function each.
+
+Each function returns a matplotlib Figure; as the last line of a notebook cell it is shown once.
+Colours are those of Okabe and Ito, which stay apart for colour-blind readers.
+"""
+
+import io
+
+import numpy as np
+from IPython import get_ipython
+from IPython.core.pylabtools import select_figure_formats
+from IPython.display import Image, display
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from lstmlib.training import History
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = [
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+]
+_STYLE = {
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+
+if get_ipython() is not None:
+    select_figure_formats(get_ipython(), {"png"}, dpi=110)
+
+
+def _figure(rows: int, columns: int, width: float, height: float, **kwargs: object) -> tuple:
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+        return figure, figure.subplots(rows, columns, **kwargs)
+
+
+def _smooth(values: np.ndarray, span: int) -> np.ndarray:
+    """Return the running mean over up to `span` earlier values."""
+    sums = np.cumsum(np.insert(values, 0, 0.0))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - span, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def loss_and_gradient(
+    history: History, baselines: dict[str, float] | None = None, title: str = "Training"
+) -> Figure:
+    """Draw loss and gradient norm over one axis of steps.
+
+    Above: training and validation loss in nats per character, with baselines (name -> nats per
+    character) as dashed lines. Below: the global gradient norm before clipping, on a log scale, and
+    the steps that were clipped.
+    """
+    figure, (top, bottom) = _figure(2, 1, 8, 5.6, sharex=True, height_ratios=[3, 2])
+    steps, loss = history.column("loss")
+    top.plot(steps, loss, color=SKY, alpha=0.45, linewidth=1)
+    top.plot(steps, _smooth(loss, 20), color=BLUE, label="training (mean of 20 steps)")
+    at, valid = history.column("valid_loss")
+    if len(at):
+        top.plot(at, valid, "o-", color=RED, markersize=4, label="validation")
+    for (name, nats), color in zip((baselines or {}).items(), (BLACK, GREEN, PINK), strict=False):
+        top.axhline(nats, color=color, linestyle="--", linewidth=1, label=name)
+    top.set(title=title, ylabel="loss\n(nats per character)", ylim=(0, loss.max() * 1.05))
+    top.legend(loc="upper right")
+    _, norm = history.column("grad_norm")
+    _, clipped = history.column("clipped_norm")
+    hit = clipped < norm
+    bottom.semilogy(steps, norm, color=BLUE, linewidth=1, label="before clipping")
+    bottom.semilogy(steps[hit], norm[hit], "x", color=ORANGE, label="steps that were clipped")
+    bottom.set(xlabel="step", ylabel="gradient norm\n(log scale)")
+    bottom.legend(loc="upper right")
+    return figure
+
+
+class LivePlot:
+    """A picture of the loss and the gradient norm that redraws itself while `fit` runs.
+
+    Pass it to `fit` as on_step. It updates one displayed image in place, every `every` steps.
+    """
+
+    def __init__(self, every: int = 50, baselines: dict[str, float] | None = None) -> None:
+        self.every, self.baselines = every, baselines
+        self._handle = None
+
+    def __call__(self, history: History) -> None:
+        """Redraw if it is time to."""
+        if len(history) % self.every:
+            return
+        image = Image(_png(loss_and_gradient(history, self.baselines)))
+        if self._handle is None:
+            self._handle = display(image, display_id=True)
+        else:
+            self._handle.update(image)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def character_counts(before: dict[str, int], after: dict[str, int]) -> Figure:
+    """Draw how often each character occurs, raw text above clean text, most frequent first."""
+    figure, axes = _figure(2, 1, 10, 5.2, sharey=True)
+    width = max(len(before), len(after))
+    for axis, counts, name in zip(axes, (before, after), ("raw", "clean"), strict=True):
+        items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        axis.bar(range(len(items)), [n for _, n in items], color=BLUE)
+        axis.set_yscale("log")
+        axis.set_xticks(range(len(items)), [_visible(c) for c, _ in items], fontsize=8)
+        for label in axis.get_xticklabels():
+            label.set_rotation(90 if len(label.get_text()) > 1 else 0)  # code points take room
+        axis.set_xlim(-1, width)
+        axis.grid(axis="x", visible=False)
+        axis.set(title=f"{name}: {len(items)} distinct characters", ylabel="count (log scale)")
+    axes[-1].set_xlabel("character, most frequent first")
+    return figure
+
+
+def _visible(character: str) -> str:
+    """Return something one can see for a character: itself, a name, or its code point."""
+    names = {" ": "␣", "\n": "\\n", "\r": "\\r", "\t": "\\t", "$": "\\$"}
+    if character in names:
+        return names[character]
+    return character if character.isprintable() else f"{ord(character):X}"
+
+
+def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_len: int) -> Figure:
+    """Draw, on a short text, which characters `windows` and `Streams` put into which example."""
+    figure, (left, right) = _figure(1, 2, 11, 3.6)
+    for axis in (left, right):
+        axis.grid(visible=False)
+        axis.set_yticks([])
+    count = (len(text) - length - 1) // step + 1
+    for row in range(count):
+        start = row * step
+        _cells(left, text[start : start + length], start, -row, SKY)
+        _cells(left, text[start + length], start + length, -row, ORANGE)
+    left.set(
+        xlim=(-0.5, len(text) - 0.5),
+        ylim=(-count + 0.3, 0.7),
+        xticks=range(0, len(text), 2),
+        title=f"windows of {length}, step {step}: blue in, orange to predict",
+        xlabel="position in the text",
+    )
+    batches = (len(text) - 1) // (batch_size * seq_len)
+    columns = batches * seq_len
+    for row in range(batch_size):
+        for k in range(batches):
+            start = row * columns + k * seq_len
+            color = (SKY, YELLOW, PINK, GREEN)[k % 4]
+            _cells(right, text[start : start + seq_len], k * seq_len, -row, color)
+    right.set(
+        xlim=(-0.5, columns - 0.5),
+        ylim=(-batch_size + 0.3, 0.7),
+        xticks=range(0, columns, 2),
+        title=f"streams: {batch_size} rows, a colour a batch of {seq_len} columns",
+        xlabel="position in the row",
+    )
+    return figure
+
+
+def _cells(axis: object, text: str, x: float, y: float, color: str) -> None:
+    """Draw characters in coloured boxes, from x to the right."""
+    for i, character in enumerate(text):
+        axis.text(
+            x + i,
+            y,
+            _visible(character),
+            ha="center",
+            va="center",
+            family="monospace",
+            bbox={"facecolor": color, "edgecolor": "white", "alpha": 0.6, "pad": 2.5},
+        )
+
+
+def ngram_losses(train: list[float], valid: list[float]) -> Figure:
+    """Draw the loss of n-gram models against their order, on text they saw and on held-out text."""
+    figure, axis = _figure(1, 1, 7, 3.8)
+    orders = range(1, len(valid) + 1)
+    axis.plot(orders, train, "s--", color=SKY, label="on the text it was counted on")
+    axis.plot(orders, valid, "o-", color=RED, label="on held-out text")
+    axis.set(
+        title="What counting alone achieves",
+        xlabel="order n (characters, the predicted one included)",
+        ylabel="loss (nats per character)",
+        xticks=list(orders),
+        ylim=(0, None),
+    )
+    axis.legend()
+    return figure
+
+
+def temperature_bars(
+    tokens: list[str], distributions: dict[float, np.ndarray], most: int = 12
+) -> Figure:
+    """Draw the next-character distribution at several temperatures, side by side.
+
+    Args:
+        tokens: the tokens of the vocabulary, (V,).
+        distributions: temperature -> probabilities (V,).
+        most: how many characters to show, the most probable at the highest temperature first.
+    """
+    figure, axes = _figure(1, len(distributions), 3.6 * len(distributions), 3.4, sharey=True)
+    order = np.argsort(-distributions[max(distributions)], kind="stable")[:most]
+    for axis, (temperature, p) in zip(np.atleast_1d(axes), distributions.items(), strict=True):
+        axis.bar(range(len(order)), p[order], color=BLUE)
+        axis.set_xticks(range(len(order)), [_visible(tokens[i]) for i in order])
+        axis.grid(axis="x", visible=False)
+        axis.set(title=f"T = {temperature}", xlabel="next character", ylim=(0, 1))
+    np.atleast_1d(axes)[0].set_ylabel("probability")
+    return figure

@@ -1,0 +1,142 @@
+"""Characters <-> ids.
+
+Special tokens come first, then the characters in code-point order, so the same text gives the same
+ids in every process and on every machine.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+PAD, START, END, UNK = ".pad", ".start", ".end", ".unk"
+UNKNOWN = ("error", "skip", "unk")
+
+
+class VocabError(ValueError):
+    """A character is not in the vocabulary, or a vocabulary is not valid."""
+
+
+class Vocab:
+    """A fixed, ordered set of special tokens and characters.
+
+    Args:
+        characters: the characters; order and repeats do not matter.
+        specials: special tokens such as ".pad", in the order of their ids, from 0.
+
+    Raises:
+        VocabError: an entry of characters is not one character, or specials repeat.
+    """
+
+    def __init__(self, characters: Iterable[str], specials: Iterable[str] = ()) -> None:
+        self.specials = tuple(specials)
+        self.characters = tuple(sorted(set(characters)))
+        wrong = [c for c in self.characters if not isinstance(c, str) or len(c) != 1]
+        if wrong:
+            raise VocabError(f"{wrong[0]!r} is not one character.")
+        if len(set(self.specials)) != len(self.specials):
+            raise VocabError(f"A special token repeats in {self.specials}.")
+        if any(len(token) < 2 for token in self.specials):
+            raise VocabError("A special token needs two characters or more, such as '.pad'.")
+        self.tokens = self.specials + self.characters
+        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        # Code point -> id, -1 where there is none: encodes a megabyte in milliseconds.
+        self._table = np.full(0x110000, -1, dtype=np.int64)
+        codes = [ord(c) for c in self.characters]
+        self._table[codes] = np.arange(len(self.specials), len(self.tokens))
+
+    @classmethod
+    def from_text(cls, text: str, specials: Iterable[str] = ()) -> "Vocab":
+        """Return the vocabulary of the distinct characters of a text."""
+        if not text:
+            raise VocabError("The text is empty, so it has no characters to number.")
+        return cls(set(text), specials)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocab) and self.tokens == other.tokens
+
+    def __hash__(self) -> int:
+        return hash(self.tokens)
+
+    def __contains__(self, token: str) -> bool:
+        return token in self._ids
+
+    def __repr__(self) -> str:
+        return f"Vocab({len(self.characters)} characters, {len(self.specials)} special tokens)"
+
+    def id_of(self, token: str) -> int:
+        """Return the id of one character or special token; raises VocabError if it has none."""
+        if token not in self._ids:
+            raise VocabError(f"{token!r} is not in the vocabulary ({self!r}).")
+        return self._ids[token]
+
+    def encode(self, text: str, unknown: str = "error") -> np.ndarray:
+        """Return the ids of a text's characters, shape (len(text),), int64.
+
+        Args:
+            text: any text.
+            unknown: what to do with a character that is not in the vocabulary: "error" raises,
+                "skip" leaves it out, "unk" gives the id of the special token ".unk".
+
+        Raises:
+            VocabError: an unknown character under "error", or "unk" without ".unk".
+            ValueError: unknown is none of the three.
+        """
+        if unknown not in UNKNOWN:
+            raise ValueError(f"unknown is {unknown!r}; choose one of {', '.join(UNKNOWN)}.")
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        ids = self._table[codes]
+        missing = ids < 0
+        if not missing.any():
+            return ids
+        if unknown == "skip":
+            return ids[~missing]
+        if unknown == "unk":
+            ids[missing] = self.id_of(UNK)
+            return ids
+        strangers = sorted({text[i] for i in np.flatnonzero(missing)})
+        shown = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in strangers[:5])
+        more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
+        raise VocabError(
+            f"Not in the vocabulary: {shown}{more}, first at position {int(missing.argmax())}. "
+            "Leave it out, or encode with unknown='skip'."
+        )
+
+    def decode(self, ids: Iterable[int], keep_specials: bool = True) -> str:
+        """Return the text of ids; special tokens are spelled out, or left out.
+
+        Raises:
+            VocabError: an id outside the vocabulary.
+        """
+        ids = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
+        if ids.size and (ids.min() < 0 or ids.max() >= len(self)):
+            raise VocabError(f"ids must lie in 0 … {len(self) - 1}.")
+        if not keep_specials:
+            ids = ids[ids >= len(self.specials)]
+        return "".join(self.tokens[i] for i in ids.ravel())
+
+    def to_json(self) -> str:
+        """Return the vocabulary as JSON; `from_json` reads it back equal."""
+        return json.dumps({"specials": self.specials, "characters": "".join(self.characters)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Vocab":
+        """Read what `to_json` wrote; raises VocabError for anything else."""
+        try:
+            data = json.loads(text)
+            return cls(data["characters"], data["specials"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise VocabError("This is not a vocabulary as Vocab.to_json writes it.") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the vocabulary as a JSON file."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Vocab":
+        """Read a vocabulary that `save` wrote; raises VocabError if the file holds none."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))

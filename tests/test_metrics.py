@@ -1,0 +1,75 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstmlib.metrics import NGramModel, bits, perplexity
+
+
+def witten_bell(train, context, token, vocab_size):
+    """Return P(token | context) by the formula, counting afresh: slow and plain."""
+    if len(context) == 0:
+        lower = 1 / vocab_size
+    else:
+        lower = witten_bell(train, context[1:], token, vocab_size)
+    n = len(context)
+    after = [train[i + n] for i in range(len(train) - n) if train[i : i + n] == context]
+    if not after:
+        return lower
+    kinds = len(set(after))
+    return (after.count(token) + kinds * lower) / (len(after) + kinds)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+def test_against_counting_by_hand(order):
+    rng = np.random.default_rng(0)
+    train, test = rng.integers(0, 4, 60).tolist(), rng.integers(0, 5, 30).tolist()
+    model = NGramModel(np.array(train), order, 5)
+    expected = [
+        witten_bell(train, test[max(0, i - order + 1) : i], test[i], 5) for i in range(1, len(test))
+    ]
+    assert model.probabilities(np.array(test)) == pytest.approx(expected, rel=1e-12)
+    assert model.nats_per_char(np.array(test)) == pytest.approx(-np.log(expected).mean())
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=4, max_size=50), st.lists(st.integers(0, 5), max_size=6)
+)
+def test_next_distribution_sums_to_one_and_agrees(train, context):
+    model = NGramModel(np.array(train), 4, 6)
+    p = model.next_probabilities(np.array(context, dtype=np.int64))
+    assert p.sum() == pytest.approx(1)
+    assert (p > 0).all()
+    if context:
+        last = model.probabilities(np.array([*context, 3]))[-1]
+        assert p[3] == pytest.approx(last)
+
+
+def test_uniform_text_costs_log_v():
+    ids = np.random.default_rng(0).integers(0, 8, 100_000)
+    assert NGramModel(ids, 2, 8).nats_per_char(ids) == pytest.approx(math.log(8), abs=0.01)
+
+
+def test_units():
+    assert bits(math.log(2)) == pytest.approx(1)
+    assert perplexity(math.log(7)) == pytest.approx(7)
+
+
+@pytest.mark.parametrize(
+    ("ids", "order", "size", "message"),
+    [
+        ([1, 2], 0, 5, "1 \\(unigram\\) or more"),
+        ([1, 2], 3, 5, "too short for order 3"),
+        ([1, 2] * 20, 12, 100, "64 bits"),
+    ],
+)
+def test_bad_input(ids, order, size, message):
+    with pytest.raises(ValueError, match=message):
+        NGramModel(np.array(ids), order, size)
+
+
+def test_one_character_has_no_loss():
+    with pytest.raises(ValueError, match="no character to predict"):
+        NGramModel(np.arange(5), 2, 5).nats_per_char(np.array([1]))

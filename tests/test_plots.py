@@ -1,0 +1,93 @@
+import io
+from collections import Counter
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from lstmlib import plots
+from lstmlib.training import History
+
+
+def history(n=100, spike=3.0):
+    return History(
+        {
+            "step": i,
+            "loss": 4.0 / i**0.5,
+            "grad_norm": spike if i % 10 == 0 else 0.5,
+            "clipped_norm": min(1.0, spike) if i % 10 == 0 else 0.5,
+            "valid_loss": 4.1 / i**0.5 if i % 25 == 0 else None,
+        }
+        for i in range(1, n + 1)
+    )
+
+
+FIGURES = {
+    "loss_and_gradient": lambda: plots.loss_and_gradient(history(), {"5-gram": 1.4}),
+    "character_counts": lambda: plots.character_counts(Counter("aab\n\xad$"), Counter("aab")),
+    "windows_and_streams": lambda: plots.windows_and_streams("the tide the wind", 8, 3, 2, 4),
+    "ngram_losses": lambda: plots.ngram_losses([3.0, 2.0, 1.0], [3.1, 2.4, 2.2]),
+    "temperature_bars": lambda: plots.temperature_bars(
+        list("abc"), {0.5: np.array([0.9, 0.1, 0.0]), 1.0: np.array([0.7, 0.2, 0.1])}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_axis_has_a_title_and_labels_and_the_figure_draws(name):
+    figure = FIGURES[name]()
+    assert isinstance(figure, Figure)
+    figure.savefig(io.BytesIO(), format="png")
+    assert any(axis.get_title() for axis in figure.axes)
+    assert any(axis.get_xlabel() for axis in figure.axes)
+
+
+def test_all_figures_are_tested():
+    public = {
+        name
+        for name, thing in vars(plots).items()
+        if callable(thing) and getattr(thing, "__module__", "") == plots.__name__
+    }
+    assert {n for n in public if not n.startswith("_")} == set(FIGURES) | {"LivePlot"}
+
+
+def lines(axis):
+    return {line.get_label(): line for line in axis.get_lines()}
+
+
+def test_loss_figure_shows_the_numbers_of_the_history():
+    top, bottom = plots.loss_and_gradient(history(), {"5-gram": 1.4}).axes
+    assert lines(top)["validation"].get_xdata().tolist() == [25, 50, 75, 100]
+    assert set(lines(top)["5-gram"].get_ydata()) == {1.4}
+    marked = lines(bottom)["steps that were clipped"]
+    assert marked.get_xdata().tolist() == list(range(10, 101, 10))
+    assert bottom.get_yscale() == "log"
+
+
+def test_smoothing_is_a_running_mean():
+    assert plots._smooth(np.array([1.0, 3.0, 5.0, 7.0]), 2).tolist() == [1, 2, 4, 6]
+
+
+def test_a_spike_stays_in_the_picture():
+    rows = history()
+    rows.rows[50]["loss"] = 8.0
+    top = plots.loss_and_gradient(rows).axes[0]
+    assert top.get_ylim()[1] >= 8.0
+
+
+def test_live_plot_updates_one_image_in_place(monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, image):
+            shown.append(("update", image.data[:4]))
+
+    def display(image, display_id):
+        shown.append(("display", image.data[:4]))
+        return Handle()
+
+    monkeypatch.setattr(plots, "display", display)
+    live = plots.LivePlot(every=2)
+    for n in range(1, 7):
+        live(history(n))
+    assert shown == [("display", b"\x89PNG"), ("update", b"\x89PNG"), ("update", b"\x89PNG")]

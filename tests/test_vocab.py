@@ -1,0 +1,98 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstmlib.vocab import END, PAD, START, UNK, Vocab, VocabError
+
+SPECIALS = (PAD, START, END, UNK)
+
+
+@given(st.text(min_size=1))
+def test_round_trip(text):
+    vocab = Vocab.from_text(text, SPECIALS)
+    ids = vocab.encode(text)
+    assert (ids.dtype, ids.shape) == (np.int64, (len(text),))
+    assert vocab.decode(ids) == text
+    assert Vocab.from_json(vocab.to_json()) == vocab
+
+
+def test_specials_come_first_then_characters_in_order():
+    vocab = Vocab.from_text("bca€\n", SPECIALS)
+    assert vocab.tokens == (*SPECIALS, "\n", "a", "b", "c", "€")
+    assert [vocab.id_of(t) for t in vocab.tokens] == list(range(len(vocab)))
+
+
+def test_same_ids_in_every_process():
+    code = "from lstmlib.vocab import Vocab; print(Vocab(set('hello wörld')).to_json())"
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert runs == {(Vocab("hello wörld").to_json() + "\n").encode()}
+
+
+def test_unknown_character_is_named():
+    with pytest.raises(VocabError, match=r"'é' \(U\+00E9\), 'ü' \(U\+00FC\), first at position 1"):
+        Vocab("abc").encode("aéüé")
+
+
+def test_many_unknown_characters_are_counted():
+    with pytest.raises(VocabError, match="and 5 more"):
+        Vocab("a").encode("0123456789")
+
+
+def test_unknown_character_skipped_or_mapped():
+    vocab = Vocab("abc", SPECIALS)
+    assert vocab.decode(vocab.encode("aéb", unknown="skip")) == "ab"
+    assert vocab.decode(vocab.encode("aéb", unknown="unk")) == "a.unkb"
+    assert vocab.decode(vocab.encode("aéb", unknown="unk"), keep_specials=False) == "ab"
+
+
+def test_unknown_to_unk_needs_unk():
+    with pytest.raises(VocabError, match=r"\.unk"):
+        Vocab("abc").encode("é", unknown="unk")
+
+
+def test_encoding_does_not_change_the_table():
+    vocab = Vocab("abc", SPECIALS)
+    vocab.encode("é", unknown="unk")
+    assert "é" not in vocab
+    with pytest.raises(VocabError):
+        vocab.encode("é")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Vocab.from_text(""), "empty"),
+        (lambda: Vocab(["ab"]), "'ab' is not one character"),
+        (lambda: Vocab("a", (PAD, PAD)), "repeats"),
+        (lambda: Vocab("a", ("p",)), "two characters"),
+        (lambda: Vocab("abc").decode([3]), "0 … 2"),
+        (lambda: Vocab("abc").decode([-1]), "0 … 2"),
+        (lambda: Vocab("abc").id_of("d"), "'d'"),
+        (lambda: Vocab.from_json("{}"), "not a vocabulary"),
+        (lambda: Vocab.from_json("[1]"), "not a vocabulary"),
+        (lambda: Vocab.from_json("{'"), "not a vocabulary"),
+    ],
+)
+def test_bad_input(make, message):
+    with pytest.raises(VocabError, match=message):
+        make()
+
+
+def test_bad_policy_is_named():
+    with pytest.raises(ValueError, match="error, skip, unk"):
+        Vocab("a").encode("a", unknown="ignore")
+
+
+def test_file_round_trip(tmp_path):
+    vocab = Vocab("a“\n\ud800", SPECIALS)
+    vocab.save(tmp_path / "v.json")
+    assert Vocab.load(tmp_path / "v.json") == vocab

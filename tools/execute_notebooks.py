@@ -1,0 +1,124 @@
+"""Execute notebooks in place, ready to commit: `make notebooks`, or with names for some of them.
+
+    python tools/execute_notebooks.py [--profile cpu] [--time-only] [NOTEBOOK …]
+
+A notebook is written back only if every cell ran. What changes from run to run and says nothing
+(widget state, execution times, the Python patch version) is taken out. The measured time goes into
+notebooks/times.json, and from there into the notebook's opening and the table in the README.
+--time-only measures and keeps the outputs as they are: for the profile ci.
+"""
+
+import argparse
+import base64
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+TIMES = NOTEBOOKS / "times.json"
+PROFILES = ("ci", "cpu", "gpu")
+
+
+def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
+    """Run a notebook in its own folder; return it and the seconds that its cells took."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=1800,
+        kernel_name="python3",
+        store_widget_state=False,
+        record_timing=False,
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    )
+    start = time.perf_counter()
+    client.execute()
+    return notebook, time.perf_counter() - start
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Take out what changes from machine to machine and says nothing to a reader."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if not _is_widget(o)]
+
+
+def _is_widget(output: nbformat.NotebookNode) -> bool:
+    """Say whether an output is a widget, which renders only beside a live kernel."""
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def duration(seconds: float | None) -> str:
+    """Say a time as a reader wants it, or that there is none."""
+    if seconds is None:
+        return "not yet measured"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def times_line(times: dict[str, float]) -> str:
+    """Return the line of a notebook's opening that states its measured times."""
+    parts = [f"{p}: {duration(times.get(p))}" for p in PROFILES]
+    return "**Measured time** (two CPU cores; by profile): " + ", ".join(parts) + "."
+
+
+def write_times(times: dict[str, dict[str, float]]) -> None:
+    """Write the times into times.json, every notebook's opening, and the README."""
+    TIMES.write_text(json.dumps(times, indent=2, sort_keys=True) + "\n")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, measured in times.items():
+        path = NOTEBOOKS / name
+        notebook = nbformat.read(path, as_version=4)
+        opening = notebook.cells[0]
+        opening.source = re.sub(r"\*\*Measured time\*\*.*", times_line(measured), opening.source)
+        nbformat.write(notebook, path)
+        cells = " | ".join(duration(measured.get(p)) for p in PROFILES)
+        row = rf"(\| \[[^]]*\]\(notebooks/{re.escape(name)}\) \|[^|]*\|).*"
+        readme = re.sub(row, rf"\1 {cells} |", readme)
+    (ROOT / "README.md").write_text(readme, encoding="utf-8")
+
+
+def save_figures(notebook: nbformat.NotebookNode) -> None:
+    """Save the picture of each cell tagged figure:NAME to notebooks/figures/NAME.png."""
+    for cell in notebook.cells:
+        names = [t[7:] for t in cell.metadata.get("tags", []) if t.startswith("figure:")]
+        images = [
+            o.data["image/png"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})
+        ]
+        for name, image in zip(names, images, strict=True) if names else []:
+            (NOTEBOOKS / "figures").mkdir(exist_ok=True)
+            (NOTEBOOKS / "figures" / f"{name}.png").write_bytes(base64.b64decode(image))
+
+
+def main() -> None:
+    """Execute the notebooks that the command line names, or all of them."""
+    parser = argparse.ArgumentParser(description="Execute notebooks in place.")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
+    parser.add_argument("--profile", default="cpu", choices=PROFILES)
+    parser.add_argument("--time-only", action="store_true", help="keep the outputs as they are")
+    arguments = parser.parse_args()
+    os.environ["LSTMLIB_PROFILE"] = arguments.profile
+    for path in arguments.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
+        print(f"{path.name}: ", end="", flush=True)
+        notebook, seconds = execute(path)
+        print(duration(seconds))
+        if not arguments.time_only:
+            tidy(notebook)
+            save_figures(notebook)
+            nbformat.write(notebook, path)
+        times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+        times.setdefault(path.name, {})[arguments.profile] = round(seconds, 1)
+        write_times(times)
+
+
+if __name__ == "__main__":
+    main()
