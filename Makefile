@@ -3,7 +3,8 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-LAB_FLAGS := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+	--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
 .PHONY: help lab test test-offline notebooks format clean
 
@@ -26,7 +27,7 @@ lab: $(STAMP)
 	@flags="$(LAB_FLAGS)"; \
 	if [ "$$(id -u)" = 0 ]; then flags="$$flags --allow-root"; fi; \
 	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ]; then flags="$$flags --no-browser"; fi; \
-	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab $$flags notebooks/00_start_here.ipynb
+	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab $$flags
 
 test: $(STAMP)
 	$(PY) -m ruff check .
