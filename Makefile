@@ -3,8 +3,9 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# The settings turn off JupyterLab's questions about news and updates, which need a network.
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
-	--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+	--LabApp.app_settings_dir=tools/lab_settings
 
 .PHONY: help lab test test-offline notebooks format clean
 
