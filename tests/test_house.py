@@ -6,11 +6,13 @@ import re
 import runpy
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -186,6 +188,21 @@ def test_environment_yml_asks_for_the_environment_that_make_built(tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
     installs = json.loads((tmp_path / "report.json").read_text())["install"]
     assert [i["metadata"]["name"] for i in installs] == ["lstmlib"]
+
+
+def test_every_pin_installs_on_every_declared_python():
+    """A pin counts on 3.10 and later, with a marker on 3.11 and later, each from its .0 on."""
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        pin = re.fullmatch(r"([a-z0-9-]+)==(\S+?)(; python_version (<|>=) \"3\.11\")?", line)
+        if not pin or pin[4] == "<":
+            continue
+        try:
+            installed = distribution(pin[1])
+        except PackageNotFoundError:
+            continue  # for another Python or another system
+        pythons = ["3.11.0", "3.12.0", "3.13.0"] + ([] if pin[3] else ["3.10.0"])
+        wanted = SpecifierSet(installed.metadata["Requires-Python"] or "")
+        assert all(python in wanted for python in pythons), line
 
 
 def test_every_dependency_is_pinned():
