@@ -97,8 +97,8 @@ class Streams:
         elif batches == 0:
             raise ValueError(
                 f"A text of {len(ids)} characters is too short for one batch of {batch_size} × "
-                f"{seq_len} characters and a target: use a longer text, a smaller batch_size or "
-                "seq_len, or remainder='mask'."
+                f"{seq_len} characters and a target: use a longer text, or a smaller batch_size "
+                "or seq_len."
             )
         self.batch_size, self.seq_len = batch_size, seq_len
         self.pairs = min(total, batches * batch_size * seq_len)
@@ -121,7 +121,9 @@ class Streams:
         return self.x.shape[1] // self.seq_len
 
     def batch(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return batch k of the epoch, 0 ≤ k < len(self)."""
+        """Return batch k of the epoch; raises IndexError unless 0 ≤ k < len(self)."""
+        if not 0 <= k < len(self):
+            raise IndexError(f"There is no batch {k}; the epoch has {len(self)}, counted from 0.")
         columns = slice(k * self.seq_len, (k + 1) * self.seq_len)
         return self.x[:, columns], self.y[:, columns]
 

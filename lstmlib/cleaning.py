@@ -45,30 +45,21 @@ class CleaningReport:
     vanished: dict[str, int] = field(repr=False)
 
     @property
-    def distinct_before(self) -> int:
-        """Distinct characters of the raw text."""
-        return self.steps[0].distinct
+    def before(self) -> CleaningStep:
+        """The raw text's counts."""
+        return self.steps[0]
 
     @property
-    def distinct_after(self) -> int:
-        """Distinct characters of the clean text."""
-        return self.steps[-1].distinct
-
-    @property
-    def characters_before(self) -> int:
-        """Length of the raw text in characters."""
-        return self.steps[0].characters
-
-    @property
-    def characters_after(self) -> int:
-        """Length of the clean text in characters."""
-        return self.steps[-1].characters
+    def after(self) -> CleaningStep:
+        """The clean text's counts."""
+        return self.steps[-1]
 
     def __str__(self) -> str:
         lines = [f"{'step':<22}{'characters':>12}{'distinct':>10}"]
         lines += [f"{s.name:<22}{s.characters:>12,}{s.distinct:>10}" for s in self.steps]
         gone = sorted(self.vanished.items(), key=lambda item: -item[1])
-        lines.append("vanished: " + (", ".join(f"{c!r} ×{n:,}" for c, n in gone) or "nothing"))
+        listed = ", ".join(f"{c!r} ×{n:,}" for c, n in gone) or "nothing"
+        lines.append(f"vanished (dropped or replaced): {listed}")
         return "\n".join(lines)
 
 

@@ -39,6 +39,7 @@ _BOMS = [
 _DECLARED = re.compile(
     rb"(?:Character set encoding:\s*|charset\s*=\s*[\"']?|encoding\s*=\s*[\"'])([A-Za-z0-9._:-]+)"
 )
+_NOT_TEXT = {b"%PDF-": "PDF", b"{\\rtf": "RTF", b"PK\x03\x04": "zip or office"}
 _START = re.compile(r"^\*{3} ?START OF (?:THE|THIS) .*?EBOOK.*?\*{3}[ \t]*$", re.M | re.S | re.I)
 _END = re.compile(r"^\*{3} ?END OF (?:THE|THIS) .*?EBOOK.*$", re.M | re.I)
 _CREDIT = re.compile(r"\A\s*(?:Produced|E-text prepared|Transcribed) by .*?\n\s*\n", re.S)
@@ -90,7 +91,11 @@ def registry() -> dict[str, dict]:
 
 
 def load_corpus(
-    name_or_path: str | Path, *, fallback: str | None = None, keep_boilerplate: bool = False
+    name_or_path: str | Path,
+    *,
+    fallback: str | None = None,
+    keep_boilerplate: bool = False,
+    encoding: str | None = None,
 ) -> Corpus:
     """Load a corpus by its registered name, or a .txt, .html or .epub file by its path.
 
@@ -102,22 +107,26 @@ def load_corpus(
         fallback: a registered name to load instead, with a warning, when the corpus cannot be had
             from disk or network. It does not hide a file that is there but broken.
         keep_boilerplate: keep the header and footer of a digital library (they go by default).
+        encoding: the encoding of a text or HTML file, if you know it; None finds out.
 
     Raises:
         CorpusError: no such corpus, no network, a wrong hash, or a file that holds no text.
     """
-    entry = registry().get(str(name_or_path))
+    names = registry()
+    entry = names.get(str(name_or_path))
+    if fallback is not None and fallback not in names:
+        raise CorpusError(f"There is no corpus {fallback!r} to fall back on: {', '.join(names)}.")
     if entry and entry.get("builtin"):
         return Corpus(str(name_or_path), _python_docs(), None, "pydoc_data.topics")
     try:
         path = find_corpus(name_or_path)
-    except _Unavailable as error:
+    except CorpusUnavailable as error:
         if fallback is None:
             raise
         warnings.warn(f"Using {fallback!r} instead of {name_or_path!r}. {error}", stacklevel=2)
         got = load_corpus(fallback, keep_boilerplate=keep_boilerplate)
         return Corpus(got.name, got.text, got.encoding, got.source, str(name_or_path))
-    text, encoding = read_text(path)
+    text, encoding = read_text(path, encoding)
     if not keep_boilerplate:
         text = strip_boilerplate(text)
     if not text.strip():
@@ -125,7 +134,7 @@ def load_corpus(
     return Corpus(str(name_or_path) if entry else path.name, text, encoding, str(path))
 
 
-class _Unavailable(CorpusError):
+class CorpusUnavailable(CorpusError):
     """The corpus is neither on disk nor to be downloaded now."""
 
 
@@ -143,8 +152,9 @@ def find_corpus(name_or_path: str | Path) -> Path:
             return path
         near = difflib.get_close_matches(str(name_or_path), names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise _Unavailable(
-            f"There is no file {str(name_or_path)!r} and no corpus of that name.{hint} "
+        what = "is a folder, not a file" if path.is_dir() else "is not there"
+        raise CorpusUnavailable(
+            f"{path.absolute()} {what}, and no corpus has the name {str(name_or_path)!r}.{hint} "
             f"Registered corpora: {', '.join(names)}."
         )
     if entry.get("builtin"):
@@ -190,18 +200,20 @@ def _download(name: str, entry: dict) -> Path:
             "Try again; if it stays wrong, the file has changed at its source."
         ) from error
     except OSError as error:  # every network error of requests is one
-        raise _Unavailable(
+        raise CorpusUnavailable(
             f"{name!r} could not be downloaded ({type(error).__name__}). With a network, try "
             f"again. Without one, put the file at {DATASETS / entry['file']} or in the folder "
-            "that $LSTMLIB_DATA names, or use fallback='python-docs'."
+            "that $LSTMLIB_DATA names, or call load_corpus with fallback='python-docs'."
         ) from error
 
 
-def read_text(path: str | Path) -> tuple[str, str]:
+def read_text(path: str | Path, encoding: str | None = None) -> tuple[str, str]:
     """Read a .txt, .html or .epub file: (text, the encoding it was decoded from).
 
     Line ends become "\\n" and a byte-order mark goes. Markup becomes paragraphs set apart by a
-    blank line. Any other suffix is read as plain text.
+    blank line. Any other suffix is read as plain text. Without an encoding, a byte-order mark
+    decides, else the bytes if they are UTF-8, else what the file declares; if none of them does,
+    the encoding is guessed, with a warning.
 
     Raises:
         CorpusError: the file is missing, empty, binary, in no known encoding, or no EPUB.
@@ -216,7 +228,10 @@ def read_text(path: str | Path) -> tuple[str, str]:
     suffix = path.suffix.lower()
     if suffix == ".epub":
         return _epub_text(path), "utf-8"
-    text, encoding = _decode(data, path)
+    if encoding is not None:
+        text, encoding = _decode_as(data, encoding, path)
+    else:
+        text, encoding = _decode(data, path)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if suffix in (".html", ".htm", ".xhtml"):
         text = _markup_text(text)
@@ -224,13 +239,17 @@ def read_text(path: str | Path) -> tuple[str, str]:
 
 
 def _decode(data: bytes, path: Path) -> tuple[str, str]:
-    """Decode by byte-order mark, else UTF-8, else the declared encoding, else a detected one."""
+    """Decode by byte-order mark, else UTF-8, else the declared encoding, else a guessed one."""
+    for magic, kind in _NOT_TEXT.items():
+        if data.startswith(magic):
+            raise CorpusError(f"{path} is a {kind} file. Save its text as .txt first.")
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             return _decode_as(data, encoding, path)
     if b"\0" in data:
         raise CorpusError(
-            f"{path} is a binary file (it holds NUL bytes). Give a .txt, .html or .epub file."
+            f"{path} is a binary file (it holds NUL bytes), or UTF-16 without its mark. "
+            "Give a .txt, .html or .epub file, or save the text as UTF-8."
         )
     try:
         return data.decode("utf-8"), "utf-8"
@@ -239,13 +258,27 @@ def _decode(data: bytes, path: Path) -> tuple[str, str]:
     declared = _DECLARED.search(data[:4096])
     if declared:
         return _decode_as(data, declared.group(1).decode("ascii"), path)
-    detected = from_bytes(data).best()
-    if detected is None:
+    return _decode_as(data, _guess(data, path), path)
+
+
+def _guess(data: bytes, path: Path) -> str:
+    """Guess an encoding, and warn; of several that fit, take Windows-1252, the commonest."""
+    matches = from_bytes(data)
+    best = matches.best()
+    if best is None:
         raise CorpusError(
-            f"{path} is in no encoding that could be recognised. "
-            "If you know its encoding, convert it to UTF-8 first; if it is no text, use another."
+            f"{path} is in no encoding that could be recognised. If it is text and you know its "
+            "encoding, give encoding=…; if it is no text, use another file."
         )
-    return _decode_as(data, detected.encoding, path)
+    close = [m for m in matches if m.chaos <= best.chaos and m.coherence > best.coherence - 0.1]
+    names = {name for m in close for name in (m.encoding, *m.could_be_from_charset)}
+    encoding = "cp1252" if "cp1252" in names else best.encoding
+    warnings.warn(
+        f"{path} does not say its encoding; it is read as {encoding}, a guess. "
+        "If letters look wrong, give encoding=….",
+        stacklevel=5,
+    )
+    return encoding
 
 
 def _decode_as(data: bytes, encoding: str, path: Path) -> tuple[str, str]:
@@ -253,13 +286,13 @@ def _decode_as(data: bytes, encoding: str, path: Path) -> tuple[str, str]:
         return data.decode(encoding), encoding
     except LookupError as error:
         raise CorpusError(
-            f"{path} declares the encoding {encoding!r}, which Python does not know. "
-            "Convert it to UTF-8 first."
+            f"{path}: Python does not know the encoding {encoding!r}. Give the right name as "
+            "encoding=…, or save the file as UTF-8."
         ) from error
     except UnicodeError as error:
         raise CorpusError(
-            f"{path} says that it is {encoding}, but it does not decode as that: {error}. "
-            "Was it cut off, or saved in another encoding? Convert it to UTF-8 first."
+            f"{path} does not decode as {encoding}: {error}. "
+            "Was it cut off? If it is in another encoding, give encoding=…."
         ) from error
 
 

@@ -32,7 +32,8 @@ class NGramModel:
         vocab_size: number of tokens V; every id lies in 0 … V - 1.
 
     Raises:
-        ValueError: an order below 1, a text shorter than the order, or V^n beyond 64 bits.
+        ValueError: an order below 1, a text shorter than the order, an id outside 0 … V - 1, or V^n
+            beyond 64 bits.
     """
 
     def __init__(self, ids: np.ndarray, order: int, vocab_size: int) -> None:
@@ -40,6 +41,8 @@ class NGramModel:
             raise ValueError(f"order is {order}; it must be 1 (unigram) or more.")
         if len(ids) < order:
             raise ValueError(f"A text of {len(ids)} characters is too short for order {order}.")
+        if np.min(ids) < 0 or np.max(ids) >= vocab_size:
+            raise ValueError(f"ids must lie in 0 … {vocab_size - 1}, below vocab_size.")
         if vocab_size**order >= 2**63:
             raise ValueError(f"{vocab_size} tokens at order {order} do not fit into 64 bits.")
         self.order, self.vocab_size = order, vocab_size

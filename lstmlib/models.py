@@ -57,20 +57,13 @@ class CharRNN(nn.Module):
         forget_bias: float = 1.0,
     ) -> None:
         super().__init__()
-        sizes = [
-            vocab_size,
-            hidden_size,
-            num_layers,
-            1 if embedding_size is None else embedding_size,
-        ]
-        if min(sizes) < 1:
-            raise ValueError(f"Sizes must be 1 or more, but one of {sizes} is not.")
+        sizes = {"vocab_size": vocab_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        for name, size in (sizes | {"embedding_size": embedding_size}).items():
+            if size is not None and size < 1:
+                raise ValueError(f"{name} is {size}; it must be 1 or more.")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is {dropout}; it is a probability, 0 or more and below 1.")
-        self.config = {
-            "vocab_size": vocab_size,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
+        self.config = sizes | {
             "embedding_size": embedding_size,
             "dropout": dropout,
             "forget_bias": forget_bias,

@@ -12,6 +12,7 @@ from IPython.core.pylabtools import select_figure_formats
 from IPython.display import Image, display
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from lstmlib.training import History
 
@@ -32,7 +33,6 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.3,
-    "legend.frameon": False,
 }
 
 if get_ipython() is not None:
@@ -72,12 +72,15 @@ def loss_and_gradient(
     for (name, nats), color in zip((baselines or {}).items(), (BLACK, GREEN, PINK), strict=False):
         top.axhline(nats, color=color, linestyle="--", linewidth=1, label=name)
     top.set(title=title, ylabel="loss\n(nats per character)", ylim=(0, loss.max() * 1.05))
-    top.legend(loc="upper right")
+    top.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
     _, norm = history.column("grad_norm")
     _, clipped = history.column("clipped_norm")
     hit = clipped < norm
     bottom.semilogy(steps, norm, color=BLUE, linewidth=1, label="before clipping")
     bottom.semilogy(steps[hit], norm[hit], "x", color=ORANGE, label="steps that were clipped")
+    bottom.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    bottom.yaxis.set_major_formatter("{x:g}")
+    bottom.yaxis.set_minor_formatter(NullFormatter())
     bottom.set(xlabel="step", ylabel="gradient norm\n(log scale)")
     bottom.legend(loc="upper right")
     return figure
@@ -133,7 +136,7 @@ def _visible(character: str) -> str:
     names = {" ": "␣", "\n": "\\n", "\r": "\\r", "\t": "\\t", "$": "\\$"}
     if character in names:
         return names[character]
-    return character if character.isprintable() else f"{ord(character):X}"
+    return character if character.isprintable() else f"U+{ord(character):04X}"
 
 
 def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_len: int) -> Figure:
@@ -165,7 +168,7 @@ def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_
         xlim=(-0.5, columns - 0.5),
         ylim=(-batch_size + 0.3, 0.7),
         xticks=range(0, columns, 2),
-        title=f"streams: {batch_size} rows, a colour a batch of {seq_len} columns",
+        title=f"streams: {batch_size} rows, each box to predict the next; one colour per batch",
         xlabel="position in the row",
     )
     return figure

@@ -50,8 +50,9 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "seq_len", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+            value = getattr(self, name)
+            if value < 1 or value != int(value):
+                raise ValueError(f"{name} is {value}; it must be a whole number, 1 or more.")
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0.")
         if self.schedule not in SCHEDULES:
@@ -209,10 +210,11 @@ def fit(
             does with the model in evaluation mode changes the training.
 
     Raises:
-        ValueError: the text is too short for one batch.
+        ValueError: a text is too short, or has ids that are not in the model's vocabulary.
         TrainingDiverged: the loss is no longer finite.
     """
     device = next(model.parameters()).device
+    _check_ids(model, train_ids, valid_ids)
     streams = Streams(train_ids, config.batch_size, config.seq_len)
     xs, ys = torch.from_numpy(streams.x).to(device), torch.from_numpy(streams.y).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
@@ -251,6 +253,20 @@ def fit(
         if on_step is not None:
             on_step(history)
     return history
+
+
+def _check_ids(model: CharRNN, train_ids: np.ndarray, valid_ids: np.ndarray | None) -> None:
+    """Refuse texts that would fail in mid-training."""
+    for name, ids in (("training", train_ids), ("validation", valid_ids)):
+        if ids is None:
+            continue
+        if len(ids) < 2:
+            raise ValueError(f"The {name} text has under 2 characters: nothing to predict.")
+        if np.min(ids) < 0 or np.max(ids) >= model.vocab_size:
+            raise ValueError(
+                f"The {name} text has ids outside 0 … {model.vocab_size - 1}. "
+                "Build the model with vocab_size=len(vocab) of the text's own vocabulary."
+            )
 
 
 def _clip(model: CharRNN, config: TrainingConfig) -> tuple[float, float]:

@@ -66,7 +66,7 @@ class Vocab:
         return token in self._ids
 
     def __repr__(self) -> str:
-        return f"Vocab({len(self.characters)} characters, {len(self.specials)} special tokens)"
+        return f"Vocab(characters: {len(self.characters)}, special tokens: {len(self.specials)})"
 
     def id_of(self, token: str) -> int:
         """Return the id of one character or special token; raises VocabError if it has none."""
@@ -103,7 +103,7 @@ class Vocab:
         more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
         raise VocabError(
             f"Not in the vocabulary: {shown}{more}, first at position {int(missing.argmax())}. "
-            "Leave it out, or encode with unknown='skip'."
+            "Leave it out, or use Vocab.encode with unknown='skip'."
         )
 
     def decode(self, ids: Iterable[int], keep_specials: bool = True) -> str:

@@ -74,6 +74,12 @@ def test_masked_streams_by_hand():
     assert streams.batch(0)[1].tolist() == [[1, 2], [4, 5]]
 
 
+@pytest.mark.parametrize("k", [-1, 2])
+def test_a_batch_beyond_the_epoch_is_an_error(k):
+    with pytest.raises(IndexError, match="the epoch has 2"):
+        Streams(np.arange(14), batch_size=2, seq_len=3).batch(k)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

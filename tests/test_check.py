@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,6 +32,19 @@ def test_band_prints_ok_inside_and_names_itself_outside(monkeypatch, capsys):
             check.band("x", value)
 
 
+def test_band_says_that_it_was_measured_on_another_text(capsys):
+    check.band("00.five_gram", 99.0, corpus="my-novel.epub")
+    said = verdict(capsys)
+    assert "not checked" in said
+    assert "my-novel.epub" in said
+
+
+def test_a_rounded_number_is_right(capsys):
+    check.bits_per_character(round(LOSS / math.log(2), 3), nats=LOSS)
+    check.bits_per_character(0.0, nats=0.0)
+    assert verdict(capsys) == "right\nright"
+
+
 def test_fact_prints_ok_or_raises(capsys):
     check.fact("snow is white", True)
     assert verdict(capsys) == "snow is white: ok"
@@ -58,6 +72,8 @@ EXERCISES = [
             (lambda ids: (ids, np.roll(ids, -1)), "N - 1 pairs"),
             (lambda ids: (ids[1:], ids[:-1]), "swap"),
             (lambda ids: (ids[:-2], ids[2:]), "must be the character that follows"),
+            (lambda ids: list(pairwise(ids)), "return two arrays"),
+            (lambda ids: None, "forget `return`"),
             (lambda ids: (ids[:-1], ids[1:] + 1), "must be the character that follows"),
             (raises, "RuntimeError: oh no"),
         ],
@@ -69,10 +85,10 @@ EXERCISES = [
         [
             (LOSS * math.log(2), "multiplied"),
             (math.exp(LOSS), "perplexity"),
-            (math.log2(LOSS), "already is one"),
+            (math.log2(LOSS), "is one already"),
             (LOSS / math.log(10), "ln 10"),
-            (LOSS, "another number"),
-            ("1.9", "another number"),
+            (LOSS, "in nats"),
+            ("1.7", "another number"),
             ("many", "ValueError"),
         ],
     ),
@@ -84,6 +100,7 @@ EXERCISES = [
             (lambda text: text.encode("ascii", "ignore").decode(), "deletes"),
             (lambda text: text.translate(str.maketrans("‘’“", "''\"")), "U\\+201D"),
             (lambda text: text, "still there"),
+            (lambda text: None, "forget `return`"),
             (lambda text: text.translate(str.maketrans("‘’“”", "\"\"''")), "single curly"),
             (raises, "oh no"),
         ],
@@ -97,6 +114,8 @@ EXERCISES = [
             (lambda n, length, step: (n - length - 1) // step, "starts at 0"),
             (lambda n, length, step: n // length, "do not overlap"),
             (lambda n, length, step: n, "draw them"),
+            (lambda n, length, step: (n - length - 1) / step + 1, "whole number"),
+            (lambda n, length, step: None, "forget `return`"),
             (raises, "oh no"),
         ],
     ),

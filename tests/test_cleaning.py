@@ -54,15 +54,15 @@ def test_bad_options_are_named(options, message):
 def test_report_counts_exactly():
     text, report = clean("ab\r\nab“x”", newlines="space", straight_quotes=True)
     assert text == 'ab ab"x"'
-    assert (report.characters_before, report.characters_after) == (9, 8)
-    assert (report.distinct_before, report.distinct_after) == (7, 5)
+    assert (report.before.characters, report.after.characters) == (9, 8)
+    assert (report.before.distinct, report.after.distinct) == (7, 5)
     assert report.vanished == {"\r": 1, "\n": 1, "“": 1, "”": 1}
     assert [s.name for s in report.steps][:3] == ["raw", "control characters", "NFC"]
     assert "'“' ×1" in str(report)
 
 
 def test_report_of_clean_text_says_nothing_vanished():
-    assert str(clean("abc")[1]).endswith("vanished: nothing")
+    assert str(clean("abc")[1]).endswith("vanished (dropped or replaced): nothing")
 
 
 @given(st.text(), st.booleans(), st.sampled_from(["keep", "space"]))
@@ -81,8 +81,8 @@ def test_no_control_character_survives(text, newlines):
 @given(st.text(min_size=1))
 def test_report_adds_up(text):
     out, report = clean(text, ascii_only=True)
-    assert report.characters_before == len(text)
-    assert report.characters_after == len(out)
+    assert report.before.characters == len(text)
+    assert report.after.characters == len(out)
     assert all(text.count(c) == n and c not in out for c, n in report.vanished.items())
 
 

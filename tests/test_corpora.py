@@ -101,7 +101,9 @@ def test_data_sheet_is_true(name, characters, distinct):
 
 
 def test_unknown_name_lists_names_and_suggests_one():
-    with pytest.raises(CorpusError, match=r"Did you mean 'shakespeare'\?.*python-docs"):
+    with pytest.raises(
+        CorpusError, match=r"is not there.*Did you mean 'shakespeare'\?.*python-docs"
+    ):
         load_corpus("shakespear")
 
 
@@ -195,11 +197,37 @@ def test_encodings_and_line_ends(tmp_path, data, text, encoding):
     assert got == (text or "Character set encoding: ISO-8859-1\ncafé")
 
 
-def test_undeclared_encoding_is_detected(tmp_path):
-    text = "Nous étions à l’étude, quand le Proviseur entra, suivi d’un nouveau habillé. " * 20
+@pytest.mark.parametrize("copies", [2, 10, 60])
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Le garçon est allé à la fenêtre où il était naïve. "),
+        ("cp1252", "“It’s a naïve café,” he said. "),
+        ("cp1252", "El niño comió piñas mañana, ¿no? "),
+        ("cp1252", "Übermäßig schöne Größe für die Bärin. "),
+        ("cp1250", "Zażółć gęślą jaźń, proszę państwa. "),
+        ("cp1251", "Мама мыла раму, а кошка спала на окне. "),
+        ("cp1253", "Το παιδί πήγε στο σχολείο. "),
+    ],
+)
+def test_undeclared_encoding_is_guessed_with_a_warning(tmp_path, encoding, text, copies):
     path = tmp_path / "a.txt"
-    path.write_bytes(text.encode("cp1252"))
-    assert read_text(path)[0] == text
+    path.write_bytes((text * copies).encode(encoding))
+    with pytest.warns(UserWarning, match="a guess. If letters look wrong, give encoding="):
+        assert load_corpus(path).text == text * copies
+
+
+def test_encoding_can_be_given(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("Мама мыла раму".encode("koi8-r"))
+    assert load_corpus(path, encoding="koi8-r").text == "Мама мыла раму"
+    with pytest.raises(CorpusError, match="does not decode as ascii"):
+        load_corpus(path, encoding="ascii")
+
+
+def test_unknown_fallback_is_refused_before_anything_is_tried():
+    with pytest.raises(CorpusError, match="no corpus 'alsonope' to fall back on"):
+        load_corpus("nope", fallback="alsonope")
 
 
 @pytest.mark.parametrize(
@@ -209,8 +237,16 @@ def test_undeclared_encoding_is_detected(tmp_path):
         ("blank.txt", b"\xef\xbb\xbf \r\n\r\n", "holds no text"),
         ("picture.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "binary file"),
         ("noise.txt", bytes(range(128, 256)) * 8 + bytes(range(1, 32)) * 8, "no encoding"),
-        ("declared.html", b'<meta charset="klingon"><p>caf\xe9', "'klingon', which Python"),
+        (
+            "declared.html",
+            b'<meta charset="klingon"><p>caf\xe9',
+            "does not know the encoding 'klingon'",
+        ),
         ("half.txt", "\ufeffcafé".encode()[:-1], "does not decode"),
+        ("wide.txt", "text".encode("utf-16-le"), "UTF-16 without its mark"),
+        ("paper.pdf", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n" * 9, "is a PDF file"),
+        ("letter.txt", b"{\\rtf1\\ansi caf\\'e9}", "is a RTF file"),
+        ("letter.docx", b"PK\x03\x04\x14\x00", "zip or office file"),
         ("none.epub", b"", "is empty"),
         ("text.epub", b"I am no book.", "is not an EPUB"),
     ],
@@ -240,7 +276,7 @@ def test_truncated_epub_is_refused(tmp_path):
 
 
 def test_folder_is_refused(tmp_path):
-    with pytest.raises(CorpusError, match="There is no file"):
+    with pytest.raises(CorpusError, match="is a folder, not a file"):
         load_corpus(tmp_path)
 
 

@@ -63,6 +63,8 @@ def test_units():
         ([1, 2], 0, 5, "1 \\(unigram\\) or more"),
         ([1, 2], 3, 5, "too short for order 3"),
         ([1, 2] * 20, 12, 100, "64 bits"),
+        ([1, 5] * 20, 2, 5, "0 … 4"),
+        ([1, -1] * 20, 2, 5, "0 … 4"),
     ],
 )
 def test_bad_input(ids, order, size, message):

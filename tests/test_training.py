@@ -220,10 +220,21 @@ def test_text_shorter_than_a_batch_says_why(vocab, ids):
         fit(fresh(vocab), ids[:20], None, CONFIG)
 
 
+@pytest.mark.parametrize("which", ["training", "validation"])
+@pytest.mark.parametrize(
+    ("bad", "message"), [(np.array([1]), "under 2 characters"), (np.array([0, 999]), "ids outside")]
+)
+def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, message):
+    texts = {"training": ids, "validation": ids[:50], which: bad}
+    with pytest.raises(ValueError, match=f"The {which} text has {message}"):
+        fit(fresh(vocab), texts["training"], texts["validation"], CONFIG)
+
+
 @pytest.mark.parametrize(
     "setting",
     [
         {"steps": 0},
+        {"steps": 10.5},
         {"batch_size": 0},
         {"seq_len": -1},
         {"learning_rate": 0.0},
