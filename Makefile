@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 # The settings turn off JupyterLab's questions about news and updates, which need a network.
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 	--LabApp.app_settings_dir=tools/lab_settings
+PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
+	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
 .PHONY: help lab test test-offline notebooks format clean
 
@@ -33,14 +35,12 @@ lab: $(STAMP)
 test: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
-		--nbval-sanitize-with tests/nbval_sanitize.cfg tests notebooks
+	$(PYTEST) tests notebooks
 
 # A proxy that is not there: every download fails at once.
 test-offline: $(STAMP)
-	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 LSTMLIB_PROFILE=ci \
-		$(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
-		tests/test_corpora.py tests/test_cleaning.py notebooks/01_data_cleaning.ipynb
+	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
+		$(PYTEST) tests/test_corpora.py tests/test_cleaning.py notebooks/01_data_cleaning.ipynb
 
 PROFILE ?= cpu
 notebooks: $(STAMP)

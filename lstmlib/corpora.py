@@ -40,7 +40,10 @@ _DECLARED = re.compile(
     rb"(?:Character set encoding:\s*|charset\s*=\s*[\"']?|encoding\s*=\s*[\"'])([A-Za-z0-9._:-]+)"
 )
 _NOT_TEXT = {b"%PDF-": "PDF", b"{\\rtf": "RTF", b"PK\x03\x04": "zip or office"}
-_START = re.compile(r"^\*{3} ?START OF (?:THE|THIS) .*?EBOOK.*?\*{3}[ \t]*$", re.M | re.S | re.I)
+# A title may run over a line end, but not over a page.
+_START = re.compile(
+    r"^\*{3} ?START OF (?:THE|THIS) .{0,40}?EBOOK.{0,300}?\*{3}[ \t]*$", re.M | re.S | re.I
+)
 _END = re.compile(r"^\*{3} ?END OF (?:THE|THIS) .*?EBOOK.*$", re.M | re.I)
 _CREDIT = re.compile(r"\A\s*(?:Produced|E-text prepared|Transcribed) by .*?\n\s*\n", re.S)
 _LAST_LINE = re.compile(
@@ -200,6 +203,8 @@ def _download(name: str, entry: dict) -> Path:
             "Try again; if it stays wrong, the file has changed at its source."
         ) from error
     except OSError as error:  # every network error of requests is one
+        if (DATASETS / entry["file"]).is_file():
+            _checked(DATASETS / entry["file"], entry["sha256"])  # broken: say so, hide nothing
         raise CorpusUnavailable(
             f"{name!r} could not be downloaded ({type(error).__name__}). With a network, try "
             f"again. Without one, put the file at {DATASETS / entry['file']} or in the folder "
@@ -232,7 +237,7 @@ def read_text(path: str | Path, encoding: str | None = None) -> tuple[str, str]:
         text, encoding = _decode_as(data, encoding, path)
     else:
         text, encoding = _decode(data, path)
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if suffix in (".html", ".htm", ".xhtml"):
         text = _markup_text(text)
     return text, encoding

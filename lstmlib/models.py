@@ -6,7 +6,6 @@ holds no code, and it is written whole or not at all.
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -170,13 +169,13 @@ def write_whole(path: str | Path, data: bytes) -> None:
     """Write a file whole or not at all: to a temporary file beside it, then moved into place."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from lstmlib.cleaning import clean
 from lstmlib.corpora import load_corpus
 
-pytestmark = pytest.mark.corpora
-
 
 def cleaned(text, **options):
     return clean(text, **options)[0]

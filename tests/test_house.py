@@ -130,8 +130,13 @@ class TestNotebook:
 
     def test_links_lead_somewhere(self, path):
         text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells)
-        for link in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (path.parent / link).exists(), link
+        links = re.findall(r"\]\(([^):]+)\)", text)
+        assert links
+        for link in links:
+            target, _, anchor = link.partition("#")
+            assert (path.parent / target).exists(), link
+            heads = re.findall(r"^#+ (.*)$", (path.parent / target).read_text("utf-8"), re.M)
+            assert not anchor or anchor in [head.lower().replace(" ", "-") for head in heads], link
 
     def test_measured_times_are_the_recorded_ones(self, path):
         tool = runpy.run_path(str(ROOT / "tools" / "execute_notebooks.py"))
@@ -140,7 +145,8 @@ class TestNotebook:
         opening = nbformat.read(path, as_version=4).cells[0].source
         assert tool["times_line"](times) in opening
         row = " | ".join(tool["duration"](times.get(p)) for p in ("ci", "cpu", "gpu"))
-        assert row in (ROOT / "README.md").read_text(encoding="utf-8")
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        assert re.search(rf"\(notebooks/{path.name}\).*\| {re.escape(row)} \|$", readme, re.M)
 
 
 # README, environment.yml

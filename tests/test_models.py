@@ -130,9 +130,16 @@ def test_weights_in_the_file_do_not_fit(tmp_path, model, vocab):
         load_model(path)
 
 
+def test_written_files_have_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    write_whole(tmp_path / "file", b"")
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write_whole(path, b"old")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         write_whole(path, b"new")

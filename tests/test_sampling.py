@@ -68,6 +68,12 @@ def test_draws_follow_the_distribution():
         assert abs(counts[i] / n - p[i]) < 4 * math.sqrt(p[i] * (1 - p[i]) / n)
 
 
+@pytest.mark.parametrize("u", [0.0, 1 - 2**-53])
+def test_the_ends_of_the_unit_interval_draw_nothing_impossible(monkeypatch, u):
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.tensor(u, dtype=torch.float64))
+    assert draw(torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64), torch.Generator()) == 1
+
+
 def test_prompt_is_part_of_the_text(model, vocab):
     text = generate(model, vocab, "the quick", 20, seed=0)
     assert text.startswith("the quick")

@@ -132,27 +132,31 @@ def test_same_seed_same_history(vocab, ids):
     assert runs[0] == runs[1]
 
 
-def test_evaluating_and_sampling_in_mid_training_changes_nothing(vocab, ids):
-    def run(on_step):
-        model = fresh(vocab)
+def test_a_model_in_evaluation_mode_is_trained_with_its_dropout(vocab, ids):
+    histories = []
+    for mode in (True, False):
+        model = fresh(vocab).train(mode)
         torch.manual_seed(1)
-        history = fit(model, ids, None, CONFIG, on_step)
-        return values(history), [p.detach().clone() for p in model.parameters()]
+        histories.append(values(fit(model, ids, None, CONFIG)))
+    assert histories[0] == histories[1]
 
-    fresh_model = {}
 
-    def disturb(history):
-        model = fresh_model["model"]
-        evaluate(model, ids[:100])
-        generate(model, vocab, "the ", 5)
-        generate(model, vocab, "the ", 5, seed=3)
+def test_evaluating_and_sampling_in_mid_training_changes_nothing(vocab, ids):
+    def run(disturb):
+        model = fresh(vocab)
 
-    plain, weights = run(None)
-    model = fresh_model["model"] = fresh(vocab)
-    torch.manual_seed(1)
-    disturbed = values(fit(model, ids, None, CONFIG, disturb))
+        def on_step(history):
+            if disturb:
+                evaluate(model, ids[:100])
+                generate(model, vocab, "the ", 5)
+                generate(model, vocab, "the ", 5, seed=3)
+
+        torch.manual_seed(1)
+        return values(fit(model, ids, None, CONFIG, on_step)), list(model.parameters())
+
+    (plain, weights), (disturbed, other_weights) = run(False), run(True)
     assert disturbed == plain
-    for a, b in zip(model.parameters(), weights, strict=True):
+    for a, b in zip(weights, other_weights, strict=True):
         assert torch.equal(a, b)
 
 
