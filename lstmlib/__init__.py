@@ -7,6 +7,7 @@ The modules follow that line, and each one imports only modules that stand above
     cleaning  raw text -> clean text, with a report of what went
     vocab     characters <-> ids
     batching  windows, and contiguous streams for stateful truncated BPTT
+    scratch   RNN, LSTM and CIFG in NumPy, with hand-written backward passes and their proof
     models    the character-level network, and its files
     training  fit(): truncated BPTT, clipping, history
     sampling  temperature, and generate()

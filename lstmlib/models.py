@@ -1,25 +1,29 @@
-"""The character-level network in PyTorch, and its files.
+"""The character-level network in PyTorch, and model files, also those of NumPy networks.
 
-A model file is one safetensors file: the weights, and as metadata the sizes and the vocabulary. It
-holds no code, and it is written whole or not at all.
+A model file is one safetensors file: the weights, and as metadata the vocabulary and the sizes (or,
+for a NumPy network, its cell). It holds no code, and it is written whole or not at all.
 """
 
 import json
 import os
 from pathlib import Path
 
+import numpy as np
+import safetensors.numpy
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from lstmlib import scratch
 from lstmlib.vocab import Vocab, VocabError
 
 State = tuple[Tensor, Tensor]
 """Hidden state h and cell state c, each (num_layers, batch, hidden_size)."""
 
 _FORMAT = "lstmlib-model-1"
+_SCRATCH_FORMAT = "lstmlib-scratch-1"
 
 
 class ModelFileError(Exception):
@@ -134,19 +138,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Ch
     Raises:
         ModelFileError: the file is missing, cut off, of another kind, or contradicts itself.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"There is no model file {path}.")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ModelFileError(
-            f"{path} is not a whole safetensors file ({error}). Was it cut off? Save it again."
-        ) from error
-    if metadata.get("format") != _FORMAT:
-        raise ModelFileError(f"{path} is a safetensors file, but not one that save_model wrote.")
+    metadata, weights = _read(path, _FORMAT, "save_model")
     try:
         model, vocab = CharRNN(**json.loads(metadata["config"])), Vocab.from_json(metadata["vocab"])
         check_vocab(model, vocab)
@@ -154,6 +146,103 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Ch
     except (KeyError, TypeError, ValueError, VocabError, RuntimeError) as error:
         raise ModelFileError(f"{path} contradicts itself: {error}") from error
     return model.to(device).eval(), vocab
+
+
+def _read(path: str | Path, file_format: str, writer: str) -> tuple[dict, dict[str, Tensor]]:
+    """Return the metadata and the arrays of a safetensors file, if it is one of our format."""
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"There is no model file {path}.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"{path} is not a whole safetensors file ({error}). Was it cut off? Save it again."
+        ) from error
+    if metadata.get("format") != file_format:
+        raise ModelFileError(f"{path} is a safetensors file, but not one that {writer} wrote.")
+    return metadata, arrays
+
+
+def save_scratch(
+    path: str | Path, weights: scratch.Weights, cell: scratch.Cell, vocab: Vocab
+) -> None:
+    """Write the weights of a NumPy network, its cell's name and its vocabulary, as `save_model`.
+
+    Raises:
+        ValueError: the weights, the cell and the vocabulary do not belong together, or the cell is
+            none of CELLS.
+    """
+    _check_scratch(weights, cell, vocab)
+    metadata = {"format": _SCRATCH_FORMAT, "cell": cell.name, "vocab": vocab.to_json()}
+    # safetensors stores an array's memory as it lies, so a transposed view must be laid out first.
+    weights = {name: np.ascontiguousarray(w) for name, w in weights.items()}
+    write_whole(path, safetensors.numpy.save(weights, metadata))
+
+
+def _check_scratch(weights: scratch.Weights, cell: scratch.Cell, vocab: Vocab) -> None:
+    """Raise ValueError unless a NumPy network is whole, and of the vocabulary's size."""
+    if scratch.CELLS.get(cell.name) is not cell:
+        raise ValueError(
+            f"The cell must be one of {', '.join(scratch.CELLS)}, not one of your own."
+        )
+    scratch.forward(weights, cell, np.zeros((1, 1), dtype=int))  # raises unless the sizes agree
+    if not len(vocab) == len(weights["Wx0"]) == len(weights["by"]):
+        raise ValueError(
+            f"The vocabulary has {len(vocab)} tokens, but the network reads "
+            f"{len(weights['Wx0'])} and predicts {len(weights['by'])}."
+        )
+
+
+def load_scratch(path: str | Path) -> tuple[scratch.Weights, scratch.Cell, Vocab]:
+    """Read a file that `save_scratch` wrote: (weights, cell, vocabulary).
+
+    Raises:
+        ModelFileError: the file is missing, cut off, of another kind, or contradicts itself.
+    """
+    metadata, arrays = _read(path, _SCRATCH_FORMAT, "save_scratch")
+    weights = {name: array.numpy() for name, array in arrays.items()}
+    try:
+        cell, vocab = scratch.CELLS[metadata["cell"]], Vocab.from_json(metadata["vocab"])
+        _check_scratch(weights, cell, vocab)
+    except (KeyError, TypeError, ValueError, VocabError) as error:
+        raise ModelFileError(f"{path} contradicts itself: {error}") from error
+    return weights, cell, vocab
+
+
+def fused_layers(weights: scratch.Weights, cell: scratch.Cell) -> nn.RNNBase:
+    """Return torch.nn.RNN or torch.nn.LSTM with the recurrent weights of a NumPy network.
+
+    PyTorch keeps the matrices transposed and adds two biases, of which the second becomes 0. Its
+    gate order is the same, i f g o. It has no CIFG, but 1 - σ(z) = σ(-z): an LSTM whose forget rows
+    are minus its input rows is one.
+
+    Args:
+        weights: as `scratch.init_weights` makes them, for inputs (N, T, D) in their dtype.
+        cell: scratch.RNN, LSTM or CIFG.
+
+    Raises:
+        ValueError: a cell of your own, or weights that are not whole.
+    """
+    if scratch.CELLS.get(cell.name) is not cell:
+        raise ValueError(
+            f"The cell must be one of {', '.join(scratch.CELLS)}, not one of your own."
+        )
+    scratch.check_weights(weights)
+    dtype = torch.from_numpy(weights["Wx0"]).dtype
+    D, H, L = len(weights["Wx0"]), len(weights["Wh0"]), scratch.count_layers(weights)
+    layers = (nn.RNN if cell is scratch.RNN else nn.LSTM)(D, H, L, batch_first=True, dtype=dtype)
+    for k in range(L):
+        for name, ours in (("weight_ih", "Wx"), ("weight_hh", "Wh"), ("bias_ih", "b")):
+            array = weights[f"{ours}{k}"]
+            if cell is scratch.CIFG:
+                i, g, o = np.split(array, 3, axis=-1)
+                array = np.concatenate([i, -i, g, o], axis=-1)
+            getattr(layers, f"{name}_l{k}").data.copy_(torch.from_numpy(array.T))
+        getattr(layers, f"bias_hh_l{k}").data.zero_()
+    return layers
 
 
 def check_vocab(model: CharRNN, vocab: Vocab) -> None:

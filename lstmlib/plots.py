@@ -5,6 +5,7 @@ Colours are those of Okabe and Ito, which stay apart for colour-blind readers.
 """
 
 import io
+from itertools import cycle
 
 import numpy as np
 from IPython import get_ipython
@@ -223,4 +224,170 @@ def temperature_bars(
         axis.grid(axis="x", visible=False)
         axis.set(title=f"T = {temperature}", xlabel="next character", ylim=(0, 1))
     np.atleast_1d(axes)[0].set_ylabel("probability")
+    return figure
+
+
+def unrolled(text: str) -> Figure:
+    """Draw an RNN unrolled over a text, each character predicting the next, forwards and back."""
+    figure, axis = _figure(1, 1, 9.5, 4.4)
+    steps, box = len(text) - 1, {"boxstyle": "round,pad=0.45", "edgecolor": "white"}
+    for t in range(steps + 1):
+        axis.text(t, 1, rf"$h_{{{t}}}$", ha="center", va="center", bbox=box | {"facecolor": SKY})
+        if t < steps:
+            _arrows(axis, (t, 1), (t + 1, 1), "$W_h$", "$dz\\,W_h^\\top$")
+        if t > 0:
+            for y, name, color in ((0, text[t - 1], YELLOW), (2, text[t], GREEN)):
+                _cell_box(axis, t, y, name, color, box)
+            _arrows(axis, (t, 0), (t, 1), "$W_x$", "")
+            _arrows(axis, (t, 1), (t, 2), "$W_y$", "$(p-y)\\,W_y^\\top$")
+    axis.spines["left"].set_visible(False)
+    axis.text(-0.35, 0, "reads", ha="center", va="center")
+    axis.text(-0.35, 2, "must predict", ha="center", va="center")
+    axis.grid(visible=False)
+    axis.set(
+        title="Forwards (blue), and the gradient (red) from every loss back to the start",
+        xlabel="step t",
+        xlim=(-0.7, steps + 0.5),
+        ylim=(-0.45, 2.4),
+        xticks=range(steps + 1),
+        yticks=[],
+    )
+    return figure
+
+
+def _cell_box(axis: object, x: float, y: float, text: str, color: str, box: dict) -> None:
+    axis.text(
+        x,
+        y,
+        _visible(text),
+        ha="center",
+        va="center",
+        family="monospace",
+        bbox=box | {"facecolor": color},
+    )
+
+
+def _arrows(axis: object, start: tuple, end: tuple, forth: str, back: str) -> None:
+    """Draw an arrow forth, and beside it one back if it has a label."""
+    (x0, y0), (x1, y1) = start, end
+    upright = x0 == x1
+    for shift, a, b, label, color in (
+        (0.07, start, end, forth, BLUE),
+        (-0.07, end, start, back, RED),
+    ):
+        if not label:
+            continue
+        dx, dy = (-shift, 0) if upright else (0, shift * 1.4)
+        ends = [(p[0] + dx, p[1] + dy) for p in (a, b)]
+        arrow = {"arrowstyle": "-|>", "color": color, "shrinkA": 15, "shrinkB": 15}
+        axis.annotate("", xy=ends[1], xytext=ends[0], arrowprops=arrow)
+        where = ((x0 + x1) / 2 + 2.0 * dx, (y0 + y1) / 2 + 2.6 * dy)
+        align = {"ha": "right" if dx < 0 else "left" if dx > 0 else "center", "va": "center"}
+        axis.text(*where, label, color=color, fontsize=10, **align)
+
+
+def step_sizes(steps: np.ndarray, errors: dict[str, np.ndarray], chosen: float) -> Figure:
+    """Draw the error of numeric gradients against their step size, name -> worst |a - n|."""
+    figure, axis = _figure(1, 1, 7, 3.8)
+    for (name, error), color, mark in zip(errors.items(), cycle((BLUE, RED)), cycle("os")):
+        axis.loglog(steps, error, f"{mark}-", color=color, label=name)
+    axis.axvline(chosen, color=BLACK, linestyle="--", linewidth=1, label=f"step {chosen:g}")
+    axis.set(
+        title="Large steps miss the curve, small steps drown in rounding",
+        xlabel="step size (log scale)",
+        ylabel="worst absolute error\n(log scale)",
+    )
+    axis.legend()
+    return figure
+
+
+def loss_curves(
+    curves: dict[str, tuple[np.ndarray, np.ndarray]],
+    title: str,
+    xlabel: str = "step",
+    ylabel: str = "loss (nats per character)",
+    baselines: dict[str, float] | None = None,
+    top: float | None = None,
+) -> Figure:
+    """Draw losses over one axis, name -> (x, loss), and baselines as dashed lines.
+
+    `top` cuts the picture off above, for curves that start or go far up.
+    """
+    figure, axis = _figure(1, 1, 8, 4)
+    colors, styles = cycle((BLUE, RED, GREEN, ORANGE, PINK)), cycle(("-", "--", "-.", ":"))
+    for (name, (x, y)), color, style in zip(curves.items(), colors, styles, strict=False):
+        axis.plot(x, y, style, color=color, label=name)
+    for (name, value), color in zip((baselines or {}).items(), cycle((BLACK, PINK))):
+        axis.axhline(value, color=color, linestyle=(0, (6, 3)), linewidth=1, label=name)
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    if top is not None:
+        axis.set_ylim(top=top)
+    axis.legend()
+    return figure
+
+
+def gradient_against_lag(norms: dict[str, np.ndarray]) -> Figure:
+    """Draw how strongly the last hidden state depends on an earlier state, name -> norm by lag."""
+    figure, axis = _figure(1, 1, 8, 4)
+    colors, styles = cycle((RED, BLUE, GREEN, ORANGE)), cycle(("-", "-", "--", ":"))
+    for (name, norm), color, style in zip(norms.items(), colors, styles, strict=False):
+        axis.semilogy(range(1, len(norm) + 1), norm, style, color=color, label=name)
+    axis.set(
+        title="What is left of the gradient after so many steps",
+        xlabel="lag (characters back)",
+        ylabel="norm of the Jacobian\n(log scale)",
+    )
+    axis.legend()
+    return figure
+
+
+def gates(text: str, panels: dict[str, np.ndarray]) -> Figure:
+    """Draw what the gates of some units do at each character of a text.
+
+    Args:
+        text: (T,) characters.
+        panels: title -> values (units, T); those with "gate" in the title get a scale from 0 to 1,
+            the others one that is white at 0.
+    """
+    figure, axes = _figure(len(panels), 1, 11, 1.45 * len(panels), sharex=True)
+    for axis, (title, values) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        gate = "gate" in title
+        limit = np.abs(values).max()
+        scale = {"vmin": 0, "vmax": 1} if gate else {"vmin": -limit, "vmax": limit}
+        image = axis.imshow(values, aspect="auto", cmap="Blues" if gate else "RdBu", **scale)
+        figure.colorbar(image, ax=axis, pad=0.01)
+        axis.grid(visible=False)
+        axis.set(title=title, ylabel="unit", yticks=range(len(values)))
+        axis.set_yticks(range(len(values)), range(1, len(values) + 1), fontsize=8)
+    axis.set_xticks(range(len(text)), [_visible(c) for c in text], family="monospace")
+    axis.set_xlabel("character read")
+    return figure
+
+
+def distributions(
+    tokens: list[str], panels: dict[str, np.ndarray], title: str, most: int = 10
+) -> Figure:
+    """Draw several distributions over the same characters as bars beside each other.
+
+    Args:
+        tokens: the tokens of the vocabulary, (V,).
+        panels: name -> probabilities (V,).
+        title: what the figure shows.
+        most: how many characters to show, the most probable of the first distribution.
+    """
+    figure, axis = _figure(1, 1, 9, 3.8)
+    order = np.argsort(-next(iter(panels.values())), kind="stable")[:most]
+    width = 0.8 / len(panels)
+    for k, ((name, p), color) in enumerate(zip(panels.items(), cycle((BLUE, ORANGE, GREEN)))):
+        axis.bar(
+            np.arange(len(order)) + (k - (len(panels) - 1) / 2) * width,
+            p[order],
+            width,
+            color=color,
+            label=name,
+        )
+    axis.set_xticks(range(len(order)), [_visible(tokens[i]) for i in order])
+    axis.grid(axis="x", visible=False)
+    axis.set(title=title, xlabel="next character", ylabel="probability")
+    axis.legend()
     return figure

@@ -59,6 +59,10 @@ def raises(*_):
     raise RuntimeError("oh no")
 
 
+def sigma(z):
+    return 1 / (1 + np.exp(-z))
+
+
 LOSS = 1.3
 EXERCISES = [
     (
@@ -127,6 +131,138 @@ EXERCISES = [
             (lambda pair, context, size: pair / context, "∞ nats"),
             (lambda pair, context, size: (pair + 1) / (context + 1), "sum to more"),
             (lambda pair, context, size: (pair + 1) / (context + 2 * size), "add 1"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.chunk,
+        {},
+        lambda ids, start, length: (ids[start:][:length], ids[start + 1 :][:length]),
+        [
+            (lambda ids, s, n: (ids[s : s + n], ids[s : s + n]), "are not shifted"),
+            (lambda ids, s, n: (ids[s : s + n], ids[s - 1 : s + n - 1]), "the wrong way"),
+            (lambda ids, s, n: (ids[s : s + n - 1], ids[s + 1 : s + n]), "yours have 2 and 2"),
+            (lambda ids, s, n: (ids[s : s + n], ids[n : n + n]), "follows input i"),
+            (lambda ids, s, n: (ids[s + 1 : s + n + 1], ids[s + 2 : s + n + 2]), "from `start` on"),
+            (lambda ids, s, n: (ids[s : s + n], ids[s + 2 : s + n + 2]), "follows input i"),
+            (lambda ids, s, n: ids[s : s + n], "return two arrays"),
+            (lambda ids, s, n: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.step_back,
+        {},
+        lambda a, b, h, W: ((a + b) * (1 - h * h), ((a + b) * (1 - h * h)) @ W.T),
+        [
+            (lambda a, b, h, W: (a * (1 - h**2), a * (1 - h**2) @ W.T), "forgot to add dh"),
+            (lambda a, b, h, W: (a + b, (a + b) @ W.T), "before the tanh"),
+            (
+                lambda a, b, h, W: ((a + b) * (1 - np.tanh(h) ** 2), a),
+                "h is the tanh already",
+            ),
+            (lambda a, b, h, W: ((a - b) * (1 - h**2), a), "entry by entry"),
+            (lambda a, b, h, W: ((a + b)[0], a), "entry by entry"),
+            (
+                lambda a, b, h, W: ((a + b) * (1 - h**2), ((a + b) * (1 - h**2)) @ W),
+                "the transpose",
+            ),
+            (lambda a, b, h, W: ((a + b) * (1 - h**2), b), "dz is right"),
+            (lambda a, b, h, W: (a + b,), "return two arrays"),
+            (
+                lambda a, b, h, W: (((a + b) * (1 - h * h)) @ W.T, (a + b) * (1 - h * h)),
+                "return dz first",
+            ),
+            (
+                lambda a, b, h, W: (np.add(a, b, out=a) * (1 - h * h), a * (1 - h * h) @ W.T),
+                "changed its arguments",
+            ),
+            (lambda a, b, h, W: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.clipped,
+        {},
+        lambda g, limit: np.sign(g) * np.minimum(np.abs(g), limit),
+        [
+            (lambda g, limit: np.clip(g, -limit, limit, out=g), "changed the caller's gradient"),
+            (lambda g, limit: np.minimum(g, limit), "negative entries"),
+            (lambda g, limit: g * limit / np.linalg.norm(g), "clipping by norm"),
+            (lambda g, limit: g, "the nearer end"),
+            (lambda g, limit: np.clip(g, -5, 5), "use `limit`"),
+            (lambda g, limit: g[0], "the shape of g"),
+            (lambda g, limit: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.split_gates,
+        {},
+        lambda z: [sigma(z[:, :3]), sigma(z[:, 3:6]), np.tanh(z[:, 6:9]), sigma(z[:, 9:])],
+        [
+            (
+                lambda z: [sigma(z[:, :3]), sigma(z[:, 3:6]), np.tanh(z[:, 9:]), sigma(z[:, 6:9])],
+                "gate order is i f o g",
+            ),
+            (
+                lambda z: [sigma(z[:, 3:6]), sigma(z[:, :3]), np.tanh(z[:, 6:9]), sigma(z[:, 9:])],
+                "gate order is f i g o",
+            ),
+            (
+                lambda z: [sigma(z[:, 9:]), sigma(z[:, 6:9]), np.tanh(z[:, 3:6]), sigma(z[:, :3])],
+                "gate order is o g f i",
+            ),
+            (
+                lambda z: [
+                    sigma(z[:, ::4]),
+                    sigma(z[:, 1::4]),
+                    np.tanh(z[:, 2::4]),
+                    sigma(z[:, 3::4]),
+                ],
+                "not every fourth",
+            ),
+            (lambda z: [sigma(part) for part in np.split(z, 4, axis=1)], "needs tanh, so that"),
+            (lambda z: np.split(z, 4, axis=1), "pre-activations"),
+            (lambda z: [np.tanh(part) for part in np.split(z, 4, axis=1)], "σ of their block"),
+            (lambda z: [z] * 4, "H neighbouring"),
+            (lambda z: [sigma(z)], "return four arrays"),
+            (lambda z: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.coupled_gate,
+        {},
+        lambda dc, i, g, c: (dc * g - dc * c) * (i - i * i),
+        [
+            (lambda dc, i, g, c: dc * g * i * (1 - i), "i acts twice"),
+            (lambda dc, i, g, c: dc * (g + c) * i * (1 - i), "minus sign"),
+            (lambda dc, i, g, c: dc * (g - c), "before the σ"),
+            (lambda dc, i, g, c: dc * (g - c) * i, "derivative of σ is"),
+            (lambda dc, i, g, c: dc * (g - c) * (1 - i**2), "derivative of tanh"),
+            (lambda dc, i, g, c: dc * (c - g) * i * (1 - i), "signs are swapped"),
+            (lambda dc, i, g, c: (g - c) * i * (1 - i), "multiply by dc"),
+            (lambda dc, i, g, c: dc, "grows a little"),
+            (lambda dc, i, g, c: dc[0], "the shape of dc"),
+            (lambda dc, i, g, c: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.lstm_parameters,
+        {},
+        lambda V, H: 4 * H * (V + H + 1) + V * (H + 1),
+        [
+            (lambda V, H: H * (V + H + 1) + V * (H + 1), "four blocks, i, f, g and o"),
+            (lambda V, H: 3 * H * (V + H + 1) + V * (H + 1), "that is the CIFG"),
+            (lambda V, H: 4 * H * (V + H + 2) + V * (H + 1), "two biases"),
+            (lambda V, H: 4 * H * (V + H + 1), "the output layer"),
+            (lambda V, H: 4 * H * (V + H) + V * (H + 1), "left out the biases"),
+            (lambda V, H: 4 * H * (V + H + 1) + V * H, "V biases"),
+            (lambda V, H: 4 * H * (V + H + 1) + V, "left out Wy"),
+            (lambda V, H: V * H, "count Wx"),
+            (lambda V, H: None, "forget `return`"),
             (raises, "oh no"),
         ],
     ),

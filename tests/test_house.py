@@ -27,6 +27,7 @@ MODULES = [
     "cleaning",
     "vocab",
     "batching",
+    "scratch",
     "models",
     "training",
     "sampling",

@@ -1,16 +1,21 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lstmlib import scratch
 from lstmlib.models import (
     CharRNN,
     ModelFileError,
     count_parameters,
     detach,
+    fused_layers,
     load_model,
+    load_scratch,
     save_model,
+    save_scratch,
     write_whole,
 )
 from lstmlib.vocab import Vocab
@@ -145,3 +150,64 @@ def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+# Networks of scratch.py
+
+
+@pytest.mark.parametrize("cell", scratch.CELLS.values(), ids=scratch.CELLS)
+def test_scratch_file_round_trip(tmp_path, cell, vocab, ids):
+    weights = scratch.init_weights(cell, len(vocab), 6, 2)
+    weights["Wh1"] = np.asfortranarray(weights["Wh1"])
+    save_scratch(tmp_path / "m.safetensors", weights, cell, vocab)
+    loaded, loaded_cell, loaded_vocab = load_scratch(tmp_path / "m.safetensors")
+    assert loaded_cell is cell
+    assert loaded_vocab == vocab
+    assert loaded.keys() == weights.keys()
+    assert all(np.array_equal(loaded[name], weights[name]) for name in weights)
+    scratch.SGD(0.1).step(loaded, weights)  # what was loaded can be trained on
+
+
+def test_scratch_refuses_to_save_what_could_not_be_loaded(tmp_path, vocab):
+    weights = scratch.init_weights(scratch.RNN, len(vocab), 6)
+    with pytest.raises(ValueError, match="2 tokens"):
+        save_scratch(tmp_path / "m", weights, scratch.RNN, Vocab("ab"))
+    own = scratch.RNN._replace(name="my rnn")
+    with pytest.raises(ValueError, match="not one of your own"):
+        save_scratch(tmp_path / "m", weights, own, vocab)
+    with pytest.raises(ValueError, match="not one of your own"):
+        fused_layers(weights, own)
+    short = weights | {"Wx0": weights["Wx0"][:2]}
+    with pytest.raises(ValueError, match="reads 2 and predicts"):
+        save_scratch(tmp_path / "m", short, scratch.RNN, vocab)
+    del weights["b0"]
+    with pytest.raises(ValueError, match="in the weights: b0"):
+        save_scratch(tmp_path / "m", weights, scratch.RNN, vocab)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scratch_files_that_are_none(tmp_path, model, vocab):
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(ModelFileError, match="no model file"):
+        load_scratch(path)
+    save_model(path, model, vocab)
+    with pytest.raises(ModelFileError, match="not one that save_scratch wrote"):
+        load_scratch(path)
+    weights = scratch.init_weights(scratch.LSTM, len(vocab), 6)
+    save_scratch(path, weights, scratch.LSTM, vocab)
+    for changes in ({"cell": "rnn"}, {"cell": "gru"}, {"vocab": Vocab("ab").to_json()}):
+        save_scratch(path, weights, scratch.LSTM, vocab)
+        rewrite(path, **changes)
+        with pytest.raises(ModelFileError, match="contradicts itself"):
+            load_scratch(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ModelFileError, match="not a whole safetensors"):
+        load_scratch(path)
+
+
+def test_fused_layers_have_the_kind_and_the_dtype_of_the_weights():
+    for cell, kind in ((scratch.RNN, torch.nn.RNN), (scratch.CIFG, torch.nn.LSTM)):
+        layers = fused_layers(scratch.init_weights(cell, 3, 4, 2), cell)
+        assert type(layers) is kind
+        assert {p.dtype for p in layers.parameters()} == {torch.float32}
+        assert not layers.bias_hh_l1.any()

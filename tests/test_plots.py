@@ -30,6 +30,20 @@ FIGURES = {
     "temperature_bars": lambda: plots.temperature_bars(
         list("abc"), {0.5: np.array([0.9, 0.1, 0.0]), 1.0: np.array([0.7, 0.2, 0.1])}
     ),
+    "unrolled": lambda: plots.unrolled("help\n"),
+    "step_sizes": lambda: plots.step_sizes(
+        np.array([1e-6, 1e-5]), {"float64": np.array([1e-9, 1e-10])}, chosen=1e-5
+    ),
+    "loss_curves": lambda: plots.loss_curves(
+        {"ours": (np.arange(3), np.array([3.0, 2.0, 1.5]))}, "A run", baselines={"theirs": 1.7}
+    ),
+    "gradient_against_lag": lambda: plots.gradient_against_lag({"RNN": np.array([1.0, 0.1])}),
+    "gates": lambda: plots.gates(
+        "a $", {"gate": np.array([[0.0, 0.5, 1.0]]), "cell state": np.array([[-2.0, 0.0, 1.0]])}
+    ),
+    "distributions": lambda: plots.distributions(
+        list("abc"), {"p": np.array([0.2, 0.7, 0.1]), "q": np.array([0.1, 0.9, 0.0])}, "Two", most=2
+    ),
 }
 
 
@@ -40,6 +54,8 @@ def test_figure_draws_and_every_axis_is_labelled(name):
     assert isinstance(figure, Figure)
     figure.savefig(io.BytesIO(), format="png")
     for axis in figure.axes:
+        if axis.get_label() == "<colorbar>":
+            continue
         x_group = axis.get_shared_x_axes().get_siblings(axis)
         y_group = axis.get_shared_y_axes().get_siblings(axis)
         assert any(a.get_title() for a in x_group)
@@ -96,3 +112,28 @@ def test_live_plot_updates_one_image_in_place(monkeypatch):
     for n in range(1, 7):
         live(history(n))
     assert shown == [("display", b"\x89PNG"), ("update", b"\x89PNG"), ("update", b"\x89PNG")]
+
+
+def test_loss_curves_hold_the_numbers_and_the_baseline():
+    axis = FIGURES["loss_curves"]().axes[0]
+    assert lines(axis)["ours"].get_ydata().tolist() == [3.0, 2.0, 1.5]
+    assert set(lines(axis)["theirs"].get_ydata()) == {1.7}
+
+
+def test_gates_have_a_scale_from_0_to_1_and_states_one_around_0():
+    images = [axis.images[0] for axis in FIGURES["gates"]().axes if axis.images]
+    assert images[0].get_clim() == (0, 1)
+    assert images[1].get_clim() == (-2, 2)
+    assert images[1].get_array().tolist() == [[-2.0, 0.0, 1.0]]
+
+
+def test_distributions_show_the_most_probable_first():
+    axis = FIGURES["distributions"]().axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["b", "a"]
+    heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
+    assert heights == [[0.7, 0.2], [0.9, 0.1]]
+
+
+def test_lags_are_counted_from_1():
+    line = FIGURES["gradient_against_lag"]().axes[0].get_lines()[0]
+    assert line.get_xdata().tolist() == [1, 2]

@@ -1,0 +1,223 @@
+"""Recorded runs: complete, true to their files, and resumable."""
+
+import hashlib
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmlib import scratch
+from lstmlib.batching import split
+from lstmlib.cleaning import clean
+from lstmlib.corpora import CorpusError, load_corpus
+from lstmlib.models import load_scratch
+from lstmlib.training import History
+
+RUNS = Path(__file__).resolve().parents[1] / "runs"
+RECORDED = sorted(path.parent for path in RUNS.glob("*/config.json"))
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def test_the_readme_names_every_run():
+    readme = (RUNS / "README.md").read_text(encoding="utf-8")
+    assert len(RECORDED) >= 4
+    for folder in RECORDED:
+        assert f"`{folder.name}`" in readme
+
+
+def test_figures_in_the_prose_are_those_of_the_runs():
+    readme = (RUNS.parent / "README.md").read_text(encoding="utf-8")
+    cases = {line[2]: line for line in readme.splitlines() if re.match(r"\| [A-E] \|", line)}
+    assert f"{read(RUNS / 'case-e-rnn', 'result.json')['best_smooth_loss']:.2f} on" in cases["E"]
+    assert (
+        f"{read(RUNS / 'case-b-cifg-batched', 'result.json')['valid_loss']:.3f} with" in cases["B"]
+    )
+    table = (RUNS / "README.md").read_text(encoding="utf-8").splitlines()
+    for folder in RECORDED:
+        seconds = read(folder, "result.json")["training_seconds"]
+        row = next(line for line in table if line.startswith(f"| `{folder.name}`"))
+        assert row.endswith(f"| {seconds:.0f} s |")
+
+
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda p: p.name)
+class TestRecorded:
+    def test_history_and_result_belong_to_the_config(self, folder):
+        config, result = read(folder, "config.json"), read(folder, "result.json")
+        rows = History.load(folder / "history.jsonl").rows
+        assert [row["step"] for row in rows] == list(
+            range(config["log_every"], config["steps"] + 1, config["log_every"])
+        )
+        seen = config["steps"] * config["batch_size"] * config["seq_len"]
+        assert rows[-1]["characters"] == seen
+        assert result["characters_per_second"] == pytest.approx(
+            seen / result["training_seconds"], rel=0.01
+        )
+        lowest = min(row["smooth_loss"] for row in rows)  # of every 100th iteration
+        assert lowest - 0.1 < result["best_smooth_loss"] <= lowest
+        if config["keep"] == "last":
+            assert result["valid_loss"] == rows[-1]["valid_loss"]
+
+    def test_samples_have_their_iterations_and_the_final_text(self, folder):
+        config = read(folder, "config.json")
+        samples = re.split(
+            r"^--- ", (folder / "samples.txt").read_text(encoding="utf-8"), flags=re.MULTILINE
+        )[1:]
+        assert len(samples) >= 5
+        assert samples[-2].startswith(f"after {config['steps']:,} iterations (")
+        title, _, text = samples[-1].partition("\n")
+        assert re.fullmatch(r"the kept model \(\d+% of the words known\)", title)
+        assert len(text) == 1001  # and a line end
+
+    def test_the_model_is_the_one_that_was_measured(self, folder):
+        """On the text itself, where it is at hand."""
+        config, result = read(folder, "config.json"), read(folder, "result.json")
+        weights, cell, vocab = load_scratch(folder / "model.safetensors")
+        assert cell.name == config["cell"]
+        assert sum(w.size for w in weights.values()) == result["parameters"]
+        assert len(vocab) == result["distinct_characters"]
+        try:
+            text, _ = clean(load_corpus(config["corpus"]).text)
+        except CorpusError:
+            pytest.skip(f"{config['corpus']} is not here")
+        assert hashlib.sha256(text.encode()).hexdigest() == result["text_sha256"]
+        valid_ids = split(vocab.encode(text), 0.1)[1]
+        loss = scratch.evaluate(weights, cell, valid_ids)
+        assert loss == pytest.approx(result["valid_loss"], abs=1e-4)
+
+
+def start(folder):
+    command = [sys.executable, str(RUNS / "train_numpy.py"), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists()
+
+
+def small_run(folder, text):
+    folder.mkdir()
+    (folder / "book.txt").write_text(text * 5)
+    config = read(RUNS / "case-e-rnn", "config.json") | {
+        "corpus": str(folder / "book.txt"),
+        "hidden_size": 16,
+        "steps": 3000,
+        "eval_every": 500,
+        "sample_every": 250,
+        "sample_length": 60,
+        "optimizer": "adam",
+        "learning_rate": 0.003,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def without_seconds(folder):
+    rows = History.load(folder / "history.jsonl").rows
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path, text):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        small_run(folder, text)
+    checkpoint, process = cut / "checkpoint.safetensors", start(cut)
+    wait_for(checkpoint, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (cut / "result.json").exists()
+    for folder in (cut, whole):
+        process = start(folder)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert not checkpoint.exists()
+    assert without_seconds(cut) == without_seconds(whole)
+    assert (cut / "samples.txt").read_text() == (whole / "samples.txt").read_text()
+    weights, expected = (load_scratch(f / "model.safetensors")[0] for f in (cut, whole))
+    assert weights.keys() == expected.keys()
+    assert all(np.array_equal(weights[name], expected[name]) for name in weights)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path, text):
+    folder = tmp_path / "run"
+    small_run(folder, text)
+    process = start(folder)
+    wait_for(folder / "checkpoint.safetensors", process)
+    process.kill()
+    process.communicate()
+    config = read(folder, "config.json")
+    checkpoint = (folder / "checkpoint.safetensors").read_bytes()
+    for change in ("settings", "text", "damage"):
+        (folder / "config.json").write_text(
+            json.dumps(config | ({"learning_rate": 0.1} if change == "settings" else {}))
+        )
+        (folder / "book.txt").write_text(text * (4 if change == "text" else 5))
+        if change == "damage":
+            (folder / "checkpoint.safetensors").write_bytes(checkpoint[:-9])
+        process = start(folder)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "Traceback" not in said
+        assert "delete it to start anew" in said
+        assert ("damaged" if change == "damage" else "another text or another config") in said
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "sum"}, "loss is 'sum'; choose one of"),
+        ({"keep": "best"}, "keep is 'best'"),
+        ({"optimizer": "Adam"}, "optimizer is 'Adam'"),
+        ({"clip_value": 0}, "clip_value is 0; it must be above 0"),
+        ({"schedule": "Cosine"}, "schedule is 'Cosine'"),
+        ({"corpus": "no-such-book"}, "no-such-book"),
+    ],
+)
+def test_settings_without_meaning_get_one_message(tmp_path, text, change, message):
+    small_run(tmp_path / "run", text)
+    config = read(tmp_path / "run", "config.json")
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | change))
+    main = runpy.run_path(str(RUNS / "train_numpy.py"))["main"]
+    with pytest.raises((ValueError, CorpusError), match=message):
+        main(tmp_path / "run")
+
+
+def test_a_batched_run_with_two_states_goes_on_where_it_was(tmp_path, text):
+    """In one process: saved and loaded after any step, the next steps are the same."""
+    run_class = runpy.run_path(str(RUNS / "train_numpy.py"))["Run"]
+    config = read(RUNS / "case-b-cifg-batched", "config.json") | {
+        "hidden_size": 8,
+        "batch_size": 3,
+        "seq_len": 10,
+        "steps": 40,
+        "warmup": 5,
+        "write_above": 0.036,
+    }
+    for stop in (1, 7, 39):
+        whole, first, second = (run_class(config, text) for _ in range(3))
+        for _ in range(stop):
+            first.take_step()
+        first.save(tmp_path / "checkpoint")
+        second.load(tmp_path / "checkpoint")
+        for _ in range(config["steps"] - stop):
+            second.take_step()
+        for _ in range(config["steps"]):
+            whole.take_step()
+        assert all(np.array_equal(whole.weights[n], second.weights[n]) for n in whole.weights)
+        assert whole.trigger == second.trigger
+        assert whole.smooth_loss == second.smooth_loss
+        assert [tuple(row) for row in second.interval] == whole.interval
+        assert whole.write_text(whole.weights, 20) == second.write_text(second.weights, 20)
+    assert whole.trigger > 1
