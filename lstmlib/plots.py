@@ -245,7 +245,7 @@ def unrolled(text: str) -> Figure:
     axis.text(-0.35, 2, "must predict", ha="center", va="center")
     axis.grid(visible=False)
     axis.set(
-        title="Forwards (blue), and the gradient (red) from every loss back to the start",
+        title="Forwards (blue), and the gradient (orange) from every loss back to the start",
         xlabel="step t",
         xlim=(-0.7, steps + 0.5),
         ylim=(-0.45, 2.4),
@@ -297,7 +297,7 @@ def step_sizes(steps: np.ndarray, errors: dict[str, np.ndarray], chosen: float) 
         xlabel="step size (log scale)",
         ylabel="worst absolute error\n(log scale)",
     )
-    axis.legend()
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -311,12 +311,14 @@ def loss_curves(
 ) -> Figure:
     """Draw losses over one axis, name -> (x, loss), and baselines as dashed lines.
 
+    A curve of a single point becomes a mark.
+
     `top` cuts the picture off above, for curves that start or go far up.
     """
     figure, axis = _figure(1, 1, 8, 4)
     colors, styles = cycle((BLUE, RED, GREEN, ORANGE, PINK)), cycle(("-", "--", "-.", ":"))
     for (name, (x, y)), color, style in zip(curves.items(), colors, styles, strict=False):
-        axis.plot(x, y, style, color=color, label=name)
+        axis.plot(x, y, style if len(x) > 1 else "D", color=color, label=name)
     for (name, value), color in zip((baselines or {}).items(), cycle((BLACK, PINK))):
         axis.axhline(value, color=color, linestyle=(0, (6, 3)), linewidth=1, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
