@@ -14,7 +14,7 @@ PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbv
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
 	@echo "make test          run every check: style, tests, every notebook under nbval"
-	@echo "make test-offline  the corpus tests and chapter 01 again, with no data and no network"
+	@echo "make test-offline  what uses real books (corpora, runs, chapters 01, 03), with no data and no network"
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
 	@echo "make format        format code and notebooks"
 	@echo "make clean         remove the environment and caches"
@@ -40,7 +40,8 @@ test: $(STAMP)
 # A proxy that is not there: every download fails at once.
 test-offline: $(STAMP)
 	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
-		$(PYTEST) tests/test_corpora.py tests/test_cleaning.py notebooks/01_data_cleaning.ipynb
+		$(PYTEST) tests/test_corpora.py tests/test_cleaning.py tests/test_runs.py \
+		notebooks/01_data_cleaning.ipynb notebooks/03_lstm_from_scratch.ipynb
 
 PROFILE ?= cpu
 notebooks: $(STAMP)

@@ -383,7 +383,8 @@ def test_new_weights_are_seeded_and_within_their_bounds():
     other = scratch.init_weights(LSTM, 7, 25, 2, seed=4)
     assert all(np.array_equal(weights[name], again[name]) for name in weights)
     assert not np.array_equal(weights["Wh1"], other["Wh1"])
-    assert 0.19 < np.abs(weights["Wh1"]).max() <= 0.2
+    assert -0.2 <= weights["Wh1"].min() < -0.19
+    assert 0.19 < weights["Wh1"].max() <= 0.2
     for k in range(2):
         assert weights[f"b{k}"].tolist() == [0] * 25 + [1] * 25 + [0] * 50
     assert not scratch.init_weights(CIFG, 7, 25)["b0"].any()
@@ -436,8 +437,9 @@ def test_clip_by_global_norm_scales_all_by_one_factor():
     assert np.allclose(clipped["a"], [0.6, 0])
     assert np.allclose(clipped["b"], [[0.8]])
     assert gradients["b"].tolist() == [[4]]
-    same, _ = scratch.clip_by_global_norm(gradients, 5.0)
-    assert all(np.array_equal(same[name], gradients[name]) for name in gradients)
+    for enough in (5.0, 7.0):
+        same, _ = scratch.clip_by_global_norm(gradients, enough)
+        assert all(np.array_equal(same[name], gradients[name]) for name in gradients)
     assert gradients["a"].tolist() == [3, 0]
 
 
@@ -513,6 +515,11 @@ def test_a_step_returns_the_loss_before_it_and_the_state_after_the_text(ids, voc
     assert got == loss
     assert all(np.array_equal(a, b) for a, b in zip(after, state, strict=True))
     assert all(np.allclose(weights[n], expected[n], atol=1e-7) for n in weights)
+    before = {name: w.copy() for name, w in weights.items()}
+    scratch.train_step(
+        weights, CIFG, x, y, None, scratch.SGD(0.5), lambda g: {n: 0 * a for n, a in g.items()}
+    )
+    assert all(np.array_equal(weights[n], before[n]) for n in weights)
 
 
 def test_train_walks_the_streams_carries_the_state_and_lets_the_rate_fall_to_0(ids, vocab):
@@ -575,14 +582,14 @@ def test_sampling_goes_on_from_the_whole_prompt():
 
 
 def test_redrawing_once_is_what_case_b_does():
-    p, rng, n = np.array([0.15, 0.5, 0.05, 0.3]), np.random.default_rng(0), 200_000
+    p, rng, n = np.array([0.2, 0.4, 0.1, 0.3]), np.random.default_rng(0), 200_000
     first, second = rng.choice(4, n, p=p), rng.choice(4, n, p=p)
     literally = np.bincount(np.where(first == 1, first, second), minlength=4) / n
     closed_form = scratch.redraw_once(p)
     assert closed_form.sum() == pytest.approx(1)
     assert np.abs(literally - closed_form).max() < 0.005
-    assert closed_form[1] == pytest.approx(0.75)
-    assert p.tolist() == [0.15, 0.5, 0.05, 0.3]
+    assert closed_form[1] == pytest.approx(1 - 0.6**2)
+    assert p.tolist() == [0.2, 0.4, 0.1, 0.3]
 
 
 # Bad input
