@@ -290,7 +290,8 @@ def check_weights(weights: Weights) -> None:
     if L == 0 or weights.keys() != names:
         wrong = sorted(weights.keys() ^ (names if L else {"Wx0", "Wh0", "b0", "Wy", "by"}))
         raise ValueError(f"Missing or unknown in the weights: {', '.join(wrong)}.")
-    Wy, by, H = weights["Wy"], weights["by"], len(weights[f"Wh{L - 1}"])
+    # The smaller side of Wh, so that a transposed one is found by name in `layer_forward`.
+    Wy, by, H = weights["Wy"], weights["by"], min(weights[f"Wh{L - 1}"].shape)
     if Wy.shape != (H, by.size) or by.ndim != 1:
         raise ValueError(f"Wy is {Wy.shape} and by {by.shape}; with {H} units: (H, V) and (V,).")
     if Wy.dtype.kind != "f" or by.dtype.kind != "f":

@@ -627,6 +627,9 @@ def test_a_layer_says_what_does_not_fit(change, message):
         scratch.layer_forward(**layer() | change)
 
 
+LSTM_TOP = {"Wy": np.zeros((5, 4)), "by": np.zeros(4)}
+
+
 def forward_with(**changes):
     """Run a small network with some of its weights changed, or left out (None)."""
     weights = scratch.init_weights(RNN, 3, 2) | changes
@@ -720,6 +723,14 @@ def test_nan_in_the_weights_stops_training_and_sampling():
                 scratch.init_weights(RNN, 3, 2), RNN, np.array([1]), -1, np.random.default_rng(0)
             ),
             "length is -1",
+        ),
+        (
+            lambda: scratch.forward(
+                {n: w.T for n, w in scratch.init_weights(LSTM, 4, 5).items()} | LSTM_TOP,
+                LSTM,
+                np.zeros((1, 1), int),
+            ),
+            "Wh is .20, 5.: transposed",
         ),
         (lambda: forward_with(by=None), "Missing or unknown in the weights: by"),
         (lambda: forward_with(Wz=np.ones(1)), "Missing or unknown in the weights: Wz"),
