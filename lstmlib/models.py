@@ -184,16 +184,20 @@ def save_scratch(
 
 def _check_scratch(weights: scratch.Weights, cell: scratch.Cell, vocab: Vocab) -> None:
     """Raise ValueError unless a NumPy network is whole, and of the vocabulary's size."""
-    if scratch.CELLS.get(cell.name) is not cell:
-        raise ValueError(
-            f"The cell must be one of {', '.join(scratch.CELLS)}, not one of your own."
-        )
-    scratch.forward(weights, cell, np.zeros((1, 1), dtype=int))  # raises unless the sizes agree
+    _check_network(weights, cell)
     if not len(vocab) == len(weights["Wx0"]) == len(weights["by"]):
         raise ValueError(
             f"The vocabulary has {len(vocab)} tokens, but the network reads "
             f"{len(weights['Wx0'])} and predicts {len(weights['by'])}."
         )
+
+
+def _check_network(weights: scratch.Weights, cell: scratch.Cell) -> None:
+    """Raise ValueError unless the cell is one of CELLS and the weights are a network of it."""
+    if scratch.CELLS.get(cell.name) is not cell:
+        names = ", ".join(scratch.CELLS)
+        raise ValueError(f"The cell must be one of {names}, not one of your own.")
+    scratch.forward(weights, cell, np.zeros((1, 1), dtype=int))  # raises unless the sizes agree
 
 
 def load_scratch(path: str | Path) -> tuple[scratch.Weights, scratch.Cell, Vocab]:
@@ -226,11 +230,7 @@ def fused_layers(weights: scratch.Weights, cell: scratch.Cell) -> nn.RNNBase:
     Raises:
         ValueError: a cell of your own, or weights that are not whole.
     """
-    if scratch.CELLS.get(cell.name) is not cell:
-        raise ValueError(
-            f"The cell must be one of {', '.join(scratch.CELLS)}, not one of your own."
-        )
-    scratch.check_weights(weights)
+    _check_network(weights, cell)
     dtype = torch.from_numpy(weights["Wx0"]).dtype
     D, H, L = len(weights["Wx0"]), len(weights["Wh0"]), scratch.count_layers(weights)
     layers = (nn.RNN if cell is scratch.RNN else nn.LSTM)(D, H, L, batch_first=True, dtype=dtype)

@@ -553,7 +553,9 @@ class Optimizer:
     def _direction(self, name: str, g: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def _average(self, kind: str, name: str, value: np.ndarray, keep: float, add: float) -> None:
+    def _average(
+        self, kind: str, name: str, value: np.ndarray, keep: float, add: float
+    ) -> np.ndarray:
         """memory = keep · memory + add · value, from 0; return it."""
         key = f"{kind}.{name}"
         self.memory[key] = keep * self.memory.get(key, np.zeros_like(value)) + add * value
