@@ -2,18 +2,20 @@
 
 The modules follow that line, and each one imports only modules that stand above it:
 
-    profile   which machine is this, and how large may a run be
-    corpora   where text comes from
-    cleaning  raw text -> clean text, with a report of what went
-    vocab     characters <-> ids
-    batching  windows, and contiguous streams for stateful truncated BPTT
-    scratch   RNN, LSTM and CIFG in NumPy, with hand-written backward passes and their proof
-    models    the character-level network, and its files
-    training  fit(): truncated BPTT, clipping, history
-    sampling  temperature, and generate()
-    metrics   bits, perplexity, n-gram baselines
-    plots     every figure of the course
-    check     bands for measured numbers, and exercise checks
+    profile      which machine is this, and how large may a run be
+    corpora      where text comes from
+    cleaning     raw text -> clean text, with a report of what went
+    vocab        characters <-> ids
+    batching     windows, and contiguous streams for stateful truncated BPTT
+    scratch      RNN, LSTM and CIFG in NumPy, with hand-written backward passes and their proof
+    models       the character-level network in PyTorch, and its files
+    checkpoints  all that a run needs to go on where it was
+    training     fit(): truncated BPTT, optimizers, schedules, clipping, history
+    speed        how fast a device trains, and how far that is from its limit
+    sampling     temperature, and generate()
+    metrics      bits, perplexity, n-gram baselines
+    plots        every figure of the course
+    check        bands for measured numbers, and exercise checks
 """
 
 __version__ = "0.1.0"

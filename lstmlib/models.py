@@ -5,7 +5,9 @@ for a NumPy network, its cell). It holds no code, and it is written whole or not
 """
 
 import json
+import math
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,10 @@ from torch import Tensor, nn
 from lstmlib import scratch
 from lstmlib.vocab import Vocab, VocabError
 
-State = tuple[Tensor, Tensor]
-"""Hidden state h and cell state c, each (num_layers, batch, hidden_size)."""
+State = tuple[Tensor, ...]
+"""(h, c) of an LSTM or a CIFG, (h,) of a GRU or an RNN, each (num_layers, batch, hidden_size)."""
 
-_FORMAT = "lstmlib-model-1"
+_FORMAT = "lstmlib-model-2"
 _SCRATCH_FORMAT = "lstmlib-scratch-1"
 
 
@@ -30,12 +32,68 @@ class ModelFileError(Exception):
     """A model file cannot be used; the message says why."""
 
 
-class CharRNN(nn.Module):
-    """Character ids -> (embedding or one-hot) -> stacked LSTM -> logits of the next character.
+class CoupledLSTM(nn.Module):
+    """The CIFG, an LSTM whose forget gate is 1 - input gate (Greff et al. 2017), as torch.nn.LSTM.
 
-    The LSTM is torch.nn.LSTM (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al.
-    2000). Dropout acts on the outputs of every layer, the last included, not on the recurrence
-    (Zaremba et al. 2014).
+    Since 1 - σ(z) = σ(-z), a CIFG is an LSTM whose forget rows are minus its input rows. The rows
+    i, g, o are the parameters; the forget rows are made of them at every call, so that the fused
+    LSTM runs, and its gradient reaches the parameters through both places where they stand.
+
+    Args and call are those of torch.nn.LSTM(…, batch_first=True). The parameters of layer k are
+    weight_ih_l{k} (3H, D), weight_hh_l{k} (3H, H) and bias_ih_l{k} (3H,).
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.hidden_size, self.num_layers = hidden_size, num_layers
+        sizes = {"batch_first": True, "dropout": dropout, "device": "meta"}
+        # Without weights of its own, and in a tuple so that this module does not list them.
+        self._fused = (nn.LSTM(input_size, hidden_size, num_layers, **sizes),)
+        bound = 1 / math.sqrt(hidden_size)
+        for k in range(num_layers):
+            shapes = {
+                "weight_ih": (3 * hidden_size, hidden_size if k else input_size),
+                "weight_hh": (3 * hidden_size, hidden_size),
+                "bias_ih": (3 * hidden_size,),
+            }
+            for name, shape in shapes.items():
+                rows = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+                self.register_parameter(f"{name}_l{k}", rows)
+
+    def lstm_weights(self) -> dict[str, Tensor]:
+        """Return the weights of the torch.nn.LSTM that this CIFG is, (4H, …) each, by name."""
+        weights = {}
+        for name, rows in self.named_parameters():
+            i, g, o = rows.chunk(3)
+            weights[name] = torch.cat([i, -i, g, o])
+            if name.startswith("bias_ih"):
+                weights[name.replace("ih", "hh")] = torch.zeros_like(weights[name])
+        return weights
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run over inputs (B, T, D): outputs (B, T, H) of the last layer, and the last state."""
+        fused = self._fused[0].train(self.training)
+        return torch.func.functional_call(fused, self.lstm_weights(), (x, state))
+
+
+LAYERS = {
+    "lstm": partial(nn.LSTM, batch_first=True),
+    "gru": partial(nn.GRU, batch_first=True),
+    "rnn": partial(nn.RNN, batch_first=True),
+    "cifg": CoupledLSTM,
+}
+"""The cells of CharRNN: name -> layers(input_size, hidden_size, num_layers, dropout=…)."""
+
+
+class CharRNN(nn.Module):
+    """Character ids -> (embedding or one-hot) -> stacked recurrent layers -> next-character logits.
+
+    The layers are PyTorch's fused ones: "lstm" (Hochreiter & Schmidhuber 1997, with the forget gate
+    of Gers et al. 2000), "gru" (Cho et al. 2014), "rnn" (Elman 1990, tanh), and "cifg", see
+    `CoupledLSTM`. Dropout acts on the outputs of every layer, the last included, not on the
+    recurrence (Zaremba et al. 2014).
 
     Args:
         vocab_size: number of tokens V.
@@ -44,10 +102,12 @@ class CharRNN(nn.Module):
         embedding_size: width of the learned embedding; None feeds one-hot vectors.
         dropout: probability of dropping an output, 0 ≤ dropout < 1.
         forget_bias: initial bias of the forget gates; at 1 a new network remembers (Jozefowicz et
-            al. 2015).
+            al. 2015). The CIFG gets it as minus the bias of the input gates, which are its forget
+            gates; the GRU and the RNN have no forget gate.
+        cell: "lstm", "gru", "rnn" or "cifg".
 
     Raises:
-        ValueError: a size below 1 or a dropout outside [0, 1).
+        ValueError: a size below 1, a dropout outside [0, 1), or a cell of another name.
     """
 
     def __init__(
@@ -58,6 +118,7 @@ class CharRNN(nn.Module):
         embedding_size: int | None = None,
         dropout: float = 0.0,
         forget_bias: float = 1.0,
+        cell: str = "lstm",
     ) -> None:
         super().__init__()
         sizes = {"vocab_size": vocab_size, "hidden_size": hidden_size, "num_layers": num_layers}
@@ -66,31 +127,37 @@ class CharRNN(nn.Module):
                 raise ValueError(f"{name} is {size}; it must be 1 or more.")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is {dropout}; it is a probability, 0 or more and below 1.")
+        if cell not in LAYERS:
+            raise ValueError(f"cell is {cell!r}; choose one of {', '.join(LAYERS)}.")
         self.config = sizes | {
             "embedding_size": embedding_size,
             "dropout": dropout,
             "forget_bias": forget_bias,
+            "cell": cell,
         }
         self.vocab_size = vocab_size
         self.embedding = nn.Embedding(vocab_size, embedding_size) if embedding_size else None
-        self.lstm = nn.LSTM(
+        self.layers = LAYERS[cell](
             embedding_size or vocab_size,
             hidden_size,
             num_layers,
-            batch_first=True,
             dropout=dropout if num_layers > 1 else 0.0,
         )
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, vocab_size)
-        self._set_forget_bias(forget_bias)
+        if cell in ("lstm", "cifg"):
+            self._set_forget_bias(forget_bias)
 
     def _set_forget_bias(self, value: float) -> None:
-        """Set the forget gates' bias; PyTorch adds two biases per gate, so one of them stays 0."""
-        hidden = self.lstm.hidden_size
-        forget = slice(hidden, 2 * hidden)  # PyTorch's gate order is i, f, g, o
-        for layer in range(self.lstm.num_layers):
-            nn.init.constant_(getattr(self.lstm, f"bias_ih_l{layer}").data[forget], value)
-            nn.init.constant_(getattr(self.lstm, f"bias_hh_l{layer}").data[forget], 0.0)
+        """Set the forget gates' bias; where PyTorch adds two biases, one of them is 0."""
+        H, coupled = self.config["hidden_size"], self.config["cell"] == "cifg"
+        # PyTorch's gate order is i, f, g, o. The CIFG's forget gate is σ of minus what i reads.
+        gate, value = (slice(H), -value) if coupled else (slice(H, 2 * H), value)
+        for name, bias in self.layers.named_parameters():
+            if name.startswith("bias_ih"):
+                nn.init.constant_(bias.data[gate], value)
+            elif name.startswith("bias_hh"):
+                nn.init.constant_(bias.data[gate], 0.0)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run the network over a batch of sequences.
@@ -100,19 +167,23 @@ class CharRNN(nn.Module):
             state: what an earlier call returned, to go on from there; None starts at zero.
 
         Returns:
-            logits: (B, T, V), float32; the state after the last character.
+            logits: (B, T, V), of the weights' dtype; the state after the last character.
         """
         if self.embedding is None:
             x = F.one_hot(ids, self.vocab_size).to(self.output.weight.dtype)
         else:
             x = self.embedding(ids)
-        hidden, state = self.lstm(x, state)
+        if self.config["cell"] in ("gru", "rnn"):  # their state is h alone, not a tuple
+            hidden, h = self.layers(x, None if state is None else state[0])
+            state = (h,)
+        else:
+            hidden, state = self.layers(x, state)
         return self.output(self.dropout(hidden)), state
 
 
 def detach(state: State) -> State:
     """Cut a state from the graph that made it, so that no gradient flows past this point."""
-    return state[0].detach(), state[1].detach()
+    return tuple(part.detach() for part in state)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -138,7 +209,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Ch
     Raises:
         ModelFileError: the file is missing, cut off, of another kind, or contradicts itself.
     """
-    metadata, weights = _read(path, _FORMAT, "save_model")
+    metadata, weights = read_file(path, _FORMAT, "save_model")
     try:
         model, vocab = CharRNN(**json.loads(metadata["config"])), Vocab.from_json(metadata["vocab"])
         check_vocab(model, vocab)
@@ -148,11 +219,15 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Ch
     return model.to(device).eval(), vocab
 
 
-def _read(path: str | Path, file_format: str, writer: str) -> tuple[dict, dict[str, Tensor]]:
-    """Return the metadata and the arrays of a safetensors file, if it is one of our format."""
+def read_file(path: str | Path, file_format: str, writer: str) -> tuple[dict, dict[str, Tensor]]:
+    """Read a safetensors file of one of our formats: (metadata, arrays on the CPU).
+
+    Raises:
+        ModelFileError: the file is missing, cut off, or not one that `writer` wrote.
+    """
     path = Path(path)
     if not path.is_file():
-        raise ModelFileError(f"There is no model file {path}.")
+        raise ModelFileError(f"There is no file {path}.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
@@ -206,7 +281,7 @@ def load_scratch(path: str | Path) -> tuple[scratch.Weights, scratch.Cell, Vocab
     Raises:
         ModelFileError: the file is missing, cut off, of another kind, or contradicts itself.
     """
-    metadata, arrays = _read(path, _SCRATCH_FORMAT, "save_scratch")
+    metadata, arrays = read_file(path, _SCRATCH_FORMAT, "save_scratch")
     weights = {name: array.numpy() for name, array in arrays.items()}
     try:
         cell, vocab = scratch.CELLS[metadata["cell"]], Vocab.from_json(metadata["vocab"])
@@ -234,15 +309,75 @@ def fused_layers(weights: scratch.Weights, cell: scratch.Cell) -> nn.RNNBase:
     dtype = torch.from_numpy(weights["Wx0"]).dtype
     D, H, L = len(weights["Wx0"]), len(weights["Wh0"]), scratch.count_layers(weights)
     layers = (nn.RNN if cell is scratch.RNN else nn.LSTM)(D, H, L, batch_first=True, dtype=dtype)
-    for k in range(L):
-        for name, ours in (("weight_ih", "Wx"), ("weight_hh", "Wh"), ("bias_ih", "b")):
-            array = weights[f"{ours}{k}"]
-            if cell is scratch.CIFG:
-                i, g, o = np.split(array, 3, axis=-1)
-                array = np.concatenate([i, -i, g, o], axis=-1)
-            getattr(layers, f"{name}_l{k}").data.copy_(torch.from_numpy(array.T))
-        getattr(layers, f"bias_hh_l{k}").data.zero_()
+    if cell is scratch.CIFG:
+        weights = {name: _forget_rows(name, array) for name, array in weights.items()}
+    _copy_layers(layers, weights)
     return layers
+
+
+def _forget_rows(name: str, array: np.ndarray) -> np.ndarray:
+    """Turn the blocks i, g, o of a CIFG's array into i, f, g, o, with f = -i."""
+    if name in ("Wy", "by"):
+        return array
+    i, g, o = np.split(array, 3, axis=-1)
+    return np.concatenate([i, -i, g, o], axis=-1)
+
+
+def _copy_layers(layers: nn.Module, weights: scratch.Weights) -> None:
+    """Copy recurrent weights; PyTorch keeps the matrices transposed, its second bias becomes 0."""
+    names = {"weight_ih": "Wx", "weight_hh": "Wh", "bias_ih": "b"}
+    for name, parameter in layers.named_parameters():
+        kind, k = name.split("_l")
+        if kind in names:
+            parameter.data.copy_(torch.from_numpy(weights[f"{names[kind]}{k}"].T))
+        else:
+            parameter.data.zero_()
+
+
+def from_scratch(weights: scratch.Weights, cell: scratch.Cell) -> CharRNN:
+    """Return the CharRNN, on one-hot inputs, that computes what a NumPy network computes.
+
+    Args:
+        weights: as `scratch.init_weights` makes them; their dtype becomes the model's.
+        cell: scratch.RNN, LSTM or CIFG.
+
+    Raises:
+        ValueError: a cell of your own, weights that are not whole, or a network whose inputs and
+            outputs are not of one vocabulary.
+    """
+    _check_network(weights, cell)
+    V, H, L = len(weights["Wx0"]), len(weights["Wh0"]), scratch.count_layers(weights)
+    if len(weights["by"]) != V:
+        raise ValueError(f"The network reads {V} tokens and predicts {len(weights['by'])}.")
+    model = CharRNN(V, H, L, cell=cell.name).to(torch.from_numpy(weights["Wy"]).dtype)
+    _copy_layers(model.layers, weights)
+    model.output.weight.data.copy_(torch.from_numpy(weights["Wy"].T))
+    model.output.bias.data.copy_(torch.from_numpy(weights["by"]))
+    return model
+
+
+def to_scratch(model: CharRNN) -> tuple[scratch.Weights, scratch.Cell]:
+    """Return the NumPy network, as (weights, cell), that computes what a CharRNN computes.
+
+    It has no dropout, PyTorch's two biases become their sum, and an embedding E becomes part of the
+    first matrix: a one-hot vector times E times W is one-hot times (E W).
+
+    Raises:
+        ValueError: a GRU, which `scratch` has not.
+    """
+    if model.config["cell"] not in scratch.CELLS:
+        raise ValueError(f"There is no {model.config['cell']} in lstmlib.scratch.")
+    arrays = {name: p.detach().cpu().numpy().T for name, p in model.layers.named_parameters()}
+    weights = {}
+    for k in range(model.config["num_layers"]):
+        weights[f"Wx{k}"], weights[f"Wh{k}"] = arrays[f"weight_ih_l{k}"], arrays[f"weight_hh_l{k}"]
+        weights[f"b{k}"] = arrays[f"bias_ih_l{k}"] + arrays.get(f"bias_hh_l{k}", 0)
+    if model.embedding is not None:
+        weights["Wx0"] = model.embedding.weight.detach().cpu().numpy() @ weights["Wx0"]
+    weights["Wy"] = model.output.weight.detach().cpu().numpy().T
+    weights["by"] = model.output.bias.detach().cpu().numpy()
+    copies = {name: np.array(array, order="C") for name, array in weights.items()}
+    return copies, scratch.CELLS[model.config["cell"]]
 
 
 def check_vocab(model: CharRNN, vocab: Vocab) -> None:

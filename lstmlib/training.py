@@ -1,10 +1,13 @@
-"""fit(): stateful truncated back-propagation through time, with clipping and a history."""
+"""fit(): stateful truncated back-propagation through time, clipped, guarded and resumable."""
 
+import hashlib
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,19 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lstmlib.batching import IGNORE, Streams
-from lstmlib.models import CharRNN, detach, write_whole
+from lstmlib.checkpoints import CheckpointError, Checkpoints, random_states, set_random_states
+from lstmlib.models import CharRNN, check_vocab, detach, write_whole
 
-SCHEDULES = ("constant", "cosine")
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+PRECISIONS = ("float32", "bfloat16")
+MOST_SKIPPED = 10
+"""Steps in a row that may be skipped for a loss or gradient that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +40,27 @@ class TrainingConfig:
         steps: optimizer steps.
         batch_size: parallel streams B.
         seq_len: characters T that the gradient flows back through.
-        learning_rate: Adam's step size (its peak, under a schedule).
-        schedule: "constant", or "cosine" down to 0 at the last step.
-        warmup: steps over which the learning rate rises linearly from 0.
+        learning_rate: the optimizer's step size (its peak, under a schedule).
+        optimizer: "adam" (Kingma & Ba 2015), "adamw" (Loshchilov & Hutter 2019), "rmsprop" (Hinton
+            2012) or "sgd".
+        optimizer_options: what else the optimizer of torch.optim takes, such as {"momentum": 0.9},
+            {"alpha": 0.9} or {"weight_decay": 0.1}.
+        schedule: "constant"; "step", times `decay` after every `decay_every` steps; "cosine", down
+            to 0 at the last step (Loshchilov & Hutter 2017); "one-cycle", by half cosines from a
+            25th up to the peak and down to about 0, the momentum left alone (Smith & Topin 2018).
+        warmup: steps over which the learning rate rises, linearly from 0 but for one-cycle, where 0
+            stands for 30 % of the steps.
+        decay, decay_every: of the schedule "step".
         clip_norm: largest global L2 norm of the gradient; None does not clip by norm.
         clip_value: largest absolute value of a gradient entry; None does not clip by value.
         eval_every: steps between validations; the last step always validates.
+        patience: validations in a row without a new lowest loss after which the run ends early;
+            None never does. With it, the model ends with the weights of its lowest loss.
+        accumulate: parts of equal size that a batch's rows are worked through in, one after the
+            other. The gradient is that of the whole batch (but for dropout's draws), the memory
+            that of one part.
+        precision: "float32", or "bfloat16" for the forward pass where that is safe (autocast); the
+            weights, their updates and the loss stay in float32.
 
     Raises:
         ValueError: a setting has no meaning.
@@ -42,23 +70,39 @@ class TrainingConfig:
     batch_size: int = 32
     seq_len: int = 128
     learning_rate: float = 2e-3
+    optimizer: str = "adam"
+    optimizer_options: dict = field(default_factory=dict)
     schedule: str = "constant"
     warmup: int = 0
+    decay: float = 0.5
+    decay_every: int = 1000
     clip_norm: float | None = 5.0
     clip_value: float | None = None
     eval_every: int = 100
+    patience: int | None = None
+    accumulate: int = 1
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "seq_len", "eval_every"):
+        whole = ["steps", "batch_size", "seq_len", "eval_every", "decay_every", "accumulate"]
+        for name in whole + ["patience"] * (self.patience is not None):
             value = getattr(self, name)
             if value < 1 or value != int(value):
                 raise ValueError(f"{name} is {value}; it must be a whole number, 1 or more.")
-        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0.")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule is {self.schedule!r}; choose one of {SCHEDULES}.")
+        for name in ("learning_rate", "decay"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} is {value}; it must be above 0.")
+        choices = {"optimizer": tuple(OPTIMIZERS), "schedule": SCHEDULES, "precision": PRECISIONS}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}.")
         if not 0 <= self.warmup <= self.steps:
             raise ValueError(f"warmup is {self.warmup}; it must lie between 0 and steps.")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate is {self.accumulate}; it must divide batch_size, {self.batch_size}."
+            )
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError(
                 "Set clip_norm or clip_value to None: a gradient is clipped by one of them."
@@ -67,16 +111,45 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0, or None for no clipping.")
+        self.make_optimizer([torch.zeros(1)])
+
+    def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """Return the optimizer of these settings, for some parameters.
+
+        Raises:
+            ValueError: it does not take the options.
+        """
+        kind, options = OPTIMIZERS[self.optimizer], self.optimizer_options
+        try:
+            return kind(parameters, lr=self.learning_rate, **options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"optimizer_options is {options}, which {self.optimizer} does not take: {error}"
+            ) from error
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 1."""
         rate = self.learning_rate
+        if self.schedule == "one-cycle":
+            return self._one_cycle(step)
         if step <= self.warmup:
             return rate * step / self.warmup
+        if self.schedule == "step":
+            rate *= self.decay ** ((step - 1) // self.decay_every)
         if self.schedule == "cosine":
             done = (step - self.warmup) / max(self.steps - self.warmup, 1)
             rate *= 0.5 * (1 + math.cos(math.pi * done))
         return rate
+
+    def _one_cycle(self, step: int) -> float:
+        """Return the rate of torch.optim.lr_scheduler.OneCycleLR, its momentum not cycled."""
+        top = (self.warmup or 0.3 * self.steps) - 1  # steps before the peak
+        start, peak, done = self.learning_rate / 25, self.learning_rate, step - 1
+        if done <= top:
+            a, b, share = start, peak, done / top if top > 0 else 1
+        else:
+            a, b, share = peak, start / 1e4, (done - top) / (self.steps - 1 - top)
+        return b + (a - b) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 class History:
@@ -84,12 +157,18 @@ class History:
 
     A row has: step (from 1), epoch (from 0), characters (targets seen so far), loss (nats per
     character, mean of the batch), grad_norm (global L2 norm before clipping), clipped_norm (after
-    it), learning_rate, seconds (since the start), and valid_loss (nats per character, or None where
-    the step did not validate).
+    it), learning_rate, seconds (of training, breaks left out), valid_loss (nats per character, or
+    None where the step did not validate), and skipped. Where the loss or the norm was not finite,
+    it is None, skipped is True, and the weights stayed as they were.
+
+    Attributes:
+        rows: the rows, a list of dicts.
+        ended: why the run is over: "all steps", "early", or "interrupted"; "" while it runs.
     """
 
     def __init__(self, rows: Iterable[dict] = ()) -> None:
         self.rows = list(rows)
+        self.ended = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -106,8 +185,14 @@ class History:
 
     @property
     def clipped_share(self) -> float:
-        """The share of steps whose gradient was clipped."""
-        return sum(row["clipped_norm"] < row["grad_norm"] for row in self.rows) / len(self)
+        """The share of steps whose gradient was clipped; one that was skipped was not."""
+        taken = [row for row in self.rows if row["grad_norm"] is not None]
+        return sum(row["clipped_norm"] < row["grad_norm"] for row in taken) / len(self)
+
+    @property
+    def skipped(self) -> int:
+        """Steps that were skipped, since their loss or gradient was not finite."""
+        return sum(row.get("skipped", False) for row in self.rows)
 
     def save(self, path: str | Path) -> None:
         """Write the rows as JSON lines, whole or not at all."""
@@ -120,7 +205,7 @@ class History:
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss became infinite or not a number; `history` holds the steps up to there."""
+    """The loss or gradient stayed infinite or not a number; `history` holds the steps so far."""
 
     def __init__(self, message: str, history: History) -> None:
         super().__init__(message)
@@ -195,11 +280,19 @@ def fit(
     valid_ids: np.ndarray | None,
     config: TrainingConfig,
     on_step: Callable[[History], None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> History:
-    """Train a model with Adam by stateful truncated BPTT, and return the history.
+    """Train a model by stateful truncated BPTT, and return the history.
 
     The state is carried from batch to batch, cut from the graph between them, and starts at zero
-    again when an epoch's streams are at their end.
+    again when an epoch's streams are at their end. A step whose loss or gradient is not finite is
+    skipped, and said. Ctrl-C (in Jupyter, the stop button) ends the run after the step it is at; a
+    second one stops at once.
+
+    With checkpoints, the same call goes on from the newest one in the folder: it takes the steps
+    that it would have taken without the break. On one CPU thread they are the same bit for bit; on
+    several, PyTorch itself may add in another order. A finished run is not run again; more steps
+    may be asked for where the schedule does not depend on them.
 
     Args:
         model: trained in place, on the device it is on.
@@ -208,51 +301,303 @@ def fit(
         config: the settings.
         on_step: called with the history after every step, to draw or to sample; nothing that it
             does with the model in evaluation mode changes the training.
+        checkpoints: where to keep checkpoints, or None.
 
     Raises:
-        ValueError: a text is too short, or has ids that are not in the model's vocabulary.
-        TrainingDiverged: the loss is no longer finite.
+        ValueError: a text is too short, or has ids that are not in the model's vocabulary; patience
+            without a validation text; a device without bfloat16.
+        TrainingDiverged: MOST_SKIPPED steps in a row were not finite.
+        CheckpointError: a checkpoint cannot be written, or is not one of this run.
     """
-    device = next(model.parameters()).device
-    _check_ids(model, train_ids, valid_ids)
-    streams = Streams(train_ids, config.batch_size, config.seq_len)
-    xs, ys = torch.from_numpy(streams.x).to(device), torch.from_numpy(streams.y).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    history, state, start = History(), None, time.perf_counter()
-    bar = tqdm(range(1, config.steps + 1), unit="step")
-    for step in bar:
-        model.train()
-        epoch, k = divmod(step - 1, len(streams))
-        columns = slice(k * config.seq_len, (k + 1) * config.seq_len)
-        if k == 0:
-            state = None
-        logits, state = model(xs[:, columns], state)
-        loss = F.cross_entropy(logits.flatten(0, 1), ys[:, columns].flatten())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm, clipped_norm = _clip(model, config)
-        _stop_if_diverged(step, loss.item(), norm, history)
-        optimizer.param_groups[0]["lr"] = config.rate_at(step)
-        optimizer.step()
-        state = detach(state)
-        row = {
-            "step": step,
-            "epoch": epoch,
-            "characters": step * config.batch_size * config.seq_len,
-            "loss": loss.item(),
-            "grad_norm": norm,
-            "clipped_norm": clipped_norm,
-            "learning_rate": config.rate_at(step),
-            "seconds": time.perf_counter() - start,
-            "valid_loss": None,
-        }
-        if valid_ids is not None and (step % config.eval_every == 0 or step == config.steps):
-            row["valid_loss"] = evaluate(model, valid_ids)
-            bar.set_postfix(valid=f"{row['valid_loss']:.3f}")
-        history.rows.append(row)
-        if on_step is not None:
-            on_step(history)
+    run = _Run(model, train_ids, valid_ids, config, checkpoints)
+    history = run.history
+    bar = tqdm(total=config.steps, initial=len(history), unit="step", disable=bool(history.ended))
+    with bar, _Interrupt() as interrupt:
+        while not history.ended:
+            run.take_step(bar)
+            if on_step is not None:
+                on_step(history)
+            if interrupt.asked and not history.ended:
+                history.ended = "interrupted"
+                bar.write(f"Interrupted: the model and the history are those of step {run.step}.")
+            run.save_if_due()
+    if run.best_weights is not None and history.ended != "interrupted":
+        model.load_state_dict(run.best_weights)
     return history
+
+
+class _Run:
+    """A model in training: what a checkpoint must hold, and how to take a step."""
+
+    def __init__(
+        self,
+        model: CharRNN,
+        train_ids: np.ndarray,
+        valid_ids: np.ndarray | None,
+        config: TrainingConfig,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.device = next(model.parameters()).device
+        _check_ids(model, train_ids, valid_ids)
+        _check_device(config, self.device)
+        if config.patience is not None and valid_ids is None:
+            raise ValueError("patience counts validations; give valid_ids, or patience=None.")
+        self.model, self.config, self.valid_ids = model, config, valid_ids
+        self.checkpoints = checkpoints
+        streams = Streams(train_ids, config.batch_size, config.seq_len)
+        self.batches = len(streams)
+        self.x = torch.from_numpy(streams.x).to(self.device)
+        self.y = torch.from_numpy(streams.y).to(self.device)
+        self.optimizer = config.make_optimizer(model.parameters())
+        self.history, self.state, self.skipped_in_a_row = History(), None, 0
+        self.best_loss, self.best_step, self.best_weights = math.inf, 0, None
+        self.texts = _fingerprint(train_ids, valid_ids)
+        self.start = time.perf_counter()
+        if checkpoints is not None:
+            check_vocab(model, checkpoints.vocab)
+            self._resume()
+
+    @property
+    def step(self) -> int:
+        return len(self.history)
+
+    def take_step(self, bar: tqdm) -> None:
+        """Forward, loss, backward, clip, update, and a row in the history."""
+        config, step = self.config, self.step + 1
+        self.model.train()
+        epoch, k = divmod(step - 1, self.batches)
+        if k == 0:
+            self.state = None
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._backward(slice(k * config.seq_len, (k + 1) * config.seq_len))
+        norm, clipped_norm = _clip(self.model, config)
+        skipped = not (math.isfinite(loss) and math.isfinite(norm))
+        if skipped:
+            self.state = None  # what made the loss infinite may be in the state
+        else:
+            self.optimizer.param_groups[0]["lr"] = config.rate_at(step)
+            self.optimizer.step()
+        self.history.rows.append(
+            {
+                "step": step,
+                "epoch": epoch,
+                "characters": step * config.batch_size * config.seq_len,
+                "loss": loss if math.isfinite(loss) else None,
+                "grad_norm": None if skipped else norm,
+                "clipped_norm": None if skipped else clipped_norm,
+                "learning_rate": config.rate_at(step),
+                "seconds": time.perf_counter() - self.start,
+                "valid_loss": None,
+                "skipped": skipped,
+            }
+        )
+        self._count_skipped(bar, skipped, loss, norm)
+        if step == config.steps:
+            self.history.ended = "all steps"
+        if self.valid_ids is not None and (step % config.eval_every == 0 or self.history.ended):
+            self._validate(bar)
+        bar.update()
+
+    def _backward(self, columns: slice) -> float:
+        """Add the gradient of one batch to the model; return its loss, and carry its state on."""
+        rows, states, total = self.config.batch_size // self.config.accumulate, [], 0.0
+        for first in range(0, self.config.batch_size, rows):
+            part = slice(first, first + rows)
+            state = self.state and tuple(s[:, part].contiguous() for s in self.state)
+            with _autocast(self.config, self.device):
+                logits, state = self.model(self.x[part, columns], state)
+            target = self.y[part, columns].flatten()
+            loss = F.cross_entropy(logits.float().flatten(0, 1), target) / self.config.accumulate
+            loss.backward()
+            states.append(detach(state))
+            total += loss.item()
+        self.state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
+        return total
+
+    def _count_skipped(self, bar: tqdm, skipped: bool, loss: float, norm: float) -> None:
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        if not skipped:
+            return
+        bar.write(
+            f"Step {self.step} skipped: its loss is {loss:.4g} and its gradient norm {norm:.4g}. "
+            f"The weights stay as they were. Skipped so far: {self.history.skipped}."
+        )
+        if self.skipped_in_a_row == MOST_SKIPPED:
+            raise TrainingDiverged(
+                f"{MOST_SKIPPED} steps in a row, up to step {self.step}, had a loss or a gradient "
+                f"that was not finite. The weights are still those of step "
+                f"{self.step - MOST_SKIPPED}. Lower the learning rate, or clip at a smaller value.",
+                self.history,
+            )
+
+    def _validate(self, bar: tqdm) -> None:
+        """Measure the validation loss; note a new best, or that patience is at its end."""
+        row, patience = self.history.rows[-1], self.config.patience
+        loss = evaluate(self.model, self.valid_ids)
+        row["valid_loss"] = loss if math.isfinite(loss) else None
+        bar.set_postfix(valid=f"{loss:.3f}")
+        if loss < self.best_loss:
+            self.best_loss, self.best_step = loss, self.step
+            if patience is not None:
+                self.best_weights = _copy(self.model)
+        elif patience is not None and not self.history.ended:
+            since = sum(r["valid_loss"] is not None for r in self.history.rows[self.best_step :])
+            if since >= patience:
+                self.history.ended = "early"
+                bar.write(
+                    f"Stopped early at step {self.step}: no validation loss below "
+                    f"{self.best_loss:.4f} since step {self.best_step}, whose weights the model "
+                    "has again."
+                )
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint where one is due, then the model if it is a new best."""
+        if self.checkpoints is None:
+            return
+        new_best = self.step == self.best_step
+        if self.history.ended or new_best or self.step % self.checkpoints.every == 0:
+            self.checkpoints.save(self.step, *self._pack())
+        if new_best:
+            self.checkpoints.save_best(self.model)
+
+    def _pack(self) -> tuple[dict[str, Tensor], dict]:
+        """Return (tensors, notes): everything that the steps to come depend on, and the history."""
+        random_tensors, random_notes = random_states(self.device)
+        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        for i, averages in self.optimizer.state_dict()["state"].items():
+            for name, value in averages.items():
+                if value is not None:  # SGD without momentum notes None
+                    tensors[f"optimizer.{i}.{name}"] = value
+        for i, part in enumerate(self.state or ()):
+            tensors[f"state.{i}"] = part
+        tensors |= {f"random.{name}": t for name, t in random_tensors.items()}
+        notes = {
+            "model": self.model.config,
+            "config": asdict(self.config),
+            "texts": self.texts,
+            "rows": self.history.rows,
+            "ended": self.history.ended,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "best": [self.best_loss, self.best_step],
+            "seconds": time.perf_counter() - self.start,
+            "random": random_notes,
+        }
+        return tensors, notes
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one, and if it is of this run."""
+        loaded = self.checkpoints.load()
+        if loaded is None:
+            return
+        tensors, notes = loaded
+        try:
+            self._check_same_run(notes)
+            self._unpack(tensors, notes)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.checkpoints.paths[-1]} contradicts itself: {type(error).__name__}: {error}"
+            ) from error
+
+    def _check_same_run(self, notes: dict) -> None:
+        """Raise CheckpointError unless the checkpoint is of the same model, texts and settings."""
+        folder, saved, now = self.checkpoints.folder, notes["config"], asdict(self.config)
+        for then, here in ((notes["model"], self.model.config), (saved, now)):
+            for name in here:
+                free = name == "steps" and now["schedule"] in ("constant", "step")
+                if then[name] != here[name] and not free:
+                    raise CheckpointError(
+                        f"{folder} holds a run with {name} = {then[name]}, not {here[name]}. "
+                        f"Use another folder, or {name} = {then[name]} to go on with that run."
+                    )
+        if notes["texts"] != self.texts:
+            raise CheckpointError(
+                f"{folder} holds a run on other texts. Use another folder, or the texts that it "
+                "began with, split in the same way."
+            )
+        if len(notes["rows"]) > self.config.steps:
+            raise CheckpointError(
+                f"{folder} holds a run that is at step {len(notes['rows'])} already, beyond steps "
+                f"= {self.config.steps}. Use another folder, or more steps."
+            )
+
+    def _unpack(self, tensors: dict[str, Tensor], notes: dict) -> None:
+        """Set everything that `_pack` returned."""
+
+        def named(prefix: str) -> dict[str, Tensor]:
+            return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
+
+        self.model.load_state_dict(named("model."))
+        averages = {}
+        for name, value in named("optimizer.").items():
+            i, name = name.split(".")
+            averages.setdefault(int(i), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": averages, "param_groups": groups})
+        state = named("state.")
+        self.state = tuple(state[name].to(self.device) for name in sorted(state)) or None
+        self.history.rows = notes["rows"]
+        done = self.step == self.config.steps or notes["ended"] == "early"
+        self.history.ended = notes["ended"] if done else ""
+        self.skipped_in_a_row = notes["skipped_in_a_row"]
+        self.best_loss, self.best_step = notes["best"]
+        self.start -= notes["seconds"]
+        if self.step == self.best_step:  # a kill may have come before this was written
+            self.checkpoints.save_best(self.model)
+        if self.config.patience is not None and self.best_step:
+            self.best_weights = self.checkpoints.load_best()
+        # Last, since a model that is loaded draws random weights first.
+        set_random_states(named("random."), notes["random"], self.device)
+
+
+class _Interrupt:
+    """While it is open, the first Ctrl-C only sets `asked`, so that no step is cut in half.
+
+    Outside the main thread, where Python delivers no signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "_Interrupt":
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a model's weights."""
+    return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def _fingerprint(*texts: np.ndarray | None) -> list[str | None]:
+    """Return the SHA-256 of each text's ids."""
+    return [
+        None if ids is None else hashlib.sha256(np.asarray(ids, np.int64).tobytes()).hexdigest()
+        for ids in texts
+    ]
+
+
+def _autocast(config: TrainingConfig, device: torch.device) -> torch.autocast:
+    mixed = config.precision == "bfloat16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
+
+
+def _check_device(config: TrainingConfig, device: torch.device) -> None:
+    if config.precision != "bfloat16" or device.type != "cuda":
+        return
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        name = torch.cuda.get_device_name(device)
+        raise ValueError(f"{name} has no bfloat16; use precision='float32'.")
 
 
 def _check_ids(model: CharRNN, train_ids: np.ndarray, valid_ids: np.ndarray | None) -> None:
@@ -275,13 +620,3 @@ def _clip(model: CharRNN, config: TrainingConfig) -> tuple[float, float]:
         return clip_by_value(model.parameters(), config.clip_value)
     limit = math.inf if config.clip_norm is None else config.clip_norm
     return clip_by_global_norm(model.parameters(), limit)
-
-
-def _stop_if_diverged(step: int, loss: float, norm: float, history: History) -> None:
-    if math.isfinite(loss) and math.isfinite(norm):
-        return
-    raise TrainingDiverged(
-        f"Step {step}: the loss is {loss} and the gradient norm {norm}. The weights are still "
-        f"those of step {step - 1}. Lower the learning rate, or clip at a smaller value.",
-        history,
-    )

@@ -1,21 +1,27 @@
+import copy
 import json
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from lstmlib import scratch
 from lstmlib.models import (
+    LAYERS,
     CharRNN,
+    CoupledLSTM,
     ModelFileError,
     count_parameters,
     detach,
+    from_scratch,
     fused_layers,
     load_model,
     load_scratch,
     save_model,
     save_scratch,
+    to_scratch,
     write_whole,
 )
 from lstmlib.vocab import Vocab
@@ -23,15 +29,18 @@ from lstmlib.vocab import Vocab
 
 @pytest.mark.parametrize("embedding_size", [None, 5])
 @pytest.mark.parametrize("num_layers", [1, 3])
-def test_shapes(embedding_size, num_layers):
-    model = CharRNN(7, 11, num_layers, embedding_size)
-    logits, (h, c) = model(torch.zeros(2, 4, dtype=torch.long))
+@pytest.mark.parametrize("cell", LAYERS)
+def test_shapes(cell, embedding_size, num_layers):
+    model = CharRNN(7, 11, num_layers, embedding_size, cell=cell)
+    logits, state = model(torch.zeros(2, 4, dtype=torch.long))
     assert logits.shape == (2, 4, 7)
-    assert h.shape == c.shape == (num_layers, 2, 11)
+    assert len(state) == (2 if cell in ("lstm", "cifg") else 1)
+    assert {part.shape for part in state} == {(num_layers, 2, 11)}
 
 
-def test_carried_state_equals_one_long_call(model, ids):
-    model.eval()
+@pytest.mark.parametrize("cell", LAYERS)
+def test_carried_state_equals_one_long_call(cell, vocab, ids):
+    model = CharRNN(len(vocab), 16, 2, dropout=0.3, cell=cell).eval()
     x = torch.from_numpy(ids[:24])[None]
     whole, _ = model(x)
     first, state = model(x[:, :10])
@@ -49,14 +58,106 @@ def test_detached_state_passes_no_gradient(model, ids):
 def test_forget_bias_is_the_sum_of_both_biases():
     model = CharRNN(5, 4, 2, forget_bias=1.5)
     for layer in range(2):
-        biases = [getattr(model.lstm, f"bias_{k}_l{layer}")[4:8] for k in ("ih", "hh")]
+        biases = [getattr(model.layers, f"bias_{k}_l{layer}")[4:8] for k in ("ih", "hh")]
         assert (sum(biases) == 1.5).all()
 
 
-def test_parameter_count_by_hand():
+@pytest.mark.parametrize(
+    ("cell", "blocks", "biases"), [("lstm", 4, 2), ("gru", 3, 2), ("rnn", 1, 2), ("cifg", 3, 1)]
+)
+def test_parameter_count_by_hand(cell, blocks, biases):
     v, h = 7, 11
-    gates = 4 * (h * v + h * h + 2 * h) + 4 * (h * h + h * h + 2 * h)
-    assert count_parameters(CharRNN(v, h, 2)) == gates + v * h + v
+    layers = blocks * (h * v + h * h + biases * h) + blocks * (h * h + h * h + biases * h)
+    assert count_parameters(CharRNN(v, h, 2, cell=cell)) == layers + v * h + v
+
+
+def test_an_unknown_cell():
+    with pytest.raises(ValueError, match="cell is 'LSTM'; choose one of lstm, gru, rnn, cifg"):
+        CharRNN(5, 4, cell="LSTM")
+
+
+# The CIFG as the fused LSTM
+
+
+def test_forget_gates_of_a_new_cifg():
+    bias = CharRNN(5, 4, 2, forget_bias=1.5, cell="cifg").layers.lstm_weights()["bias_ih_l1"]
+    assert (bias[4:8] == 1.5).all()
+    assert (bias[:4] == -1.5).all()
+
+
+def test_the_gradient_of_the_cifg_is_that_of_the_numpy_cell():
+    rng = np.random.default_rng(0)
+    weights = scratch.init_weights(scratch.CIFG, 5, 4, 2, dtype=np.float64)
+    x, y = rng.integers(0, 5, (2, 3, 6))
+    (logits, _), cache = scratch.forward(weights, scratch.CIFG, x)
+    gradients, _, _ = scratch.backward(scratch.softmax_cross_entropy(logits, y)[1], cache)
+    model = from_scratch(weights, scratch.CIFG)
+    theirs, _ = model(torch.tensor(x))
+    F.cross_entropy(theirs.flatten(0, 1), torch.tensor(y).flatten()).backward()
+    names = {"Wx": "weight_ih", "Wh": "weight_hh", "b": "bias_ih"}
+    for ours, name in names.items():
+        for k in range(2):
+            grad = getattr(model.layers, f"{name}_l{k}").grad.numpy().T
+            assert np.abs(gradients[f"{ours}{k}"] - grad).max() < 1e-15
+
+
+def test_dropout_between_the_layers_of_a_cifg_follows_the_mode():
+    layers = CoupledLSTM(3, 50, 2, dropout=0.5)
+    x = torch.randn(2, 4, 3)
+    assert not torch.equal(layers(x)[0], layers(x)[0])
+    layers.eval()
+    assert torch.equal(layers(x)[0], layers(x)[0])
+    assert len(list(layers.parameters())) == 6
+
+
+def test_a_cifg_can_be_copied_and_moved(tmp_path):
+    model = CharRNN(5, 4, 2, cell="cifg")
+    twin, x = copy.deepcopy(model), torch.zeros(1, 3, dtype=torch.long)
+    torch.nn.init.zeros_(model.layers.weight_hh_l0)
+    assert not torch.equal(model(x)[0], twin(x)[0])
+    assert twin.double()(x)[0].dtype == torch.float64
+
+
+# To and from NumPy
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cell", scratch.CELLS.values(), ids=scratch.CELLS)
+def test_from_scratch_computes_the_same_and_goes_back(cell, dtype):
+    weights = scratch.init_weights(cell, 5, 4, 3, dtype=dtype)
+    x = np.random.default_rng(0).integers(0, 5, (2, 6))
+    model = from_scratch(weights, cell)
+    theirs, their_state = model(torch.tensor(x))
+    (logits, state), _ = scratch.forward(weights, cell, x)
+    tolerance = 1e-6 if dtype is np.float32 else 1e-14
+    assert theirs.dtype == torch.from_numpy(logits).dtype
+    assert np.abs(theirs.detach().numpy() - logits).max() < tolerance
+    for a, b in zip(state, their_state, strict=True):
+        assert np.abs(a - b.detach().numpy()).max() < tolerance
+    back, same_cell = to_scratch(model)
+    assert same_cell is cell
+    assert all(np.array_equal(back[name], weights[name]) for name in weights | back)
+    back["Wy"][:] = 0  # a copy: the model's own weights stay
+    assert model.output.weight.any()
+
+
+@pytest.mark.parametrize("cell", scratch.CELLS)
+def test_to_scratch_adds_the_biases_and_folds_the_embedding_in(cell):
+    model = CharRNN(5, 4, 2, embedding_size=3, dropout=0.5, cell=cell).double().eval()
+    weights, numpy_cell = to_scratch(model)
+    x = np.random.default_rng(0).integers(0, 5, (2, 6))
+    (logits, _), _ = scratch.forward(weights, numpy_cell, x)
+    assert np.abs(model(torch.tensor(x))[0].detach().numpy() - logits).max() < 1e-14
+
+
+def test_networks_that_cannot_be_turned_into_the_other_kind():
+    with pytest.raises(ValueError, match="no gru in lstmlib.scratch"):
+        to_scratch(CharRNN(5, 4, cell="gru"))
+    weights = scratch.init_weights(scratch.RNN, 5, 4)
+    with pytest.raises(ValueError, match="not one of your own"):
+        from_scratch(weights, scratch.RNN._replace(name="mine"))
+    with pytest.raises(ValueError, match="reads 2 tokens and predicts 5"):
+        from_scratch(weights | {"Wx0": weights["Wx0"][:2]}, scratch.RNN)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +172,9 @@ def test_sizes_without_meaning(sizes):
 # Files
 
 
-def test_file_round_trip(tmp_path, model, vocab, ids):
+@pytest.mark.parametrize("cell", LAYERS)
+def test_file_round_trip(tmp_path, cell, vocab, ids):
+    model = CharRNN(len(vocab), 16, 2, 5, 0.3, cell=cell)
     save_model(tmp_path / "deep" / "m.safetensors", model, vocab)
     loaded, loaded_vocab = load_model(tmp_path / "deep" / "m.safetensors")
     assert loaded_vocab == vocab
@@ -97,7 +200,7 @@ def test_truncated_file(tmp_path, model, vocab, keep):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ModelFileError, match="no model file"):
+    with pytest.raises(ModelFileError, match="There is no file"):
         load_model(tmp_path / "m.safetensors")
 
 
@@ -188,7 +291,7 @@ def test_scratch_refuses_to_save_what_could_not_be_loaded(tmp_path, vocab):
 
 def test_scratch_files_that_are_none(tmp_path, model, vocab):
     path = tmp_path / "m.safetensors"
-    with pytest.raises(ModelFileError, match="no model file"):
+    with pytest.raises(ModelFileError, match="There is no file"):
         load_scratch(path)
     save_model(path, model, vocab)
     with pytest.raises(ModelFileError, match="not one that save_scratch wrote"):

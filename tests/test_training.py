@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lstmlib.batching import Streams
 from lstmlib.models import CharRNN
 from lstmlib.sampling import generate
 from lstmlib.training import (
@@ -206,17 +207,227 @@ def test_cosine_schedule_with_warm_up():
     assert (np.diff(rates[10:]) < 0).all()
 
 
+# Schedules and optimizers, held to PyTorch's own
+
+
+def rates_of_pytorch(make, steps=50):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("settings", "make"),
+    [
+        ({"schedule": "constant"}, lambda o: torch.optim.lr_scheduler.ConstantLR(o, 1.0)),
+        (
+            {"schedule": "step", "decay": 0.3, "decay_every": 7},
+            lambda o: torch.optim.lr_scheduler.StepLR(o, 7, 0.3),
+        ),
+        (
+            {"schedule": "one-cycle"},
+            lambda o: torch.optim.lr_scheduler.OneCycleLR(
+                o, 0.1, total_steps=51, cycle_momentum=False
+            ),
+        ),
+        (
+            {"schedule": "one-cycle", "warmup": 10},
+            lambda o: torch.optim.lr_scheduler.OneCycleLR(
+                o, 0.1, total_steps=51, pct_start=10 / 51, cycle_momentum=False
+            ),
+        ),
+    ],
+    ids=lambda part: part["schedule"] if isinstance(part, dict) else "",
+)
+def test_schedules_are_those_of_pytorch(settings, make):
+    config = TrainingConfig(steps=51, learning_rate=0.1, **settings)
+    assert [config.rate_at(step) for step in range(1, 51)] == pytest.approx(rates_of_pytorch(make))
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 3])
+def test_the_shortest_one_cycle(warmup):
+    config = TrainingConfig(steps=3, learning_rate=1.0, schedule="one-cycle", warmup=warmup)
+    rates = [config.rate_at(step) for step in (1, 2, 3)]
+    assert max(rates) <= 1
+    assert all(rate > 0 for rate in rates)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options", "kind"),
+    [
+        ("adam", {"betas": (0.5, 0.9)}, torch.optim.Adam),
+        ("adamw", {"weight_decay": 0.3}, torch.optim.AdamW),
+        ("rmsprop", {"alpha": 0.9}, torch.optim.RMSprop),
+        ("sgd", {"momentum": 0.9}, torch.optim.SGD),
+    ],
+)
+def test_fit_takes_the_steps_of_a_bare_loop(vocab, ids, optimizer, options, kind):
+    config = TrainingConfig(
+        5, 4, 8, 1e-2, optimizer, options, schedule="step", decay_every=2, clip_norm=0.2
+    )
+    torch.manual_seed(0)
+    model, bare = CharRNN(len(vocab), 16, 2), CharRNN(len(vocab), 16, 2)
+    bare.load_state_dict(model.state_dict())
+    fit(model, ids, None, config)
+    theirs = kind(bare.parameters(), lr=1e-2, **options)
+    state, streams = None, Streams(ids, 4, 8)
+    for step in range(5):
+        x, y = (torch.from_numpy(part) for part in streams.batch(step))
+        logits, state = bare(x, state)
+        state = tuple(part.detach() for part in state)
+        theirs.zero_grad()
+        F.cross_entropy(logits.flatten(0, 1), y.flatten()).backward()
+        torch.nn.utils.clip_grad_norm_(bare.parameters(), 0.2)
+        theirs.param_groups[0]["lr"] = 1e-2 * 0.5 ** (step // 2)
+        theirs.step()
+    for a, b in zip(model.parameters(), bare.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+# Early stopping, accumulation, precision
+
+
+def test_early_stopping_gives_the_best_weights_back(vocab, ids, capsys):
+    config = TrainingConfig(200, 4, 8, learning_rate=0.5, eval_every=3, patience=2)
+    model = fresh(vocab)
+    history = fit(model, ids, ids[:100], config)
+    assert history.ended == "early"
+    steps, losses = history.column("valid_loss")
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3
+    assert evaluate(model, ids[:100]) == pytest.approx(losses[best], rel=1e-5)
+    said = capsys.readouterr().out
+    assert f"Stopped early at step {steps[-1]}" in said
+    assert f"since step {steps[best]}" in said
+
+
+def test_with_patience_the_best_weights_come_back_after_all_steps_too(vocab, ids):
+    config = TrainingConfig(9, 4, 8, learning_rate=0.5, eval_every=1, patience=100)
+    model = fresh(vocab)
+    history = fit(model, ids, ids[:100], config)
+    assert history.ended == "all steps"
+    assert history.rows[-1]["valid_loss"] > history.best_valid_loss  # else this shows nothing
+    assert evaluate(model, ids[:100]) == pytest.approx(history.best_valid_loss, rel=1e-5)
+
+
+def test_patience_needs_something_to_validate_on(vocab, ids):
+    with pytest.raises(ValueError, match="give valid_ids"):
+        fit(fresh(vocab), ids, None, TrainingConfig(5, 4, 8, patience=1))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_accumulated_gradients_are_those_of_the_whole_batch(vocab, ids, cell, accumulate):
+    histories, seen = [], []
+    for parts in (1, accumulate):
+        torch.manual_seed(0)
+        model = CharRNN(len(vocab), 16, 2, cell=cell).double()
+        model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+        histories.append(fit(model, ids, ids[:50], TrainingConfig(12, 4, 32, accumulate=parts)))
+    for name in ("loss", "grad_norm", "valid_loss"):
+        one, other = (history.column(name)[1] for history in histories)
+        np.testing.assert_allclose(other, one, rtol=1e-6)
+    assert 4 // accumulate in seen
+
+
+def test_bfloat16_trains_almost_as_float32_and_keeps_float32_weights(vocab, ids):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        model = fresh(vocab)
+        dtypes = set()
+        model.output.register_forward_hook(lambda _, __, out, seen=dtypes: seen.add(out.dtype))
+        torch.manual_seed(1)
+        config = TrainingConfig(60, 4, 16, 1e-2, precision=precision)
+        losses[precision] = fit(model, ids, None, config).column("loss")[1]
+        assert dtypes == {getattr(torch, precision)}
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert not np.array_equal(*losses.values())
+    np.testing.assert_allclose(losses["bfloat16"], losses["float32"], atol=0.15)
+    assert losses["bfloat16"][-5:].mean() < 0.9 * losses["bfloat16"][0]
+
+
+# Losses that are not finite
+
+
+def break_at(model, step, healed_at=None):
+    """Return an on_step that puts a NaN into the model after a step, and takes it out later."""
+    whole = model.output.weight[0, 0].item()
+
+    def on_step(history):
+        if len(history) in (step, healed_at):
+            with torch.no_grad():
+                model.output.weight[0, 0] = math.nan if len(history) == step else whole
+
+    return on_step
+
+
+def test_a_step_that_is_not_finite_is_skipped_counted_and_said(vocab, ids, capsys):
+    model = fresh(vocab)
+    history = fit(model, ids, ids[:100], CONFIG, break_at(model, 4, healed_at=6))
+    assert [row["step"] for row in history.rows if row["skipped"]] == [5, 6]
+    assert history.skipped == 2
+    row = history.rows[4]
+    assert row["loss"] is row["grad_norm"] is row["clipped_norm"] is row["valid_loss"] is None
+    assert len(history.column("loss")[1]) == 10
+    assert history.clipped_share < 1
+    assert all(p.isfinite().all() for p in model.parameters())
+    said = capsys.readouterr().out
+    assert "Step 5 skipped: its loss is nan" in said
+    assert "Skipped so far: 2." in said
+
+
+def test_an_infinite_gradient_is_skipped_though_the_loss_is_finite(vocab, ids):
+    model, before = fresh(vocab), {}
+    calls = []
+
+    def explode(grad):
+        calls.append(1)
+        if len(calls) == 3:
+            before.update({n: p.clone() for n, p in model.named_parameters()})
+            return grad * math.inf
+        return grad
+
+    model.output.bias.register_hook(explode)
+
+    def on_step(history):
+        if len(history) == 3:
+            assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
+
+    history = fit(model, ids, None, CONFIG, on_step)
+    assert [row["skipped"] for row in history.rows] == [False] * 2 + [True] + [False] * 9
+    assert history.rows[2]["loss"] > 0
+
+
+def test_the_state_starts_at_zero_after_a_skipped_step(vocab, ids):
+    given = []
+
+    class Spy(CharRNN):
+        def forward(self, x, state=None):
+            if self.training:
+                given.append(state)
+            logits, state = super().forward(x, state)
+            if len(given) == 3:
+                logits, state = logits * math.nan, tuple(s * math.nan for s in state)
+            return logits, state
+
+    history = fit(Spy(len(vocab), 8, 1), ids, None, CONFIG)
+    assert history.skipped == 1
+    assert given[3] is None
+    assert given[4] is not None
+
+
 def test_divergence_stops_with_a_word_and_the_history(vocab, ids):
     model = fresh(vocab)
-
-    def break_it(history):
-        if len(history) == 4:
-            with torch.no_grad():
-                model.output.weight[0, 0] = math.nan
-
-    with pytest.raises(TrainingDiverged, match="Step 5: the loss is nan") as error:
-        fit(model, ids, None, CONFIG, break_it)
-    assert len(error.value.history) == 4
+    config = TrainingConfig(steps=50, batch_size=4, seq_len=8)
+    with pytest.raises(TrainingDiverged, match="up to step 14.*still those of step 4") as error:
+        fit(model, ids, None, config, break_at(model, 4))
+    assert len(error.value.history) == 14
+    assert error.value.history.skipped == 10
 
 
 def test_text_shorter_than_a_batch_says_why(vocab, ids):
@@ -244,6 +455,15 @@ def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, messag
         {"learning_rate": 0.0},
         {"learning_rate": math.nan},
         {"schedule": "linear"},
+        {"optimizer": "lion"},
+        {"optimizer_options": {"momentum": 0.9}},
+        {"optimizer_options": {"betas": (2.0, 0.9)}},
+        {"precision": "float16"},
+        {"decay": 0.0},
+        {"decay_every": 0},
+        {"patience": 0},
+        {"accumulate": 0},
+        {"batch_size": 4, "accumulate": 3},
         {"warmup": 6},
         {"clip_norm": 0.0},
         {"clip_norm": -1.0},

@@ -1,0 +1,110 @@
+"""How fast does a device train, and how far is that from what it can do?
+
+A device works on its own time: a call that starts work on a GPU returns before the work is done. So
+everything here warms up first, waits for the device before it reads the clock, and takes a median.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lstmlib.models import CharRNN, detach
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done all that was asked of it; the CPU always has."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def seconds_per_call(
+    call: Callable[[], object], device: torch.device, warm_up: int = 3, least: float = 0.5
+) -> float:
+    """Return the median time of a call, in seconds, over at least five and `least` seconds.
+
+    Args:
+        call: what to time, without arguments.
+        device: the device it works on, waited for after every call.
+        warm_up: calls that are not counted: the first ones load and tune the device's programs.
+        least: seconds of measuring.
+    """
+    for _ in range(warm_up):
+        call()
+    synchronize(device)
+    times = []
+    while len(times) < 5 or sum(times) < least:
+        start = time.perf_counter()
+        call()
+        synchronize(device)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def training_speed(
+    model: CharRNN, batch_size: int, seq_len: int, precision: str = "float32"
+) -> float:
+    """Return the characters a second that a bare training loop learns from, in truncated BPTT.
+
+    A step is forward, loss, backward, clipping and Adam, on random characters, with the state
+    carried on. The model's weights change.
+
+    Args:
+        model: on the device to be measured.
+        batch_size: parallel streams B.
+        seq_len: characters T of each.
+        precision: "float32" or "bfloat16", as in `TrainingConfig`.
+    """
+    device = next(model.parameters()).device
+    ids = torch.randint(model.vocab_size, (batch_size, seq_len + 1), device=device)
+    optimizer = torch.optim.Adam(model.parameters())
+    carried = [None]
+
+    def step() -> None:
+        mixed = precision == "bfloat16"
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+            logits, state = model(ids[:, :-1], carried[0])
+        carried[0] = detach(state)
+        optimizer.zero_grad()
+        F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten()).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+
+    model.train()
+    return batch_size * seq_len / seconds_per_call(step, device)
+
+
+def operations_per_character(model: CharRNN) -> int:
+    """Return the floating-point operations that training on one character takes in products.
+
+    Every weight of a matrix is multiplied and added once forwards and twice backwards (for the
+    gradient of the input and of the weight): 6 operations. An embedding is a look-up, and biases
+    and gates are left out, as few beside H². One-hot inputs need no gradient: 4 operations.
+    """
+    operations = 0
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2 and not name.startswith("embedding"):
+            forwards = weight.numel()
+            if model.config["cell"] == "cifg" and name.startswith("layers"):
+                forwards = forwards * 4 // 3  # it runs as an LSTM, whose forget rows are computed
+            first = model.embedding is None and name.endswith("ih_l0")
+            operations += (4 if first else 6) * forwards
+    return operations
+
+
+def product_speed(
+    device: torch.device, size: int = 1024, dtype: torch.dtype = torch.float32
+) -> float:
+    """Return the floating-point operations a second of a product of two (size, size) matrices."""
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    return 2 * size**3 / seconds_per_call(lambda: a @ a, device)
+
+
+def copy_speed(device: torch.device, megabytes: int = 256) -> float:
+    """Return the bytes a second that a device reads and writes when it copies its memory."""
+    a = torch.zeros(megabytes * 2**20, dtype=torch.uint8, device=device)
+    b = torch.empty_like(a)
+    return 2 * a.numel() / seconds_per_call(lambda: b.copy_(a), device)

@@ -1,0 +1,436 @@
+"""Resuming: after kills, interrupts, full disks and broken files. The runs are real processes."""
+
+import json
+import os
+import random
+import resource
+import signal
+import threading
+import time
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from lstmlib.batching import split
+from lstmlib.checkpoints import CheckpointError, Checkpoints
+from lstmlib.models import CharRNN, load_model
+from lstmlib.training import TrainingConfig, fit
+from lstmlib.vocab import Vocab
+
+TEXT = "the quick brown fox jumps over the lazy dog. " * 40
+CONFIG = TrainingConfig(
+    steps=24,
+    batch_size=4,
+    seq_len=32,  # 12 batches an epoch: the run crosses an epoch's end
+    learning_rate=2e-2,
+    optimizer="adamw",
+    schedule="cosine",
+    warmup=4,
+    eval_every=5,
+    patience=3,
+)
+CONFIG_PLAIN = TrainingConfig(6, 4, 32)
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(["lstmlib.training"])
+
+
+def texts():
+    vocab = Vocab.from_text(TEXT)
+    return vocab, *split(vocab.encode(TEXT), 0.1)
+
+
+def start(folder, config=CONFIG, on_step=None, every=3, cell="lstm", seed=0):
+    """Train in a folder as a script would that is simply started again; return what it left."""
+    torch.set_num_threads(1)
+    vocab, train_ids, valid_ids = texts()
+    torch.manual_seed(seed)
+    model = CharRNN(len(vocab), 12, 2, embedding_size=5, dropout=0.3, cell=cell)
+    checkpoints = Checkpoints(folder, vocab, every)
+    history = fit(model, train_ids, valid_ids, config, on_step, checkpoints)
+    return model, history
+
+
+def rows(history):
+    """Return the rows without the clock."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
+
+
+def same(run, other):
+    """Do two runs have the same history and the same weights, bit for bit?"""
+    weights, others = (model.state_dict() for model, _ in (run, other))
+    return rows(run[1]) == rows(other[1]) and all(
+        torch.equal(weights[name], others[name]) for name in weights
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupts."""
+    return start(tmp_path_factory.mktemp("whole") / "run")
+
+
+def stop_after(step):
+    """Return an on_step that presses Ctrl-C after a step."""
+
+    def on_step(history):
+        if len(history) == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return on_step
+
+
+def in_process(target, *arguments):
+    """Run a function in a process of its own; return its exit code."""
+    process = PROCESSES.Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+# Killed
+
+
+def kill_at(folder, name, count):
+    """Train, and die by SIGKILL at the count-th call of a function that writes or deletes files."""
+    calls, real = [0], getattr(os, name)
+
+    def deadly(*arguments, **kwargs):
+        calls[0] += 1
+        if calls[0] == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **kwargs)
+
+    setattr(os, name, deadly)
+    start(folder)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("name", ["fsync", "replace", "unlink"])
+def test_killed_while_it_writes(tmp_path, whole, name, count):
+    assert in_process(kill_at, tmp_path, name, count) == -signal.SIGKILL
+    assert same(start(tmp_path), whole)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def train_slowly(folder):
+    start(folder, on_step=lambda _: time.sleep(0.01))
+
+
+def test_killed_at_any_moment_again_and_again(tmp_path, whole):
+    rng, kills = random.Random(0), 0
+    while True:
+        process = PROCESSES.Process(target=train_slowly, args=(tmp_path,))
+        process.start()
+        before = [p.name for p in Checkpoints(tmp_path, texts()[0]).paths]
+        while process.is_alive() and before == [
+            p.name for p in Checkpoints(tmp_path, texts()[0]).paths
+        ]:
+            time.sleep(0.001)  # until it has moved on, so that the whole loop comes to its end
+        process.join(rng.uniform(0, 0.1))
+        if process.exitcode is not None:
+            break
+        process.kill()
+        process.join()
+        kills += 1
+    assert process.exitcode == 0
+    assert kills >= 3
+    assert same(start(tmp_path), whole)
+
+
+# Interrupted
+
+
+@pytest.mark.parametrize("step", [1, 4, 12, 13, 23])
+def test_resumed_after_ctrl_c_it_is_the_run_that_was_never_stopped(tmp_path, whole, step):
+    _model, history = start(tmp_path, on_step=stop_after(step), every=1000)
+    assert (len(history), history.ended) == (step, "interrupted")
+    assert rows(history) == rows(whole[1])[:step]
+    torch.rand(7), random.random(), np.random.rand()  # what happens in between does not matter
+    assert same(start(tmp_path), whole)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cell": "gru", "optimizer": "sgd", "optimizer_options": {"momentum": 0.9}},
+        {"cell": "rnn", "optimizer": "sgd", "schedule": "step"},
+        {"cell": "cifg", "optimizer": "rmsprop", "schedule": "one-cycle", "precision": "bfloat16"},
+    ],
+    ids=lambda changes: changes["cell"],
+)
+def test_every_cell_optimizer_and_schedule_resumes(tmp_path, changes):
+    cell = changes.pop("cell")
+    config = TrainingConfig(
+        **{"steps": 12, "batch_size": 4, "seq_len": 32, "learning_rate": 1e-2, "accumulate": 2}
+        | {"warmup": 3, "decay_every": 5, **changes}
+    )
+    uninterrupted = start(tmp_path / "whole", config, cell=cell)
+    start(tmp_path / "stopped", config, stop_after(7), cell=cell)
+    assert same(start(tmp_path / "stopped", config, cell=cell), uninterrupted)
+
+
+def test_random_numbers_of_every_generator_go_on(tmp_path):
+    def draws(folder, stop):
+        drawn = {}
+
+        def on_step(history):
+            numbers = (random.random(), np.random.rand(), torch.rand(()).item())
+            drawn[len(history)] = numbers
+            if len(history) == stop:
+                signal.raise_signal(signal.SIGINT)
+
+        random.seed(1)
+        np.random.seed(1)
+        start(folder, on_step=on_step)
+        return drawn
+
+    expected = draws(tmp_path / "whole", None)
+    assert draws(tmp_path / "stopped", 10) | draws(tmp_path / "stopped", None) == expected
+
+
+def test_history_and_model_stay_usable_after_ctrl_c_without_checkpoints(capsys):
+    vocab, train_ids, valid_ids = texts()
+    model = CharRNN(len(vocab), 8, 1)
+    history = fit(model, train_ids, valid_ids, CONFIG, stop_after(4))
+    assert (len(history), history.ended) == (4, "interrupted")
+    assert "those of step 4" in capsys.readouterr().out
+    more = fit(model, train_ids, None, TrainingConfig(3, 4, 32))
+    assert more.ended == "all steps"
+
+
+def test_ctrl_c_never_cuts_a_step_in_half():
+    """The signal comes while the optimizer works: the step is finished, and is in the history."""
+    vocab, train_ids, _ = texts()
+    model = CharRNN(len(vocab), 8, 1)
+    config = TrainingConfig(9, 4, 32)
+    optimizer, real = [], TrainingConfig.make_optimizer
+
+    def make(self, parameters):
+        made = real(self, parameters)
+        made.register_step_pre_hook(lambda *_: optimizer.append(1))
+        made.register_step_pre_hook(
+            lambda *_: signal.raise_signal(signal.SIGINT) if len(optimizer) == 3 else None
+        )
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingConfig, "make_optimizer", make)
+        history = fit(model, train_ids, None, config)
+    assert len(history) == len(optimizer) == 3
+
+
+def test_a_second_ctrl_c_stops_at_once_and_the_handler_is_put_back():
+    vocab, train_ids, _ = texts()
+    before = signal.getsignal(signal.SIGINT)
+
+    def twice(history):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(CharRNN(len(vocab), 8, 1), train_ids, None, CONFIG_PLAIN, twice)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_fit_works_outside_the_main_thread():
+    vocab, train_ids, _ = texts()
+    histories = []
+    model = CharRNN(len(vocab), 8, 1)
+    thread = threading.Thread(
+        target=lambda: histories.append(fit(model, train_ids, None, CONFIG_PLAIN))
+    )
+    thread.start()
+    thread.join()
+    assert histories[0].ended == "all steps"
+
+
+# Finished
+
+
+def test_a_finished_run_is_not_run_again(tmp_path, whole):
+    start(tmp_path)
+    calls = []
+    again = start(tmp_path, on_step=calls.append, seed=5)
+    assert calls == []
+    assert same(again, whole)
+
+
+def test_a_run_that_ended_early_has_its_best_weights_again_and_again(tmp_path):
+    config = TrainingConfig(60, 4, 32, learning_rate=0.3, eval_every=2, patience=2)
+    model, history = start(tmp_path, config)
+    assert history.ended == "early"
+    steps, losses = history.column("valid_loss")
+    assert steps[-1] == len(history) == steps[np.argmin(losses)] + 4
+    best, _ = load_model(tmp_path / "best.safetensors")
+    for other in (best, start(tmp_path, config, seed=3)[0]):
+        assert all(
+            torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
+        )
+
+
+def test_more_steps_may_be_asked_for(tmp_path):
+    short, long = (TrainingConfig(steps, 4, 32, eval_every=100) for steps in (7, 12))
+    start(tmp_path / "a", short)
+    longer, at_once = start(tmp_path / "a", long), start(tmp_path / "b", long)
+    expected = rows(at_once[1])
+    expected[6]["valid_loss"] = longer[1].rows[6]["valid_loss"]  # the last step then validated
+    assert rows(longer[1]) == expected
+    with pytest.raises(CheckpointError, match="at step 12 already"):
+        start(tmp_path / "a", short)
+
+
+def test_rotation_keeps_the_last_and_the_best(tmp_path):
+    best = start(tmp_path)[1].column("valid_loss")
+    assert [p.name for p in Checkpoints(tmp_path, texts()[0]).paths] == [
+        "step-00000021.safetensors",
+        "step-00000024.safetensors",
+    ] or best[0][np.argmin(best[1])] > 21
+    assert (tmp_path / "best.safetensors").is_file()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+# Not of this run
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 0.5}, "learning_rate = 0.02, not 0.5"),
+        ({"steps": 30}, "steps = 24, not 30"),  # the cosine depends on them
+        ({"optimizer": "adam"}, "optimizer = adamw, not adam"),
+    ],
+)
+def test_another_configuration_is_refused(tmp_path, change, message):
+    start(tmp_path, on_step=stop_after(4))
+    with pytest.raises(CheckpointError, match=message):
+        start(tmp_path, TrainingConfig(**{**CONFIG.__dict__, **change}))
+
+
+def test_another_model_text_or_vocabulary_is_refused(tmp_path):
+    start(tmp_path, on_step=stop_after(4))
+    vocab, train_ids, valid_ids = texts()
+    kept = Checkpoints(tmp_path, vocab)
+    with pytest.raises(CheckpointError, match="cell = lstm, not gru"):
+        start(tmp_path, cell="gru")
+    model = CharRNN(len(vocab), 12, 2, embedding_size=5, dropout=0.3)
+    with pytest.raises(CheckpointError, match="other texts"):
+        fit(model, train_ids[1:], valid_ids, CONFIG, checkpoints=kept)
+    with pytest.raises(CheckpointError, match="other texts"):
+        fit(model, train_ids, valid_ids[1:], CONFIG, checkpoints=kept)
+    other = Checkpoints(tmp_path, Vocab.from_text(TEXT.replace("x", "X")))
+    assert len(other.vocab) == len(vocab)
+    with pytest.raises(CheckpointError, match="another vocabulary"):
+        fit(model, train_ids, valid_ids, CONFIG, checkpoints=other)
+    with pytest.raises(ValueError, match="the model was built for"):
+        fit(model, train_ids, valid_ids, CONFIG, checkpoints=Checkpoints(tmp_path, Vocab("ab")))
+
+
+# Broken files
+
+
+@pytest.mark.parametrize("keep", [0, 4, 200, 0.5, -1])
+def test_truncated_checkpoint(tmp_path, whole, keep):
+    start(tmp_path, on_step=stop_after(8))
+    *_, _older, newest = Checkpoints(tmp_path, texts()[0]).paths
+    data = newest.read_bytes()
+    newest.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
+    with pytest.raises(CheckpointError, match="not a whole safetensors.*Delete it to go on"):
+        start(tmp_path)
+    newest.unlink()
+    assert same(start(tmp_path), whole)
+
+
+def metadata_of(path):
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()
+
+
+def rewrite(path, **changes):
+    """Write a checkpoint again with some of its metadata changed."""
+    save_file(load_file(path), path, {**metadata_of(path), **changes})
+
+
+def test_foreign_and_contradicting_checkpoints(tmp_path):
+    start(tmp_path, on_step=stop_after(4))
+    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
+    data = path.read_bytes()
+    rewrite(path, notes="{}")
+    with pytest.raises(CheckpointError, match="contradicts itself: KeyError"):
+        start(tmp_path)
+    path.write_bytes(data)
+    tensors, metadata = load_file(path), metadata_of(path)
+    del tensors["model.output.bias"]
+    save_file(tensors, path, metadata)
+    with pytest.raises(CheckpointError, match="(?s)contradicts itself.*output.bias"):
+        start(tmp_path)
+    path.write_bytes(b"\x80\x04\x95pickle" * 20)
+    with pytest.raises(CheckpointError, match="not a whole safetensors"):
+        start(tmp_path)
+    save_file({"w": torch.zeros(2)}, path)
+    with pytest.raises(CheckpointError, match="not one that fit wrote"):
+        start(tmp_path)
+
+
+def test_the_best_weights_are_lost(tmp_path):
+    start(tmp_path, on_step=stop_after(8))
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="best weights of the run are lost"):
+        start(tmp_path)
+
+
+def fill_the_disk(folder, report):
+    """Train where no file may grow beyond what the first checkpoint takes: what does fit say?"""
+
+    def on_step(history):
+        if len(history) == 5:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    try:
+        start(folder, on_step=on_step)
+    except CheckpointError as error:
+        report.send(str(error))  # a pipe has no such limit
+
+
+def test_disk_full_while_a_checkpoint_is_written(tmp_path, whole):
+    receive, send = PROCESSES.Pipe(duplex=False)
+    assert in_process(fill_the_disk, tmp_path, send) == 0
+    assert "could not be written" in receive.recv()
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == ["step-00000003.safetensors"]
+    assert same(start(tmp_path), whole)
+
+
+# Devices, and what a checkpoint holds
+
+
+def test_a_checkpoint_is_plain_data_without_a_device(tmp_path):
+    start(tmp_path, on_step=stop_after(4))
+    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
+    assert "device" not in json.dumps(json.loads(metadata_of(path)["notes"]))
+    assert {name.split(".")[0] for name in load_file(path)} == {
+        "model",
+        "optimizer",
+        "state",
+        "random",
+    }
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_saved_on_one_device_loaded_on_another(tmp_path):
+    vocab, train_ids, valid_ids = texts()
+    for device, steps in (("cuda", 4), ("cpu", 8), ("cuda", 12)):
+        model = CharRNN(len(vocab), 12, 2).to(device)
+        config = TrainingConfig(steps, 4, 32)
+        history = fit(model, train_ids, valid_ids, config, checkpoints=Checkpoints(tmp_path, vocab))
+        assert len(history) == steps
+
+
+@pytest.mark.parametrize("setting", [{"every": 0}, {"keep": 0}])
+def test_settings_without_meaning(setting):
+    with pytest.raises(ValueError, match="1 or more"):
+        Checkpoints("folder", Vocab("ab"), **setting)

@@ -1,0 +1,63 @@
+import itertools
+
+import pytest
+import torch
+
+from lstmlib import speed
+from lstmlib.models import LAYERS, CharRNN
+
+CPU = torch.device("cpu")
+
+
+def test_seconds_per_call_is_the_median_without_the_warm_up(monkeypatch):
+    durations = [100.0] * 3 + [1.0, 9.0, 2.0, 3.0, 4.0]  # of three calls that warm up, and of five
+    clock, calls = [0.0], itertools.count()
+
+    def call():
+        clock[0] += durations[next(calls)]
+
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    assert speed.seconds_per_call(call, CPU) == 3.0
+    assert next(calls) == 8
+
+
+def test_seconds_per_call_waits_for_the_device_before_it_reads_the_clock(monkeypatch):
+    events = []
+    monkeypatch.setattr(speed, "synchronize", lambda device: events.append("wait"))
+    real = speed.time.perf_counter
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: events.append("read") or real())
+    speed.seconds_per_call(lambda: events.append("call"), CPU, warm_up=1, least=0)
+    assert events == ["call", "wait"] + ["read", "call", "wait", "read"] * 5
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_operations_per_character_by_hand(cell):
+    v, e, h = 7, 3, 5
+    rows = {"lstm": 4, "cifg": 4, "gru": 3, "rnn": 1}[cell] * h
+    inner = rows * h + rows * h + rows * h + h * v  # Wh, the upper layer's Wx and Wh, the output
+    model = CharRNN(v, h, 2, e, cell=cell)
+    assert speed.operations_per_character(model) == 6 * (rows * e + inner)
+    assert speed.operations_per_character(CharRNN(v, h, 2, cell=cell)) == 4 * rows * v + 6 * inner
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_speed_trains(precision, monkeypatch):
+    seconds = []
+
+    def once(call, device):
+        call()
+        call()  # the second goes on from the first one's state
+        seconds.append(device)
+        return 0.5
+
+    monkeypatch.setattr(speed, "seconds_per_call", once)
+    model = CharRNN(7, 5, 1)
+    before = model.output.weight.clone()
+    assert speed.training_speed(model, 4, 8, precision) == 4 * 8 / 0.5
+    assert not torch.equal(model.output.weight, before)
+
+
+def test_speeds_of_the_device_count_what_they_should(monkeypatch):
+    monkeypatch.setattr(speed, "seconds_per_call", lambda call, device: call() is None or 2.0)
+    assert speed.product_speed(CPU, 64) == 64**3
+    assert speed.copy_speed(CPU, 1) == 2**20
