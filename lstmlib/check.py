@@ -12,7 +12,10 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from lstmlib.models import detach
 from lstmlib.profile import profile
 
 if sys.version_info >= (3, 11):
@@ -429,5 +432,258 @@ def lstm_parameters(answer: Callable | None) -> Callable:
         ]
         hints = [hint for counts, hint in slips if got == counts]
         return hints[0] if hints else "count Wx (V, 4H), Wh (H, 4H), b (4H,), Wy (H, V), by (V,)."
+
+    return _grade(answer, reference, find_slip)
+
+
+# Chapter 04
+
+
+def gru_parameters(answer: Callable | None) -> Callable:
+    """Check a function (V, H, layers) -> parameters of PyTorch's GRU with an output layer.
+
+    Inputs are one-hot, and every block has two biases.
+    """
+
+    def counted(V: int, H: int, layers: int, G: int = 3, biases: int = 2) -> int:
+        inputs = V + (layers - 1) * H
+        return G * (H * inputs + layers * (H * H + biases * H)) + H * V + V
+
+    def find_slip() -> str | None:
+        cases = [(65, 100, 1), (65, 100, 3), (3, 2, 2)]
+        got = [_call(answer, *case) for case in cases]
+
+        def all_of(count: Callable[[int, int, int], int]) -> bool:
+            return got == [count(*case) for case in cases]
+
+        if all_of(counted):
+            return None
+        slips = [
+            (lambda V, H, L: counted(V, H, L, G=4), "that is the LSTM: a GRU has three blocks."),
+            (lambda V, H, L: counted(V, H, L, G=1), "that is the RNN: a GRU has three blocks."),
+            (
+                lambda V, H, L: counted(V, H, L, biases=1),
+                "PyTorch has two biases for every block.",
+            ),
+            (
+                lambda V, H, L: counted(V, H, L, biases=0),
+                "you left out the biases: two of H numbers for each block.",
+            ),
+            (
+                lambda V, H, L: counted(V, H, L) + 3 * H * (L - 1) * (V - H),
+                "only the first layer reads characters; the others read H numbers.",
+            ),
+            (lambda V, H, L: counted(V, H, 1), "use `layers`: each has weights of its own."),
+            (
+                lambda V, H, L: counted(V, H, L) + (L - 1) * (H * V + V),
+                "there is one output layer, behind the last of the layers.",
+            ),
+            (lambda V, H, L: counted(V, H, L) - H * V - V, "the output layer counts too: HV + V."),
+            (lambda V, H, L: counted(V, H, L) - V, "the output layer has V biases as well."),
+        ]
+        hints = [hint for count, hint in slips if all_of(count)]
+        return hints[0] if hints else "a layer has 3 (HD + H² + 2H), with D = V, then D = H."
+
+    return _grade(answer, counted, find_slip)
+
+
+def table_gradient(answer: Callable | None) -> Callable:
+    """Check a function (dx (T, E), ids (T,), V) -> gradient (V, E) of the table that was read."""
+
+    def reference(dx: np.ndarray, ids: np.ndarray, V: int) -> np.ndarray:
+        table = np.zeros((V, dx.shape[1]))
+        np.add.at(table, ids, dx)
+        return table
+
+    def find_slip() -> str | None:
+        dx, ids, V = np.random.default_rng(0).normal(size=(5, 3)), np.array([2, 0, 2, 5, 2]), 7
+        got = _call(answer, dx.copy(), ids.copy(), V)
+        right = reference(dx, ids, V)
+        shape = np.shape(got)
+        if shape == right.shape[::-1] and np.allclose(got, right.T):
+            return "that is the transpose; the table has a row for each character."
+        if shape == dx.shape:
+            return "the result has a row for each character, (V, E), not for each step."
+        if shape != right.shape:
+            return f"the table is (V, E), here {right.shape}; yours is {shape}."
+        if np.allclose(got, right):
+            return None
+        last, times = np.zeros_like(right), np.bincount(ids, minlength=V)[:, None]
+        last[ids] = dx
+        slips = [
+            (
+                last,
+                "id 2 was read three times, and only its last gradient is there; they add up. "
+                "(In NumPy `a[ids] += b` adds once for each id; `np.add.at` adds all.)",
+            ),
+            (right / np.maximum(times, 1), "gradients that meet in one place add up: no mean."),
+            (np.broadcast_to(times, right.shape), "you counted the reads; add up their dx."),
+        ]
+        hints = [hint for value, hint in slips if np.allclose(got, value)]
+        return hints[0] if hints else "row v is the sum of the rows of dx at which v was read."
+
+    return _grade(answer, reference, find_slip)
+
+
+def next_state(answer: Callable | None) -> Callable:
+    """Check a function (state, k) -> the state to start batch k with; the state is (h, c)."""
+
+    def reference(state: tuple[Tensor, ...], k: int) -> tuple[Tensor, ...] | None:
+        return None if k == 0 else detach(state)
+
+    def find_slip() -> str | None:
+        grown = torch.arange(1.0, 13.0).reshape(2, 1, 2, 3).requires_grad_()
+        state = tuple(2 * part for part in grown)  # (h, c), each (1, 2, 3), with a graph
+        first, later = answer(state, 0), [answer(state, k) for k in (1, 2, 7)]
+        if any(part.grad_fn is None for part in state):
+            return "your function cut the caller's state; `detach`, without `_`, returns a new one."
+
+        def is_zero(got: object) -> bool:
+            return got is None or all(not part.any() for part in got)
+
+        if all(map(is_zero, later)):
+            if not is_zero(first):
+                return "the other way round: batch 0 begins anew, all others go on."
+            return (
+                "no batch gets a state (is there a `return`?): every piece of text is read as if "
+                "nothing came before it."
+            )
+        for got in later:
+            if is_zero(got):
+                return "batch 0 alone begins anew; every other one goes on."
+            if not isinstance(got, tuple) or len(got) != 2:
+                return "the LSTM wants a tuple of two, (h, c)."
+            if any(not torch.equal(a, b) for a, b in zip(got, state, strict=True)):
+                return "the numbers must stay as they are, h first, then c."
+            if any(part.requires_grad for part in got):
+                return (
+                    "it still hangs on the graph of the batch before, and `backward` would walk "
+                    "back into it: detach h and c."
+                )
+        return None if is_zero(first) else "batch 0 begins the text anew: None, or zeros."
+
+    return _grade(answer, reference, find_slip)
+
+
+# Chapter 05
+
+
+def norm_clipped(answer: Callable | None) -> Callable:
+    """Check a function (list of arrays, limit) -> new arrays, clipped by their global norm."""
+
+    def reference(gradients: list[np.ndarray], limit: float) -> list[np.ndarray]:
+        norm = math.sqrt(sum((g**2).sum() for g in gradients))
+        return [g * min(1.0, limit / norm) for g in gradients]
+
+    def find_slip() -> str | None:
+        long = [np.array([[3.0, -4.0], [0.0, 2.0]]), np.array([12.0, 0.5])]
+        short = [np.array([0.03, 0.04]), np.array([[0.1]])]
+
+        def answers(gradients: list[np.ndarray], limit: float) -> list:
+            given = [g.copy() for g in gradients]
+            got = list(_call(answer, given, limit))
+            if any(not np.array_equal(a, b) for a, b in zip(given, gradients, strict=True)):
+                raise _Slip("your function changed the gradients it was given; return new arrays.")
+            if len(got) != len(gradients):
+                raise _Slip("return as many arrays as you were given.")
+            return got
+
+        def equal(got: list, wanted: list) -> bool:
+            pairs = zip(got, wanted, strict=True)
+            return all(np.shape(a) == b.shape and np.allclose(a, b) for a, b in pairs)
+
+        got, norm = answers(long, 2.0), math.sqrt(sum((g**2).sum() for g in long))
+        if equal(got, [np.clip(g, -2, 2) for g in long]):
+            return "that cuts every entry by itself; scale all entries by one factor."
+        if equal(got, [g * min(1, 2 / np.linalg.norm(g)) for g in long]):
+            return "you clip each array by its own norm; the norm is that of all arrays together."
+        if equal(got, [g * 2 / norm**2 for g in long]):
+            return "you forgot the square root in the norm."
+        if equal(got, [g / norm for g in long]):
+            return "you scale to length 1; the length should be `limit`."
+        if not equal(got, reference(long, 2.0)):
+            return "all entries are multiplied by limit / norm when the norm is above the limit."
+        if not equal(answers(short, 2.0), short):
+            return "a gradient that is shorter than the limit must stay as it is."
+        return None
+
+    return _grade(answer, reference, find_slip)
+
+
+def warm_cosine(answer: Callable | None) -> Callable:
+    """Check a function (step, steps, warmup, peak) -> learning rate, linear, then half a cosine."""
+
+    def reference(step: int, steps: int, warmup: int, peak: float) -> float:
+        if step <= warmup:
+            return peak * step / warmup
+        done = (step - warmup) / (steps - warmup)
+        return peak * 0.5 * (1 + math.cos(math.pi * done))
+
+    def find_slip() -> str | None:
+        steps, warmup, peak = 100, 20, 0.004
+        got = {k: float(_call(answer, k, steps, warmup, peak)) for k in range(1, steps + 1)}
+
+        def off(k: int) -> bool:
+            return not math.isclose(got[k], reference(k, steps, warmup, peak), abs_tol=1e-9)
+
+        if math.isclose(got[1], 0.0, abs_tol=1e-12):
+            return "steps count from 1, and the first one should move: its rate is peak / warmup."
+        if off(10):
+            return "during the warm-up the rate rises on a straight line, peak · step / warmup."
+        if off(20):
+            return "at the last step of the warm-up the rate is the peak."
+        if math.isclose(got[60], peak * 0.5 * (1 + math.cos(math.pi * 0.6)), rel_tol=1e-9):
+            return "the cosine begins where the warm-up ends: count its steps from there."
+        if math.isclose(got[60], peak * math.cos(math.pi * 0.5), abs_tol=1e-9):
+            return "cos falls from 1 to -1; (1 + cos) / 2 falls from 1 to 0."
+        if math.isclose(got[60], peak / 2, rel_tol=1e-9) and off(40):
+            return "that is a straight line down; half a cosine falls slowly, fast, and slowly."
+        if off(100):
+            return "at the last step the rate is 0."
+        if any(off(k) for k in got):
+            return "the cosine is peak · (1 + cos(π · share)) / 2, share going from 0 to 1."
+        return None
+
+    return _grade(answer, reference, find_slip)
+
+
+def early_stop(answer: Callable | None) -> Callable:
+    """Check a function (validation losses, patience) -> (index it stops at, index of the best).
+
+    Counted from 0; the last index if it never stops.
+    """
+
+    def reference(losses: list[float], patience: int) -> tuple[int, int]:
+        best = 0
+        for k, loss in enumerate(losses):
+            if loss < losses[best]:
+                best = k
+            elif k - best >= patience:
+                return k, best
+        return len(losses) - 1, best
+
+    def find_slip() -> str | None:
+        def answers(losses: list[float], patience: int) -> tuple:
+            got = _call(answer, list(losses), patience)
+            if np.ndim(got) != 1 or len(got) != 2:
+                raise _Slip("return two numbers: where it stops, and where the best loss was.")
+            return int(got[0]), int(got[1])
+
+        if answers([3, 2, 1], 2) != (2, 2):
+            return "with [3, 2, 1] nothing gets worse: it runs to index 2, which is the best."
+        once = answers([3, 2, 2.5, 1, 0.5], 2)
+        if once == (2, 1):
+            return "one validation without a new best is no reason to stop at patience 2."
+        if once != (4, 4):
+            return "with [3, 2, 2.5, 1, 0.5] and patience 2 a new best at index 3 starts the count."
+        if answers([3, 1, 2, 2.5, 2.2], 2) == (1, 3):
+            return "return where it stops first, then where the best loss was."
+        if answers([3, 1, 2, 2.5, 2.2], 2) == (4, 1):
+            return "it stops at the second validation in a row without a new best, not after it."
+        if answers([3, 1, 2, 1.5, 1.4], 2) != (3, 1):
+            return "[3, 1, 2, 1.5]: 1.5 is below 2, but no new best; the best is still index 1."
+        if answers([3, 2, 2, 2, 1], 2) != (3, 1):
+            return "an equal loss is no new best."
+        return None
 
     return _grade(answer, reference, find_slip)

@@ -1,8 +1,9 @@
 """Checkpoints: all that a run needs to go on exactly where it was, one safetensors file each.
 
 The tensors are the weights, the optimizer's averages, the hidden state and PyTorch's random states;
-all else is JSON in the file's metadata. So a checkpoint cannot run code. It is written whole or not
-at all, from the CPU, and can be loaded on any device.
+all else is JSON, as bytes in a tensor of its own, since the metadata of a safetensors file may not
+be as long as a history. So a checkpoint cannot run code. It is written whole or not at all, from
+the CPU, and can be loaded on any device.
 """
 
 import json
@@ -18,6 +19,7 @@ from lstmlib.models import CharRNN, ModelFileError, load_model, read_file, save_
 from lstmlib.vocab import Vocab
 
 _FORMAT = "lstmlib-checkpoint-1"
+_NAME = f"step-{'[0-9]' * 8}.safetensors"
 
 
 class CheckpointError(Exception):
@@ -31,7 +33,7 @@ class Checkpoints:
     `load_model` reads it, with the weights of the lowest validation loss.
 
     Args:
-        folder: made when the first checkpoint is written; one folder for each run.
+        folder: one for each run, made if it is not there.
         vocab: the vocabulary of the texts, saved with every checkpoint.
         every: steps between checkpoints; a new best and the end of a run write one too.
         keep: how many checkpoints stay; older ones are deleted after a new one is whole.
@@ -48,12 +50,23 @@ class Checkpoints:
     @property
     def paths(self) -> list[Path]:
         """The checkpoints in the folder, oldest first."""
-        return sorted(self.folder.glob("step-*.safetensors"))
+        return sorted(self.folder.glob(_NAME))
 
     @property
     def best_path(self) -> Path:
         """Where the model with the lowest validation loss is, once there is one."""
         return self.folder / "best.safetensors"
+
+    def check_folder(self) -> None:
+        """Raise CheckpointError if the folder cannot be made or written to."""
+        probe = self.folder / "probe"
+        try:
+            write_whole(probe, b"")
+            probe.unlink()
+        except OSError as error:
+            raise CheckpointError(
+                f"Checkpoints cannot be written to {self.folder} ({error}). Choose another folder."
+            ) from error
 
     def save(self, step: int, tensors: dict[str, Tensor], notes: dict) -> None:
         """Write the checkpoint of a step, then delete the oldest beyond `keep`.
@@ -61,18 +74,22 @@ class Checkpoints:
         Raises:
             CheckpointError: it cannot be written; the earlier ones are as they were.
         """
-        metadata = {"format": _FORMAT, "vocab": self.vocab.to_json(), "notes": json.dumps(notes)}
+        metadata = {"format": _FORMAT, "vocab": self.vocab.to_json()}
         tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        as_bytes = bytearray(json.dumps(notes).encode())
+        tensors["notes"] = torch.frombuffer(as_bytes, dtype=torch.uint8)
         path = self.folder / f"step-{step:08}.safetensors"
         try:
             write_whole(path, save(tensors, metadata))
-            # A killed process can leave a half-written temporary file behind.
-            for old in (*self.paths[: -self.keep], *self.folder.glob("*.part")):
-                old.unlink()
+            # A killed process can leave a half-written temporary file of its own behind.
+            names = (f"{_NAME}.*.part", "best.safetensors.*.part", "probe.*.part")
+            half = [path for name in names for path in self.folder.glob(name)]
+            for old in (*self.paths[: -self.keep], *half):
+                old.unlink(missing_ok=True)
         except OSError as error:
             raise CheckpointError(
                 f"The checkpoint {path} could not be written ({error}). The earlier ones are "
-                "whole. Make room, or use another folder; the same call then goes on from them."
+                "whole. Make room; the same call then goes on from the newest."
             ) from error
 
     def save_best(self, model: CharRNN) -> None:
@@ -85,8 +102,8 @@ class Checkpoints:
             save_model(self.best_path, model, self.vocab)
         except OSError as error:
             raise CheckpointError(
-                f"The model {self.best_path} could not be written ({error}). Make room, or use "
-                "another folder; the same call then goes on from the last checkpoint."
+                f"The model {self.best_path} could not be written ({error}). Make room; the same "
+                "call then goes on from the newest checkpoint."
             ) from error
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
@@ -100,7 +117,8 @@ class Checkpoints:
         path = self.paths[-1]
         try:
             metadata, tensors = read_file(path, _FORMAT, "fit")
-            vocab, notes = Vocab.from_json(metadata["vocab"]), json.loads(metadata["notes"])
+            vocab = Vocab.from_json(metadata["vocab"])
+            notes = json.loads(tensors.pop("notes").numpy().tobytes())
         except (ModelFileError, KeyError, ValueError) as error:
             raise CheckpointError(
                 f"{path} is no checkpoint that one could go on from: {error} "
@@ -131,8 +149,10 @@ class Checkpoints:
 def random_states(device: torch.device) -> tuple[dict[str, Tensor], dict]:
     """Return the states of the global generators: PyTorch's as tensors, Python's and NumPy's."""
     tensors = {"cpu": torch.get_rng_state()}
-    if device.type != "cpu":
-        tensors[device.type] = getattr(torch, device.type).get_rng_state()
+    if device.type == "cuda":
+        tensors["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        tensors["mps"] = torch.mps.get_rng_state()
     numpy_state = np.random.get_state(legacy=False)
     numpy_state["state"]["key"] = numpy_state["state"]["key"].tolist()
     return tensors, {"python": random.getstate(), "numpy": numpy_state}
@@ -144,8 +164,10 @@ def set_random_states(tensors: dict[str, Tensor], notes: dict, device: torch.dev
     A device's own generator stays as it is when the states come from another kind of device.
     """
     torch.set_rng_state(tensors["cpu"])
-    if device.type != "cpu" and device.type in tensors:
-        getattr(torch, device.type).set_rng_state(tensors[device.type])
+    if device.type == "cuda" and "cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["cuda"], device)
+    if device.type == "mps" and "mps" in tensors:
+        torch.mps.set_rng_state(tensors["mps"])
     version, internal, gauss = notes["python"]
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(notes["numpy"])

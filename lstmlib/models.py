@@ -212,6 +212,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Ch
     metadata, weights = read_file(path, _FORMAT, "save_model")
     try:
         model, vocab = CharRNN(**json.loads(metadata["config"])), Vocab.from_json(metadata["vocab"])
+        model.to(weights["output.weight"].dtype)
         check_vocab(model, vocab)
         model.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, VocabError, RuntimeError) as error:

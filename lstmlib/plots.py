@@ -72,9 +72,11 @@ def loss_and_gradient(
         top.plot(at, valid, "o-", color=RED, markersize=4, label="validation")
     for (name, nats), color in zip((baselines or {}).items(), (BLACK, GREEN, PINK), strict=False):
         top.axhline(nats, color=color, linestyle="--", linewidth=1, label=name)
-    top.set(title=title, ylabel="loss\n(nats per character)", ylim=(0, loss.max() * 1.05))
+    top.set(
+        title=title, ylabel="loss\n(nats per character)", ylim=(0, loss.max(initial=0.1) * 1.05)
+    )
     top.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
-    _, norm = history.column("grad_norm")
+    steps, norm = history.column("grad_norm")  # a step that was skipped has none
     _, clipped = history.column("clipped_norm")
     hit = clipped < norm
     bottom.semilogy(steps, norm, color=BLUE, linewidth=1, label="before clipping")
@@ -392,4 +394,67 @@ def distributions(
     axis.grid(axis="x", visible=False)
     axis.set(title=title, xlabel="next character", ylabel="probability")
     axis.legend()
+    return figure
+
+
+def clipping(gradients: list[tuple[float, float]], limit: float) -> Figure:
+    """Draw gradients of two weights as arrows, clipped by global norm and by value at one limit."""
+    figure, axes = _figure(1, 2, 9, 4.4, sharex=True, sharey=True)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    circle = (limit * np.cos(angle), limit * np.sin(angle))
+    corner = limit * np.array([-1, 1, 1, -1, -1])
+    square = (corner, limit * np.array([-1, -1, 1, 1, -1]))
+    rules = {
+        "by norm: shorter, never turned": (
+            circle,
+            lambda g: g * min(1, limit / np.linalg.norm(g)),
+        ),
+        "by value: every entry cut by itself": (square, lambda g: np.clip(g, -limit, limit)),
+    }
+    for axis, (title, (border, clip)) in zip(axes, rules.items(), strict=True):
+        axis.plot(*border, color=BLACK, linewidth=1, linestyle="--", label=f"limit {limit:g}")
+        for gradient, color in zip(gradients, cycle((BLUE, RED, GREEN)), strict=False):
+            arrow = {"arrowstyle": "-|>", "color": color}
+            axis.annotate("", gradient, (0, 0), arrowprops=arrow | {"alpha": 0.35, "linewidth": 1})
+            clipped = clip(np.array(gradient))
+            axis.annotate("", clipped, (0, 0), arrowprops=arrow | {"linewidth": 2.5})
+        reach = 1.1 * max(np.abs(gradients).max(), limit)
+        axis.set(title=title, xlabel="gradient of weight 1", aspect="equal")
+        axis.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    axes[0].set_ylabel("gradient of weight 2")
+    axes[0].legend(loc="lower left")
+    return figure
+
+
+def training_speeds(results: dict[str, dict], precision: str = "float32") -> Figure:
+    """Draw what `runs/measure_speed.py` measured: speed, and share of the limit, by batch size.
+
+    Args:
+        results: name of the device -> what its result.json holds.
+        precision: which of the rows to draw.
+    """
+    figure, (left, right) = _figure(1, 2, 11, 4.2)
+    for (device, result), style in zip(results.items(), cycle(("-", "--", ":"))):
+        rows = [row for row in result["points"] if row["precision"] == precision]
+        ceiling = result["product_operations_per_second"][precision]
+        hidden_sizes = sorted({row["hidden_size"] for row in rows})
+        for hidden, color in zip(hidden_sizes, cycle((ORANGE, GREEN, BLUE, RED, PINK))):
+            of_size = [row for row in rows if row["hidden_size"] == hidden]
+            batch = [row["batch_size"] for row in of_size]
+            speed = np.array([row["characters_per_second"] for row in of_size])
+            operations = np.array([row["operations_per_character"] for row in of_size])
+            label = f"{device}, H = {hidden}"
+            left.loglog(batch, speed, f"o{style}", color=color, label=label)
+            right.semilogx(batch, 100 * speed * operations / ceiling, f"o{style}", color=color)
+    for axis in (left, right):
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.set_xlabel("batch size (streams)")
+    left.set(title="Training speed", ylabel="characters per second\n(log scale)")
+    right.set(
+        title="How far from a plain matrix product",
+        ylabel="operations, % of those of a large product",
+        ylim=(0, None),
+    )
+    left.legend(fontsize=9)
     return figure

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ OPTIMIZERS = {
 }
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
 PRECISIONS = ("float32", "bfloat16")
+_IN_WORDS = {int: "a whole number", float: "a number"}
 MOST_SKIPPED = 10
 """Steps in a row that may be skipped for a loss or gradient that is not finite."""
 
@@ -86,18 +88,18 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         whole = ["steps", "batch_size", "seq_len", "eval_every", "decay_every", "accumulate"]
         for name in whole + ["patience"] * (self.patience is not None):
-            value = getattr(self, name)
-            if value < 1 or value != int(value):
+            value = self._plain(name, Integral, int)
+            if value < 1:
                 raise ValueError(f"{name} is {value}; it must be a whole number, 1 or more.")
         for name in ("learning_rate", "decay"):
-            value = getattr(self, name)
+            value = self._plain(name, Real, float)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} is {value}; it must be above 0.")
         choices = {"optimizer": tuple(OPTIMIZERS), "schedule": SCHEDULES, "precision": PRECISIONS}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}.")
-        if not 0 <= self.warmup <= self.steps:
+        if not 0 <= self._plain("warmup", Integral, int) <= self.steps:
             raise ValueError(f"warmup is {self.warmup}; it must lie between 0 and steps.")
         if self.batch_size % self.accumulate:
             raise ValueError(
@@ -108,10 +110,20 @@ class TrainingConfig:
                 "Set clip_norm or clip_value to None: a gradient is clipped by one of them."
             )
         for name in ("clip_norm", "clip_value"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
+            if getattr(self, name) is None:
+                continue
+            value = self._plain(name, Real, float)
+            if not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0, or None for no clipping.")
         self.make_optimizer([torch.zeros(1)])
+
+    def _plain(self, name: str, kind: type, plain: type) -> float:
+        """Make a setting, which may come from NumPy, a plain number, as JSON needs it."""
+        value = getattr(self, name)
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} is {value!r}; it must be {_IN_WORDS[plain]}.")
+        object.__setattr__(self, name, plain(value))  # the class is frozen
+        return plain(value)
 
     def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """Return the optimizer of these settings, for some parameters.
@@ -121,10 +133,11 @@ class TrainingConfig:
         """
         kind, options = OPTIMIZERS[self.optimizer], self.optimizer_options
         try:
+            json.dumps(options)  # a checkpoint notes them
             return kind(parameters, lr=self.learning_rate, **options)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(
-                f"optimizer_options is {options}, which {self.optimizer} does not take: {error}"
+                f"optimizer_options is {options}, which {self.optimizer} cannot take: {error}"
             ) from error
 
     def rate_at(self, step: int) -> float:
@@ -157,9 +170,9 @@ class History:
 
     A row has: step (from 1), epoch (from 0), characters (targets seen so far), loss (nats per
     character, mean of the batch), grad_norm (global L2 norm before clipping), clipped_norm (after
-    it), learning_rate, seconds (of training, breaks left out), valid_loss (nats per character, or
-    None where the step did not validate), and skipped. Where the loss or the norm was not finite,
-    it is None, skipped is True, and the weights stayed as they were.
+    it), learning_rate, seconds (since the start, breaks left out), valid_loss (nats per character,
+    or None where the step did not validate), and skipped. Where the loss or the norm was not
+    finite, it is None, skipped is True, and the weights stayed as they were.
 
     Attributes:
         rows: the rows, a list of dicts.
@@ -187,7 +200,7 @@ class History:
     def clipped_share(self) -> float:
         """The share of steps whose gradient was clipped; one that was skipped was not."""
         taken = [row for row in self.rows if row["grad_norm"] is not None]
-        return sum(row["clipped_norm"] < row["grad_norm"] for row in taken) / len(self)
+        return sum(row["clipped_norm"] < row["grad_norm"] for row in taken) / max(len(self), 1)
 
     @property
     def skipped(self) -> int:
@@ -205,11 +218,7 @@ class History:
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss or gradient stayed infinite or not a number; `history` holds the steps so far."""
-
-    def __init__(self, message: str, history: History) -> None:
-        super().__init__(message)
-        self.history = history
+    """The loss or the gradient stayed infinite or not a number."""
 
 
 def clip_by_global_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> tuple[float, float]:
@@ -260,6 +269,7 @@ def evaluate(model: CharRNN, ids: np.ndarray, seq_len: int = 256) -> float:
     was_training = model.training
     model.eval()
     total, count, state = 0.0, 0, None
+    seq_len = max(min(seq_len, len(ids) - 1), 1)  # no more padding than needed
     try:
         for x, y in Streams(ids, 1, seq_len, remainder="mask"):
             logits, state = model(torch.from_numpy(x).to(device), state)
@@ -291,8 +301,9 @@ def fit(
 
     With checkpoints, the same call goes on from the newest one in the folder: it takes the steps
     that it would have taken without the break. On one CPU thread they are the same bit for bit; on
-    several, PyTorch itself may add in another order. A finished run is not run again; more steps
-    may be asked for where the schedule does not depend on them.
+    several, or on a GPU, PyTorch itself may add in another order, and cuDNN draws the dropout
+    between layers anew. A finished run is not run again; steps may be added where the schedule does
+    not depend on them. What stops a run carries the history so far, as `history` of the exception.
 
     Args:
         model: trained in place, on the device it is on.
@@ -311,16 +322,20 @@ def fit(
     """
     run = _Run(model, train_ids, valid_ids, config, checkpoints)
     history = run.history
-    bar = tqdm(total=config.steps, initial=len(history), unit="step", disable=bool(history.ended))
-    with bar, _Interrupt() as interrupt:
-        while not history.ended:
-            run.take_step(bar)
-            if on_step is not None:
-                on_step(history)
-            if interrupt.asked and not history.ended:
-                history.ended = "interrupted"
-                bar.write(f"Interrupted: the model and the history are those of step {run.step}.")
-            run.save_if_due()
+    bar = tqdm(total=config.steps, initial=len(history), unit="step")
+    try:
+        with bar, _Interrupt() as interrupt:
+            while not history.ended:
+                run.take_step(bar)
+                if on_step is not None:
+                    on_step(history)
+                if interrupt.asked and not history.ended:
+                    history.ended = "interrupted"
+                    bar.write(f"Interrupted: model and history are those of step {run.step}.")
+                run.save_if_due()
+    except BaseException as error:
+        error.history = history
+        raise
     if run.best_weights is not None and history.ended != "interrupted":
         model.load_state_dict(run.best_weights)
     return history
@@ -350,11 +365,15 @@ class _Run:
         self.y = torch.from_numpy(streams.y).to(self.device)
         self.optimizer = config.make_optimizer(model.parameters())
         self.history, self.state, self.skipped_in_a_row = History(), None, 0
-        self.best_loss, self.best_step, self.best_weights = math.inf, 0, None
+        self.best_loss, self.best_step, self.best_weights, self.waited = math.inf, 0, None, 0
+        dtype = str(next(model.parameters()).dtype)
+        # As JSON gives it back, so that it can be compared with what a checkpoint holds.
+        self.settings = json.loads(json.dumps({**model.config, "dtype": dtype, **asdict(config)}))
         self.texts = _fingerprint(train_ids, valid_ids)
         self.start = time.perf_counter()
         if checkpoints is not None:
             check_vocab(model, checkpoints.vocab)
+            checkpoints.check_folder()
             self._resume()
 
     @property
@@ -426,8 +445,7 @@ class _Run:
             raise TrainingDiverged(
                 f"{MOST_SKIPPED} steps in a row, up to step {self.step}, had a loss or a gradient "
                 f"that was not finite. The weights are still those of step "
-                f"{self.step - MOST_SKIPPED}. Lower the learning rate, or clip at a smaller value.",
-                self.history,
+                f"{self.step - MOST_SKIPPED}. Lower the learning rate, or clip at a smaller value."
             )
 
     def _validate(self, bar: tqdm) -> None:
@@ -436,19 +454,17 @@ class _Run:
         loss = evaluate(self.model, self.valid_ids)
         row["valid_loss"] = loss if math.isfinite(loss) else None
         bar.set_postfix(valid=f"{loss:.3f}")
+        self.waited += 1
         if loss < self.best_loss:
-            self.best_loss, self.best_step = loss, self.step
+            self.best_loss, self.best_step, self.waited = loss, self.step, 0
             if patience is not None:
                 self.best_weights = _copy(self.model)
-        elif patience is not None and not self.history.ended:
-            since = sum(r["valid_loss"] is not None for r in self.history.rows[self.best_step :])
-            if since >= patience:
-                self.history.ended = "early"
-                bar.write(
-                    f"Stopped early at step {self.step}: no validation loss below "
-                    f"{self.best_loss:.4f} since step {self.best_step}, whose weights the model "
-                    "has again."
-                )
+        elif patience is not None and self.waited >= patience and not self.history.ended:
+            self.history.ended = "early"
+            bar.write(
+                f"Stopped early at step {self.step}: {self.waited} validations in a row brought no "
+                f"loss below {self.best_loss:.4f}, that of step {self.best_step}."
+            )
 
     def save_if_due(self) -> None:
         """Write a checkpoint where one is due, then the model if it is a new best."""
@@ -472,13 +488,12 @@ class _Run:
             tensors[f"state.{i}"] = part
         tensors |= {f"random.{name}": t for name, t in random_tensors.items()}
         notes = {
-            "model": self.model.config,
-            "config": asdict(self.config),
+            "settings": self.settings,
             "texts": self.texts,
             "rows": self.history.rows,
             "ended": self.history.ended,
             "skipped_in_a_row": self.skipped_in_a_row,
-            "best": [self.best_loss, self.best_step],
+            "best": [self.best_loss, self.best_step, self.waited],
             "seconds": time.perf_counter() - self.start,
             "random": random_notes,
         }
@@ -493,32 +508,29 @@ class _Run:
         try:
             self._check_same_run(notes)
             self._unpack(tensors, notes)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{self.checkpoints.paths[-1]} contradicts itself: {type(error).__name__}: {error}"
             ) from error
 
     def _check_same_run(self, notes: dict) -> None:
         """Raise CheckpointError unless the checkpoint is of the same model, texts and settings."""
-        folder, saved, now = self.checkpoints.folder, notes["config"], asdict(self.config)
-        for then, here in ((notes["model"], self.model.config), (saved, now)):
-            for name in here:
-                free = name == "steps" and now["schedule"] in ("constant", "step")
-                if then[name] != here[name] and not free:
-                    raise CheckpointError(
-                        f"{folder} holds a run with {name} = {then[name]}, not {here[name]}. "
-                        f"Use another folder, or {name} = {then[name]} to go on with that run."
-                    )
+        folder, saved = self.checkpoints.folder, notes["settings"]
+        may_grow = self.config.schedule in ("constant", "step")
+        for name, here in self.settings.items():
+            grown = name == "steps" and may_grow and here > saved[name]
+            if saved[name] != here and not grown:
+                raise CheckpointError(
+                    f"{folder} holds a run with {name} = {saved[name]}, not {here}. "
+                    f"Use another folder, or {name} = {saved[name]} to go on with that run."
+                )
         if notes["texts"] != self.texts:
             raise CheckpointError(
                 f"{folder} holds a run on other texts. Use another folder, or the texts that it "
                 "began with, split in the same way."
             )
-        if len(notes["rows"]) > self.config.steps:
-            raise CheckpointError(
-                f"{folder} holds a run that is at step {len(notes['rows'])} already, beyond steps "
-                f"= {self.config.steps}. Use another folder, or more steps."
-            )
+        if [row["step"] for row in notes["rows"]] != list(range(1, len(notes["rows"]) + 1)):
+            raise ValueError("its history is not whole")
 
     def _unpack(self, tensors: dict[str, Tensor], notes: dict) -> None:
         """Set everything that `_pack` returned."""
@@ -526,6 +538,8 @@ class _Run:
         def named(prefix: str) -> dict[str, Tensor]:
             return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
 
+        randoms = named("random.")
+        randoms["cpu"], notes["random"], notes["best"]  # missed before the model is changed
         self.model.load_state_dict(named("model."))
         averages = {}
         for name, value in named("optimizer.").items():
@@ -539,29 +553,32 @@ class _Run:
         done = self.step == self.config.steps or notes["ended"] == "early"
         self.history.ended = notes["ended"] if done else ""
         self.skipped_in_a_row = notes["skipped_in_a_row"]
-        self.best_loss, self.best_step = notes["best"]
+        self.best_loss, self.best_step, self.waited = notes["best"]
         self.start -= notes["seconds"]
         if self.step == self.best_step:  # a kill may have come before this was written
             self.checkpoints.save_best(self.model)
         if self.config.patience is not None and self.best_step:
             self.best_weights = self.checkpoints.load_best()
         # Last, since a model that is loaded draws random weights first.
-        set_random_states(named("random."), notes["random"], self.device)
+        set_random_states(randoms, notes["random"], self.device)
 
 
 class _Interrupt:
     """While it is open, the first Ctrl-C only sets `asked`, so that no step is cut in half.
 
-    Outside the main thread, where Python delivers no signals, it does nothing.
+    It does nothing outside the main thread, where Python delivers no signals, and where Ctrl-C is
+    ignored, as in a shell's background jobs.
     """
 
     def __init__(self) -> None:
         self.asked = False
 
     def __enter__(self) -> "_Interrupt":
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGINT, self._ask)
+        self._before = signal.getsignal(signal.SIGINT)
+        main = threading.current_thread() is threading.main_thread()
+        self._active = main and self._before not in (signal.SIG_IGN, None)
+        if self._active:
+            signal.signal(signal.SIGINT, self._ask)
         return self
 
     def _ask(self, *_: object) -> None:
@@ -570,7 +587,7 @@ class _Interrupt:
         self.asked = True
 
     def __exit__(self, *_: object) -> None:
-        if self._main:
+        if self._active:
             signal.signal(signal.SIGINT, self._before)
 
 
@@ -605,6 +622,9 @@ def _check_ids(model: CharRNN, train_ids: np.ndarray, valid_ids: np.ndarray | No
     for name, ids in (("training", train_ids), ("validation", valid_ids)):
         if ids is None:
             continue
+        ids = np.asarray(ids)
+        if ids.dtype.kind not in "iu":
+            raise ValueError(f"The {name} text must be ids, integers, not {ids.dtype}.")
         if len(ids) < 2:
             raise ValueError(f"The {name} text has under 2 characters: nothing to predict.")
         if np.min(ids) < 0 or np.max(ids) >= model.vocab_size:

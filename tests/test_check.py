@@ -63,7 +63,54 @@ def sigma(z):
     return 1 / (1 + np.exp(-z))
 
 
+def assign(dx, ids, V):
+    table = np.zeros((V, dx.shape[1]))
+    table[ids] += dx
+    return table
+
+
 LOSS = 1.3
+
+
+def total_norm(gradients):
+    return math.sqrt(sum((g**2).sum() for g in gradients))
+
+
+def scale_in_place(gradients, limit):
+    norm = total_norm(gradients)
+    for g in gradients:
+        g *= min(1, limit / norm)
+    return gradients
+
+
+def warm_cosine(step, steps, warmup, peak):
+    if step <= warmup:
+        return peak * step / warmup
+    return peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+def early_stop(losses, patience, equal=False):
+    best, waited = math.inf, 0
+    for k, loss in enumerate(losses):
+        if loss < best or (equal and loss == best):
+            best, at, waited = loss, k, 0
+        else:
+            waited += 1
+        if waited == patience:
+            return k, at
+    return len(losses) - 1, at
+
+
+def rises(losses, patience):
+    """Count losses above the one before, instead of above the best."""
+    waited = 0
+    for k in range(1, len(losses)):
+        waited = waited + 1 if losses[k] > losses[k - 1] else 0
+        if waited == patience:
+            return k, int(np.argmin(losses[: k + 1]))
+    return len(losses) - 1, int(np.argmin(losses))
+
+
 EXERCISES = [
     (
         check.pairs,
@@ -263,6 +310,143 @@ EXERCISES = [
             (lambda V, H: 4 * H * (V + H + 1) + V, "left out Wy"),
             (lambda V, H: V * H, "count Wx"),
             (lambda V, H: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.gru_parameters,
+        {},
+        lambda V, H, L: sum(3 * H * (D + H + 2) for D in [V] + (L - 1) * [H]) + V * (H + 1),
+        [
+            (lambda V, H, L: 4 * H * (V + L * H - H + L * (H + 2)) + V * (H + 1), "the LSTM"),
+            (lambda V, H, L: H * (V + L * H - H + L * (H + 2)) + V * (H + 1), "the RNN"),
+            (lambda V, H, L: 3 * H * (V + L * H - H + L * (H + 1)) + V * (H + 1), "two biases"),
+            (lambda V, H, L: 3 * H * (V + L * H - H + L * H) + V * (H + 1), "left out the biases"),
+            (lambda V, H, L: L * 3 * H * (V + H + 2) + V * (H + 1), "first layer reads"),
+            (lambda V, H, L: 3 * H * (V + H + 2) + V * (H + 1), "use `layers`"),
+            (
+                lambda V, H, L: sum(3 * H * (D + H + 2) + V * (H + 1) for D in [V] + (L - 1) * [H]),
+                "one output layer",
+            ),
+            (lambda V, H, L: 3 * H * (V + L * H - H + L * (H + 2)), "counts too"),
+            (lambda V, H, L: 3 * H * (V + L * H - H + L * (H + 2)) + V * H, "V biases"),
+            (lambda V, H, L: V * H, "then D = H"),
+            (lambda V, H, L: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.table_gradient,
+        {},
+        lambda dx, ids, V: np.eye(V)[ids].T @ dx,
+        [
+            (lambda dx, ids, V: assign(dx, ids, V), "they add up"),
+            (lambda dx, ids, V: dx.T @ np.eye(V)[ids], "transpose"),
+            (lambda dx, ids, V: dx, "not for each step"),
+            (lambda dx, ids, V: np.eye(V)[ids] @ np.ones((V, V)), "yours is (5, 7)"),
+            (
+                lambda dx, ids, V: np.stack(
+                    [dx[ids == v].mean(0) if v in ids else 0 * dx[0] for v in range(V)]
+                ),
+                "no mean",
+            ),
+            (lambda dx, ids, V: np.eye(V)[ids].T @ np.ones_like(dx), "counted the reads"),
+            (lambda dx, ids, V: -np.eye(V)[ids].T @ dx, "row v is the sum"),
+            (lambda dx, ids, V: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.next_state,
+        {},
+        lambda state, k: tuple(part.detach() for part in state) if k else None,
+        [
+            (lambda state, k: None if k == 0 else state, "hangs on the graph"),
+            (lambda state, k: None if k == 0 else (state[0].detach(), state[1]), "detach h and c"),
+            (lambda state, k: tuple(part.detach() for part in state), "batch 0 begins the text"),
+            (lambda state, k: None if k else tuple(p.detach() for p in state), "way round"),
+            (lambda state, k: None, "is there a `return`"),
+            (lambda state, k: tuple(0 * part for part in state), "no batch gets a state"),
+            (lambda state, k: None if k < 2 else tuple(p.detach() for p in state), "batch 0 alone"),
+            (lambda state, k: state[0].detach() if k else None, "a tuple of two"),
+            (lambda state, k: (state[0].detach(),) if k else None, "a tuple of two"),
+            (lambda state, k: tuple(p.detach() for p in state[::-1]) if k else None, "h first"),
+            (lambda state, k: tuple(p.detach_() for p in state) if k else None, "caller's state"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.norm_clipped,
+        {},
+        lambda gs, limit: [g * min(1, limit / total_norm(gs)) for g in gs],
+        [
+            (lambda gs, limit: [np.clip(g, -limit, limit) for g in gs], "cuts every entry"),
+            (
+                lambda gs, limit: [g * min(1, limit / np.linalg.norm(g)) for g in gs],
+                "by its own norm",
+            ),
+            (lambda gs, limit: [g * limit / total_norm(gs) ** 2 for g in gs], "square root"),
+            (lambda gs, limit: [g / total_norm(gs) for g in gs], "scale to length 1"),
+            (lambda gs, limit: [g * limit / total_norm(gs) for g in gs], "shorter than the limit"),
+            (lambda gs, limit: [g * 0.5 for g in gs], "multiplied by limit / norm"),
+            (lambda gs, limit: gs[:1], "as many arrays"),
+            (scale_in_place, "changed the gradients"),
+            (lambda gs, limit: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.warm_cosine,
+        {},
+        warm_cosine,
+        [
+            (lambda k, n, w, peak: warm_cosine(k - 1, n, w, peak), "steps count from 1"),
+            (lambda k, n, w, peak: peak * (1 + math.cos(math.pi * k / n)) / 2, "straight line"),
+            (
+                lambda k, n, w, peak: peak * k / w * (0.5 if k == w else 1),
+                "last step of the warm-up",
+            ),
+            (
+                lambda k, n, w, peak: (
+                    peak * k / w if k <= w else peak * (1 + math.cos(math.pi * k / n)) / 2
+                ),
+                "begins where the warm-up ends",
+            ),
+            (
+                lambda k, n, w, peak: (
+                    peak * k / w if k <= w else peak * math.cos(math.pi * (k - w) / (n - w))
+                ),
+                "falls from 1 to -1",
+            ),
+            (
+                lambda k, n, w, peak: peak * k / w if k <= w else peak * (1 - (k - w) / (n - w)),
+                "straight line down",
+            ),
+            (lambda k, n, w, peak: peak * min(1, k / w), "at the last step the rate is 0"),
+            (
+                lambda k, n, w, peak: (
+                    peak * k / w if k <= w else peak * (1 - ((k - w) / (n - w)) ** 2)
+                ),
+                "share going from 0 to 1",
+            ),
+            (lambda k, n, w, peak: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.early_stop,
+        {},
+        early_stop,
+        [
+            (lambda losses, patience: early_stop(losses, 1), "no reason to stop at patience 2"),
+            (lambda losses, patience: early_stop(losses, patience + 1), "not after it"),
+            (lambda losses, patience: early_stop(losses, patience)[0], "return two numbers"),
+            (lambda losses, patience: early_stop(losses, patience)[::-1], "where it stops first"),
+            (lambda losses, patience: (0, 0), "nothing gets worse"),
+            (lambda losses, patience: (2, 2), "starts the count"),
+            (rises, "no new best; the best"),
+            (lambda losses, patience: early_stop(losses, patience, equal=True), "an equal loss"),
+            (lambda losses, patience: None, "forget `return`"),
             (raises, "oh no"),
         ],
     ),

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.models import CharRNN, load_model
-from lstmlib.training import TrainingConfig, fit
+from lstmlib.training import TrainingConfig, TrainingDiverged, fit
 from lstmlib.vocab import Vocab
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
@@ -150,7 +150,29 @@ def test_resumed_after_ctrl_c_it_is_the_run_that_was_never_stopped(tmp_path, who
     assert (len(history), history.ended) == (step, "interrupted")
     assert rows(history) == rows(whole[1])[:step]
     torch.rand(7), random.random(), np.random.rand()  # what happens in between does not matter
-    assert same(start(tmp_path), whole)
+    resumed = start(tmp_path)
+    assert same(resumed, whole)
+    assert (np.diff(resumed[1].column("seconds")[1]) > 0).all()  # the clock goes on, too
+
+
+def test_steps_skipped_in_a_row_are_counted_across_a_break(tmp_path):
+    vocab, train_ids, _ = texts()
+
+    def train():
+        model = CharRNN(len(vocab), 8, 1)
+
+        def break_it(history):
+            if len(history) == 4:
+                torch.nn.init.constant_(model.output.bias, np.nan)
+            if len(history) == 7:
+                signal.raise_signal(signal.SIGINT)
+
+        config = TrainingConfig(40, 4, 32)
+        return fit(model, train_ids, None, config, break_it, Checkpoints(tmp_path, vocab))
+
+    assert train().skipped == 3
+    with pytest.raises(TrainingDiverged, match="up to step 14"):
+        train()
 
 
 @pytest.mark.parametrize(
@@ -158,15 +180,17 @@ def test_resumed_after_ctrl_c_it_is_the_run_that_was_never_stopped(tmp_path, who
     [
         {"cell": "gru", "optimizer": "sgd", "optimizer_options": {"momentum": 0.9}},
         {"cell": "rnn", "optimizer": "sgd", "schedule": "step"},
+        {"cell": "lstm", "optimizer": "adam", "optimizer_options": {"betas": (0.5, 0.9)}},
         {"cell": "cifg", "optimizer": "rmsprop", "schedule": "one-cycle", "precision": "bfloat16"},
     ],
     ids=lambda changes: changes["cell"],
 )
 def test_every_cell_optimizer_and_schedule_resumes(tmp_path, changes):
-    cell = changes.pop("cell")
+    cell = changes["cell"]
     config = TrainingConfig(
         **{"steps": 12, "batch_size": 4, "seq_len": 32, "learning_rate": 1e-2, "accumulate": 2}
-        | {"warmup": 3, "decay_every": 5, **changes}
+        | {"warmup": 3, "decay_every": 5}
+        | {name: setting for name, setting in changes.items() if name != "cell"}
     )
     uninterrupted = start(tmp_path / "whole", config, cell=cell)
     start(tmp_path / "stopped", config, stop_after(7), cell=cell)
@@ -231,8 +255,9 @@ def test_a_second_ctrl_c_stops_at_once_and_the_handler_is_put_back():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as error:
         fit(CharRNN(len(vocab), 8, 1), train_ids, None, CONFIG_PLAIN, twice)
+    assert len(error.value.history) == 1
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -279,18 +304,27 @@ def test_more_steps_may_be_asked_for(tmp_path):
     expected = rows(at_once[1])
     expected[6]["valid_loss"] = longer[1].rows[6]["valid_loss"]  # the last step then validated
     assert rows(longer[1]) == expected
-    with pytest.raises(CheckpointError, match="at step 12 already"):
+    with pytest.raises(CheckpointError, match="steps = 12, not 7"):
         start(tmp_path / "a", short)
 
 
+def test_fewer_steps_than_the_run_has_taken_or_planned_are_refused(tmp_path):
+    start(tmp_path, TrainingConfig(12, 4, 32), stop_after(6))
+    with pytest.raises(CheckpointError, match="steps = 12, not 6"):
+        start(tmp_path, TrainingConfig(6, 4, 32))
+
+
 def test_rotation_keeps_the_last_and_the_best(tmp_path):
-    best = start(tmp_path)[1].column("valid_loss")
-    assert [p.name for p in Checkpoints(tmp_path, texts()[0]).paths] == [
+    foreign = {"film.mkv.part", "step-backup.safetensors", "step-00000003 (1).safetensors"}
+    for name in foreign:
+        (tmp_path / name).write_bytes(b"of the user")
+    start(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} - foreign == {
         "step-00000021.safetensors",
         "step-00000024.safetensors",
-    ] or best[0][np.argmin(best[1])] > 21
-    assert (tmp_path / "best.safetensors").is_file()
-    assert len(list(tmp_path.iterdir())) == 3
+        "best.safetensors",
+    }
+    assert foreign < {p.name for p in tmp_path.iterdir()}
 
 
 # Not of this run
@@ -349,24 +383,31 @@ def metadata_of(path):
         return file.metadata()
 
 
-def rewrite(path, **changes):
-    """Write a checkpoint again with some of its metadata changed."""
-    save_file(load_file(path), path, {**metadata_of(path), **changes})
+def as_tensor(notes):
+    return torch.tensor(list(json.dumps(notes).encode()), dtype=torch.uint8)
 
 
 def test_foreign_and_contradicting_checkpoints(tmp_path):
     start(tmp_path, on_step=stop_after(4))
     path = Checkpoints(tmp_path, texts()[0]).paths[-1]
     data = path.read_bytes()
-    rewrite(path, notes="{}")
-    with pytest.raises(CheckpointError, match="contradicts itself: KeyError"):
-        start(tmp_path)
-    path.write_bytes(data)
     tensors, metadata = load_file(path), metadata_of(path)
-    del tensors["model.output.bias"]
-    save_file(tensors, path, metadata)
-    with pytest.raises(CheckpointError, match="(?s)contradicts itself.*output.bias"):
+    notes = json.loads(tensors["notes"].numpy().tobytes())
+    for wrong in ({}, {**notes, "rows": notes["rows"][1:]}, {**notes, "rows": "x"}, [], 5):
+        save_file({**tensors, "notes": as_tensor(wrong)}, path, metadata)
+        with pytest.raises(CheckpointError, match="contradicts itself: "):
+            start(tmp_path)
+    save_file({**tensors, "notes": as_tensor(notes)[:-9]}, path, metadata)
+    with pytest.raises(CheckpointError, match="no checkpoint that one could go on from"):
         start(tmp_path)
+    for name in ("model.output.bias", "random.cpu"):
+        rest = {n: t for n, t in tensors.items() if n != name}
+        save_file(rest, path, metadata)
+        with pytest.raises(CheckpointError, match=f"(?s)contradicts itself.*{name.split('.')[1]}"):
+            start(tmp_path)
+    path.write_bytes(data)
+    assert len(start(tmp_path)[1]) == CONFIG.steps
+    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
     path.write_bytes(b"\x80\x04\x95pickle" * 20)
     with pytest.raises(CheckpointError, match="not a whole safetensors"):
         start(tmp_path)
@@ -411,12 +452,13 @@ def test_disk_full_while_a_checkpoint_is_written(tmp_path, whole):
 def test_a_checkpoint_is_plain_data_without_a_device(tmp_path):
     start(tmp_path, on_step=stop_after(4))
     path = Checkpoints(tmp_path, texts()[0]).paths[-1]
-    assert "device" not in json.dumps(json.loads(metadata_of(path)["notes"]))
+    assert b"device" not in load_file(path)["notes"].numpy().tobytes()
     assert {name.split(".")[0] for name in load_file(path)} == {
         "model",
         "optimizer",
         "state",
         "random",
+        "notes",
     }
 
 
@@ -428,6 +470,96 @@ def test_saved_on_one_device_loaded_on_another(tmp_path):
         config = TrainingConfig(steps, 4, 32)
         history = fit(model, train_ids, valid_ids, config, checkpoints=Checkpoints(tmp_path, vocab))
         assert len(history) == steps
+        weights = load_file(tmp_path / f"step-{steps:08}.safetensors")
+        for name, weight in model.state_dict().items():
+            assert weight.device.type == device
+            assert torch.equal(weight.cpu(), weights[f"model.{name}"])
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_a_folder_that_cannot_be_one_is_refused_before_the_first_step(tmp_path, folder):
+    (tmp_path / "file").write_text("not a folder")
+    steps = []
+    with pytest.raises(CheckpointError, match="cannot be written to"):
+        start(tmp_path / folder, on_step=steps.append)
+    assert steps == []
+
+
+def test_a_long_history_fits_into_a_checkpoint(tmp_path, whole):
+    vocab, *_ = texts()
+    checkpoints, row = Checkpoints(tmp_path, vocab), whole[1].rows[-1]
+    notes = {"rows": [row | {"step": k + 1} for k in range(400_000)]}
+    checkpoints.save(400_000, {"weight": torch.zeros(2)}, notes)
+    tensors, loaded = checkpoints.load()
+    assert loaded == notes
+    assert tensors.keys() == {"weight"}
+
+
+# A best that is not the newest
+
+
+def start_with_an_early_best(folder, on_step=None):
+    """Validate on a text read backwards, whose loss soon rises; the best stays an early one."""
+    torch.set_num_threads(1)
+    vocab, train_ids, valid_ids = texts()
+    torch.manual_seed(0)
+    model = CharRNN(len(vocab), 12, 1).double()
+    config = TrainingConfig(20, 4, 32, learning_rate=0.1, eval_every=2, patience=50)
+    checkpoints = Checkpoints(folder, vocab, every=4)
+    return model, fit(model, train_ids, valid_ids[::-1].copy(), config, on_step, checkpoints)
+
+
+def test_the_best_weights_of_before_the_break_come_back(tmp_path):
+    model, history = start_with_an_early_best(tmp_path / "whole")
+    steps, losses = history.column("valid_loss")
+    best = steps[np.argmin(losses)]
+    assert best < 14
+    stopped, _ = start_with_an_early_best(tmp_path / "run", stop_after(17))
+    resumed = start_with_an_early_best(tmp_path / "run")
+    assert same(resumed, (model, history))
+    weights = load_file(tmp_path / "run/best.safetensors")
+    assert all(torch.equal(p, weights[n]) for n, p in resumed[0].named_parameters())
+    assert not all(torch.equal(p, weights[n]) for n, p in stopped.named_parameters())
+
+
+def kill_before_the_best(folder, step):
+    """Die between the checkpoint of a new best and the best model's own file."""
+    real = Checkpoints.save_best
+
+    def deadly(self, model):
+        if self.paths[-1].name == f"step-{step:08}.safetensors":
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(self, model)
+
+    Checkpoints.save_best = deadly
+    start_with_an_early_best(folder)
+
+
+def test_killed_between_the_checkpoint_and_the_best_model(tmp_path):
+    model, history = start_with_an_early_best(tmp_path / "whole")
+    steps, losses = history.column("valid_loss")
+    best = int(steps[np.argmin(losses)])
+    assert in_process(kill_before_the_best, tmp_path / "run", best) == -signal.SIGKILL
+    assert same(start_with_an_early_best(tmp_path / "run"), (model, history))
+
+
+def test_another_dtype_is_refused(tmp_path):
+    start_with_an_early_best(tmp_path, stop_after(4))
+    vocab, train_ids, valid_ids = texts()
+    config = TrainingConfig(20, 4, 32, learning_rate=0.1, eval_every=2, patience=50)
+    with pytest.raises(CheckpointError, match=r"dtype = torch.float64, not torch.float32"):
+        model = CharRNN(len(vocab), 12, 1)
+        fit(model, train_ids, valid_ids, config, checkpoints=Checkpoints(tmp_path, vocab))
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored():
+    vocab, train_ids, _ = texts()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        history = fit(CharRNN(len(vocab), 8, 1), train_ids, None, CONFIG_PLAIN, stop_after(2))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert history.ended == "all steps"
 
 
 @pytest.mark.parametrize("setting", [{"every": 0}, {"keep": 0}])

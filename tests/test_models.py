@@ -189,6 +189,13 @@ def test_saving_with_a_foreign_vocabulary_writes_nothing(tmp_path, model):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_dtype_of_a_model_is_kept(tmp_path, model, vocab, ids):
+    save_model(tmp_path / "m", model.double(), vocab)
+    loaded, _ = load_model(tmp_path / "m")
+    x = torch.from_numpy(ids[:20])[None]
+    assert torch.equal(loaded(x)[0], model.eval()(x)[0])
+
+
 @pytest.mark.parametrize("keep", [0, 4, 100, 0.5, -1])
 def test_truncated_file(tmp_path, model, vocab, keep):
     path = tmp_path / "m.safetensors"

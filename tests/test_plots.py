@@ -22,6 +22,19 @@ def history(n=100, spike=3.0):
     )
 
 
+SPEEDS = {
+    "product_operations_per_second": {"float32": 1e9},
+    "points": [
+        {
+            "hidden_size": 8,
+            "batch_size": batch_size,
+            "precision": "float32",
+            "characters_per_second": 1000 * batch_size,
+            "operations_per_character": 5000,
+        }
+        for batch_size in (1, 4)
+    ],
+}
 FIGURES = {
     "loss_and_gradient": lambda: plots.loss_and_gradient(history(), {"5-gram": 1.4}),
     "character_counts": lambda: plots.character_counts(Counter("aab\n\xad$"), Counter("aab")),
@@ -44,6 +57,8 @@ FIGURES = {
     "distributions": lambda: plots.distributions(
         list("abc"), {"p": np.array([0.2, 0.7, 0.1]), "q": np.array([0.1, 0.9, 0.0])}, "Two", most=2
     ),
+    "clipping": lambda: plots.clipping([(3.0, 1.0), (-0.2, 0.3)], 1.0),
+    "training_speeds": lambda: plots.training_speeds({"a laptop": SPEEDS}),
 }
 
 
@@ -137,3 +152,31 @@ def test_distributions_show_the_most_probable_first():
 def test_lags_are_counted_from_1():
     line = FIGURES["gradient_against_lag"]().axes[0].get_lines()[0]
     assert line.get_xdata().tolist() == [1, 2]
+
+
+def test_clipping_draws_what_the_two_rules_do():
+    by_norm, by_value = plots.clipping([(3.0, 4.0)], 1.0).axes
+    assert by_norm.texts[1].xy == pytest.approx((0.6, 0.8))
+    assert tuple(by_value.texts[1].xy) == (1.0, 1.0)
+    assert by_norm.texts[0].xy == by_value.texts[0].xy == (3.0, 4.0)
+
+
+def test_a_gradient_within_the_limit_is_drawn_as_it_is():
+    for axis in plots.clipping([(0.3, -0.4)], 1.0).axes:
+        assert axis.texts[1].xy == pytest.approx((0.3, -0.4))
+
+
+def test_training_speeds_are_drawn_as_measured():
+    left, right = plots.training_speeds({"a laptop": SPEEDS}).axes
+    assert left.get_lines()[0].get_xdata().tolist() == [1, 4]
+    assert left.get_lines()[0].get_ydata().tolist() == [1000, 4000]
+    assert right.get_lines()[0].get_ydata() == pytest.approx([0.5, 2.0])
+
+
+def test_a_skipped_step_leaves_a_gap_in_the_figure():
+    run = history()
+    run.rows[3] |= {"grad_norm": None, "clipped_norm": None, "skipped": True}
+    run.rows[5] |= {"loss": None, "grad_norm": None, "clipped_norm": None, "skipped": True}
+    top, bottom = plots.loss_and_gradient(run).axes
+    assert len(lines(bottom)["before clipping"].get_xdata()) == len(run) - 2
+    assert len(lines(top)["training (mean of 20 steps)"].get_xdata()) == len(run) - 1

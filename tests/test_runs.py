@@ -18,7 +18,8 @@ from lstmlib import scratch
 from lstmlib.batching import split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
-from lstmlib.models import load_scratch
+from lstmlib.models import CharRNN, load_scratch
+from lstmlib.speed import operations_per_character
 from lstmlib.training import History
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
@@ -221,3 +222,53 @@ def test_a_batched_run_with_two_states_goes_on_where_it_was(tmp_path, text):
         assert [tuple(row) for row in second.interval] == whole.interval
         assert whole.write_text(whole.weights, 20) == second.write_text(second.weights, 20)
     assert whole.trigger > 1
+
+
+# How fast devices train
+
+SPEEDS = sorted(RUNS.glob("speed-*/result.json"))
+
+
+def test_the_readme_names_every_measured_device():
+    readme = (RUNS / "README.md").read_text(encoding="utf-8")
+    assert SPEEDS
+    for kind in ("cpu", "gpu"):
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `speed-{kind}`"))
+        assert ("not yet measured" in row) != (RUNS / f"speed-{kind}/result.json" in SPEEDS)
+
+
+@pytest.mark.parametrize("path", SPEEDS, ids=lambda p: p.parent.name)
+def test_measured_speeds_are_a_whole_grid_below_the_ceiling(path):
+    result = json.loads(path.read_text(encoding="utf-8"))
+    grid = {
+        tuple(row[k] for k in ("hidden_size", "batch_size", "precision"))
+        for row in result["points"]
+    }
+    hidden, batch, precision = (sorted(set(column)) for column in zip(*grid, strict=True))
+    assert precision == ["bfloat16", "float32"]
+    assert len(result["points"]) == len(grid) == len(hidden) * len(batch) * 2
+    assert len(hidden) >= 4 and len(batch) >= 4
+    for row in result["points"]:
+        ceiling = result["product_operations_per_second"][row["precision"]]
+        share = row["characters_per_second"] * row["operations_per_character"] / ceiling
+        assert 0 < share < 1
+        model = CharRNN(96, row["hidden_size"], 1)
+        assert row["operations_per_character"] == operations_per_character(model)
+
+
+def half_a_second(call, device):
+    call()
+    return 0.5
+
+
+def test_measuring_a_device_writes_one_result(tmp_path, monkeypatch):
+    script = runpy.run_path(str(RUNS / "measure_speed.py"), run_name="script")
+    small = {"HIDDEN_SIZES": {"cpu": (4, 8)}, "BATCH_SIZES": {"cpu": (1, 2)}, "SEQ_LEN": 3}
+    script["measure"].__globals__.update(small | {"PRODUCT_SIZES": {"cpu": (8,)}})
+    monkeypatch.setattr("lstmlib.speed.seconds_per_call", half_a_second)
+    monkeypatch.setattr(sys, "argv", ["", "--device", "cpu", "--out", str(tmp_path / "new")])
+    script["main"]()
+    result = read(tmp_path / "new", "result.json")
+    assert len(result["points"]) == 8
+    assert result["points"][0]["characters_per_second"] == 1 * 3 / 0.5
+    assert result["product_operations_per_second"]["float32"] == 2 * 8**3 / 0.5

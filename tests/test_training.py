@@ -303,7 +303,7 @@ def test_early_stopping_gives_the_best_weights_back(vocab, ids, capsys):
     assert evaluate(model, ids[:100]) == pytest.approx(losses[best], rel=1e-5)
     said = capsys.readouterr().out
     assert f"Stopped early at step {steps[-1]}" in said
-    assert f"since step {steps[best]}" in said
+    assert f"that of step {steps[best]}." in said
 
 
 def test_with_patience_the_best_weights_come_back_after_all_steps_too(vocab, ids):
@@ -464,6 +464,12 @@ def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, messag
         {"patience": 0},
         {"accumulate": 0},
         {"batch_size": 4, "accumulate": 3},
+        {"batch_size": 4.0},
+        {"steps": None},
+        {"clip_norm": "5"},
+        {"warmup": 0.5},
+        {"optimizer_options": {"weight_decay": np.float32(0.1)}},
+        {"optimizer_options": {"fused": True, "foreach": True}},
         {"warmup": 6},
         {"clip_norm": 0.0},
         {"clip_norm": -1.0},
@@ -474,6 +480,55 @@ def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, messag
 def test_settings_without_meaning(setting):
     with pytest.raises(ValueError, match="|".join(setting)):
         TrainingConfig(**{"steps": 5, **setting})
+
+
+def test_numbers_from_numpy_become_plain():
+    config = TrainingConfig(np.int64(5), learning_rate=np.float32(0.5), warmup=np.int8(2))
+    assert [type(x) for x in (config.steps, config.learning_rate, config.warmup)] == [
+        int,
+        float,
+        int,
+    ]
+
+
+def test_ids_must_be_integers(vocab, ids):
+    with pytest.raises(ValueError, match="must be ids, integers, not float64"):
+        fit(fresh(vocab), ids + 0.5, None, CONFIG)
+
+
+def test_a_history_without_rows():
+    assert History().clipped_share == 0
+    assert History().best_valid_loss == math.inf
+
+
+def test_validations_that_are_not_finite_use_up_the_patience(vocab, ids, monkeypatch):
+    monkeypatch.setattr("lstmlib.training.evaluate", lambda *_: math.nan)
+    model = fresh(vocab)
+    history = fit(model, ids, ids[:50], TrainingConfig(20, 4, 8, eval_every=2, patience=3))
+    assert (len(history), history.ended) == (6, "early")
+    assert history.column("valid_loss")[1].size == 0
+
+
+def test_what_an_on_step_raises_carries_the_history(vocab, ids):
+    def on_step(history):
+        if len(history) == 3:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as error:
+        fit(fresh(vocab), ids, None, CONFIG, on_step)
+    assert len(error.value.history) == 3
+
+
+def test_the_loss_is_taken_in_float32(vocab, ids, monkeypatch):
+    dtypes, real = set(), F.cross_entropy
+
+    def spy(logits, target):
+        dtypes.add(logits.dtype)
+        return real(logits, target)
+
+    monkeypatch.setattr(F, "cross_entropy", spy)
+    fit(fresh(vocab), ids, None, TrainingConfig(2, 4, 8, precision="bfloat16"))
+    assert dtypes == {torch.float32}
 
 
 def test_history_file_round_trip(tmp_path, vocab, ids):
