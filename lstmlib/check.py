@@ -439,52 +439,39 @@ def lstm_parameters(answer: Callable | None) -> Callable:
 # Chapter 04
 
 
-def gru_parameters(answer: Callable | None) -> Callable:
-    """Check a function (V, H, layers) -> parameters of PyTorch's GRU with an output layer.
+def gru_units(answer: Callable | None) -> Callable:
+    """Check a function (V, H) -> most units of a GRU with no more parameters than an LSTM of H.
 
-    Inputs are one-hot, and every block has two biases.
+    Both have one layer on one-hot inputs, two biases for every block, and an output layer.
     """
 
-    def counted(V: int, H: int, layers: int, G: int = 3, biases: int = 2) -> int:
-        inputs = V + (layers - 1) * H
-        return G * (H * inputs + layers * (H * H + biases * H)) + H * V + V
+    def counted(G: int, V: int, H: int) -> int:
+        return G * (H * V + H * H + 2 * H) + H * V + V
+
+    def reference(V: int, H: int) -> int:
+        units = H
+        while counted(3, V, units + 1) <= counted(4, V, H):
+            units += 1
+        return units
 
     def find_slip() -> str | None:
-        cases = [(65, 100, 1), (65, 100, 3), (3, 2, 2)]
-        got = [_call(answer, *case) for case in cases]
+        for V, H in ((65, 100), (10, 300), (90, 17)):
+            units = _call(answer, V, H)
+            if units != int(units):
+                return "units come whole; round down."
+            if units == H:
+                return "with as many units, the GRU has a quarter less in its layer: more fit."
+            if units == 4 * H // 3:
+                return (
+                    "4/3 of the units would fit if parameters grew with H; most grow with H²."
+                )
+            if counted(3, V, units) > counted(4, V, H):
+                return f"with V = {V} and H = {H}, a GRU of {units} has more parameters."
+            if counted(3, V, units + 1) <= counted(4, V, H):
+                return f"with V = {V} and H = {H}, {units} are too few: one more would still fit."
+        return None
 
-        def all_of(count: Callable[[int, int, int], int]) -> bool:
-            return got == [count(*case) for case in cases]
-
-        if all_of(counted):
-            return None
-        slips = [
-            (lambda V, H, L: counted(V, H, L, G=4), "that is the LSTM: a GRU has three blocks."),
-            (lambda V, H, L: counted(V, H, L, G=1), "that is the RNN: a GRU has three blocks."),
-            (
-                lambda V, H, L: counted(V, H, L, biases=1),
-                "PyTorch has two biases for every block.",
-            ),
-            (
-                lambda V, H, L: counted(V, H, L, biases=0),
-                "you left out the biases: two of H numbers for each block.",
-            ),
-            (
-                lambda V, H, L: counted(V, H, L) + 3 * H * (L - 1) * (V - H),
-                "only the first layer reads characters; the others read H numbers.",
-            ),
-            (lambda V, H, L: counted(V, H, 1), "use `layers`: each has weights of its own."),
-            (
-                lambda V, H, L: counted(V, H, L) + (L - 1) * (H * V + V),
-                "there is one output layer, behind the last of the layers.",
-            ),
-            (lambda V, H, L: counted(V, H, L) - H * V - V, "the output layer counts too: HV + V."),
-            (lambda V, H, L: counted(V, H, L) - V, "the output layer has V biases as well."),
-        ]
-        hints = [hint for count, hint in slips if all_of(count)]
-        return hints[0] if hints else "a layer has 3 (HD + H² + 2H), with D = V, then D = H."
-
-    return _grade(answer, counted, find_slip)
+    return _grade(answer, reference, find_slip)
 
 
 def table_gradient(answer: Callable | None) -> Callable:
@@ -551,8 +538,8 @@ def next_state(answer: Callable | None) -> Callable:
         for got in later:
             if is_zero(got):
                 return "batch 0 alone begins anew; every other one goes on."
-            if not isinstance(got, tuple) or len(got) != 2:
-                return "the LSTM wants a tuple of two, (h, c)."
+            if not isinstance(got, tuple | list) or len(got) != 2:
+                return "the LSTM wants a pair, (h, c)."
             if any(not torch.equal(a, b) for a, b in zip(got, state, strict=True)):
                 return "the numbers must stay as they are, h first, then c."
             if any(part.requires_grad for part in got):
@@ -603,6 +590,8 @@ def norm_clipped(answer: Callable | None) -> Callable:
             return "you scale to length 1; the length should be `limit`."
         if not equal(got, reference(long, 2.0)):
             return "all entries are multiplied by limit / norm when the norm is above the limit."
+        if not equal(answers(long, 0.5), reference(long, 0.5)):
+            return "use `limit`, which is not always 2."
         if not equal(answers(short, 2.0), short):
             return "a gradient that is shorter than the limit must stay as it is."
         return None
@@ -642,6 +631,12 @@ def warm_cosine(answer: Callable | None) -> Callable:
             return "at the last step the rate is 0."
         if any(off(k) for k in got):
             return "the cosine is peak · (1 + cos(π · share)) / 2, share going from 0 to 1."
+        other = (30, 3, 1.5)
+        if any(
+            not math.isclose(_call(answer, k, *other), reference(k, *other), abs_tol=1e-9)
+            for k in range(1, 31)
+        ):
+            return "use steps, warmup and peak as they are given; they are not always the same."
         return None
 
     return _grade(answer, reference, find_slip)
@@ -684,6 +679,10 @@ def early_stop(answer: Callable | None) -> Callable:
             return "[3, 1, 2, 1.5]: 1.5 is below 2, but no new best; the best is still index 1."
         if answers([3, 2, 2, 2, 1], 2) != (3, 1):
             return "an equal loss is no new best."
+        if answers([3, 1, 2], 5) != (2, 1):
+            return "[3, 1, 2] and patience 5: it runs to the end, and the best is still index 1."
+        if answers([3, 1, 2, 0], 1) != (2, 1) or answers([3, 1, 2, 2, 2, 0], 3) != (4, 1):
+            return "use `patience`, which is not always 2."
         return None
 
     return _grade(answer, reference, find_slip)

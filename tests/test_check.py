@@ -72,6 +72,13 @@ def assign(dx, ids, V):
 LOSS = 1.3
 
 
+def gru_units(V, H):
+    def count(G, n):
+        return G * (n * V + n * n + 2 * n) + n * V + V
+
+    return max(n for n in range(1, 2 * H) if count(3, n) <= count(4, H))
+
+
 def total_norm(gradients):
     return math.sqrt(sum((g**2).sum() for g in gradients))
 
@@ -99,6 +106,12 @@ def early_stop(losses, patience, equal=False):
         if waited == patience:
             return k, at
     return len(losses) - 1, at
+
+
+def forgets_the_best(losses, patience):
+    """Say at the end that the last was the best."""
+    end, best = early_stop(losses, patience)
+    return (end, best) if end - best >= patience else (len(losses) - 1, len(losses) - 1)
 
 
 def rises(losses, patience):
@@ -314,24 +327,16 @@ EXERCISES = [
         ],
     ),
     (
-        check.gru_parameters,
+        check.gru_units,
         {},
-        lambda V, H, L: sum(3 * H * (D + H + 2) for D in [V] + (L - 1) * [H]) + V * (H + 1),
+        gru_units,
         [
-            (lambda V, H, L: 4 * H * (V + L * H - H + L * (H + 2)) + V * (H + 1), "the LSTM"),
-            (lambda V, H, L: H * (V + L * H - H + L * (H + 2)) + V * (H + 1), "the RNN"),
-            (lambda V, H, L: 3 * H * (V + L * H - H + L * (H + 1)) + V * (H + 1), "two biases"),
-            (lambda V, H, L: 3 * H * (V + L * H - H + L * H) + V * (H + 1), "left out the biases"),
-            (lambda V, H, L: L * 3 * H * (V + H + 2) + V * (H + 1), "first layer reads"),
-            (lambda V, H, L: 3 * H * (V + H + 2) + V * (H + 1), "use `layers`"),
-            (
-                lambda V, H, L: sum(3 * H * (D + H + 2) + V * (H + 1) for D in [V] + (L - 1) * [H]),
-                "one output layer",
-            ),
-            (lambda V, H, L: 3 * H * (V + L * H - H + L * (H + 2)), "counts too"),
-            (lambda V, H, L: 3 * H * (V + L * H - H + L * (H + 2)) + V * H, "V biases"),
-            (lambda V, H, L: V * H, "then D = H"),
-            (lambda V, H, L: None, "forget `return`"),
+            (lambda V, H: H, "a quarter less"),
+            (lambda V, H: 4 * H // 3, "4/3 of the units"),
+            (lambda V, H: gru_units(V, H) + 0.5, "come whole"),
+            (lambda V, H: gru_units(V, H) + 1, "has more parameters"),
+            (lambda V, H: gru_units(V, H) - 1, "one more would still fit"),
+            (lambda V, H: None, "forget `return`"),
             (raises, "oh no"),
         ],
     ),
@@ -368,8 +373,8 @@ EXERCISES = [
             (lambda state, k: None, "is there a `return`"),
             (lambda state, k: tuple(0 * part for part in state), "no batch gets a state"),
             (lambda state, k: None if k < 2 else tuple(p.detach() for p in state), "batch 0 alone"),
-            (lambda state, k: state[0].detach() if k else None, "a tuple of two"),
-            (lambda state, k: (state[0].detach(),) if k else None, "a tuple of two"),
+            (lambda state, k: state[0].detach() if k else None, "a pair"),
+            (lambda state, k: (state[0].detach(),) if k else None, "a pair"),
             (lambda state, k: tuple(p.detach() for p in state[::-1]) if k else None, "h first"),
             (lambda state, k: tuple(p.detach_() for p in state) if k else None, "caller's state"),
             (raises, "oh no"),
@@ -389,6 +394,7 @@ EXERCISES = [
             (lambda gs, limit: [g / total_norm(gs) for g in gs], "scale to length 1"),
             (lambda gs, limit: [g * limit / total_norm(gs) for g in gs], "shorter than the limit"),
             (lambda gs, limit: [g * 0.5 for g in gs], "multiplied by limit / norm"),
+            (lambda gs, limit: [g * min(1, 2 / total_norm(gs)) for g in gs], "not always 2"),
             (lambda gs, limit: gs[:1], "as many arrays"),
             (scale_in_place, "changed the gradients"),
             (lambda gs, limit: None, "forget `return`"),
@@ -429,6 +435,7 @@ EXERCISES = [
                 ),
                 "share going from 0 to 1",
             ),
+            (lambda k, n, w, peak: warm_cosine(k, 100, 20, 0.004), "as they are given"),
             (lambda k, n, w, peak: None, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -446,6 +453,8 @@ EXERCISES = [
             (lambda losses, patience: (2, 2), "starts the count"),
             (rises, "no new best; the best"),
             (lambda losses, patience: early_stop(losses, patience, equal=True), "an equal loss"),
+            (lambda losses, patience: early_stop(losses, 2), "not always 2"),
+            (forgets_the_best, "runs to the end"),
             (lambda losses, patience: None, "forget `return`"),
             (raises, "oh no"),
         ],
