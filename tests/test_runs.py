@@ -181,7 +181,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, text):
         ({"loss": "sum"}, "loss is 'sum'; choose one of"),
         ({"keep": "best"}, "keep is 'best'"),
         ({"optimizer": "Adam"}, "optimizer is 'Adam'"),
-        ({"clip_value": 0}, "clip_value is 0; it must be above 0"),
+        ({"clip_value": 0}, "clip_value is 0.0; it must be above 0"),
         ({"schedule": "Cosine"}, "schedule is 'Cosine'"),
         ({"corpus": "no-such-book"}, "no-such-book"),
     ],
