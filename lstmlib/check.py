@@ -462,9 +462,7 @@ def gru_units(answer: Callable | None) -> Callable:
             if units == H:
                 return "with as many units, the GRU has a quarter less in its layer: more fit."
             if units == 4 * H // 3:
-                return (
-                    "4/3 of the units would fit if parameters grew with H; most grow with H²."
-                )
+                return "4/3 of the units would fit if parameters grew with H; most grow with H²."
             if counted(3, V, units) > counted(4, V, H):
                 return f"with V = {V} and H = {H}, a GRU of {units} has more parameters."
             if counted(3, V, units + 1) <= counted(4, V, H):
