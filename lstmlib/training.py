@@ -291,6 +291,7 @@ def fit(
     config: TrainingConfig,
     on_step: Callable[[History], None] | None = None,
     checkpoints: Checkpoints | None = None,
+    progress: bool = True,
 ) -> History:
     """Train a model by stateful truncated BPTT, and return the history.
 
@@ -313,6 +314,7 @@ def fit(
         on_step: called with the history after every step, to draw or to sample; nothing that it
             does with the model in evaluation mode changes the training.
         checkpoints: where to keep checkpoints, or None.
+        progress: show a progress bar.
 
     Raises:
         ValueError: a text is too short, or has ids that are not in the model's vocabulary; patience
@@ -322,7 +324,7 @@ def fit(
     """
     run = _Run(model, train_ids, valid_ids, config, checkpoints)
     history = run.history
-    bar = tqdm(total=config.steps, initial=len(history), unit="step")
+    bar = tqdm(total=config.steps, initial=len(history), unit="step", disable=not progress)
     try:
         with bar, _Interrupt() as interrupt:
             while not history.ended:

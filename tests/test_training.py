@@ -116,6 +116,12 @@ def test_loss_falls(vocab, ids):
     assert history.best_valid_loss < 0.5 * loss[0]
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_the_progress_bar_can_be_left_out(vocab, ids, capsys, progress):
+    fit(fresh(vocab), ids, None, CONFIG, progress=progress)
+    assert ("12/12" in capsys.readouterr().err) == progress
+
+
 def test_rows_hold_what_they_promise(vocab, ids):
     history = fit(fresh(vocab), ids, ids[:100], CONFIG)
     assert [row["step"] for row in history.rows] == list(range(1, 13))
