@@ -57,7 +57,8 @@ class TrainingConfig:
         clip_value: largest absolute value of a gradient entry; None does not clip by value.
         eval_every: steps between validations; the last step always validates.
         patience: validations in a row without a new lowest loss after which the run ends early;
-            None never does. With it, the model ends with the weights of its lowest loss.
+            None never does. With it, the model ends with the weights of its lowest loss, unless the
+            run was interrupted.
         accumulate: parts of equal size that a batch's rows are worked through in, one after the
             other. The gradient is that of the whole batch (but for dropout's draws), the memory
             that of one part.
