@@ -19,6 +19,7 @@ from lstmlib.models import CharRNN, ModelFileError, load_model, read_file, save_
 from lstmlib.vocab import Vocab
 
 _FORMAT = "lstmlib-checkpoint-1"
+_PROBE = ".lstmlib-probe"
 _NAME = f"step-{'[0-9]' * 8}.safetensors"
 
 
@@ -59,7 +60,7 @@ class Checkpoints:
 
     def check_folder(self) -> None:
         """Raise CheckpointError if the folder cannot be made or written to."""
-        probe = self.folder / "probe"
+        probe = self.folder / _PROBE
         try:
             write_whole(probe, b"")
             probe.unlink()
@@ -82,7 +83,7 @@ class Checkpoints:
         try:
             write_whole(path, save(tensors, metadata))
             # A killed process can leave a half-written temporary file of its own behind.
-            names = (f"{_NAME}.*.part", "best.safetensors.*.part", "probe.*.part")
+            names = (f"{_NAME}.*.part", "best.safetensors.*.part", f"{_PROBE}.*.part")
             half = [path for name in names for path in self.folder.glob(name)]
             for old in (*self.paths[: -self.keep], *half):
                 old.unlink(missing_ok=True)

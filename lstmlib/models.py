@@ -311,17 +311,12 @@ def fused_layers(weights: scratch.Weights, cell: scratch.Cell) -> nn.RNNBase:
     D, H, L = len(weights["Wx0"]), len(weights["Wh0"]), scratch.count_layers(weights)
     layers = (nn.RNN if cell is scratch.RNN else nn.LSTM)(D, H, L, batch_first=True, dtype=dtype)
     if cell is scratch.CIFG:
-        weights = {name: _forget_rows(name, array) for name, array in weights.items()}
-    _copy_layers(layers, weights)
+        coupled = CoupledLSTM(D, H, L).to(dtype)
+        _copy_layers(coupled, weights)
+        layers.load_state_dict(coupled.lstm_weights())
+    else:
+        _copy_layers(layers, weights)
     return layers
-
-
-def _forget_rows(name: str, array: np.ndarray) -> np.ndarray:
-    """Turn the blocks i, g, o of a CIFG's array into i, f, g, o, with f = -i."""
-    if name in ("Wy", "by"):
-        return array
-    i, g, o = np.split(array, 3, axis=-1)
-    return np.concatenate([i, -i, g, o], axis=-1)
 
 
 def _copy_layers(layers: nn.Module, weights: scratch.Weights) -> None:

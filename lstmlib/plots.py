@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from lstmlib import scratch
 from lstmlib.training import History
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = [
@@ -407,9 +408,12 @@ def clipping(gradients: list[tuple[float, float]], limit: float) -> Figure:
     rules = {
         "by norm: shorter, never turned": (
             circle,
-            lambda g: g * min(1, limit / np.linalg.norm(g)),
+            lambda g: scratch.clip_by_global_norm({"g": g}, limit)[0]["g"],
         ),
-        "by value: every entry cut by itself": (square, lambda g: np.clip(g, -limit, limit)),
+        "by value: every entry cut by itself": (
+            square,
+            lambda g: scratch.clip_by_value({"g": g}, limit)["g"],
+        ),
     }
     for axis, (title, (border, clip)) in zip(axes, rules.items(), strict=True):
         axis.plot(*border, color=BLACK, linewidth=1, linestyle="--", label=f"limit {limit:g}")

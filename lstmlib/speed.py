@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lstmlib.models import CharRNN, detach
+from lstmlib.training import autocast
 
 
 def synchronize(device: torch.device) -> None:
@@ -64,8 +65,7 @@ def training_speed(
     carried = [None]
 
     def step() -> None:
-        mixed = precision == "bfloat16"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+        with autocast(precision, device):
             logits, state = model(ids[:, :-1], carried[0])
         carried[0] = detach(state)
         optimizer.zero_grad()

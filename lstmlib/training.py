@@ -426,7 +426,7 @@ class _Run:
         for first in range(0, self.config.batch_size, rows):
             part = slice(first, first + rows)
             state = self.state and tuple(s[:, part].contiguous() for s in self.state)
-            with _autocast(self.config, self.device):
+            with autocast(self.config.precision, self.device):
                 logits, state = self.model(self.x[part, columns], state)
             target = self.y[part, columns].flatten()
             loss = F.cross_entropy(logits.float().flatten(0, 1), target) / self.config.accumulate
@@ -607,9 +607,9 @@ def _fingerprint(*texts: np.ndarray | None) -> list[str | None]:
     ]
 
 
-def _autocast(config: TrainingConfig, device: torch.device) -> torch.autocast:
-    mixed = config.precision == "bfloat16"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context of a forward pass in one of PRECISIONS."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _check_device(config: TrainingConfig, device: torch.device) -> None:

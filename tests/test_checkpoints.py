@@ -315,7 +315,7 @@ def test_fewer_steps_than_the_run_has_taken_or_planned_are_refused(tmp_path):
 
 
 def test_rotation_keeps_the_last_and_the_best(tmp_path):
-    foreign = {"film.mkv.part", "step-backup.safetensors", "step-00000003 (1).safetensors"}
+    foreign = {"probe", "film.mkv.part", "step-backup.safetensors", "step-00000003 (1).safetensors"}
     for name in foreign:
         (tmp_path / name).write_bytes(b"of the user")
     start(tmp_path)
