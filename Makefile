@@ -52,4 +52,4 @@ format: $(STAMP)
 	$(PY) -m ruff format .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) benchmarks/.venv .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -105,6 +105,8 @@ class CharRNN(nn.Module):
             al. 2015). The CIFG gets it as minus the bias of the input gates, which are its forget
             gates; the GRU and the RNN have no forget gate.
         cell: "lstm", "gru", "rnn" or "cifg".
+        output_norm: put a layer norm (Ba et al. 2016) between the dropout and the output layer, so
+            that the output layer reads vectors of one length, whatever the gates let through.
 
     Raises:
         ValueError: a size below 1, a dropout outside [0, 1), or a cell of another name.
@@ -119,6 +121,7 @@ class CharRNN(nn.Module):
         dropout: float = 0.0,
         forget_bias: float = 1.0,
         cell: str = "lstm",
+        output_norm: bool = False,
     ) -> None:
         super().__init__()
         sizes = {"vocab_size": vocab_size, "hidden_size": hidden_size, "num_layers": num_layers}
@@ -134,6 +137,7 @@ class CharRNN(nn.Module):
             "dropout": dropout,
             "forget_bias": forget_bias,
             "cell": cell,
+            "output_norm": output_norm,
         }
         self.vocab_size = vocab_size
         self.embedding = nn.Embedding(vocab_size, embedding_size) if embedding_size else None
@@ -144,6 +148,7 @@ class CharRNN(nn.Module):
             dropout=dropout if num_layers > 1 else 0.0,
         )
         self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(hidden_size) if output_norm else nn.Identity()
         self.output = nn.Linear(hidden_size, vocab_size)
         if cell in ("lstm", "cifg"):
             self._set_forget_bias(forget_bias)
@@ -178,12 +183,22 @@ class CharRNN(nn.Module):
             state = (h,)
         else:
             hidden, state = self.layers(x, state)
-        return self.output(self.dropout(hidden)), state
+        return self.output(self.norm(self.dropout(hidden))), state
 
 
 def detach(state: State) -> State:
     """Cut a state from the graph that made it, so that no gradient flows past this point."""
     return tuple(part.detach() for part in state)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the CharRNN in a wrapper, DistributedDataParallel's or torch.compile's."""
+    return first_of(CharRNN, model) or model
+
+
+def first_of(kind: type[nn.Module], model: nn.Module) -> nn.Module | None:
+    """Return the outermost module of a kind in a model, or None."""
+    return next((module for module in model.modules() if isinstance(module, kind)), None)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -194,9 +209,12 @@ def count_parameters(model: nn.Module) -> int:
 def save_model(path: str | Path, model: CharRNN, vocab: Vocab) -> None:
     """Write weights, sizes and vocabulary to one safetensors file, whole or not at all.
 
+    A wrapper of DistributedDataParallel or torch.compile is left out.
+
     Raises:
         ValueError: the vocabulary is not of the model's size.
     """
+    model = unwrap(model)
     check_vocab(model, vocab)
     metadata = {"format": _FORMAT, "config": json.dumps(model.config), "vocab": vocab.to_json()}
     weights = {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}
@@ -359,10 +377,11 @@ def to_scratch(model: CharRNN) -> tuple[scratch.Weights, scratch.Cell]:
     first matrix: a one-hot vector times E times W is one-hot times (E W).
 
     Raises:
-        ValueError: a GRU, which `scratch` has not.
+        ValueError: a GRU or a layer norm, which `scratch` has not.
     """
-    if model.config["cell"] not in scratch.CELLS:
-        raise ValueError(f"There is no {model.config['cell']} in lstmlib.scratch.")
+    missing = "layer norm" if model.config["output_norm"] else model.config["cell"]
+    if missing not in scratch.CELLS:
+        raise ValueError(f"There is no {missing} in lstmlib.scratch.")
     arrays = {name: p.detach().cpu().numpy().T for name, p in model.layers.named_parameters()}
     weights = {}
     for k in range(model.config["num_layers"]):

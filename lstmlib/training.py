@@ -15,11 +15,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from lstmlib.batching import IGNORE, Streams
 from lstmlib.checkpoints import CheckpointError, Checkpoints, random_states, set_random_states
-from lstmlib.models import CharRNN, check_vocab, detach, write_whole
+from lstmlib.distributed import Processes
+from lstmlib.models import CharRNN, check_vocab, detach, unwrap, write_whole
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -40,7 +42,7 @@ class TrainingConfig:
 
     Attributes:
         steps: optimizer steps.
-        batch_size: parallel streams B.
+        batch_size: parallel streams B, over all processes together.
         seq_len: characters T that the gradient flows back through.
         learning_rate: the optimizer's step size (its peak, under a schedule).
         optimizer: "adam" (Kingma & Ba 2015), "adamw" (Loshchilov & Hutter 2019), "rmsprop" (Hinton
@@ -60,10 +62,10 @@ class TrainingConfig:
             None never does. With it, the model ends with the weights of its lowest loss, unless the
             run was interrupted.
         accumulate: parts of equal size that a batch's rows are worked through in, one after the
-            other. The gradient is that of the whole batch (but for dropout's draws), the memory
-            that of one part.
+            other (in every process its own rows). The gradient is that of the whole batch (but for
+            dropout's draws), the memory that of one part.
         precision: "float32", or "bfloat16" for the forward pass where that is safe (autocast); the
-            weights, their updates and the loss stay in float32.
+            weights, their updates and the loss stay in the model's dtype.
 
     Raises:
         ValueError: a setting has no meaning.
@@ -286,7 +288,7 @@ def evaluate(model: CharRNN, ids: np.ndarray, seq_len: int = 256) -> float:
 
 
 def fit(
-    model: CharRNN,
+    model: CharRNN | DistributedDataParallel,
     train_ids: np.ndarray,
     valid_ids: np.ndarray | None,
     config: TrainingConfig,
@@ -307,40 +309,50 @@ def fit(
     between layers anew. A finished run is not run again; steps may be added where the schedule does
     not depend on them. What stops a run carries the history so far, as `history` of the exception.
 
+    Several processes that call fit with the same arguments, and a model wrapped in PyTorch's
+    DistributedDataParallel, train it together (tools/train_distributed.py does). Each has its share
+    of the batch's rows; losses, gradients and steps are those of one process with the whole batch,
+    but for rounding and dropout's draws. What is not finite in one process makes all of them skip
+    the step, and Ctrl-C in one ends all. Every process has the whole history; the first one alone
+    speaks, and reads and writes the checkpoints, which hold the weights without the wrapper. Any
+    number of processes may go on from one; the same number draws the dropout as without the break.
+
     Args:
-        model: trained in place, on the device it is on.
+        model: trained in place, on the device it is on; wrapped, if several processes train it.
         train_ids: (N,) integers.
         valid_ids: (M,) integers to validate on, or None.
         config: the settings.
-        on_step: called with the history after every step, to draw or to sample; nothing that it
-            does with the model in evaluation mode changes the training.
+        on_step: called with the history after every step, in every process, to draw or to sample;
+            nothing that it does with the model in evaluation mode changes the training.
         checkpoints: where to keep checkpoints, or None.
         progress: show a progress bar.
 
     Raises:
         ValueError: a text is too short, or has ids that are not in the model's vocabulary; patience
-            without a validation text; a device without bfloat16.
+            without a validation text; a device without bfloat16; a batch that the processes
+            cannot share out in equal parts.
         TrainingDiverged: MOST_SKIPPED steps in a row were not finite.
         CheckpointError: a checkpoint cannot be written, or is not one of this run.
     """
     run = _Run(model, train_ids, valid_ids, config, checkpoints)
     history = run.history
-    bar = tqdm(total=config.steps, initial=len(history), unit="step", disable=not progress)
+    hidden = not progress or run.processes.rank > 0
+    bar = tqdm(total=config.steps, initial=len(history), unit="step", disable=hidden)
     try:
         with bar, _Interrupt() as interrupt:
             while not history.ended:
                 run.take_step(bar)
                 if on_step is not None:
                     on_step(history)
-                if interrupt.asked and not history.ended:
+                if run.processes.any(interrupt.asked) and not history.ended:
                     history.ended = "interrupted"
-                    bar.write(f"Interrupted: model and history are those of step {run.step}.")
+                    run.say(f"Interrupted: model and history are those of step {run.step}.")
                 run.save_if_due()
     except BaseException as error:
         error.history = history
         raise
     if run.best_weights is not None and history.ended != "interrupted":
-        model.load_state_dict(run.best_weights)
+        unwrap(model).load_state_dict(run.best_weights)
     return history
 
 
@@ -349,39 +361,48 @@ class _Run:
 
     def __init__(
         self,
-        model: CharRNN,
+        model: CharRNN | DistributedDataParallel,
         train_ids: np.ndarray,
         valid_ids: np.ndarray | None,
         config: TrainingConfig,
         checkpoints: Checkpoints | None,
     ) -> None:
-        self.device = next(model.parameters()).device
-        _check_ids(model, train_ids, valid_ids)
+        weight = next(model.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
+        self.processes, bare = Processes(model), unwrap(model)
+        _check_ids(bare, train_ids, valid_ids)
         _check_device(config, self.device)
         if config.patience is not None and valid_ids is None:
             raise ValueError("patience counts validations; give valid_ids, or patience=None.")
-        self.model, self.config, self.valid_ids = model, config, valid_ids
-        self.checkpoints = checkpoints
+        # The wrapper is for the forward pass alone, where it prepares the averaging.
+        self.model, self.bare = model, bare
+        self.config, self.valid_ids, self.checkpoints = config, valid_ids, checkpoints
         streams = Streams(train_ids, config.batch_size, config.seq_len)
         self.batches = len(streams)
-        self.x = torch.from_numpy(streams.x).to(self.device)
-        self.y = torch.from_numpy(streams.y).to(self.device)
+        self.rows = self.processes.share(config.batch_size, config.accumulate)
+        self.x = torch.from_numpy(streams.x[self.rows]).to(self.device)
+        self.y = torch.from_numpy(streams.y[self.rows]).to(self.device)
         self.optimizer = config.make_optimizer(model.parameters())
         self.history, self.state, self.skipped_in_a_row = History(), None, 0
         self.best_loss, self.best_step, self.best_weights, self.waited = math.inf, 0, None, 0
-        dtype = str(next(model.parameters()).dtype)
+        settings = {**bare.config, "dtype": str(self.dtype), **asdict(config)}
         # As JSON gives it back, so that it can be compared with what a checkpoint holds.
-        self.settings = json.loads(json.dumps({**model.config, "dtype": dtype, **asdict(config)}))
+        self.settings = json.loads(json.dumps(settings))
         self.texts = _fingerprint(train_ids, valid_ids)
         self.start = time.perf_counter()
         if checkpoints is not None:
-            check_vocab(model, checkpoints.vocab)
-            checkpoints.check_folder()
+            check_vocab(bare, checkpoints.vocab)
+            self.processes.on_first(checkpoints.check_folder)
             self._resume()
 
     @property
     def step(self) -> int:
         return len(self.history)
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar, in the first process alone."""
+        if self.processes.rank == 0:
+            tqdm.write(text)
 
     def take_step(self, bar: tqdm) -> None:
         """Forward, loss, backward, clip, update, and a row in the history."""
@@ -392,6 +413,7 @@ class _Run:
             self.state = None
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._backward(slice(k * config.seq_len, (k + 1) * config.seq_len))
+        loss = self.processes.mean(loss)  # so that all of them skip a step, or none
         norm, clipped_norm = _clip(self.model, config)
         skipped = not (math.isfinite(loss) and math.isfinite(norm))
         if skipped:
@@ -413,7 +435,7 @@ class _Run:
                 "skipped": skipped,
             }
         )
-        self._count_skipped(bar, skipped, loss, norm)
+        self._count_skipped(skipped, loss, norm)
         if step == config.steps:
             self.history.ended = "all steps"
         if self.valid_ids is not None and (step % config.eval_every == 0 or self.history.ended):
@@ -422,25 +444,26 @@ class _Run:
 
     def _backward(self, columns: slice) -> float:
         """Add the gradient of one batch to the model; return its loss, and carry its state on."""
-        rows, states, total = self.config.batch_size // self.config.accumulate, [], 0.0
-        for first in range(0, self.config.batch_size, rows):
+        rows, states, total = len(self.x) // self.config.accumulate, [], 0.0
+        for first in range(0, len(self.x), rows):
             part = slice(first, first + rows)
             state = self.state and tuple(s[:, part].contiguous() for s in self.state)
-            with autocast(self.config.precision, self.device):
+            averaging = self.processes.averaging(part.stop == len(self.x))
+            with averaging, autocast(self.config.precision, self.device):
                 logits, state = self.model(self.x[part, columns], state)
-            target = self.y[part, columns].flatten()
-            loss = F.cross_entropy(logits.float().flatten(0, 1), target) / self.config.accumulate
+            logits, target = logits.to(self.dtype).flatten(0, 1), self.y[part, columns].flatten()
+            loss = F.cross_entropy(logits, target) / self.config.accumulate
             loss.backward()
             states.append(detach(state))
             total += loss.item()
         self.state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
         return total
 
-    def _count_skipped(self, bar: tqdm, skipped: bool, loss: float, norm: float) -> None:
+    def _count_skipped(self, skipped: bool, loss: float, norm: float) -> None:
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
         if not skipped:
             return
-        bar.write(
+        self.say(
             f"Step {self.step} skipped: its loss is {loss:.4g} and its gradient norm {norm:.4g}. "
             f"The weights stay as they were. Skipped so far: {self.history.skipped}."
         )
@@ -454,17 +477,18 @@ class _Run:
     def _validate(self, bar: tqdm) -> None:
         """Measure the validation loss; note a new best, or that patience is at its end."""
         row, patience = self.history.rows[-1], self.config.patience
-        loss = evaluate(self.model, self.valid_ids)
+        # Every process measures it, since one alone would take as long and let the others wait.
+        loss = self.processes.mean(evaluate(self.bare, self.valid_ids))
         row["valid_loss"] = loss if math.isfinite(loss) else None
         bar.set_postfix(valid=f"{loss:.3f}")
         self.waited += 1
         if loss < self.best_loss:
             self.best_loss, self.best_step, self.waited = loss, self.step, 0
             if patience is not None:
-                self.best_weights = _copy(self.model)
+                self.best_weights = _copy(self.bare)
         elif patience is not None and self.waited >= patience and not self.history.ended:
             self.history.ended = "early"
-            bar.write(
+            self.say(
                 f"Stopped early at step {self.step}: {self.waited} validations in a row brought no "
                 f"loss below {self.best_loss:.4f}, that of step {self.best_step}."
             )
@@ -475,21 +499,21 @@ class _Run:
             return
         new_best = self.step == self.best_step
         if self.history.ended or new_best or self.step % self.checkpoints.every == 0:
-            self.checkpoints.save(self.step, *self._pack())
+            packed = self._pack()
+            self.processes.on_first(lambda: self.checkpoints.save(self.step, *packed))
         if new_best:
-            self.checkpoints.save_best(self.model)
+            self.processes.on_first(lambda: self.checkpoints.save_best(self.bare))
 
     def _pack(self) -> tuple[dict[str, Tensor], dict]:
         """Return (tensors, notes): everything that the steps to come depend on, and the history."""
-        random_tensors, random_notes = random_states(self.device)
-        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        tensors = {f"model.{name}": t for name, t in self.bare.state_dict().items()}
         for i, averages in self.optimizer.state_dict()["state"].items():
             for name, value in averages.items():
                 if value is not None:  # SGD without momentum notes None
                     tensors[f"optimizer.{i}.{name}"] = value
-        for i, part in enumerate(self.state or ()):
-            tensors[f"state.{i}"] = part
-        tensors |= {f"random.{name}": t for name, t in random_tensors.items()}
+        state = tuple(part.cpu() for part in self.state or ())
+        for i, parts in enumerate(zip(*self.processes.gather(state), strict=True)):
+            tensors[f"state.{i}"] = torch.cat(parts, dim=1)  # of the whole batch
         notes = {
             "settings": self.settings,
             "texts": self.texts,
@@ -498,13 +522,16 @@ class _Run:
             "skipped_in_a_row": self.skipped_in_a_row,
             "best": [self.best_loss, self.best_step, self.waited],
             "seconds": time.perf_counter() - self.start,
-            "random": random_notes,
         }
+        for rank, randoms in enumerate(self.processes.gather(random_states(self.device))):
+            tensors |= {f"{_random(rank)}.{name}": t for name, t in randoms[0].items()}
+            notes[_random(rank)] = randoms[1]
         return tensors, notes
 
     def _resume(self) -> None:
         """Go on from the newest checkpoint, if there is one, and if it is of this run."""
-        loaded = self.checkpoints.load()
+        kept = self.checkpoints
+        loaded, paths = self.processes.on_first(lambda: (kept.load(), kept.paths))
         if loaded is None:
             return
         tensors, notes = loaded
@@ -513,7 +540,7 @@ class _Run:
             self._unpack(tensors, notes)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(
-                f"{self.checkpoints.paths[-1]} contradicts itself: {type(error).__name__}: {error}"
+                f"{paths[-1]} contradicts itself: {type(error).__name__}: {error}"
             ) from error
 
     def _check_same_run(self, notes: dict) -> None:
@@ -541,9 +568,8 @@ class _Run:
         def named(prefix: str) -> dict[str, Tensor]:
             return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
 
-        randoms = named("random.")
-        randoms["cpu"], notes["random"], notes["best"]  # missed before the model is changed
-        self.model.load_state_dict(named("model."))
+        tensors["random.cpu"], notes["random"], notes["best"]  # missed before the model is changed
+        self.bare.load_state_dict(named("model."))
         averages = {}
         for name, value in named("optimizer.").items():
             i, name = name.split(".")
@@ -551,7 +577,7 @@ class _Run:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": averages, "param_groups": groups})
         state = named("state.")
-        self.state = tuple(state[name].to(self.device) for name in sorted(state)) or None
+        self.state = tuple(state[n][:, self.rows].to(self.device) for n in sorted(state)) or None
         self.history.rows = notes["rows"]
         done = self.step == self.config.steps or notes["ended"] == "early"
         self.history.ended = notes["ended"] if done else ""
@@ -559,11 +585,13 @@ class _Run:
         self.best_loss, self.best_step, self.waited = notes["best"]
         self.start -= notes["seconds"]
         if self.step == self.best_step:  # a kill may have come before this was written
-            self.checkpoints.save_best(self.model)
+            self.processes.on_first(lambda: self.checkpoints.save_best(self.bare))
         if self.config.patience is not None and self.best_step:
-            self.best_weights = self.checkpoints.load_best()
+            self.best_weights = self.processes.on_first(self.checkpoints.load_best)
         # Last, since a model that is loaded draws random weights first.
-        set_random_states(randoms, notes["random"], self.device)
+        mine = _random(self.processes.rank)
+        if mine in notes:  # else fewer processes wrote the checkpoint
+            set_random_states(named(f"{mine}."), notes[mine], self.device)
 
 
 class _Interrupt:
@@ -597,6 +625,11 @@ class _Interrupt:
 def _copy(model: nn.Module) -> dict[str, Tensor]:
     """Return a copy of a model's weights."""
     return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def _random(rank: int) -> str:
+    """Return the name in a checkpoint of a process's random states."""
+    return f"random{rank or ''}"
 
 
 def _fingerprint(*texts: np.ndarray | None) -> list[str | None]:

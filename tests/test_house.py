@@ -30,6 +30,7 @@ MODULES = [
     "scratch",
     "models",
     "checkpoints",
+    "distributed",
     "training",
     "speed",
     "sampling",

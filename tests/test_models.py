@@ -153,6 +153,8 @@ def test_to_scratch_adds_the_biases_and_folds_the_embedding_in(cell):
 def test_networks_that_cannot_be_turned_into_the_other_kind():
     with pytest.raises(ValueError, match="no gru in lstmlib.scratch"):
         to_scratch(CharRNN(5, 4, cell="gru"))
+    with pytest.raises(ValueError, match="no layer norm in lstmlib.scratch"):
+        to_scratch(CharRNN(5, 4, output_norm=True))
     weights = scratch.init_weights(scratch.RNN, 5, 4)
     with pytest.raises(ValueError, match="not one of your own"):
         from_scratch(weights, scratch.RNN._replace(name="mine"))
@@ -169,12 +171,22 @@ def test_sizes_without_meaning(sizes):
         CharRNN(*sizes)
 
 
+def test_the_output_layer_reads_normed_vectors():
+    model = CharRNN(5, 4, 2, output_norm=True).eval()
+    read = []
+    model.output.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    model(torch.tensor([[0, 1, 2]]))
+    assert read[0].mean(dim=-1).abs().max() < 1e-6
+    assert (read[0].var(dim=-1, correction=0) - 1).abs().max() < 1e-2  # PyTorch adds 1e-5 to it
+
+
 # Files
 
 
+@pytest.mark.parametrize("output_norm", [False, True])
 @pytest.mark.parametrize("cell", LAYERS)
-def test_file_round_trip(tmp_path, cell, vocab, ids):
-    model = CharRNN(len(vocab), 16, 2, 5, 0.3, cell=cell)
+def test_file_round_trip(tmp_path, cell, output_norm, vocab, ids):
+    model = CharRNN(len(vocab), 16, 2, 5, 0.3, cell=cell, output_norm=output_norm)
     save_model(tmp_path / "deep" / "m.safetensors", model, vocab)
     loaded, loaded_vocab = load_model(tmp_path / "deep" / "m.safetensors")
     assert loaded_vocab == vocab

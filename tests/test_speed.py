@@ -1,4 +1,7 @@
 import itertools
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -28,6 +31,36 @@ def test_seconds_per_call_waits_for_the_device_before_it_reads_the_clock(monkeyp
     monkeypatch.setattr(speed.time, "perf_counter", lambda: events.append("read") or real())
     speed.seconds_per_call(lambda: events.append("call"), CPU, warm_up=1, least=0)
     assert events == ["call", "wait"] + ["read", "call", "wait", "read"] * 5
+
+
+PAGE_FAULTS = """
+import resource
+import torch
+from lstmlib.speed import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(64 * 2**18)  # 64 MB, freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+given_back = min(faults() for _ in range(5))
+can = keep_freed_memory()
+print(given_back, can, min(faults() for _ in range(5)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
+def test_freed_memory_that_is_kept_is_not_mapped_anew():
+    said = subprocess.run([sys.executable, "-c", PAGE_FAULTS], capture_output=True, text=True)
+    given_back, can, kept = said.stdout.split()
+    assert can == "True"
+    assert int(given_back) >= 32  # 2 MB each at most
+    assert int(kept) < int(given_back) / 10
+
+
+def test_elsewhere_freed_memory_is_left_alone(monkeypatch):
+    monkeypatch.setattr(speed.platform, "libc_ver", lambda: ("", ""))
+    assert not speed.keep_freed_memory()
 
 
 @pytest.mark.parametrize("cell", LAYERS)

@@ -1,0 +1,445 @@
+"""Re-run a recorded run of case A: windows of a text, each from a state of zeros.
+
+    .venv/bin/python runs/train_windows.py runs/case-a-lower-case
+
+The folder's config.json says what to do. Writes beside it: history.jsonl, samples.txt,
+model.safetensors, result.json. While it runs, step-….safetensors holds everything; start the same
+command again to go on from there.
+
+It needs only PyTorch, NumPy, tqdm and safetensors where the text is given: write it with
+`--write-text PATH`, and on the other machine run
+`PYTHONPATH=. python3 runs/train_windows.py FOLDER --text PATH`.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import platform
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from hard_sigmoid import HardSigmoidLSTM
+from measure_speed import describe
+from torch import Tensor
+from tqdm import tqdm
+
+from lstmlib.batching import split, windows
+from lstmlib.checkpoints import CheckpointError, Checkpoints, random_states, set_random_states
+from lstmlib.cleaning import clean
+from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
+from lstmlib.sampling import generate
+from lstmlib.training import (
+    History,
+    TrainingConfig,
+    TrainingDiverged,
+    autocast,
+    clip_by_global_norm,
+    evaluate,
+)
+from lstmlib.vocab import Vocab
+
+CHOICES = {
+    "lower_case": (True, False),
+    "predict": ("last", "every"),
+    "gates": ("sigmoid", "hard-sigmoid"),
+}
+# The settings that TrainingConfig knows, with their checks and the schedule.
+TRAINING = ("batch_size", "learning_rate", "optimizer", "optimizer_options", "schedule", "decay")
+TRAINING += ("clip_norm", "precision")
+NETWORK = ("hidden_size", "num_layers", "dropout")
+WHOLE = ("batch_size", "hidden_size", "num_layers", "length", "step", "epochs", "valid_windows")
+WHOLE += ("log_every", "checkpoint_every")
+NAMES = {"corpus", "windows_share", "seed", *CHOICES, *TRAINING, *NETWORK, *WHOLE}
+NOTES = {"what", "published"}
+TEMPERATURES = (0.2, 0.5, 1.0)
+WRITTEN = 1000
+"""Characters of text for each temperature."""
+# What a checkpoint keeps beside the tensors.
+KEPT = ("step", "seconds", "epoch_total", "interval", "rows")
+
+
+def check(config: dict) -> None:
+    """Raise ValueError for a config with a setting too few, too many, or without meaning.
+
+    What CharRNN, TrainingConfig, Checkpoints and windows() check themselves is left to them.
+    """
+    if NAMES - set(config):
+        raise ValueError(f"config.json lacks {', '.join(sorted(NAMES - set(config)))}.")
+    if set(config) - NAMES - NOTES:
+        unknown = ", ".join(sorted(set(config) - NAMES - NOTES))
+        raise ValueError(f"config.json sets {unknown}, which is no setting: correct or remove it.")
+    for name, allowed in CHOICES.items():
+        if config[name] not in allowed:
+            raise ValueError(f"{name} is {config[name]!r}; choose one of {allowed}.")
+    for name in WHOLE:
+        if type(config[name]) is not int or config[name] < 1:
+            raise ValueError(f"{name} is {config[name]!r}; it must be a whole number, 1 or more.")
+    share = config["windows_share"]
+    if not (isinstance(share, (int, float)) and 0 < share <= 1):
+        raise ValueError(f"windows_share is {share!r}; it must be above 0 and at most 1.")
+
+
+def load_text(config: dict, path: Path | None = None) -> str:
+    """Return the corpus of a config, or a text file, cleaned as case A does.
+
+    Cleaning a clean text changes nothing, so a file may hold either.
+
+    Raises:
+        ValueError: there is no such corpus, or a corpus cannot be read on this machine.
+    """
+    if path is not None:
+        raw = path.read_text(encoding="utf-8")
+    else:
+        try:
+            # Here, since a machine that only trains has not what reading a corpus needs.
+            from lstmlib.corpora import CorpusError, load_corpus
+        except ImportError as error:
+            raise ValueError(f"No corpus can be read here ({error}): give --text.") from error
+        try:
+            raw = load_corpus(config["corpus"]).text
+        except CorpusError as error:
+            raise ValueError(str(error)) from error
+    lower_case = config["lower_case"]
+    return clean(raw, newlines="space", ascii_only=True, lowercase=lower_case)[0]
+
+
+def build_model(config: dict, vocab_size: int) -> CharRNN:
+    """Return a new network of a config, its weights drawn from PyTorch's generator."""
+    model = CharRNN(vocab_size, **{name: config[name] for name in NETWORK})
+    if config["gates"] == "hard-sigmoid":
+        model.layers = HardSigmoidLSTM(model.layers)
+    return model
+
+
+def predictions(model: CharRNN, pieces: Tensor, predict: str) -> tuple[Tensor, Tensor]:
+    """Predict in windows, each from a state of zeros.
+
+    Args:
+        model: the network.
+        pieces: (B, length + 1) int64, the windows, each with the character after it.
+        predict: "last", the character after each window; "every", that after each character.
+
+    Returns:
+        Logits (P, V) and targets (P,), with P = B or B · length.
+    """
+    logits, _ = model(pieces[:, :-1])
+    if predict == "last":
+        return logits[:, -1], pieces[:, -1]
+    return logits.flatten(0, 1), pieces[:, 1:].flatten()
+
+
+class Run:
+    """A network in training: all that a checkpoint must hold, and how to take a step.
+
+    Args:
+        config: what config.json holds.
+        text: the clean text.
+        device: where to train.
+
+    Raises:
+        ValueError: a setting has no meaning, or the text is too short for it.
+    """
+
+    def __init__(self, config: dict, text: str, device: str = "cpu") -> None:
+        check(config)
+        self.config, self.text, self.device = config, text, torch.device(device)
+        self.vocab = Vocab.from_text(text)
+        self.train_ids, self.valid_ids = split(self.vocab.encode(text), 0.1)
+        self.pieces, valid_pieces = self._cut(self.train_ids), self._cut(self.valid_ids)
+        count = min(config["valid_windows"], len(valid_pieces))
+        evenly = np.linspace(0, len(valid_pieces) - 1, count).astype(int)
+        self.valid_pieces = valid_pieces[torch.from_numpy(evenly)]
+        self.epoch_steps = int(config["windows_share"] * len(self.pieces)) // config["batch_size"]
+        if not self.epoch_steps:
+            raise ValueError(
+                f"The training text has {len(self.pieces)} windows: their share that an epoch "
+                "draws does not fill a batch. Use a smaller batch_size, or a longer text."
+            )
+        self.settings = TrainingConfig(
+            steps=config["epochs"] * self.epoch_steps,
+            seq_len=config["length"],
+            decay_every=self.epoch_steps,
+            **{name: config[name] for name in TRAINING},
+        )
+        torch.manual_seed(config["seed"])
+        self.model = build_model(config, len(self.vocab)).to(self.device)
+        self.optimizer = self.settings.make_optimizer(self.model.parameters())
+        self.step, self.seconds, self.epoch_total, self.order = 0, 0.0, 0.0, None
+        self.interval, self.rows = [], []
+
+    def _cut(self, ids: np.ndarray) -> Tensor:
+        """Return the windows of `lstmlib.batching.windows`, and the character after each.
+
+        They are (n, length + 1) int64, a view: no window is stored twice.
+        """
+        length, step = self.config["length"], self.config["step"]
+        windows(ids, length, step)  # raises unless there is one
+        return torch.from_numpy(ids).to(self.device).unfold(0, length + 1, step)
+
+    def epoch_order(self, epoch: int) -> Tensor:
+        """Return which windows an epoch draws, in order: whole batches, without replacement."""
+        order = np.random.default_rng([self.config["seed"], epoch]).permutation(len(self.pieces))
+        drawn = order[: self.epoch_steps * self.config["batch_size"]]
+        return torch.from_numpy(drawn).to(self.device)
+
+    def take_step(self) -> None:
+        """Forward, loss, backward, clip, update.
+
+        Raises:
+            TrainingDiverged: the loss or the gradient is not finite; the weights stay as they were.
+        """
+        epoch, k = divmod(self.step, self.epoch_steps)
+        if k == 0 or self.order is None:
+            self.order = self.epoch_order(epoch)
+        batch_size = self.config["batch_size"]
+        pieces = self.pieces[self.order[k * batch_size : (k + 1) * batch_size]]
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast(self.settings.precision, self.device):
+            logits, targets = predictions(self.model, pieces, self.config["predict"])
+        loss = F.cross_entropy(logits.float(), targets)
+        loss.backward()
+        limit = self.settings.clip_norm or math.inf
+        norm, clipped_norm = clip_by_global_norm(self.model.parameters(), limit)
+        if not math.isfinite(norm + loss.item()):
+            raise TrainingDiverged(
+                f"The loss of step {self.step + 1} is {loss.item():.4g}, its gradient norm "
+                f"{norm:.4g}. Lower the learning rate, or clip at a smaller clip_norm."
+            )
+        self.optimizer.param_groups[0]["lr"] = self.settings.rate_at(self.step + 1)
+        self.optimizer.step()
+        self.step += 1
+        self.epoch_total += loss.item()
+        self.interval.append([loss.item(), norm, clipped_norm < norm])
+
+    def write_row(self) -> None:
+        """Add a row to the history: the steps since the last one; at its end the epoch's losses."""
+        losses, norms, clipped = zip(*self.interval, strict=True)
+        row = {
+            "step": self.step,
+            "epoch": (self.step - 1) // self.epoch_steps,
+            "windows": self.step * self.config["batch_size"],
+            "loss": float(np.mean(losses)),
+            "highest_loss": max(losses),
+            "grad_norm": max(norms),
+            "clipped_share": float(np.mean(clipped)),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(self.seconds, 2),
+            "epoch_loss": None,
+            "valid_loss": None,
+            "valid_window_loss": None,
+        }
+        if self.step % self.epoch_steps == 0:
+            row["epoch_loss"] = self.epoch_total / self.epoch_steps
+            row["valid_loss"] = evaluate(self.model, self.valid_ids)
+            row["valid_window_loss"] = self.window_loss()
+            self.epoch_total = 0.0
+        self.rows.append(row)
+        self.interval = []
+
+    @torch.no_grad()
+    def window_loss(self) -> float:
+        """Return the mean loss of the character after each of the validation windows, in nats."""
+        self.model.eval()
+        total = 0.0
+        for pieces in self.valid_pieces.split(1024):  # bounds the memory
+            logits, targets = predictions(self.model, pieces, "last")
+            total += F.cross_entropy(logits, targets, reduction="sum").item()
+        return total / len(self.valid_pieces)
+
+    def write_text(self, temperature: float) -> tuple[str, float]:
+        """Write on from the first window of the validation text.
+
+        As in case A, every character is predicted from the `length` before it alone. Returns the
+        text, and the share of its words that the training text has too.
+        """
+        length = self.config["length"]
+        text = self.vocab.decode(self.valid_ids[:length])
+        for seed in np.random.default_rng(self.config["seed"]).integers(2**31, size=WRITTEN):
+            window = text[-length:]
+            text += generate(self.model, self.vocab, window, 1, temperature, int(seed))[-1]
+        written = text[length:]
+        known = set(re.findall(r"\w+", self.vocab.decode(self.train_ids)))
+        words = re.findall(r"\w+", written)[1:-1]  # the first and the last may be cut off
+        return written, sum(word in known for word in words) / max(len(words), 1)
+
+    def identity(self) -> dict:
+        """Return all that must be equal for a checkpoint to be this run's: settings and text."""
+        settings = {name: value for name, value in self.config.items() if name not in NOTES}
+        return settings | {"text": sha256(self.text)}
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Write everything that the steps to come depend on, and the history."""
+        randoms, random_notes = random_states(self.device)
+        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        for i, averages in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{name}": t for name, t in averages.items()}
+        tensors |= {f"random.{name}": t for name, t in randoms.items()}
+        notes = {name: getattr(self, name) for name in KEPT}
+        notes |= {"identity": self.identity(), "random": random_notes}
+        checkpoints.save(self.step, tensors, notes)
+
+    def load(self, checkpoints: Checkpoints) -> None:
+        """Go on from the checkpoint, if there is one; raises CheckpointError if it is no use."""
+        loaded = checkpoints.load()
+        if loaded is None:
+            return
+        tensors, notes = loaded
+        if notes.get("identity") != self.identity():
+            raise CheckpointError(
+                f"{checkpoints.paths[-1]} is of a run with another text or another config.json; "
+                "delete it to start anew."
+            )
+        groups = {"model": {}, "optimizer": {}, "random": {}}
+        for name, tensor in tensors.items():
+            group, _, key = name.partition(".")
+            groups[group][key] = tensor
+        self.model.load_state_dict(groups["model"])
+        averages = {}
+        for key, tensor in groups["optimizer"].items():
+            i, name = key.split(".")
+            averages.setdefault(int(i), {})[name] = tensor
+        options = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": averages, "param_groups": options})
+        for name in KEPT:
+            setattr(self, name, notes[name])
+        set_random_states(groups["random"], notes["random"], self.device)
+
+
+def sha256(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def train(run: Run, folder: Path) -> None:
+    """Take the steps that are left, from the folder's checkpoint on if there is one.
+
+    The checkpoint of the last step stays: `clear` removes it once the results are written.
+
+    Raises:
+        CheckpointError: a checkpoint cannot be read or written, or is of another run.
+        TrainingDiverged: a loss or a gradient is not finite.
+    """
+    checkpoints = Checkpoints(folder, run.vocab, run.config["checkpoint_every"], keep=1)
+    checkpoints.check_folder()
+    run.load(checkpoints)
+    first, warm_up, measured, total = run.step, 5, 20, run.settings.steps
+    with tqdm(total=total, initial=first, desc=folder.name, unit="step") as bar:
+        while run.step < total:
+            started = time.perf_counter()
+            run.take_step()
+            run.seconds += time.perf_counter() - started  # training alone, without validation
+            if run.step % run.config["log_every"] == 0 or run.step % run.epoch_steps == 0:
+                run.write_row()
+                bar.set_postfix(loss=f"{run.rows[-1]['loss']:.3f}")
+            if run.step % checkpoints.every == 0 or run.step == total:
+                run.save(checkpoints)
+            bar.update()
+            if run.step == first + warm_up:
+                warm = run.seconds
+            if run.step == first + warm_up + measured:
+                speed = measured / (run.seconds - warm)
+                hours = total / speed / 3600
+                bar.write(f"{speed:.1f} steps a second: all {total:,} take {hours:.2f} hours")
+
+
+def clear(folder: Path) -> None:
+    """Remove the checkpoint of a run whose results are written."""
+    for path in folder.glob("step-*.safetensors"):
+        path.unlink()
+
+
+def summary(run: Run) -> dict:
+    """Return the figures of a run, for result.json."""
+    epochs = [row for row in run.rows if row["epoch_loss"] is not None]
+    lowest = min(epochs, key=lambda row: row["epoch_loss"])
+    windows_read = run.step * run.config["batch_size"]
+    characters = windows_read * run.config["length"]
+    predicted = windows_read if run.config["predict"] == "last" else characters
+    return {
+        "training_loss": epochs[-1]["epoch_loss"],
+        "lowest_training_loss": lowest["epoch_loss"],
+        "lowest_training_loss_epoch": lowest["epoch"] + 1,
+        "valid_loss": epochs[-1]["valid_loss"],
+        "valid_window_loss": epochs[-1]["valid_window_loss"],
+        "epochs": len(epochs),
+        "windows_per_epoch": run.epoch_steps * run.config["batch_size"],
+        "windows_in_all": len(run.pieces),
+        "parameters": count_parameters(run.model),
+        "training_seconds": round(run.seconds, 1),
+        "predictions_per_second": round(predicted / run.seconds),
+        "window_characters_per_second": round(characters / run.seconds),
+        "text_sha256": sha256(run.text),
+        "distinct_characters": len(run.vocab),
+        "machine": describe(run.device),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+        },
+    }
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def finish(run: Run, folder: Path) -> None:
+    """Write what the run leaves behind."""
+    parts = []
+    for temperature in TEMPERATURES:
+        text, known = run.write_text(temperature)
+        parts.append(f"--- temperature {temperature} ({known:.0%} of the words known)\n{text}\n")
+    write_whole(folder / "samples.txt", "\n".join(parts).encode())
+    History(run.rows).save(folder / "history.jsonl")
+    if run.config["gates"] == "sigmoid":  # load_model would run others with the wrong gates
+        save_model(folder / "model.safetensors", run.model, run.vocab)
+    result = summary(run)
+    write_json(folder / "result.json", result)
+    print(json.dumps(result, indent=2))
+
+
+def parse(what: str) -> argparse.Namespace:
+    """Read the command line of a script that trains."""
+    devices = ["cuda"] * torch.cuda.is_available() + ["cpu"]
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("folder", type=Path, help="such as runs/case-a-lower-case")
+    parser.add_argument("--text", type=Path, help="a text file, read instead of the corpus")
+    parser.add_argument("--write-text", type=Path, help="write the clean text to a file, and end")
+    parser.add_argument("--device", choices=devices, default=devices[0])
+    parser.add_argument("--threads", type=int, help="threads of PyTorch on the CPU")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    return arguments
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run a folder's config to its end, from its checkpoint on if there is one."""
+    folder = arguments.folder
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    check(config)
+    text = load_text(config, arguments.text)
+    if arguments.write_text:
+        write_whole(arguments.write_text, text.encode())
+        return
+    run = Run(config, text, arguments.device)
+    train(run, folder)
+    finish(run, folder)
+    clear(folder)
+
+
+ERRORS = (OSError, ValueError, TypeError, CheckpointError, TrainingDiverged)
+
+if __name__ == "__main__":
+    try:
+        main(parse(__doc__.splitlines()[0]))
+    except ERRORS as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,159 @@
+"""The benchmarks compare what they say they compare, and their ratios follow from their figures."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lstmlib.batching import windows
+from lstmlib.models import CharRNN, count_parameters
+from lstmlib.speed import operations_per_character
+from lstmlib.training import TrainingConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+
+
+def script(name):
+    return runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="script")
+
+
+def result(name):
+    return json.loads((BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def small_model():
+    torch.manual_seed(1)
+    return CharRNN(7, 5, 2, embedding_size=4)
+
+
+# character_loop
+
+
+def test_the_character_loop_has_the_loss_gradient_and_state_of_the_whole_sequence():
+    x, y = torch.randint(7, (2, 3, 6))
+    loop, whole = small_model(), small_model()
+    _, state = whole(torch.randint(7, (3, 4)))
+    state = tuple(part.detach() for part in state)
+    loop_loss, loop_state = script("character_loop")["by_character"](loop, x, y, state)
+    logits, whole_state = whole(x, state)
+    whole_loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
+    assert loop_loss.item() == pytest.approx(whole_loss.item(), rel=1e-6)
+    torch.testing.assert_close(loop_state, whole_state)
+    loop_loss.backward()
+    whole_loss.backward()
+    for a, b in zip(loop.parameters(), whole.parameters(), strict=True):
+        assert b.grad.abs().max() > 0
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_the_character_loop_takes_the_steps_of_fit():
+    """Past the end of the text, too, where the state starts at zero again."""
+    ids = np.arange(3 * 5 * 4 + 1) ** 2 % 7
+    config = TrainingConfig(9, 3, 5, learning_rate=0.05, clip_norm=None)
+    loop, whole = small_model(), small_model()
+    both = script("character_loop")
+    losses, ends = both["train_by_character"](loop, ids, config)
+    expected, expected_ends = both["train_by_chunk"](whole, ids, config)
+    assert len(losses) == len(ends) == len(expected_ends) == 9
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_a_speed_is_that_of_the_median_step_after_the_first_ones():
+    both = script("character_loop")
+    assert both["WARM_UP"] == 2
+    config = TrainingConfig(5, 4, 10)
+    turns = [[9.0, 30.0, 32.0, 34.0, 36.0], [1.0, 50.0, 52.0, 54.0, 99.0]]
+    assert both["characters_per_second"](turns, config) == 4 * 10 / 2
+
+
+@pytest.mark.parametrize("memory", ["given back", "kept"])
+def test_character_loop_json_agrees_with_itself(memory):
+    said = result("character_loop")[f"freed memory {memory}"]
+    constants = script("character_loop")
+    speed = said["characters_per_second"]
+    assert said["ratio"] == pytest.approx(speed["fit()"] / speed["character loop"], rel=2e-3)
+    ceiling = said["ceiling"]
+    model = CharRNN(65, constants["CEILING_HIDDEN"], 1)
+    assert ceiling["operations_per_character"] == {
+        "counted": operations_per_character(model),
+        "six_per_parameter": 6 * count_parameters(model),
+    }
+    shapes = [(row["batch_size"], row["seq_len"]) for row in ceiling["shapes"]]
+    assert shapes == list(constants["CEILING_SHAPES"])
+    for row in ceiling["shapes"]:
+        for name, operations in ceiling["operations_per_character"].items():
+            needed = row["characters_per_second"] * operations
+            share = needed / ceiling["product_operations_per_second"]
+            assert row["share"][name] == pytest.approx(share, abs=1e-3)
+            assert 0 < row["share"][name] < 1
+
+
+# keras_windows
+
+
+def test_the_peer_reads_the_windows_of_the_course():
+    peer = script("keras_windows_peer")
+    ids = np.random.default_rng(0).integers(9, size=200)
+    x, y = peer["one_hot_windows"](ids, 9, 30)
+    assert x.dtype == y.dtype == bool
+    assert (x.sum(-1) == 1).all() and (y.sum(-1) == 1).all()
+    expected_x, expected_y = windows(ids, peer["LENGTH"], peer["STEP"])
+    np.testing.assert_array_equal(x.argmax(-1), expected_x[:30])
+    np.testing.assert_array_equal(y.argmax(-1), expected_y[:30])
+
+
+def test_both_sides_have_the_same_sizes():
+    ours, peer = script("keras_windows"), script("keras_windows_peer")
+    for name in ("HIDDEN", "BATCH_SIZE", "LENGTH", "LEARNING_RATE"):
+        assert ours[name] == peer[name]
+
+
+def test_the_peer_runs_on_the_tested_pytorch_and_numpy():
+    constraints = (ROOT / "constraints.txt").read_text().splitlines()
+    listed = (BENCHMARKS / "keras_windows.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[a-z]+==[\d.]+", line) for line in listed)
+    for name in ("numpy", "torch"):
+        pin = next(line for line in listed if line.startswith(f"{name}=="))
+        assert any(line.split(";")[0] == pin for line in constraints)
+
+
+def test_a_read_character_counts_for_each_place_of_a_window():
+    said = script("keras_windows")["summary"]([1.0, 10.0, 12.0], [4000.0, 900.0, 8000.0])
+    assert said["predicted_per_second"] == {"keras windows": 10, "fit()": 4000}
+    assert said["ratio_predicted"] == 400
+    assert said["read_per_second"]["keras windows"] == 10 * 40
+    assert said["ratio_read"] == 10
+
+
+def test_keras_windows_json_agrees_with_itself():
+    said = result("keras_windows")
+    for kind in ("predicted", "read"):
+        speed = said[f"{kind}_per_second"]
+        ratio = speed["fit()"] / speed["keras windows"]
+        assert said[f"ratio_{kind}"] == pytest.approx(ratio, rel=0.01)
+    versions = (BENCHMARKS / "keras_windows.txt").read_text()
+    keras, torch_version = re.search(r"Keras (\S+) on torch ([\d.]+)", said["versions"]).groups()
+    assert f"keras=={keras}\n" in versions
+    assert f"torch=={torch_version}\n" in versions
+
+
+# The others
+
+
+def test_the_other_ratios_follow_from_their_figures():
+    speed = result("training_overhead")["characters_per_second"]
+    ratio = speed["fit()"] / speed["bare loop"]
+    assert result("training_overhead")["ratio"] == pytest.approx(ratio, rel=2e-3)
+    times = result("compiled_step")["milliseconds_per_step"]
+    for name, ratio in result("compiled_step")["speed_over_plain"].items():
+        assert ratio == pytest.approx(times["plain"] / times[name], rel=2e-3)
+    speed = result("numpy_cifg")["characters_per_second"]
+    for shape, ratio in result("numpy_cifg")["ratio_to_loop"].items():
+        assert ratio == pytest.approx(speed[f"scratch, {shape}"] / speed["loop"], rel=0.02)

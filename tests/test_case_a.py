@@ -1,0 +1,664 @@
+"""Case A: windows, its training script, the hard-sigmoid cell, and what was recorded."""
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lstmlib.batching import split, windows
+from lstmlib.checkpoints import Checkpoints
+from lstmlib.models import CharRNN, count_parameters, load_model
+from lstmlib.training import History, TrainingDiverged, evaluate
+from lstmlib.vocab import Vocab
+
+RUNS = Path(__file__).resolve().parents[1] / "runs"
+FOLDERS = sorted(p.parent for p in RUNS.glob("case-a-*/config.json"))
+sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
+
+import look_for_spike  # noqa: E402
+import train_windows  # noqa: E402
+from hard_sigmoid import HardSigmoidLSTM, hard_sigmoid  # noqa: E402
+from train_windows import Run, load_text, predictions  # noqa: E402
+
+SMALL = {
+    "hidden_size": 8,
+    "length": 10,
+    "step": 3,
+    "batch_size": 16,
+    "epochs": 3,
+    "windows_share": 0.7,
+    "precision": "float32",
+    "valid_windows": 20,
+    "log_every": 7,
+    "checkpoint_every": 5,
+}
+
+
+def read(folder, name="config.json"):
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def write(folder, config):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.fixture
+def config():
+    return read(RUNS / "case-a-lower-case") | SMALL
+
+
+def finished(run):
+    """Take all steps of a run that is not in a folder."""
+    while run.step < run.settings.steps:
+        run.take_step()
+        if run.step % run.config["log_every"] == 0 or run.step % run.epoch_steps == 0:
+            run.write_row()
+    return run
+
+
+# Windows
+
+
+def test_pieces_are_the_windows_and_the_characters_after_them(config, text):
+    run = Run(config, text)
+    train_ids, valid_ids = split(Vocab.from_text(text).encode(text), 0.1)
+    x, y = windows(train_ids, 10, 3)
+    assert np.array_equal(run.pieces[:, :-1], x)
+    assert np.array_equal(run.pieces[:, -1], y)
+    valid_x, valid_y = windows(valid_ids, 10, 3)
+    evenly = np.linspace(0, len(valid_x) - 1, 20).astype(int)
+    assert np.array_equal(run.valid_pieces[:, :-1], valid_x[evenly])
+    assert np.array_equal(run.valid_pieces[:, -1], valid_y[evenly])
+
+
+def test_an_epoch_draws_a_share_of_the_windows_once_each_in_an_order_of_its_own(config, text):
+    run = Run(config, text)
+    orders = [run.epoch_order(epoch).tolist() for epoch in range(3)]
+    assert all(len(set(order)) == len(order) == run.epoch_steps * 16 for order in orders)
+    assert 0.7 * len(run.pieces) - 16 < len(orders[0]) <= 0.7 * len(run.pieces)
+    assert set(orders[0]) != set(orders[1]) != set(orders[2])
+    assert orders[0] != sorted(orders[0])
+    assert Run(config, text).epoch_order(1).tolist() == orders[1]
+    assert Run(config | {"seed": 1}, text).epoch_order(1).tolist() != orders[1]
+    whole = Run(config | {"windows_share": 1}, text)
+    assert len(set(range(len(whole.pieces))) - set(whole.epoch_order(0).tolist())) < 16
+
+
+@pytest.mark.parametrize("gates", ["sigmoid", "hard-sigmoid"])
+def test_predictions_are_those_of_a_loop_over_characters(config, text, gates):
+    model = Run(config | {"gates": gates}, text).model.eval()
+    pieces = torch.randint(model.vocab_size, (3, 11))
+    naive = torch.empty(3, 10, model.vocab_size)
+    for b in range(3):
+        state = None
+        for t in range(10):
+            logits, state = model(pieces[b : b + 1, t : t + 1], state)
+            naive[b, t] = logits[0, 0]
+    logits, targets = predictions(model, pieces, "last")
+    assert torch.allclose(logits, naive[:, -1], atol=1e-6)
+    assert targets.tolist() == [piece[10].item() for piece in pieces]
+    logits, targets = predictions(model, pieces, "every")
+    assert torch.allclose(logits, naive.flatten(0, 1), atol=1e-6)
+    assert targets.tolist() == [c.item() for piece in pieces for c in piece[1:]]
+
+
+# Training
+
+
+@pytest.mark.parametrize("predict", ["last", "every"])
+@pytest.mark.parametrize("clip_norm", [None, 0.01])
+def test_a_step_is_that_of_keras(config, text, predict, clip_norm):
+    """RMSprop as in Hinton's lecture: g / (sqrt(mean of g², rho 0.9) + 1e-8), clipped before."""
+    config |= {"predict": predict, "clip_norm": clip_norm, "dropout": 0.0}
+    run, other = Run(config, text), Run(config, text)
+    pieces = other.pieces[other.epoch_order(0)[:16]]
+    loss = F.cross_entropy(*predictions(other.model, pieces, predict))
+    gradients = torch.autograd.grad(loss, list(other.model.parameters()))
+    norm = math.sqrt(sum(g.double().square().sum() for g in gradients))
+    scale = min(1, (clip_norm or math.inf) / norm)
+    run.take_step()
+    assert run.interval == [[pytest.approx(loss.item()), pytest.approx(norm), scale < 1]]
+    for w, old, g in zip(run.model.parameters(), other.model.parameters(), gradients, strict=True):
+        g = g * scale
+        step = g / ((0.1 * g**2).sqrt() + 1e-8)
+        assert torch.allclose(w, old - 0.002 * step, atol=1e-6)
+
+
+def test_a_network_learns_and_its_history_has_two_kinds_of_rows(config, text):
+    config |= {"batch_size": 4, "hidden_size": 16, "epochs": 4, "decay": 0.95}
+    run = finished(Run(config, text))
+    ends = [row for row in run.rows if row["epoch_loss"] is not None]
+    assert [row["step"] for row in ends] == [run.epoch_steps * k for k in (1, 2, 3, 4)]
+    assert [row["epoch"] for row in ends] == [0, 1, 2, 3]
+    assert all(row["step"] % 7 == 0 or row in ends for row in run.rows)
+    assert len(run.rows) > 3 * len(ends)
+    rates = [row["learning_rate"] for row in run.rows]
+    assert rates == pytest.approx([0.002 * 0.95 ** row["epoch"] for row in run.rows])
+    steps = np.diff([0] + [row["step"] for row in run.rows])
+    for k, end in enumerate(ends):
+        mine = [i for i, row in enumerate(run.rows) if row["epoch"] == k]
+        losses = [run.rows[i]["loss"] for i in mine]
+        assert end["epoch_loss"] == pytest.approx(np.average(losses, weights=steps[mine]))
+    assert all(row["loss"] <= row["highest_loss"] for row in run.rows)
+    assert ends[-1]["epoch_loss"] < ends[0]["epoch_loss"] - 0.3
+    assert ends[-1]["valid_loss"] == evaluate(run.model, run.valid_ids)
+    model = run.model.eval()
+    expected = F.cross_entropy(*predictions(model, run.valid_pieces, "last"))
+    assert ends[-1]["valid_window_loss"] == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_a_row_has_the_mean_loss_and_the_extremes_of_its_steps(config, text):
+    run = Run(config | {"clip_norm": 0.45}, text)
+    for _ in range(7):
+        run.take_step()
+    losses, norms, clipped = zip(*run.interval, strict=True)
+    run.write_row()
+    (row,) = run.rows
+    assert row["loss"] == pytest.approx(sum(losses) / 7)
+    assert row["highest_loss"] == max(losses) > min(losses)
+    assert row["grad_norm"] == max(norms) > min(norms)
+    assert row["clipped_share"] == sum(clipped) / 7
+    assert 0 < row["clipped_share"] < 1
+    assert (row["windows"], row["valid_loss"], run.interval) == (7 * 16, None, [])
+
+
+def test_the_training_loss_has_dropout_and_the_validation_has_not(config, text):
+    run = Run(config | {"dropout": 0.5, "windows_share": 1}, text)
+    run.model.output.weight.data.mul_(10)
+    first = run.window_loss()
+    assert first == run.window_loss()
+    pieces = run.pieces[run.epoch_order(0)[:16]]
+    run.take_step()
+    clean = Run(config | {"dropout": 0.0, "windows_share": 1}, text)
+    clean.model.output.weight.data.mul_(10)
+    expected = F.cross_entropy(*predictions(clean.model, pieces, "last")).item()
+    assert abs(run.interval[0][0] - expected) > 1e-3
+
+
+def test_text_is_written_from_the_last_window_alone(config, text, monkeypatch):
+    run, seen = Run(config, text), []
+    monkeypatch.setattr(train_windows, "WRITTEN", 30)
+
+    def generate(model, vocab, prompt, length, temperature, seed):
+        seen.append((prompt, length, temperature))
+        return prompt + "fox "[len(seen) % 4]
+
+    monkeypatch.setattr(train_windows, "generate", generate)
+    written, known = run.write_text(0.5)
+    start = run.vocab.decode(run.valid_ids[:10])
+    assert seen == [((start + written)[k : k + 10], 1, 0.5) for k in range(30)]
+    assert len(written) == 30
+    assert known == 1.0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_break(config, text):
+    run = Run(config, text)
+    run.model.output.bias.data[0] = math.inf
+    before = [w.clone() for w in run.model.parameters()]
+    with pytest.raises(TrainingDiverged, match="loss of step 1 is nan"):
+        run.take_step()
+    assert all(map(torch.equal, before, run.model.parameters()))
+
+
+# The command
+
+
+def start(folder):
+    command = [sys.executable, str(RUNS / "train_windows.py"), str(folder)]
+    command += ["--text", str(folder / "book.txt"), "--threads", "1", "--device", "cpu"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run_to_the_end(folder):
+    process = start(folder)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def wait_for_checkpoint(folder, process):
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("step-*.safetensors")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def without_seconds(folder):
+    rows = History.load(folder / "history.jsonl").rows
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("change", [{}, {"gates": "hard-sigmoid", "predict": "every"}])
+def test_a_killed_run_goes_on_where_it_was(tmp_path, config, text, change):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        write(folder, config | {"epochs": 8} | change)
+        (folder / "book.txt").write_text(text)
+    process = start(cut)
+    wait_for_checkpoint(cut, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (cut / "result.json").exists()
+    for folder in (cut, whole):
+        said = run_to_the_end(folder)
+        assert re.search(r"[\d.]+ steps a second: all \d+ take", said)
+    assert not list(tmp_path.glob("*/step-*")) and not list(tmp_path.glob("*/*.part"))
+    assert without_seconds(cut) == without_seconds(whole)
+    assert (cut / "samples.txt").read_text() == (whole / "samples.txt").read_text()
+    models = [folder / "model.safetensors" for folder in (cut, whole)]
+    if change:
+        assert not any(path.exists() for path in models)
+    else:
+        weights, expected = (load_model(path)[0].state_dict() for path in models)
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    result = read(whole, "result.json")
+    assert result["valid_loss"] == without_seconds(whole)[-1]["valid_loss"]
+    assert result["epochs"] == 8
+
+
+def test_saved_and_loaded_after_any_step_the_next_steps_are_the_same(tmp_path, config, text):
+    whole = finished(Run(config, text))
+    for stop in (1, 7, whole.epoch_steps, whole.settings.steps - 1):
+        second, first = Run(config, text), Run(config, text)  # the later one seeds the process
+        checkpoints = Checkpoints(tmp_path / str(stop), whole.vocab)
+        while first.step < stop:
+            first.take_step()
+            if first.step % 7 == 0 or first.step % first.epoch_steps == 0:
+                first.write_row()
+        first.save(checkpoints)
+        torch.rand(5)
+        second.load(checkpoints)
+        finished(second)
+        for a, b in zip(second.rows, whole.rows, strict=True):
+            assert {**a, "seconds": 0} == {**b, "seconds": 0}
+        assert all(map(torch.equal, second.model.parameters(), whole.model.parameters()))
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path, config, text):
+    config |= {"epochs": 100_000}
+    write(tmp_path, config)
+    (tmp_path / "book.txt").write_text(text)
+    process = start(tmp_path)
+    wait_for_checkpoint(tmp_path, process)
+    process.kill()
+    process.communicate()
+    for change in ("settings", "text", "damage"):
+        write(tmp_path, config | ({"learning_rate": 0.1} if change == "settings" else {}))
+        (tmp_path / "book.txt").write_text(text * (2 if change == "text" else 1))
+        if change == "damage":
+            (path,) = tmp_path.glob("step-*.safetensors")
+            path.write_bytes(path.read_bytes()[:-9])
+        process = start(tmp_path)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 1
+        assert "Traceback" not in said
+        assert ("elete it to" if change == "damage" else "another text or another config") in said
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"predict": "all"}, "predict is 'all'; choose one of"),
+        ({"gates": "hard_sigmoid"}, "gates is 'hard_sigmoid'"),
+        ({"lower_case": "yes"}, "lower_case is 'yes'"),
+        ({"epochs": 0}, "epochs is 0; it must be a whole number"),
+        ({"log_every": 2.5}, "log_every is 2.5"),
+        ({"windows_share": 1.5}, "windows_share is 1.5; it must be above 0 and at most 1"),
+        ({"windows_share": 0.001}, "does not fill a batch"),
+        ({"batch_size": "128"}, "batch_size is '128'"),
+        ({"hidden_size": 0}, "hidden_size is 0"),
+        ({"dropout": 1}, "dropout is 1"),
+        ({"clip_norm": 0}, "clip_norm is 0.0; it must be above 0"),
+        ({"optimizer_options": {"rho": 0.9}}, "optimizer_options is .* which rmsprop cannot take"),
+        ({"schedule": "per epoch"}, "schedule is 'per epoch'"),
+        ({"length": 5000}, "too short for one window of 5000"),
+        ({"clip-norm": 1}, "config.json sets clip-norm, which is no setting"),
+    ],
+)
+def test_settings_without_meaning_get_one_message(config, text, change, message):
+    with pytest.raises(ValueError, match=message):
+        Run(config | change, text)
+
+
+def test_a_config_that_lacks_a_setting_gets_one_message(config, text):
+    del config["predict"], config["gates"]
+    with pytest.raises(ValueError, match="config.json lacks gates, predict"):
+        Run(config, text)
+
+
+# The text
+
+
+def test_the_text_is_one_line_of_ascii_lower_cased_or_not(tmp_path, config):
+    book = tmp_path / "book.txt"
+    book.write_text("The “Wealth”\r\nof Nations\n\ncafé ☃ 2", encoding="utf-8")
+    config |= {"corpus": str(book)}
+    assert load_text(config) == 'the "wealth" of nations cafe 2'
+    assert load_text(config | {"lower_case": False}) == 'The "Wealth" of Nations cafe 2'
+    clean = tmp_path / "clean.txt"
+    clean.write_text(load_text(config))
+    assert load_text(config, book) == load_text(config, clean) == load_text(config)
+
+
+def test_an_unknown_corpus_gets_one_message(config):
+    with pytest.raises(ValueError, match="no-such-book"):
+        load_text(config | {"corpus": "no-such-book"})
+
+
+def test_a_machine_with_little_installed_trains_on_a_text_that_is_given(tmp_path, config, text):
+    """The text that --write-text wrote elsewhere, with lstmlib.corpora and its needs blocked."""
+    (tmp_path / "raw.txt").write_text(text.upper().replace(". ", ".\r\n"))
+    config |= {"corpus": str(tmp_path / "raw.txt"), "epochs": 1}
+    write(tmp_path, config)
+    written = tmp_path / "book.txt"
+    command = [sys.executable, str(RUNS / "train_windows.py"), str(tmp_path)]
+    subprocess.run([*command, "--write-text", str(written)], check=True)
+    assert written.read_text() == text.strip()
+    assert not (tmp_path / "result.json").exists()
+    blocked = ["lstmlib.corpora", "bs4", "pooch", "charset_normalizer", "matplotlib", "pytest"]
+    code = f"import sys, runpy; sys.modules.update(dict.fromkeys({blocked!r}))\n"
+    code += f"sys.path.insert(0, {str(RUNS)!r}); sys.argv = sys.argv[1:]\n"
+    code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    bare = [sys.executable, "-c", code, *command[1:], "--device", "cpu"]
+    refused = subprocess.run(bare, capture_output=True, text=True)
+    assert "give --text" in refused.stderr and "Traceback" not in refused.stderr
+    subprocess.run([*bare, "--text", str(written)], check=True, capture_output=True)
+    expected = hashlib.sha256(text.strip().encode()).hexdigest()
+    assert read(tmp_path, "result.json")["text_sha256"] == expected
+
+
+# The hard-sigmoid cell
+
+
+def naive_layer(x, W_x, W_h, b):
+    """One layer in NumPy, gate by gate, one example and one unit at a time."""
+    B, T, H = len(x), x.shape[1], W_h.shape[1]
+    out = np.zeros((B, T, H))
+    for b_ in range(B):
+        h, c = np.zeros(H), np.zeros(H)
+        for t in range(T):
+            new_h, new_c = np.zeros(H), np.zeros(H)
+            for u in range(H):
+                z = {
+                    gate: W_x[row] @ x[b_, t] + W_h[row] @ h + b[row]
+                    for gate, row in zip("ifgo", range(u, 4 * H, H), strict=True)
+                }
+                i, f, o = (min(max(0.2 * z[gate] + 0.5, 0.0), 1.0) for gate in "ifo")
+                new_c[u] = f * c[u] + i * np.tanh(z["g"])
+                new_h[u] = o * np.tanh(new_c[u])
+            h, c = new_h, new_c
+            out[b_, t] = h
+    return out, h, c
+
+
+def layers(scale=1.0, **options):
+    torch.manual_seed(0)
+    lstm = nn.LSTM(5, 4, 2, batch_first=True, **options).double()
+    for parameter in lstm.parameters():
+        parameter.data.mul_(scale)
+    return lstm
+
+
+def test_the_cell_computes_its_formula_also_where_gates_are_shut():
+    lstm = layers(scale=6)
+    x = torch.randn(3, 7, 5, dtype=torch.float64)
+    outputs, (h, c) = HardSigmoidLSTM(lstm)(x)
+    w = {name: p.detach().numpy() for name, p in lstm.named_parameters()}
+    expected = x.numpy()
+    for k in range(2):
+        matrices = w[f"weight_ih_l{k}"], w[f"weight_hh_l{k}"]
+        bias = w[f"bias_ih_l{k}"] + w[f"bias_hh_l{k}"]
+        expected, last_h, last_c = naive_layer(expected, *matrices, bias)
+        assert np.allclose(h[k, -1].detach(), last_h)
+        assert np.allclose(c[k, -1].detach(), last_c)
+    assert np.allclose(outputs.detach(), expected)
+    z = F.linear(x, lstm.weight_ih_l0)
+    assert ((hard_sigmoid(z) == 0) | (hard_sigmoid(z) == 1)).any()
+
+
+def test_hard_sigmoid_is_that_of_keras():
+    z = torch.tensor([-3.0, -2.5, -1.0, 0.0, 1.0, 2.5, 3.0])
+    assert hard_sigmoid(z).tolist() == pytest.approx([0, 0, 0.3, 0.5, 0.7, 1, 1])
+
+
+def test_the_gradient_of_the_cell_is_right():
+    cell = HardSigmoidLSTM(layers())
+    x = torch.randn(2, 4, 5, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in cell.named_parameters()]
+
+    def outputs(x, *parameters):
+        parts = torch.func.functional_call(cell, dict(zip(names, parameters, strict=True)), (x,))
+        return parts[0], *parts[1]
+
+    assert torch.autograd.gradcheck(outputs, (x, *cell.parameters()))
+
+
+def test_with_the_ordinary_sigmoid_the_cell_is_pytorchs_lstm():
+    lstm = layers()
+    cell = HardSigmoidLSTM(lstm, gate=torch.sigmoid)
+    assert dict(cell.named_parameters()).keys() == dict(lstm.named_parameters()).keys()
+    x, state = torch.randn(3, 6, 5, dtype=torch.float64), None
+    for part in x.split(2, dim=1):  # with the state carried on
+        expected, expected_state = lstm(part, state)
+        outputs, state = cell(part, state)
+        assert torch.allclose(outputs, expected)
+        for mine, theirs in zip(state, expected_state, strict=True):
+            assert mine.shape == theirs.shape
+            assert torch.allclose(mine, theirs)
+    outputs, _ = HardSigmoidLSTM(lstm)(x)
+    assert not torch.allclose(outputs, lstm(x)[0], atol=1e-3)
+
+
+def test_dropout_of_the_cell_is_between_its_layers_and_in_training_alone():
+    cell = HardSigmoidLSTM(layers(dropout=0.5))
+    x = torch.randn(3, 6, 5, dtype=torch.float64)
+    outputs, (h, _) = cell(x)
+    again, (h_again, _) = cell(x)
+    assert torch.equal(h[0], h_again[0])
+    assert not torch.allclose(outputs, again)
+    cell.eval()
+    assert torch.equal(cell(x)[0], cell(x)[0])
+
+
+def test_the_network_of_a_config_starts_with_the_same_weights_whatever_its_gates(config, text):
+    soft, hard = (Run(config | {"gates": g}, text).model for g in ("sigmoid", "hard-sigmoid"))
+    expected = soft.state_dict()
+    assert list(hard.state_dict()) == list(expected)
+    assert all(torch.equal(w, expected[name]) for name, w in hard.state_dict().items())
+    assert torch.equal(hard.layers.bias_ih_l0[8:16], torch.ones(8))  # the forget gate
+
+
+# The spike
+
+
+@pytest.fixture
+def spike_config(config):
+    return read(RUNS / "case-a-spike") | {
+        "settings": read(RUNS / "case-a-spike")["settings"]
+        | SMALL
+        | {"seed": 1, "gates": "sigmoid"},
+        "vary": {"num_layers": [1, 2], "clip_norm": [None, 0.5]},
+    }
+
+
+def test_a_rise_is_above_the_lowest_loss_before_it():
+    assert look_for_spike.rise([]) == 0
+    assert look_for_spike.rise([3.0, 2.0, 1.0]) == 0
+    assert look_for_spike.rise([3.0, 1.5, 8.0, 1.4, 2.0]) == 6.5
+
+
+def test_every_combination_is_a_run_that_is_not_run_again(tmp_path, spike_config, text):
+    write(tmp_path, spike_config)
+    (tmp_path / "book.txt").write_text(text)
+    options = {"text": tmp_path / "book.txt", "write_text": None, "device": "cpu"}
+    arguments = argparse.Namespace(folder=tmp_path, **options)
+    look_for_spike.main(arguments)
+    runs = read(tmp_path, "result.json")["runs"]
+    assert list(runs) == [
+        "num_layers-1_clip_norm-none",
+        "num_layers-1_clip_norm-0.5",
+        "num_layers-2_clip_norm-none",
+        "num_layers-2_clip_norm-0.5",
+    ]
+    for name, result in runs.items():
+        assert result == read(tmp_path / name, "result.json")
+        rows = History.load(tmp_path / name / "history.jsonl").rows
+        assert result["epoch_losses"] == [r["epoch_loss"] for r in rows if r["epoch_loss"]]
+        assert len(result["epoch_losses"]) == 3
+        assert result["largest_grad_norm"] == max(row["grad_norm"] for row in rows)
+        later = [row["loss"] for row in rows if row["epoch"]]
+        assert result["highest_loss_after_first_epoch"] == max(later)
+        assert result["spiked"] is False and result["diverged_at"] is None
+        assert f"num_layers-{result['config']['num_layers']}" in name
+    losses = [result["epoch_losses"] for result in runs.values()]
+    assert losses[0] != losses[2]
+    kept = tmp_path / "num_layers-1_clip_norm-none" / "history.jsonl"
+    kept.unlink()
+    gone = tmp_path / "num_layers-2_clip_norm-0.5" / "result.json"
+    gone.unlink()
+    look_for_spike.main(arguments)
+    again = read(tmp_path, "result.json")["runs"]
+    assert [result["epoch_losses"] for result in again.values()] == losses
+    assert gone.exists() and not kept.exists()
+    spike_config["settings"]["learning_rate"] = 0.1
+    write(tmp_path, spike_config)
+    with pytest.raises(ValueError, match="another text or another config"):
+        look_for_spike.main(arguments)
+
+
+def test_a_config_of_one_run_gets_one_message(config):
+    with pytest.raises(ValueError, match="is it one of train_windows.py"):
+        look_for_spike.combinations(config)
+
+
+def test_a_run_that_diverges_is_a_spike_and_keeps_its_rows(tmp_path, config, text, monkeypatch):
+    def take_step(run, ordinary=Run.take_step):
+        if run.step == 9:
+            run.model.output.bias.data[0] = math.inf
+        ordinary(run)
+
+    monkeypatch.setattr(Run, "take_step", take_step)
+    result = look_for_spike.look(config, text, "cpu", tmp_path)
+    assert result["spiked"] is True and result["diverged_at"] == 10
+    rows = History.load(tmp_path / "history.jsonl").rows
+    assert [row["step"] for row in rows] == [7, 9]
+
+
+# What is recorded
+
+
+def test_the_folders_are_case_a_as_it_was_published():
+    assert [folder.name for folder in FOLDERS] == [
+        "case-a-cased",
+        "case-a-every-position",
+        "case-a-lower-case",
+        "case-a-spike",
+    ]
+    stated = {
+        "corpus": "wealth-of-nations",
+        "hidden_size": 128,
+        "dropout": 0.2,
+        "length": 50,
+        "step": 5,
+        "batch_size": 128,
+        "optimizer": "rmsprop",
+        "optimizer_options": {"alpha": 0.9, "eps": 1e-8},
+        "learning_rate": 0.002,
+    }
+    arms = {folder.name: read(folder) for folder in FOLDERS}
+    spike = arms.pop("case-a-spike")
+    for config in [*arms.values(), *look_for_spike.combinations(spike).values()]:
+        train_windows.check(config)
+        assert {name: config[name] for name in stated} == stated
+    assert {config["num_layers"] for config in arms.values()} == {2}
+    a = arms["case-a-lower-case"]
+    free = {"what", "epochs", "windows_share"}
+    for name, changed in (("cased", "lower_case"), ("every-position", "predict")):
+        b = arms[f"case-a-{name}"]
+        differ = {key for key in a if a[key] != b[key]} - free
+        assert differ == {changed}
+
+
+DONE = [folder for folder in FOLDERS if (folder / "result.json").exists()]
+SPIKES = [folder for folder in DONE if folder.name == "case-a-spike"]
+TRAINED = [folder for folder in DONE if folder not in SPIKES]
+
+
+@pytest.mark.parametrize("folder", TRAINED, ids=lambda p: p.name)
+class TestRecorded:
+    def test_history_and_result_belong_to_the_config(self, folder):
+        config, result = read(folder), read(folder, "result.json")
+        rows = History.load(folder / "history.jsonl").rows
+        ends = [row for row in rows if row["epoch_loss"] is not None]
+        assert [row["epoch"] for row in ends] == list(range(config["epochs"]))
+        assert result["epochs"] == config["epochs"]
+        assert result["training_loss"] == ends[-1]["epoch_loss"]
+        assert result["lowest_training_loss"] == min(row["epoch_loss"] for row in ends)
+        lowest = ends[result["lowest_training_loss_epoch"] - 1]
+        assert lowest["epoch_loss"] == result["lowest_training_loss"]
+        for name in ("valid_loss", "valid_window_loss"):
+            assert result[name] == ends[-1][name]
+        share = config["windows_share"] * result["windows_in_all"]
+        assert share - config["batch_size"] < result["windows_per_epoch"] <= share
+        assert rows[-1]["windows"] == config["epochs"] * result["windows_per_epoch"]
+        assert result["window_characters_per_second"] == pytest.approx(
+            rows[-1]["windows"] * config["length"] / result["training_seconds"], rel=0.01
+        )
+
+    def test_samples_have_a_text_for_each_temperature(self, folder):
+        text = (folder / "samples.txt").read_text(encoding="utf-8")
+        samples = re.split(r"^--- ", text, flags=re.MULTILINE)[1:]
+        titles = [sample.partition("\n")[0] for sample in samples]
+        for title, temperature in zip(titles, ("0.2", "0.5", "1.0"), strict=True):
+            known = rf"temperature {temperature} \(\d+% of the words known\)"
+            assert re.fullmatch(known, title)
+        lengths = [len(sample.partition("\n")[2].rstrip("\n")) for sample in samples]
+        assert lengths == [1000, 1000, 1000]
+
+    def test_the_model_is_the_one_that_was_measured(self, folder):
+        """On the text itself, where it is at hand."""
+        config, result = read(folder), read(folder, "result.json")
+        model, vocab = load_model(folder / "model.safetensors")
+        sizes = {name: config[name] for name in ("hidden_size", "num_layers", "dropout")}
+        assert model.config == CharRNN(len(vocab), **sizes).config
+        assert count_parameters(model) == result["parameters"]
+        assert len(vocab) == result["distinct_characters"]
+        try:
+            text = load_text(config)
+        except ValueError:
+            pytest.skip(f"{config['corpus']} is not here")
+        assert hashlib.sha256(text.encode()).hexdigest() == result["text_sha256"]
+        run = Run(config, text)
+        assert len(run.pieces) == result["windows_in_all"]
+        run.model = model
+        assert run.window_loss() == pytest.approx(result["valid_window_loss"], abs=1e-3)
+        loss = evaluate(model, run.valid_ids)
+        assert loss == pytest.approx(result["valid_loss"], abs=1e-3)
+
+
+@pytest.mark.parametrize("folder", SPIKES, ids=lambda p: p.name)
+def test_the_recorded_search_for_a_spike_is_whole(folder):
+    runs = read(folder, "result.json")["runs"]
+    expected = look_for_spike.combinations(read(folder))
+    assert {name: result["config"] for name, result in runs.items()} == expected
+    for name, result in runs.items():
+        assert result == read(folder / name, "result.json")
+        rows = History.load(folder / name / "history.jsonl").rows
+        assert result["rise"] == look_for_spike.rise([row["loss"] for row in rows])
+        assert result["largest_grad_norm"] == max(row["grad_norm"] for row in rows)
+        if result["diverged_at"] is None:
+            assert len(result["epoch_losses"]) == result["config"]["epochs"]
