@@ -1,6 +1,7 @@
 """What every test shares: the small profile, and no way out to the network."""
 
 import os
+import signal
 import socket
 
 import numpy as np
@@ -12,6 +13,8 @@ from lstmlib.vocab import Vocab
 
 os.environ["LSTMLIB_PROFILE"] = "ci"
 _connect = socket.socket.connect
+# A shell's background jobs start with Ctrl-C ignored; some tests send it to themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
