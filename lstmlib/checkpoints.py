@@ -147,6 +147,26 @@ class Checkpoints:
         return model.state_dict()
 
 
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimizer's averages, by the number of the parameter and their own name."""
+    return {
+        f"{i}.{name}": value
+        for i, averages in optimizer.state_dict()["state"].items()
+        for name, value in averages.items()
+        if value is not None  # SGD without momentum notes None
+    }
+
+
+def set_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Set what `optimizer_tensors` returned; the options stay those of the optimizer."""
+    averages = {}
+    for key, value in tensors.items():
+        i, name = key.split(".")
+        averages.setdefault(int(i), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": averages, "param_groups": groups})
+
+
 def random_states(device: torch.device) -> tuple[dict[str, Tensor], dict]:
     """Return the states of the global generators: PyTorch's as tensors, Python's and NumPy's."""
     tensors = {"cpu": torch.get_rng_state()}

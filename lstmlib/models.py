@@ -105,8 +105,9 @@ class CharRNN(nn.Module):
             al. 2015). The CIFG gets it as minus the bias of the input gates, which are its forget
             gates; the GRU and the RNN have no forget gate.
         cell: "lstm", "gru", "rnn" or "cifg".
-        output_norm: put a layer norm (Ba et al. 2016) between the dropout and the output layer, so
-            that the output layer reads vectors of one length, whatever the gates let through.
+        output_norm: put a layer norm (Ba et al. 2016) before the last dropout and the output layer,
+            so that what predicts is of one length, whatever the gates let through. Behind the
+            dropout it would read longer vectors in training than in evaluation.
 
     Raises:
         ValueError: a size below 1, a dropout outside [0, 1), or a cell of another name.
@@ -183,7 +184,7 @@ class CharRNN(nn.Module):
             state = (h,)
         else:
             hidden, state = self.layers(x, state)
-        return self.output(self.norm(self.dropout(hidden))), state
+        return self.output(self.dropout(self.norm(hidden))), state
 
 
 def detach(state: State) -> State:

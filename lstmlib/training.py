@@ -19,7 +19,14 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from lstmlib.batching import IGNORE, Streams
-from lstmlib.checkpoints import CheckpointError, Checkpoints, random_states, set_random_states
+from lstmlib.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    optimizer_tensors,
+    random_states,
+    set_optimizer_tensors,
+    set_random_states,
+)
 from lstmlib.distributed import Processes
 from lstmlib.models import CharRNN, check_vocab, detach, unwrap, write_whole
 
@@ -507,10 +514,7 @@ class _Run:
     def _pack(self) -> tuple[dict[str, Tensor], dict]:
         """Return (tensors, notes): everything that the steps to come depend on, and the history."""
         tensors = {f"model.{name}": t for name, t in self.bare.state_dict().items()}
-        for i, averages in self.optimizer.state_dict()["state"].items():
-            for name, value in averages.items():
-                if value is not None:  # SGD without momentum notes None
-                    tensors[f"optimizer.{i}.{name}"] = value
+        tensors |= {f"optimizer.{n}": t for n, t in optimizer_tensors(self.optimizer).items()}
         state = tuple(part.cpu() for part in self.state or ())
         for i, parts in enumerate(zip(*self.processes.gather(state), strict=True)):
             tensors[f"state.{i}"] = torch.cat(parts, dim=1)  # of the whole batch
@@ -570,12 +574,7 @@ class _Run:
 
         tensors["random.cpu"], notes["random"], notes["best"]  # missed before the model is changed
         self.bare.load_state_dict(named("model."))
-        averages = {}
-        for name, value in named("optimizer.").items():
-            i, name = name.split(".")
-            averages.setdefault(int(i), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": averages, "param_groups": groups})
+        set_optimizer_tensors(self.optimizer, named("optimizer."))
         state = named("state.")
         self.state = tuple(state[n][:, self.rows].to(self.device) for n in sorted(state)) or None
         self.history.rows = notes["rows"]

@@ -29,7 +29,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lstmlib.batching import split, windows
-from lstmlib.checkpoints import CheckpointError, Checkpoints, random_states, set_random_states
+from lstmlib.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    optimizer_tensors,
+    random_states,
+    set_optimizer_tensors,
+    set_random_states,
+)
 from lstmlib.cleaning import clean
 from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
 from lstmlib.sampling import generate
@@ -277,8 +284,7 @@ class Run:
         """Write everything that the steps to come depend on, and the history."""
         randoms, random_notes = random_states(self.device)
         tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        for i, averages in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{name}": t for name, t in averages.items()}
+        tensors |= {f"optimizer.{n}": t for n, t in optimizer_tensors(self.optimizer).items()}
         tensors |= {f"random.{name}": t for name, t in randoms.items()}
         notes = {name: getattr(self, name) for name in KEPT}
         notes |= {"identity": self.identity(), "random": random_notes}
@@ -300,12 +306,7 @@ class Run:
             group, _, key = name.partition(".")
             groups[group][key] = tensor
         self.model.load_state_dict(groups["model"])
-        averages = {}
-        for key, tensor in groups["optimizer"].items():
-            i, name = key.split(".")
-            averages.setdefault(int(i), {})[name] = tensor
-        options = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": averages, "param_groups": options})
+        set_optimizer_tensors(self.optimizer, groups["optimizer"])
         for name in KEPT:
             setattr(self, name, notes[name])
         set_random_states(groups["random"], notes["random"], self.device)

@@ -171,13 +171,17 @@ def test_sizes_without_meaning(sizes):
         CharRNN(*sizes)
 
 
-def test_the_output_layer_reads_normed_vectors():
-    model = CharRNN(5, 4, 2, output_norm=True).eval()
-    read = []
+def test_what_predicts_is_normed_before_the_dropout():
+    model = CharRNN(5, 40, 2, dropout=0.5, output_norm=True)
+    normed, read = [], []
+    model.dropout.register_forward_pre_hook(lambda _, inputs: normed.append(inputs[0]))
     model.output.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
     model(torch.tensor([[0, 1, 2]]))
-    assert read[0].mean(dim=-1).abs().max() < 1e-6
-    assert (read[0].var(dim=-1, correction=0) - 1).abs().max() < 1e-2  # PyTorch adds 1e-5 to it
+    assert normed[0].mean(dim=-1).abs().max() < 1e-6
+    assert (normed[0].var(dim=-1, correction=0) - 1).abs().max() < 1e-2  # PyTorch adds 1e-5 to it
+    kept = read[0] != 0
+    assert 0 < kept.sum() < kept.numel()
+    torch.testing.assert_close(read[0][kept], 2 * normed[0][kept])
 
 
 # Files

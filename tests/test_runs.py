@@ -45,6 +45,8 @@ def test_figures_in_the_prose_are_those_of_the_runs():
     case_a = read(RUNS / "case-a-lower-case", "result.json")
     assert f"training loss {case_a['training_loss']:.4f} on" in cases["A"]
     assert f"after {case_a['epochs']} epochs of half the windows" in cases["A"]
+    cased = read(RUNS / "case-a-cased", "result.json")
+    assert f"; {cased['training_loss']:.4f} with the text's capitals" in cases["A"]
     assert case_a["windows_per_epoch"] == pytest.approx(case_a["windows_in_all"] / 2, rel=0.01)
     assert f"{read(RUNS / 'case-e-rnn', 'result.json')['best_smooth_loss']:.2f} on" in cases["E"]
     assert (

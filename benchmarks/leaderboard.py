@@ -1,0 +1,280 @@
+"""The leaderboard: how low does a character-LSTM come on tiny Shakespeare in a fixed time?
+
+    .venv/bin/python benchmarks/leaderboard.py speed
+    .venv/bin/python benchmarks/leaderboard.py train recipe --seeds 1 2 3
+    .venv/bin/python benchmarks/leaderboard.py train no-layer-norm --threads 1
+    .venv/bin/python benchmarks/leaderboard.py readme
+
+The rules. The first 90 % of the text to train on, the last 10 % to measure. 5 minutes of training
+on two CPU cores, or 3 on a GPU. The loss is the mean over every character of the last 10 % but its
+first, in one sequential pass with a carried state, in nats per character, of the weights that the
+training ends with; beside it stands that of random windows of 256, as nanoGPT measures. Nothing is
+chosen by either loss during a run.
+
+runs/leaderboard/entries.json says what each entry is: the recipe of each kind of device, and what
+another entry changes in it. "speed" measures, with nothing else running, how many steps each takes
+in the time, into cpu/steps.json or gpu/steps.json; what is there is measured anew only by name.
+"train" takes that many, on as many threads as you like, and writes cpu/ENTRY-SEED.json; what is
+there is not run again, and what was killed goes on from its checkpoint. The recipe's first seed
+leaves its model, history and text, too. "readme" writes the table in the README anew.
+
+It needs only PyTorch, NumPy, tqdm and safetensors: where nothing else is installed,
+`PYTHONPATH=. python3 benchmarks/leaderboard.py --text PATH speed`.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from recipes import build
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from lstmlib.batching import split
+from lstmlib.checkpoints import Checkpoints
+from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
+from lstmlib.sampling import generate
+from lstmlib.speed import keep_freed_memory
+from lstmlib.training import History, TrainingConfig, evaluate, fit
+from lstmlib.vocab import Vocab
+
+FOLDER = Path(__file__).resolve().parents[1] / "runs" / "leaderboard"
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+KIND = "gpu" if torch.cuda.is_available() else "cpu"
+SECONDS = {"cpu": 300, "gpu": 180}[KIND]
+MARK = "<!-- written by benchmarks/leaderboard.py readme -->\n"
+SPARE = 0.08  # of the time is not planned with, since no two runs are equally fast
+
+
+def read_text(path: str | None) -> str:
+    """Return tiny Shakespeare, from a file or from where the course finds it.
+
+    Raises:
+        SystemExit: it is another text.
+    """
+    if path is None:
+        from lstmlib.corpora import load_corpus  # needs more than PyTorch
+
+        text = load_corpus("shakespeare").text
+    else:
+        text = Path(path).read_text(encoding="utf-8")
+    if hashlib.sha256(text.encode()).hexdigest() != SHA256:
+        raise SystemExit(f"{path} is not tiny Shakespeare, 1 115 394 characters, as published.")
+    return text
+
+
+def read_entries() -> dict[str, dict]:
+    """Return the entries of this kind of device: name -> all its settings.
+
+    Raises:
+        SystemExit: there are none yet.
+    """
+    entries = json.loads((FOLDER / "entries.json").read_text(encoding="utf-8"))
+    if KIND not in entries:
+        raise SystemExit(f"{FOLDER / 'entries.json'} has no entries for a {KIND} yet: write some.")
+    recipe = entries[KIND]["recipe"]["changes"]
+    return {name: recipe | entry["changes"] for name, entry in entries[KIND].items()}
+
+
+def prepare(settings: dict, vocab_size: int, steps: int) -> tuple[CharRNN, TrainingConfig]:
+    """Return a new network, on the device, and the training of some settings."""
+    config = {name: settings[name] for name in settings if name in TrainingConfig.__annotations__}
+    others = config.keys() | {"warmup_share", "averaging"}
+    config |= {"steps": steps, "warmup": round(steps * settings["warmup_share"])}
+    network = {name: value for name, value in settings.items() if name not in others}
+    model = build(vocab_size, network).to("cuda" if KIND == "gpu" else "cpu")
+    return model, TrainingConfig(**config, eval_every=steps)
+
+
+def measure_speed(
+    text: str, names: list[str], taken: int = 100, rounds: int = 2
+) -> dict[str, dict]:
+    """Return, of each entry named, the seconds of a step, and the steps that the time allows.
+
+    The steps are those of `fit`, the first thirty not counted; the entries take turns, and the
+    faster of two rounds counts: what else the machine does only ever slows a program down.
+    """
+    entries, vocab = read_entries(), Vocab.from_text(text)
+    train_ids, _ = split(vocab.encode(text))
+    seconds = {name: [] for name in names}
+    for name in tqdm(names * rounds):
+        model, config = prepare(entries[name], len(vocab), taken + 30)
+        _, on_step = averaging(model, entries[name])
+        rows = fit(model, train_ids, None, config, on_step, progress=False).rows
+        seconds[name].append((rows[-1]["seconds"] - rows[29]["seconds"]) / taken)
+    return {
+        name: {
+            "seconds_per_step": round(min(times), 6),
+            "steps": int(SECONDS * (1 - SPARE) / min(times)),
+        }
+        for name, times in seconds.items()
+    }
+
+
+def write_speeds(text: str, names: list[str]) -> None:
+    """Measure the speed of entries, those not yet measured if none is named, and write it."""
+    path, measured = FOLDER / KIND / "steps.json", {}
+    if path.exists():
+        measured = json.loads(path.read_text(encoding="utf-8"))["entries"]
+    names = names or [name for name in read_entries() if name not in measured]
+    measured |= measure_speed(text, names)
+    about = {"device": device_name(), "threads": torch.get_num_threads()}
+    write_json(path, about | {"entries": measured})
+
+
+def train(entry: str, seed: int, text: str) -> None:
+    """Train one entry from one seed, measure it, and write its result."""
+    settings, vocab = read_entries()[entry], Vocab.from_text(text)
+    train_ids, valid_ids = split(vocab.encode(text))
+    speeds = json.loads((FOLDER / KIND / "steps.json").read_text(encoding="utf-8"))
+    torch.manual_seed(seed)
+    model, config = prepare(settings, len(vocab), speeds["entries"][entry]["steps"])
+    folder = FOLDER / "unfinished" / f"{KIND}-{entry}-{seed}"
+    # A checkpoint holds neither an average nor one matrix in two places.
+    resumable = not (settings.get("averaging") or settings.get("tied"))
+    checkpoints = Checkpoints(folder, vocab, 2000) if resumable else None
+    average, on_step = averaging(model, settings)
+    history = fit(model, train_ids, None, config, on_step, checkpoints)
+    model = average.module if average else model
+    if history.ended != "all steps":
+        raise SystemExit("Stopped; the same command goes on from here.")
+    result = {
+        "entry": entry,
+        "seed": seed,
+        "valid_loss": evaluate(model, valid_ids),
+        "windows_loss": windows_loss(model, valid_ids),
+        "training_loss": float(np.mean([row["loss"] for row in history.rows[-200:]])),
+        "steps": config.steps,
+        "characters": history.rows[-1]["characters"],
+        "seconds": round(history.rows[-1]["seconds"], 1),
+        "threads": torch.get_num_threads(),
+        "parameters": count_parameters(model),
+        "settings": settings,
+        "device": device_name(),
+        "pytorch": torch.__version__,
+    }
+    if entry == "recipe" and seed == 1:
+        record(model, vocab, history)
+    write_json(FOLDER / KIND / f"{entry}-{seed}.json", result)
+    shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps(result, indent=1))
+
+
+def averaging(model: CharRNN, settings: dict) -> tuple:
+    """Return (the running average of a model, what `fit` calls to update it), or twice None."""
+    if not settings.get("averaging"):
+        return None, None
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings["averaging"]))
+    return average, lambda _: average.update_parameters(model)
+
+
+@torch.no_grad()
+def windows_loss(model: CharRNN, ids: np.ndarray, count: int = 2000, length: int = 256) -> float:
+    """Return the mean loss over random windows that start from a state of zeros, as nanoGPT's."""
+    device, rng = next(model.parameters()).device, np.random.default_rng(0)
+    pairs = np.lib.stride_tricks.sliding_window_view(ids, length + 1)
+    chosen = torch.from_numpy(pairs[rng.integers(0, len(pairs), count)]).to(device)
+    losses = []
+    for part in chosen.split(100):
+        logits, _ = model.eval()(part[:, :-1])
+        losses.append(F.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten()).item())
+    return float(np.mean(losses))
+
+
+def record(model: CharRNN, vocab: Vocab, history: History) -> None:
+    """Write what the recipe's first seed leaves behind: model, every 20th row, and text."""
+    save_model(FOLDER / KIND / "model.safetensors", model, vocab)
+    kept = ("step", "characters", "loss", "grad_norm", "clipped_norm", "learning_rate", "seconds")
+    rows = [{name: row[name] for name in kept} for row in history.rows[::20]]
+    History(rows).save(FOLDER / KIND / "history.jsonl")
+    texts = {t: generate(model, vocab, "ROMEO:", 1000, t, seed=1) for t in (0.5, 1.0)}
+    samples = "\n".join(f"--- temperature {t}\n{text}\n" for t, text in texts.items())
+    write_whole(FOLDER / KIND / "samples.txt", samples.encode())
+
+
+def results(kind: str) -> dict[str, list[dict]]:
+    """Return what was trained on a kind of device: entry -> its results by seed, lowest first."""
+    found = {}
+    for path in sorted((FOLDER / kind).glob("*-*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(result["entry"], []).append(result)
+    return dict(sorted(found.items(), key=lambda each: mean(each[1], "valid_loss")))
+
+
+def mean(trained: list[dict], name: str) -> float:
+    """Return the mean of a figure over the seeds of an entry."""
+    return float(np.mean([result[name] for result in trained]))
+
+
+def readme_table() -> str:
+    """Return the README's table: the recipe of each kind of device, and the plain loop."""
+    lines = [
+        "| device and time | entry | nats per character | mean, in random windows of 256 |",
+        "|---|---|---|---|",
+    ]
+    entries = json.loads((FOLDER / "entries.json").read_text(encoding="utf-8"))
+    for kind, where in {"cpu": "2 CPU cores, 5 minutes", "gpu": "a GPU, 3 minutes"}.items():
+        trained = results(kind)
+        if not trained:
+            lines.append(f"| {where} | not yet measured | | |")
+        for entry in [name for name in ("recipe", "plain-loop") if name in trained]:
+            losses = [f"{result['valid_loss']:.4f}" for result in trained[entry]]
+            row = f"| {where} | {entries[kind][entry]['what']} | {', '.join(losses)} |"
+            lines.append(f"{row} {mean(trained[entry], 'windows_loss'):.4f} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_readme() -> None:
+    """Write the table into the README, after its mark."""
+    path = FOLDER.parents[1] / "README.md"
+    before, mark, rest = path.read_text(encoding="utf-8").partition(MARK)
+    after = rest.partition("\n\n")[2]
+    write_whole(path, f"{before}{mark}{readme_table()}\n{after}".encode())
+
+
+def device_name() -> str:
+    """Return the device in words."""
+    return torch.cuda.get_device_name() if KIND == "gpu" else f"{os.cpu_count()} CPU cores"
+
+
+def write_json(path: Path, result: dict) -> None:
+    """Write a result as JSON, whole."""
+    write_whole(path, (json.dumps(result, indent=1) + "\n").encode())
+
+
+def main() -> None:
+    """Measure the speed of the entries, or train some of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", help="the file of tiny Shakespeare; else found or downloaded")
+    commands = parser.add_subparsers(dest="command", required=True)
+    speed = commands.add_parser("speed", help="measure how many steps entries take in the time")
+    speed.add_argument("entries", nargs="*", help="default: those not yet measured")
+    commands.add_parser("readme", help="write the README's table anew")
+    training = commands.add_parser("train", help="train entries, where there is no result yet")
+    training.add_argument("entries", nargs="+", choices=list(read_entries()))
+    training.add_argument("--seeds", type=int, nargs="+", default=[1])
+    training.add_argument("--threads", type=int, default=torch.get_num_threads())
+    settings = parser.parse_args()
+    if settings.command == "readme":
+        write_readme()
+        return
+    keep_freed_memory()
+    text = read_text(settings.text)
+    if settings.command == "speed":
+        write_speeds(text, settings.entries)
+        return
+    torch.set_num_threads(settings.threads)
+    for entry in settings.entries:
+        for seed in settings.seeds:
+            if not (FOLDER / KIND / f"{entry}-{seed}.json").exists():
+                train(entry, seed, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The parts of a leaderboard entry that `lstmlib` has not, one class each."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lstmlib.models import CharRNN, State
+from lstmlib.training import OPTIMIZERS
+
+OPTIONS = {
+    "input_scale": None,
+    "hidden_scale": None,
+    "orthogonal": False,
+    "weight_dropout": 0.0,
+    "locked_dropout": False,
+    "tied": False,
+    "cell_norm": False,
+}
+"""What `build` takes beside the settings of CharRNN, and what stands for "without"."""
+
+
+class WeightDropLSTM(nn.LSTM):
+    """An LSTM that drops entries of its recurrent matrices (Merity et al. 2018, AWD-LSTM).
+
+    One mask serves a whole call, so an entry that is missing is missing at every step of it.
+    """
+
+    def __init__(self, lstm: nn.LSTM, weight_dropout: float) -> None:
+        super().__init__(lstm.input_size, lstm.hidden_size, lstm.num_layers, batch_first=True)
+        self.load_state_dict(lstm.state_dict())
+        self.dropout, self.weight_dropout = lstm.dropout, weight_dropout
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run as torch.nn.LSTM does, in training with recurrent weights missing."""
+        whole = self._flat_weights
+        self._flat_weights = [
+            F.dropout(weight, self.weight_dropout, self.training) if "weight_hh" in name else weight
+            for name, weight in zip(self._flat_weights_names, whole, strict=True)
+        ]
+        try:
+            return super().forward(x, state)
+        finally:
+            self._flat_weights = whole
+
+
+class LockedDropout(nn.Dropout):
+    """Dropout with one mask for all steps of a sequence (Gal & Ghahramani 2016), on (B, T, H)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop the same units at every step."""
+        return x * F.dropout(torch.ones_like(x[:, :1]), self.p, self.training)
+
+
+class Scale(nn.Module):
+    """Multiplication by a number that is not learned."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x times the number."""
+        return self.by * x
+
+
+class NormedLSTM(nn.Module):
+    """One LSTM layer with layer norms inside the cell (Ba et al. 2016, equations 20 to 22).
+
+    The norms stand around W_x x, W_h h and, before the tanh of the output, c. No fused kernel has
+    them, so the steps are a loop in Python.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float) -> None:
+        super().__init__()
+        self.of_x = nn.Linear(input_size, 4 * hidden_size, bias=False)
+        self.of_h = nn.Linear(hidden_size, 4 * hidden_size, bias=False)
+        self.norm_x, self.norm_h = nn.LayerNorm(4 * hidden_size), nn.LayerNorm(4 * hidden_size)
+        self.norm_c = nn.LayerNorm(hidden_size)
+        nn.init.constant_(self.norm_x.bias.data[hidden_size : 2 * hidden_size], forget_bias)
+        self.hidden_size = hidden_size
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run over inputs (B, T, D): outputs (B, T, H), and the last state (1, B, H) each."""
+        zeros = x.new_zeros(1, x.shape[0], self.hidden_size)
+        h, c = (part[0] for part in state or (zeros, zeros))
+        outputs = []
+        for read in self.norm_x(self.of_x(x)).unbind(1):
+            i, f, g, o = (read + self.norm_h(self.of_h(h))).chunk(4, dim=-1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(self.norm_c(c))
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), (h[None], c[None])
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW, but an LSTM's (4H, H) matrices take steps that are orthogonal (Jordan et al. 2024).
+
+    These are the recurrent ones, and those from layer to layer. The averaged gradient of each
+    gate's block is replaced by a nearly orthogonal matrix, of the same singular vectors with
+    singular values near 1, and scaled to the size of Adam's steps (Liu et al. 2025): all directions
+    move equally fast, as second-order methods try to have it.
+    """
+
+    MOMENTUM = 0.95
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Take a step; `fit` gives no closure."""
+        group = self.param_groups[0]
+        square = [w for w in group["params"] if w.ndim == 2 and len(w) == 4 * w.shape[1]]
+        gradients = [w.grad for w in square]
+        for weight in square:
+            weight.grad = None  # AdamW leaves it alone
+        super().step()
+        for weight, gradient in zip(square, gradients, strict=True):
+            weight.grad = gradient
+            average = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+            average.lerp_(gradient, 1 - self.MOMENTUM)
+            ahead = gradient.lerp(average, self.MOMENTUM)
+            gates = ahead.view(4, -1, weight.shape[1]).bfloat16()  # rough is enough, and fast
+            update = 0.2 * weight.shape[1] ** 0.5 * orthogonalized(gates).view_as(weight).float()
+            weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=group["lr"])
+
+
+OPTIMIZERS["muon"] = Muon
+
+
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Return matrices (N, H, H) with the same singular vectors, singular values 0.7 to 1.2.
+
+    Five rounds of the polynomial 3.4445 x - 4.7750 x³ + 2.0315 x⁵ on the singular values, as Jordan
+    et al. (2024) chose it: a Newton-Schulz iteration, of matrix products alone.
+    """
+    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(5):
+        power = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * power + 2.0315 * power @ power) @ x
+    return x
+
+
+def build(vocab_size: int, settings: dict) -> CharRNN:
+    """Return a new network of some settings: those of CharRNN, and of OPTIONS.
+
+    Raises:
+        ValueError: cell_norm with more than one layer, hidden_scale with a layer norm, or a tied
+            embedding of another width than the hidden state.
+    """
+    options = {name: settings.get(name, without) for name, without in OPTIONS.items()}
+    sizes = {name: value for name, value in settings.items() if name not in OPTIONS}
+    if options["input_scale"]:
+        sizes["embedding_size"] = 16 * math.ceil(vocab_size / 16)
+    model = CharRNN(vocab_size, **sizes)
+    if options["input_scale"]:
+        # One-hot vectors of that length, with columns of zeros up to a multiple of 16: the products
+        # with a matrix of 65 columns take longer than those with one of 80.
+        one_hot = options["input_scale"] * torch.eye(*model.embedding.weight.shape)
+        model.embedding.weight = nn.Parameter(one_hot, requires_grad=False)
+    if options["hidden_scale"]:
+        if model.config["output_norm"]:
+            raise ValueError("hidden_scale stands in the place of the layer norm.")
+        model.norm = Scale(options["hidden_scale"])
+    if options["cell_norm"]:
+        if model.config["num_layers"] != 1:
+            raise ValueError("cell_norm is made for one layer.")
+        model.layers = NormedLSTM(
+            model.layers.input_size, model.config["hidden_size"], model.config["forget_bias"]
+        )
+    if options["weight_dropout"]:
+        model.layers = WeightDropLSTM(model.layers, options["weight_dropout"])
+    if options["locked_dropout"]:
+        model.dropout = LockedDropout(model.config["dropout"])
+    if options["tied"]:
+        if model.config["embedding_size"] != model.config["hidden_size"]:
+            raise ValueError("A tied embedding must be as wide as the hidden state.")
+        model.output.weight = model.embedding.weight
+        nn.init.normal_(model.embedding.weight, std=model.config["hidden_size"] ** -0.5)
+    if options["orthogonal"]:
+        start_orthogonal(model)
+    return model
+
+
+def start_orthogonal(model: CharRNN) -> None:
+    """Let the columns of the recurrent matrices start orthonormal (Saxe et al. 2014)."""
+    for name, weight in model.layers.named_parameters():
+        if name.startswith("weight_hh") or name == "of_h.weight":
+            nn.init.orthogonal_(weight)
