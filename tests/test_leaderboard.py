@@ -328,7 +328,7 @@ def test_every_entry_is_recorded_and_the_recipe_with_three_seeds_in_time():
     speeds = json.loads((leaderboard.FOLDER / "cpu" / "steps.json").read_text())["entries"]
     for speed in speeds.values():
         planned = (1 - leaderboard.SPARE) * 300 / speed["seconds_per_step"]
-        assert speed["steps"] == pytest.approx(planned, abs=1)
+        assert speed["steps"] == pytest.approx(planned, rel=1e-3)
     for entry, each in trained.items():
         for result in each:
             assert result["steps"] == speeds[entry]["steps"]
