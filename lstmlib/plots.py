@@ -332,22 +332,15 @@ def loss_curves(
 
 
 def ranked(
-    losses: dict[str, list[float]],
-    title: str,
-    xlabel: str = "loss (nats per character)",
-    baselines: dict[str, float] | None = None,
+    losses: dict[str, list[float]], title: str, xlabel: str = "loss (nats per character)"
 ) -> Figure:
     """Draw a row of dots for each entry, name -> its losses by seed, the first entry on top."""
     figure, axis = _figure(1, 1, 8, 1.2 + 0.3 * len(losses))
     for row, values in enumerate(losses.values()):
         axis.plot(values, [row] * len(values), "o", color=BLUE, alpha=0.6)
-    for (name, value), color in zip((baselines or {}).items(), cycle((BLACK, PINK))):
-        axis.axvline(value, color=color, linestyle=(0, (6, 3)), linewidth=1, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel="entry", yticks=range(len(losses)))
     axis.set_yticklabels(losses)
     axis.invert_yaxis()
-    if baselines:
-        axis.legend()
     return figure
 
 

@@ -225,6 +225,10 @@ def test_another_text_is_refused(tmp_path):
         leaderboard.read_text(str(tmp_path / "book.txt"))
 
 
+def test_the_text_is_that_of_the_registry():
+    assert f'sha256 = "{leaderboard.SHA256}"' in (ROOT / "datasets/registry.toml").read_text()
+
+
 def test_the_average_follows_the_weights_of_every_step(text_ids):
     entries = {"a": SMALL | {"averaging": 0.5}}
     model, config = leaderboard.prepare(entries["a"], 7, 3)
@@ -290,24 +294,26 @@ def test_speed_then_training_leave_what_the_page_says(small_leaderboard):
 
 def test_an_interrupted_entry_goes_on_where_it_was(small_leaderboard, monkeypatch):
     text, folder = "to be, or not to be, " * 200, small_leaderboard / leaderboard.KIND
-    speeds = {"entries": {"plain-loop": {"steps": 8}}}
-    leaderboard.write_json(folder / "steps.json", speeds)
+    entries = json.loads((small_leaderboard / "entries.json").read_text())
+    entries[leaderboard.KIND]["recipe"]["changes"]["dropout"] = 0.5
+    leaderboard.write_json(small_leaderboard / "entries.json", entries)
+    leaderboard.write_json(folder / "steps.json", {"entries": {"plain-loop": {"steps": 8}}})
+    path, steps = folder / "plain-loop-2.json", []
 
     def interrupt(history):
-        if len(history) == 4:
+        steps.append(len(history))
+        if steps == [1, 2, 3, 4]:
             signal.raise_signal(signal.SIGINT)
 
     leaderboard.train("plain-loop", 2, text)
-    path = folder / "plain-loop-2.json"
     whole = json.loads(path.read_text())
     path.unlink()
-    with monkeypatch.context() as patched:
-        patched.setattr(leaderboard, "averaging", lambda *_: (None, interrupt))
-        with pytest.raises(SystemExit, match="goes on from here"):
-            leaderboard.train("plain-loop", 2, text)
+    monkeypatch.setattr(leaderboard, "averaging", lambda *_: (None, interrupt))
+    with pytest.raises(SystemExit, match="goes on from here"):
+        leaderboard.train("plain-loop", 2, text)
     assert not path.exists()
-    torch.rand(5)  # another process would be at other random numbers
     leaderboard.train("plain-loop", 2, text)
+    assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
     again = json.loads(path.read_text())
     assert again["valid_loss"] == pytest.approx(whole["valid_loss"], rel=1e-6)
 

@@ -50,9 +50,7 @@ FIGURES = {
     "loss_curves": lambda: plots.loss_curves(
         {"ours": (np.arange(3), np.array([3.0, 2.0, 1.5]))}, "A run", baselines={"theirs": 1.7}
     ),
-    "ranked": lambda: plots.ranked(
-        {"ours": [1.4, 1.5], "other": [1.6]}, "Ranks", baselines={"b": 1.7}
-    ),
+    "ranked": lambda: plots.ranked({"ours": [1.4, 1.5], "other": [1.6]}, "Ranks"),
     "gradient_against_lag": lambda: plots.gradient_against_lag({"RNN": np.array([1.0, 0.1])}),
     "gates": lambda: plots.gates(
         "a $", {"gate": np.array([[0.0, 0.5, 1.0]]), "cell state": np.array([[-2.0, 0.0, 1.0]])}
