@@ -40,7 +40,7 @@ test: $(STAMP)
 # A proxy that is not there: every download fails at once.
 test-offline: $(STAMP)
 	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
-		$(PYTEST) tests/test_corpora.py tests/test_cleaning.py tests/test_runs.py \
+		$(PYTEST) tests/test_corpora.py tests/test_cleaning.py tests/test_runs.py tests/test_patients.py \
 		notebooks/01_data_cleaning.ipynb notebooks/03_lstm_from_scratch.ipynb
 
 PROFILE ?= cpu

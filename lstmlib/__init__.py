@@ -10,12 +10,14 @@ The modules follow that line, and each one imports only modules that stand above
     scratch      RNN, LSTM and CIFG in NumPy, with hand-written backward passes and their proof
     models       the character-level network in PyTorch, and its files
     checkpoints  all that a run needs to go on where it was
+    diagnostics  what goes on inside a network in training: gradients, updates, gates, Jacobians
     distributed  processes that train one model together
     training     fit(): truncated BPTT, optimizers, schedules, clipping, history
     speed        how fast a device trains, and how far that is from its limit
     sampling     temperature, and generate()
     metrics      bits, perplexity, n-gram baselines
     plots        every figure of the course
+    widgets      panels that move: a slider and what follows from it
     check        bands for measured numbers, and exercise checks
 """
 

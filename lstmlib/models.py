@@ -165,6 +165,12 @@ class CharRNN(nn.Module):
             elif name.startswith("bias_hh"):
                 nn.init.constant_(bias.data[gate], 0.0)
 
+    def read(self, ids: Tensor) -> Tensor:
+        """Return what the first layer reads, embeddings or one-hot vectors: (B, T, D)."""
+        if self.embedding is not None:
+            return self.embedding(ids)
+        return F.one_hot(ids, self.vocab_size).to(self.output.weight.dtype)
+
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run the network over a batch of sequences.
 
@@ -175,10 +181,7 @@ class CharRNN(nn.Module):
         Returns:
             logits: (B, T, V), of the weights' dtype; the state after the last character.
         """
-        if self.embedding is None:
-            x = F.one_hot(ids, self.vocab_size).to(self.output.weight.dtype)
-        else:
-            x = self.embedding(ids)
+        x = self.read(ids)
         if self.config["cell"] in ("gru", "rnn"):  # their state is h alone, not a tuple
             hidden, h = self.layers(x, None if state is None else state[0])
             state = (h,)

@@ -5,17 +5,21 @@ Colours are those of Okabe and Ito, which stay apart for colour-blind readers.
 """
 
 import io
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
 from IPython import get_ipython
 from IPython.core.pylabtools import select_figure_formats
 from IPython.display import Image, display
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from lstmlib import scratch
+from lstmlib.diagnostics import series
 from lstmlib.training import History
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = [
@@ -73,21 +77,27 @@ def loss_and_gradient(
         top.plot(at, valid, "o-", color=RED, markersize=4, label="validation")
     for (name, nats), color in zip((baselines or {}).items(), (BLACK, GREEN, PINK), strict=False):
         top.axhline(nats, color=color, linestyle="--", linewidth=1, label=name)
-    top.set(
-        title=title, ylabel="loss\n(nats per character)", ylim=(0, loss.max(initial=0.1) * 1.05)
-    )
+    highest = max(loss.max(initial=0.1), valid.max(initial=0.1))
+    top.set(title=title, ylabel="loss\n(nats per character)", ylim=(0, highest * 1.05))
     top.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
     steps, norm = history.column("grad_norm")  # a step that was skipped has none
     _, clipped = history.column("clipped_norm")
     hit = clipped < norm
     bottom.semilogy(steps, norm, color=BLUE, linewidth=1, label="before clipping")
-    bottom.semilogy(steps[hit], norm[hit], "x", color=ORANGE, label="steps that were clipped")
-    bottom.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    bottom.yaxis.set_major_formatter("{x:g}")
-    bottom.yaxis.set_minor_formatter(NullFormatter())
+    if hit.any():
+        bottom.semilogy(steps[hit], norm[hit], "x", color=ORANGE, label="steps that were clipped")
+    _plain_numbers(bottom)
     bottom.set(xlabel="step", ylabel="gradient norm\n(log scale)")
     bottom.legend(loc="upper right")
     return figure
+
+
+def _plain_numbers(axis: Axes) -> None:
+    """Label an upright log scale with 0.1, 0.2, 0.5 and so on; a long one with 0.1, 1, 10."""
+    bottom, top = axis.get_ylim()
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if top < 1000 * bottom else (1,)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 class LivePlot:
@@ -104,14 +114,15 @@ class LivePlot:
         """Redraw if it is time to."""
         if len(history) % self.every:
             return
-        image = Image(_png(loss_and_gradient(history, self.baselines)))
+        image = Image(png(loss_and_gradient(history, self.baselines)))
         if self._handle is None:
             self._handle = display(image, display_id=True)
         else:
             self._handle.update(image)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -311,12 +322,14 @@ def loss_curves(
     ylabel: str = "loss (nats per character)",
     baselines: dict[str, float] | None = None,
     top: float | None = None,
+    log: bool = False,
 ) -> Figure:
     """Draw losses over one axis, name -> (x, loss), and baselines as dashed lines.
 
     A curve of a single point becomes a mark.
 
-    `top` cuts the picture off above, for curves that start or go far up.
+    `top` cuts the picture off above, for curves that start or go far up; `log` makes the upright
+    scale logarithmic, for what spans several powers of ten, such as norms and update sizes.
     """
     figure, axis = _figure(1, 1, 8, 4)
     colors, styles = cycle((BLUE, RED, GREEN, ORANGE, PINK)), cycle(("-", "--", "-.", ":"))
@@ -325,9 +338,14 @@ def loss_curves(
     for (name, value), color in zip((baselines or {}).items(), cycle((BLACK, PINK))):
         axis.axhline(value, color=color, linestyle=(0, (6, 3)), linewidth=1, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    if log:
+        axis.set_yscale("log")
     if top is not None:
         axis.set_ylim(top=top)
-    axis.legend()
+    if len(curves) > 6:  # too many to leave the curves room
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+    else:
+        axis.legend()
     return figure
 
 
@@ -475,3 +493,246 @@ def training_speeds(results: dict[str, dict], precision: str = "float32") -> Fig
     )
     left.legend(fontsize=9)
     return figure
+
+
+def norms_over_time(
+    steps: np.ndarray, parts: dict[str, np.ndarray], title: str, label: str
+) -> Figure:
+    """Draw a number of each part of a network, such as its gradient norm, as a heat map over steps.
+
+    The colours are on a log scale; what is not finite, or not above 0, is grey. More than 400 steps
+    are drawn as at most 400 columns, each the maximum of its finite values, so that a spike of a
+    single step stays in the picture.
+
+    Args:
+        steps: (S,) the steps, ascending; one that is missing is drawn as the one before it.
+        parts: name of the part -> values (S,), drawn from the top down.
+        title: what the figure shows.
+        label: what the colours mean, with the unit.
+
+    Raises:
+        ValueError: no value can be drawn.
+    """
+    figure, axis = _figure(1, 1, 10, 1.3 + 0.28 * len(parts))
+    starts = np.arange(0, len(steps), -(-len(steps) // 400))
+    values = np.array(list(parts.values()), float)
+    values[~(np.isfinite(values) & (values > 0))] = np.nan
+    if np.isnan(values).all():
+        raise ValueError("There is nothing to draw: no value is finite and above 0.")
+    # fmax takes a number over NaN, so that a column is grey only where all its steps are.
+    values = np.fmax.reduceat(values, starts, axis=1)
+    edges = np.append(steps[starts], steps[-1] + 1) - 0.5
+    colours = colormaps["viridis"].with_extremes(bad="lightgrey")
+    mesh = axis.pcolormesh(
+        edges, np.arange(len(parts) + 1) - 0.5, values, norm=LogNorm(), cmap=colours
+    )
+    figure.colorbar(mesh, ax=axis, pad=0.01, label=label)
+    axis.grid(visible=False)
+    axis.set_yticks(range(len(parts)), parts)
+    axis.invert_yaxis()
+    axis.set(title=title, xlabel="step", ylabel="part of the network")
+    return figure
+
+
+def loss_surface(
+    x: np.ndarray,
+    y: np.ndarray,
+    losses: np.ndarray,
+    paths: dict[str, np.ndarray],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+) -> Figure:
+    """Draw the loss over two parameters as filled contours, and the paths of descents over it.
+
+    The contours are evenly spaced on a log scale, over at most three powers of ten below the
+    largest loss. A path that leaves the surface is drawn as far as its edge.
+
+    Args:
+        x: (X,) values of the first parameter, ascending.
+        y: (Y,) values of the second parameter, ascending.
+        losses: (Y, X), 0 or more; where one is not finite the surface has a hole.
+        paths: name -> points (n, 2), the first of them the start, marked by a star.
+        title: what the figure shows.
+        xlabel: the first parameter.
+        ylabel: the second parameter.
+    """
+    figure, axis = _figure(1, 1, 8, 5.4)
+    losses = np.ma.masked_invalid(losses)
+    highest = losses.max()
+    levels = np.geomspace(max(losses.min(), 1e-3 * highest), highest, 25)
+    norm = LogNorm(levels[0], 20 * highest)  # short of black, so that the paths stand out
+    losses = losses.clip(levels[0] / 2)  # below the lowest level; 0 itself has no logarithm
+    filled = axis.contourf(x, y, losses, levels, norm=norm, cmap="Greys", extend="min")
+    bar = figure.colorbar(filled, ax=axis, label="loss (log scale)")
+    bar.locator, bar.formatter = LogLocator(), LogFormatterSciNotation()
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
+    for (name, points), color in zip(paths.items(), cycle((RED, BLUE, GREEN, ORANGE))):
+        axis.plot(*np.transpose(points), "o-", color=color, markersize=5, label=name, **edge)
+    starts = np.transpose([points[0] for points in paths.values()])
+    axis.plot(*starts, "*", color=BLACK, markersize=16, label="start", **edge)
+    axis.grid(visible=False)
+    axis.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axis.legend()
+    return figure
+
+
+def clip_sweep(
+    limits: Sequence[float | None],
+    losses: Sequence[Sequence[float]],
+    title: str,
+    suggestion: float | None = None,
+    xlabel: str = "clip value",
+) -> Figure:
+    """Draw the final validation loss against the clip value, a dot for each seed.
+
+    The line runs through the means of the runs that did not diverge; those that did have a cross at
+    the top edge, with their number. Losses that differ fivefold are drawn on a log scale.
+
+    Args:
+        limits: (n,) clip values; None or infinity, no clipping, is drawn as the last place.
+        losses: (n, seeds) losses in nats per character; NaN or infinite where the run diverged.
+        title: what the figure shows.
+        suggestion: the clip value of the dashed line, such as that of `diagnostics.suggest_clip`.
+        xlabel: what the limits are.
+    """
+    figure, axis = _figure(1, 1, 8, 4.2)
+    limits = np.array([np.inf if limit is None else limit for limit in limits], float)
+    order = np.argsort(limits)
+    limits, losses = limits[order], np.asarray(losses, float)[order]
+    finite = np.isfinite(limits)
+    places = np.where(finite, limits, 4 * max([*limits[finite], suggestion or 0]))
+    losses, diverged = np.ma.masked_invalid(losses), (~np.isfinite(losses)).sum(axis=1)
+    axis.plot(places, losses.mean(axis=1), "-", color=BLUE, label="mean")
+    dots = np.repeat(places, losses.shape[1])
+    axis.plot(dots, losses.ravel(), "o", color=SKY, alpha=0.8, label="one seed")
+    if diverged.any():
+        _mark_diverged(axis, places, diverged, losses.shape[1])
+    if suggestion is not None:
+        name = f"suggested: {suggestion:.3g}"
+        axis.axvline(suggestion, color=BLACK, linestyle="--", linewidth=1, label=name)
+    axis.set_xscale("log")
+    if losses.max() > 5 * losses.min():
+        axis.set_yscale("log")
+        _plain_numbers(axis)
+    names = [f"{limit:g}" if np.isfinite(limit) else "no\nclipping" for limit in limits]
+    axis.set_xticks(places, names)
+    axis.set_xticks([], minor=True)
+    axis.set(
+        title=title,
+        xlabel=f"{xlabel} (log scale)",
+        ylabel="validation loss\n(nats per character)",
+    )
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _mark_diverged(axis: Axes, places: np.ndarray, diverged: np.ndarray, seeds: int) -> None:
+    """Put a cross at the top edge where runs diverged, and below it how many of them."""
+    bottom, top = axis.get_ylim()
+    axis.set_ylim(bottom, top + 0.25 * (top - bottom))
+    at = axis.get_xaxis_transform()  # x as the data, y from 0 at the bottom to 1 at the top
+    where, numbers = places[diverged > 0], diverged[diverged > 0]
+    label = "diverged (not in the mean)"
+    heights = np.full(len(where), 0.95)
+    axis.plot(where, heights, "X", color=RED, markersize=9, transform=at, label=label)
+    for x, number in zip(where, numbers, strict=True):
+        axis.text(x, 0.91, f"{number} of {seeds}", transform=at, ha="center", va="top")
+
+
+def training_moment(history: History, step: int) -> Figure:
+    """Draw one step of a run: where it lies, and what gradients, updates and gates were then.
+
+    Above, the loss and the gradient norm of the whole run, with a line at the step. Below, for each
+    part of the network as in `diagnostics.parts_of`: its gradient norm before and after clipping;
+    the norm of its update over that of its weights, with a line at 1e-3, about which it should lie
+    (Karpathy, notes to Stanford's CS231n); and for LSTM and CIFG the share of gate values within
+    `diagnostics.SATURATED` of 0 and of 1. The scales are those of the whole run, so that steps can
+    be compared.
+
+    Where the step has no diagnostics, the lower panels say so.
+
+    Raises:
+        ValueError: the history has no such step.
+    """
+    row = next((row for row in history.rows if row["step"] == step), None)
+    if row is None:
+        raise ValueError(f"The history has no step {step}; choose one of its {len(history)} steps.")
+    recorded = [row for row in history.rows if row.get("diagnostics")]
+    panels = {"gradient": _gradient_bars, "update": _update_bars}
+    if recorded and "near_0" in recorded[0]["diagnostics"]:
+        panels["saturated gates"] = _gate_bars
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(10, 6), dpi=110)  # laid out by hand, which takes half the time
+        above = {"left": 0.08, "right": 0.98, "bottom": 0.69, "top": 0.95, "wspace": 0.25}
+        _mark_step(figure.add_gridspec(1, 2, **above).subplots(), history, row)
+        below = {"left": 0.18, "right": 0.98, "bottom": 0.12, "top": 0.5, "wspace": 0.12}
+        lower = figure.add_gridspec(1, len(panels), **below).subplots(sharey=True)
+    found = row.get("diagnostics")
+    for axis, (title, draw) in zip(lower, panels.items(), strict=True):
+        axis.set_title(title, pad=24)  # room for the legend
+        axis.tick_params(labelsize=9)
+        if found:
+            draw(axis, found, recorded)
+            axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=9)
+        else:
+            why = "this step was skipped" if row.get("skipped") else "nothing was recorded"
+            axis.text(0.5, 0.5, why, transform=axis.transAxes, ha="center", va="center")
+            axis.grid(visible=False)
+            axis.set(xticks=[])
+    parts = list(recorded[0]["diagnostics"]["gradient"]) if recorded else []
+    lower[0].set_yticks(range(len(parts)), parts)
+    lower[0].set(ylim=(len(parts) - 0.4, -0.6), ylabel="part of the network")
+    return figure
+
+
+def _mark_step(axes: Sequence[Axes], history: History, row: dict) -> None:
+    """Draw the loss and the gradient norm of a run, and a line at the step of a row."""
+    left, right = axes
+    steps, loss = history.column("loss")
+    left.plot(steps, loss, color=SKY, linewidth=1)
+    left.plot(steps, _smooth(loss, 20), color=BLUE)
+    left.set(xlabel="step (dark: mean of 20)", ylabel="loss\n(nats per character)")
+    right.semilogy(*history.column("grad_norm"), color=BLUE, linewidth=1)
+    right.set(xlabel="step", ylabel="before clipping\n(log scale)")
+    _plain_numbers(right)
+    for axis, name, column in ((left, "loss", "loss"), (right, "gradient norm", "grad_norm")):
+        number = "not finite" if row[column] is None else f"{row[column]:.3g}"
+        axis.axvline(row["step"], color=RED)
+        axis.set_title(f"step {row['step']}: {name} {number}")
+
+
+def _gradient_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
+    """Draw the gradient norm of each part at one step, before and after clipping."""
+    before, after = found["gradient"].values(), found["clipped"].values()
+    axis.barh(range(len(before)), before, 0.8, color=SKY, label="before clipping")
+    axis.barh(range(len(after)), after, 0.4, color=BLUE, label="after")
+    axis.set(xlabel="norm (log scale)")
+    _log_scale(axis, recorded, "gradient", "clipped")
+
+
+def _update_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
+    """Draw the update of each part at one step as a share of its weights."""
+    ratios = np.array(list(found["update"].values()), float)
+    axis.barh(range(len(ratios)), ratios, 0.8, color=GREEN)
+    axis.axvline(1e-3, color=BLACK, linestyle="--", linewidth=1, label="usual: about 0.001")
+    axis.set(xlabel="norm / norm of the weights\n(log scale)")
+    _log_scale(axis, recorded, "update")
+
+
+def _gate_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
+    """Draw the saturated share of each gate: near 0 from the left, near 1 from the right."""
+    rows = [list(found["gradient"]).index(gate) for gate in found["near_0"]]
+    axis.barh(rows, found["near_0"].values(), color=ORANGE, label="near 0")
+    shares = [-share for share in found["near_1"].values()]
+    axis.barh(rows, shares, left=1, color=PINK, label="near 1")
+    axis.set(xlabel="share of a gate's values", xlim=(0, 1))
+
+
+def _log_scale(axis: Axes, recorded: list[dict], *names: str) -> None:
+    """Give an axis the log scale of what a whole run recorded under some names."""
+    parts = [values for name in names for values in series(recorded, name)[1].values()]
+    values = np.concatenate(parts)
+    values = values[np.isfinite(values) & (values > 0)]
+    axis.set(xscale="log", xlim=(values.min() / 2, values.max() * 2))

@@ -27,8 +27,9 @@ from lstmlib.checkpoints import (
     set_optimizer_tensors,
     set_random_states,
 )
+from lstmlib.diagnostics import Diagnostics
 from lstmlib.distributed import Processes
-from lstmlib.models import CharRNN, check_vocab, detach, unwrap, write_whole
+from lstmlib.models import CharRNN, State, check_vocab, detach, unwrap, write_whole
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -64,6 +65,8 @@ class TrainingConfig:
         decay, decay_every: of the schedule "step".
         clip_norm: largest global L2 norm of the gradient; None does not clip by norm.
         clip_value: largest absolute value of a gradient entry; None does not clip by value.
+        clip_ratio: largest norm of a unit's gradient, as a share of the norm of its weights, see
+            `clip_by_unit`; None does not clip by unit.
         eval_every: steps between validations; the last step always validates.
         patience: validations in a row without a new lowest loss after which the run ends early;
             None never does. With it, the model ends with the weights of its lowest loss, unless the
@@ -90,6 +93,7 @@ class TrainingConfig:
     decay_every: int = 1000
     clip_norm: float | None = 5.0
     clip_value: float | None = None
+    clip_ratio: float | None = None
     eval_every: int = 100
     patience: int | None = None
     accumulate: int = 1
@@ -115,13 +119,13 @@ class TrainingConfig:
             raise ValueError(
                 f"accumulate is {self.accumulate}; it must divide batch_size, {self.batch_size}."
             )
-        if self.clip_norm is not None and self.clip_value is not None:
+        names = ("clip_norm", "clip_value", "clip_ratio")
+        clips = [name for name in names if getattr(self, name) is not None]
+        if len(clips) > 1:
             raise ValueError(
-                "Set clip_norm or clip_value to None: a gradient is clipped by one of them."
+                f"Set {' or '.join(clips)} to None: a gradient is clipped by one of them."
             )
-        for name in ("clip_norm", "clip_value"):
-            if getattr(self, name) is None:
-                continue
+        for name in clips:
             value = self._plain(name, Real, float)
             if not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0, or None for no clipping.")
@@ -182,7 +186,8 @@ class History:
     character, mean of the batch), grad_norm (global L2 norm before clipping), clipped_norm (after
     it), learning_rate, seconds (since the start, breaks left out), valid_loss (nats per character,
     or None where the step did not validate), and skipped. Where the loss or the norm was not
-    finite, it is None, skipped is True, and the weights stayed as they were.
+    finite, it is None, skipped is True, and the weights stayed as they were. Where `fit` was given
+    diagnostics, a row also has what they recorded (None where the step was skipped).
 
     Attributes:
         rows: the rows, a list of dicts.
@@ -261,6 +266,26 @@ def clip_by_value(parameters: Iterable[nn.Parameter], max_value: float) -> tuple
     return norm, _global_norm(grads)
 
 
+def clip_by_unit(parameters: Iterable[nn.Parameter], max_ratio: float) -> tuple[float, float]:
+    """Shorten each unit's gradient to at most max_ratio times the norm of the unit's weights.
+
+    A unit is a row of a matrix, or an entry of a bias; one whose weights are shorter than 1e-3
+    counts as that long, so that zeros can move (Brock et al. 2021, adaptive gradient clipping). The
+    limit follows the weights, layer by layer, and one value serves networks of any size.
+
+    Returns:
+        The global L2 norm before and after.
+    """
+    weights = [p for p in parameters if p.grad is not None]
+    norm = _global_norm([w.grad for w in weights])
+    for weight in weights:
+        rows = weight.detach().flatten(1) if weight.ndim > 1 else weight.detach()[:, None]
+        grads = weight.grad.view(rows.shape)
+        limit = max_ratio * rows.norm(dim=1, keepdim=True).clamp(min=1e-3)
+        grads.mul_((limit / grads.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0))
+    return norm, _global_norm([w.grad for w in weights])
+
+
 def _global_norm(grads: list[Tensor]) -> float:
     return torch.stack([grad.norm() for grad in grads]).norm().item()
 
@@ -302,6 +327,7 @@ def fit(
     on_step: Callable[[History], None] | None = None,
     checkpoints: Checkpoints | None = None,
     progress: bool = True,
+    diagnostics: Diagnostics | None = None,
 ) -> History:
     """Train a model by stateful truncated BPTT, and return the history.
 
@@ -333,6 +359,8 @@ def fit(
             nothing that it does with the model in evaluation mode changes the training.
         checkpoints: where to keep checkpoints, or None.
         progress: show a progress bar.
+        diagnostics: what to record of every step beside the losses, under "diagnostics" in the
+            history's rows (`lstmlib.diagnostics`); None records nothing and costs nothing.
 
     Raises:
         ValueError: a text is too short, or has ids that are not in the model's vocabulary; patience
@@ -341,7 +369,7 @@ def fit(
         TrainingDiverged: MOST_SKIPPED steps in a row were not finite.
         CheckpointError: a checkpoint cannot be written, or is not one of this run.
     """
-    run = _Run(model, train_ids, valid_ids, config, checkpoints)
+    run = _Run(model, train_ids, valid_ids, config, checkpoints, diagnostics)
     history = run.history
     hidden = not progress or run.processes.rank > 0
     bar = tqdm(total=config.steps, initial=len(history), unit="step", disable=hidden)
@@ -373,6 +401,7 @@ class _Run:
         valid_ids: np.ndarray | None,
         config: TrainingConfig,
         checkpoints: Checkpoints | None,
+        diagnostics: Diagnostics | None = None,
     ) -> None:
         weight = next(model.parameters())
         self.device, self.dtype = weight.device, weight.dtype
@@ -384,6 +413,7 @@ class _Run:
         # The wrapper is for the forward pass alone, where it prepares the averaging.
         self.model, self.bare = model, bare
         self.config, self.valid_ids, self.checkpoints = config, valid_ids, checkpoints
+        self.diagnostics = diagnostics
         streams = Streams(train_ids, config.batch_size, config.seq_len)
         self.batches = len(streams)
         self.rows = self.processes.share(config.batch_size, config.accumulate)
@@ -419,7 +449,10 @@ class _Run:
         if k == 0:
             self.state = None
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._backward(slice(k * config.seq_len, (k + 1) * config.seq_len))
+        columns, state = slice(k * config.seq_len, (k + 1) * config.seq_len), self.state
+        loss = self._backward(columns)
+        if self.diagnostics is not None:
+            self.diagnostics.before_clipping(self.bare)
         loss = self.processes.mean(loss)  # so that all of them skip a step, or none
         norm, clipped_norm = _clip(self.model, config)
         skipped = not (math.isfinite(loss) and math.isfinite(norm))
@@ -427,7 +460,7 @@ class _Run:
             self.state = None  # what made the loss infinite may be in the state
         else:
             self.optimizer.param_groups[0]["lr"] = config.rate_at(step)
-            self.optimizer.step()
+            record = self._update(columns, state, clipped_norm < norm)
         self.history.rows.append(
             {
                 "step": step,
@@ -442,12 +475,23 @@ class _Run:
                 "skipped": skipped,
             }
         )
+        if self.diagnostics is not None:
+            self.history.rows[-1]["diagnostics"] = None if skipped else record
         self._count_skipped(skipped, loss, norm)
         if step == config.steps:
             self.history.ended = "all steps"
         if self.valid_ids is not None and (step % config.eval_every == 0 or self.history.ended):
             self._validate(bar)
         bar.update()
+
+    def _update(self, columns: slice, state: State | None, clipped: bool) -> dict | None:
+        """Take the optimizer's step; return what the diagnostics say of it, if there are any."""
+        if self.diagnostics is None:
+            self.optimizer.step()
+            return None
+        self.diagnostics.before_update(clipped)
+        self.optimizer.step()
+        return self.diagnostics.after_update(self.x[:, columns], state)
 
     def _backward(self, columns: slice) -> float:
         """Add the gradient of one batch to the model; return its loss, and carry its state on."""
@@ -673,5 +717,7 @@ def _clip(model: CharRNN, config: TrainingConfig) -> tuple[float, float]:
     """Clip as the configuration says; return the global norm before and after."""
     if config.clip_value is not None:
         return clip_by_value(model.parameters(), config.clip_value)
+    if config.clip_ratio is not None:
+        return clip_by_unit(model.parameters(), config.clip_ratio)
     limit = math.inf if config.clip_norm is None else config.clip_norm
     return clip_by_global_norm(model.parameters(), limit)

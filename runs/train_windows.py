@@ -1,10 +1,10 @@
-"""Re-run a recorded run of case A: windows of a text, each from a state of zeros.
+"""Train on windows of a text, each from a state of zeros, as cases A and D do.
 
     .venv/bin/python runs/train_windows.py runs/case-a-lower-case
 
 The folder's config.json says what to do. Writes beside it: history.jsonl, samples.txt,
-model.safetensors, result.json. While it runs, step-….safetensors holds everything; start the same
-command again to go on from there.
+model.safetensors, result.json; with "sample_every_epoch", also a text after every epoch. While it
+runs, step-….safetensors holds everything; start the same command again to go on from there.
 
 It needs only PyTorch, NumPy, tqdm and safetensors where the text is given: write it with
 `--write-text PATH`, and on the other machine run
@@ -62,6 +62,7 @@ NETWORK = ("hidden_size", "num_layers", "dropout")
 WHOLE = ("batch_size", "hidden_size", "num_layers", "length", "step", "epochs", "valid_windows")
 WHOLE += ("log_every", "checkpoint_every")
 NAMES = {"corpus", "windows_share", "seed", *CHOICES, *TRAINING, *NETWORK, *WHOLE}
+OPTIONAL = {"sample_every_epoch"}
 NOTES = {"what", "published"}
 TEMPERATURES = (0.2, 0.5, 1.0)
 WRITTEN = 1000
@@ -77,8 +78,8 @@ def check(config: dict) -> None:
     """
     if NAMES - set(config):
         raise ValueError(f"config.json lacks {', '.join(sorted(NAMES - set(config)))}.")
-    if set(config) - NAMES - NOTES:
-        unknown = ", ".join(sorted(set(config) - NAMES - NOTES))
+    if set(config) - NAMES - OPTIONAL - NOTES:
+        unknown = ", ".join(sorted(set(config) - NAMES - OPTIONAL - NOTES))
         raise ValueError(f"config.json sets {unknown}, which is no setting: correct or remove it.")
     for name, allowed in CHOICES.items():
         if config[name] not in allowed:
@@ -337,6 +338,8 @@ def train(run: Run, folder: Path) -> None:
             run.seconds += time.perf_counter() - started  # training alone, without validation
             if run.step % run.config["log_every"] == 0 or run.step % run.epoch_steps == 0:
                 run.write_row()
+                if run.config.get("sample_every_epoch") and run.step % run.epoch_steps == 0:
+                    write_samples(run, folder / f"epoch-{run.step // run.epoch_steps:02}.txt")
                 bar.set_postfix(loss=f"{run.rows[-1]['loss']:.3f}")
             if run.step % checkpoints.every == 0 or run.step == total:
                 run.save(checkpoints)
@@ -392,13 +395,18 @@ def write_json(path: Path, content: dict) -> None:
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def finish(run: Run, folder: Path) -> None:
-    """Write what the run leaves behind."""
+def write_samples(run: Run, path: Path) -> None:
+    """Write text at the case's temperatures."""
     parts = []
     for temperature in TEMPERATURES:
         text, known = run.write_text(temperature)
         parts.append(f"--- temperature {temperature} ({known:.0%} of the words known)\n{text}\n")
-    write_whole(folder / "samples.txt", "\n".join(parts).encode())
+    write_whole(path, "\n".join(parts).encode())
+
+
+def finish(run: Run, folder: Path) -> None:
+    """Write what the run leaves behind."""
+    write_samples(run, folder / "samples.txt")
     History(run.rows).save(folder / "history.jsonl")
     if run.config["gates"] == "sigmoid":  # load_model would run others with the wrong gates
         save_model(folder / "model.safetensors", run.model, run.vocab)

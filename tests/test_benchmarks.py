@@ -151,6 +151,8 @@ def test_the_other_ratios_follow_from_their_figures():
     speed = result("training_overhead")["characters_per_second"]
     ratio = speed["fit()"] / speed["bare loop"]
     assert result("training_overhead")["ratio"] == pytest.approx(ratio, rel=2e-3)
+    watched = speed["fit() with diagnostics"] / speed["fit()"]
+    assert result("training_overhead")["ratio_with_diagnostics"] == pytest.approx(watched, rel=2e-3)
     times = result("compiled_step")["milliseconds_per_step"]
     for name, ratio in result("compiled_step")["speed_over_plain"].items():
         assert ratio == pytest.approx(times["plain"] / times[name], rel=2e-3)

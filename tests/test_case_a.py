@@ -205,6 +205,19 @@ def test_text_is_written_from_the_last_window_alone(config, text, monkeypatch):
     assert known == 1.0
 
 
+def test_texts_after_every_epoch_change_nothing_in_the_training(tmp_path, config, text):
+    losses = []
+    for sample in (True, False):
+        run, folder = Run(config | {"sample_every_epoch": sample}, text), tmp_path / str(sample)
+        train_windows.train(run, folder)
+        losses.append([row["loss"] for row in run.rows])
+    assert losses[0] == losses[1]
+    written = [path.name for path in sorted((tmp_path / "True").glob("epoch-*"))]
+    assert written == ["epoch-01.txt", "epoch-02.txt", "epoch-03.txt"]
+    assert "--- temperature 0.5" in (tmp_path / "True" / "epoch-02.txt").read_text()
+    assert not list((tmp_path / "False").glob("epoch-*"))
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_break(config, text):
     run = Run(config, text)
     run.model.output.bias.data[0] = math.inf

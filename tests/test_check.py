@@ -124,6 +124,21 @@ def rises(losses, patience):
     return len(losses) - 1, int(np.argmin(losses))
 
 
+def limit_once_full(norms, z, span):
+    """Do not clip before there are span norms."""
+    last = norms[-span:]
+    return np.mean(last) + z * np.std(last) if len(last) == span else math.inf
+
+
+KEY = {
+    "patient-1": "missing zero_grad",
+    "patient-2": "healthy",
+    "patient-3": "saturated gates",
+    "patient-4": "no clipping",
+    "patient-5": "targets not shifted",
+    "patient-6": "state not detached",
+}
+
 EXERCISES = [
     (
         check.pairs,
@@ -459,6 +474,63 @@ EXERCISES = [
             (raises, "oh no"),
         ],
     ),
+    (
+        check.step_jacobian,
+        {},
+        lambda W_h, h: np.diag(1 - h**2) @ W_h,
+        [
+            (lambda W_h, h: (np.diag(1 - h**2) @ W_h).T, "its transpose"),
+            (lambda W_h, h: W_h @ np.diag(1 - h**2), "columns of W_h"),
+            (lambda W_h, h: np.diag(1 - h) @ W_h, "square it"),
+            (lambda W_h, h: np.diag(h * (1 - h)) @ W_h, "the sigmoid"),
+            (lambda W_h, h: np.diag(1 - np.tanh(h) ** 2) @ W_h, "tanh of it again"),
+            (lambda W_h, h: W_h, "has a derivative"),
+            (lambda W_h, h: (1 - h**2) @ W_h, "shape of W_h"),
+            (lambda W_h, h: 2 * W_h, r"1 - h[a]²"),
+            (lambda W_h, h: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.adaptive_limit,
+        {},
+        lambda norms, z, span: np.mean(norms[-span:]) + z * np.std(norms[-span:]),
+        [
+            (lambda norms, z, span: np.mean(norms) + z * np.std(norms), "of long ago"),
+            (lambda norms, z, span: np.mean(norms[:3]) + z * np.std(norms[:3]), "the first"),
+            (lambda norms, z, span: np.mean(norms[-3:]) + z * np.var(norms[-3:]), "the variance"),
+            (
+                lambda norms, z, span: np.mean(norms[-3:]) - z * np.std(norms[-3:]),
+                "do not subtract",
+            ),
+            (lambda norms, z, span: np.mean(norms[-3:]), "the mean alone"),
+            (lambda norms, z, span: max(norms), "plus z times"),
+            (lambda norms, z, span: np.mean(norms[-3:]) + 2 * np.std(norms[-3:]), "not always"),
+            (limit_once_full, "those that there are"),
+            (lambda norms, z, span: None, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    (
+        check.diagnosis,
+        {},
+        KEY,
+        [
+            (dict(zip(KEY, check.CAUSES, strict=True)), "patient-1 is not 'no clipping'"),
+            (KEY | {"patient-2": "no clipping"}, "never leaps"),
+            (KEY | {"patient-4": "state not detached"}, "at the end of an epoch"),
+            (KEY | {"patient-6": "missing zero_grad"}, "how long does each step take?"),
+            (KEY | {"patient-3": "targets not shifted"}, "far above 0"),
+            (KEY | {"patient-1": "saturated gates"}, "which of its steps are clipped"),
+            (KEY | {"patient-5": "healthy"}, "it has a fault. Look at its validation loss"),
+            (dict.fromkeys(KEY, "healthy"), "patient-1 is not 'healthy'"),
+            (KEY | {"patient-5": "exploding"}, "choose one of no clipping, state not detached"),
+            (KEY | {"patient-5": ["healthy"]}, "['healthy'] is no cause here"),
+            (KEY | {"patient-7": "healthy"}, "a cause for each of patient-1, patient-2"),
+            ({"patient-1": "missing zero_grad"}, "a cause for each of"),
+            (list(KEY.values()), "give a dict"),
+        ],
+    ),
 ]
 
 
@@ -489,6 +561,15 @@ def test_not_attempted_hands_back_a_right_reference(
     assert verdict(capsys) == "not attempted yet"
     exercise(reference, **arguments)
     assert verdict(capsys) == "right"
+
+
+def test_a_hint_does_not_name_the_cause(capsys):
+    for patient, cause in KEY.items():
+        for given in set(check.CAUSES) - {cause}:
+            check.diagnosis(KEY | {patient: given})
+            said = verdict(capsys)
+            assert said.startswith(f"not yet: {patient} is not {given!r}: ")
+            assert cause not in said
 
 
 def test_every_public_check_is_tested():

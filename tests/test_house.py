@@ -30,12 +30,14 @@ MODULES = [
     "scratch",
     "models",
     "checkpoints",
+    "diagnostics",
     "distributed",
     "training",
     "speed",
     "sampling",
     "metrics",
     "plots",
+    "widgets",
     "check",
 ]
 IGNORED = "nbval-ignore-output"

@@ -35,6 +35,27 @@ SPEEDS = {
         for batch_size in (1, 4)
     ],
 }
+PARTS = ("layer 1 · forget gate", "layer 1 · candidate", "output")
+
+
+def recorded(gates=True):
+    """A history with diagnostics at every step but the 6th, which was skipped, and the 7th."""
+    run = history(20)
+    for row in run.rows:
+        norms = dict(zip(PARTS, (0.1 * row["step"], 0.2, 3.0), strict=True))
+        row["diagnostics"] = {
+            "gradient": norms,
+            "clipped": {part: norm / 2 for part, norm in norms.items()},
+            "update": dict(zip(PARTS, (None, 2e-3, 5e-2), strict=True)),
+        }
+        if gates:
+            row["diagnostics"] |= {"near_0": {PARTS[0]: 0.25}, "near_1": {PARTS[0]: 0.5}}
+    run.rows[5] |= {"loss": None, "grad_norm": None, "clipped_norm": None}
+    run.rows[5] |= {"diagnostics": None, "skipped": True}
+    del run.rows[6]["diagnostics"]
+    return run
+
+
 FIGURES = {
     "loss_and_gradient": lambda: plots.loss_and_gradient(history(), {"5-gram": 1.4}),
     "character_counts": lambda: plots.character_counts(Counter("aab\n\xad$"), Counter("aab")),
@@ -60,6 +81,22 @@ FIGURES = {
     ),
     "clipping": lambda: plots.clipping([(3.0, 1.0), (-0.2, 0.3)], 1.0),
     "training_speeds": lambda: plots.training_speeds({"a laptop": SPEEDS}),
+    "norms_over_time": lambda: plots.norms_over_time(
+        np.array([1, 2, 4]), {"a": np.array([1.0, np.nan, 3.0]), "b": np.ones(3)}, "Norms", "norm"
+    ),
+    "loss_surface": lambda: plots.loss_surface(
+        np.linspace(0, 1, 4),
+        np.linspace(2, 3, 5),
+        np.arange(20.0).reshape(5, 4),
+        {"plain": np.array([[0.1, 2.1], [1e30, 2.5], [np.nan, np.inf]])},
+        "A cliff",
+        "w",
+        "b",
+    ),
+    "clip_sweep": lambda: plots.clip_sweep(
+        [None, 0.1, 1.0], [[np.inf, np.nan], [2.5, 2.7], [2.0, np.nan]], "Clip values", 0.5
+    ),
+    "training_moment": lambda: plots.training_moment(recorded(), 10),
 }
 
 
@@ -85,7 +122,7 @@ def test_all_figures_are_tested():
         for name, thing in vars(plots).items()
         if callable(thing) and getattr(thing, "__module__", "") == plots.__name__
     }
-    assert {n for n in public if not n.startswith("_")} == set(FIGURES) | {"LivePlot"}
+    assert {n for n in public if not n.startswith("_")} == set(FIGURES) | {"LivePlot", "png"}
 
 
 def lines(axis):
@@ -181,3 +218,133 @@ def test_a_skipped_step_leaves_a_gap_in_the_figure():
     top, bottom = plots.loss_and_gradient(run).axes
     assert len(lines(bottom)["before clipping"].get_xdata()) == len(run) - 2
     assert len(lines(top)["training (mean of 20 steps)"].get_xdata()) == len(run) - 1
+
+
+def test_loss_curves_have_a_log_scale_where_asked():
+    curve = {"norm": (np.arange(1, 4), np.array([0.01, 1.0, 100.0]))}
+    assert plots.loss_curves(curve, "Norms").axes[0].get_yscale() == "linear"
+    assert plots.loss_curves(curve, "Norms", log=True).axes[0].get_yscale() == "log"
+
+
+def test_a_legend_of_many_curves_stands_beside_them():
+    curves = {str(k): (np.arange(2), np.ones(2)) for k in range(9)}
+    figure = plots.loss_curves(curves, "Nine")
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    assert axis.get_legend().get_window_extent().x0 >= axis.get_window_extent().x1
+
+
+def heat_map(figure):
+    mesh = figure.axes[0].collections[0]
+    return mesh.get_array(), mesh.get_coordinates()[0, :, 0]
+
+
+def test_norms_over_time_are_drawn_step_by_step():
+    values, edges = heat_map(FIGURES["norms_over_time"]())
+    assert values.filled(0).tolist() == [[1.0, 0.0, 3.0], [1.0, 1.0, 1.0]]
+    assert edges.tolist() == [0.5, 1.5, 3.5, 4.5]
+
+
+def test_of_many_steps_a_single_spike_stays_in_the_heat_map():
+    steps, norms = np.arange(1, 2002), np.ones(2001)
+    norms[1234], norms[50:70], norms[80] = 50.0, np.nan, np.nan
+    values, edges = heat_map(plots.norms_over_time(steps, {"output": norms}, "Norms", "norm"))
+    assert values.shape[1] <= 400
+    where = values[0].argmax()
+    assert values[0, where] == 50 and edges[where] < 1235 < edges[where + 1]
+    assert (edges[0], edges[-1]) == (0.5, 2001.5)
+    grey = edges[:-1][values.mask[0]]
+    assert len(grey) >= 2 and grey.min() > 50 and grey.max() < 71
+
+
+def test_norms_that_cannot_be_drawn_are_refused():
+    with pytest.raises(ValueError, match="no value is finite and above 0"):
+        plots.norms_over_time(np.arange(3), {"a": np.array([np.nan, 0, np.inf])}, "Norms", "norm")
+
+
+def test_the_loss_surface_shows_the_losses_and_the_paths_within_its_edges():
+    axis = FIGURES["loss_surface"]().axes[0]
+    assert (axis.get_xlim(), axis.get_ylim()) == ((0, 1), (2, 3))
+    assert lines(axis)["plain"].get_xydata()[:2].tolist() == [[0.1, 2.1], [1e30, 2.5]]
+    assert lines(axis)["start"].get_xydata().tolist() == [[0.1, 2.1]]
+    levels = axis.collections[0].levels
+    assert (levels[0], levels[-1]) == pytest.approx((19e-3, 19))
+
+
+def test_the_clip_sweep_shows_every_run_and_the_mean_of_those_that_did_not_diverge():
+    axis = FIGURES["clip_sweep"]().axes[0]
+    drawn = lines(axis)
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["0.1", "1", "no\nclipping"]
+    places = axis.get_xticks()
+    assert places[:2].tolist() == [0.1, 1.0] and places[2] > 1
+    assert drawn["mean"].get_ydata().compressed().tolist() == [2.6, 2.0]
+    assert drawn["one seed"].get_ydata().compressed().tolist() == [2.5, 2.7, 2.0]
+    assert drawn["diverged (not in the mean)"].get_xdata().tolist() == places[1:].tolist()
+    assert [text.get_text() for text in axis.texts] == ["1 of 2", "2 of 2"]
+    assert set(drawn["suggested: 0.5"].get_xdata()) == {0.5}
+
+
+def test_a_clip_sweep_in_which_nothing_diverged_has_no_crosses():
+    axis = plots.clip_sweep([1.0, 0.1, np.inf], [[2.0], [3.0], [4.0]], "Fine", 0.5).axes[0]
+    assert lines(axis)["mean"].get_ydata().tolist() == [3.0, 2.0, 4.0]
+    assert set(lines(axis)) == {"mean", "one seed", "suggested: 0.5"}
+    assert axis.get_yscale() == "linear"
+
+
+def test_a_clip_sweep_with_losses_far_apart_is_drawn_on_a_log_scale():
+    axis = plots.clip_sweep([1.0, None], [[2.0], [90.0]], "Far", xlabel="share").axes[0]
+    assert axis.get_yscale() == "log" and axis.get_xlabel() == "share (log scale)"
+    assert set(lines(axis)) == {"mean", "one seed"}
+
+
+def widths(axis):
+    """The lengths of an axis's bars, label -> one for each bar."""
+    return {bars.get_label(): [b.get_width() for b in bars] for bars in axis.containers}
+
+
+def test_a_training_moment_shows_the_numbers_of_its_step():
+    loss, norm, gradient, update, gates = plots.training_moment(recorded(), 10).axes
+    assert loss.get_title() == "step 10: loss 1.26"
+    assert norm.get_title() == "step 10: gradient norm 3"
+    for axis in (loss, norm):
+        assert any(set(line.get_xdata()) == {10} for line in axis.get_lines())
+    assert [t.get_text() for t in gradient.get_yticklabels()] == list(PARTS)
+    assert widths(gradient) == {"before clipping": [1.0, 0.2, 3.0], "after": [0.5, 0.1, 1.5]}
+    bars = update.containers[0]
+    assert [b.get_width() for b in bars][1:] == [2e-3, 5e-2]
+    assert set(lines(update)["usual: about 0.001"].get_xdata()) == {1e-3}
+    assert widths(gates) == {"near 0": [0.25], "near 1": [-0.5]}
+    near_0, near_1 = (bars[0] for bars in gates.containers)
+    assert near_0.get_x() == 0 and near_1.get_x() == 1  # from the left, and from the right
+
+
+def test_the_scales_of_training_moments_are_those_of_the_whole_run():
+    run = recorded()
+    limits = [[a.get_xlim() for a in plots.training_moment(run, k).axes[2:]] for k in (1, 20)]
+    assert limits[0] == limits[1]
+    assert limits[0][0] == pytest.approx((0.05 / 2, 3.0 * 2))
+
+
+def test_a_cell_without_gates_has_no_panel_for_them():
+    titles = [axis.get_title() for axis in plots.training_moment(recorded(gates=False), 10).axes]
+    assert titles[2:] == ["gradient", "update"]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"), [(6, "this step was skipped"), (7, "nothing was recorded")]
+)
+def test_a_moment_without_diagnostics_says_so(step, said):
+    axes = plots.training_moment(recorded(), step).axes
+    assert [[t.get_text() for t in a.texts] for a in axes] == [[], []] + [[said]] * 3
+    assert axes[0].get_title() == f"step {step}: loss {'not finite' if step == 6 else '1.51'}"
+
+
+def test_a_moment_of_a_history_without_any_diagnostics_still_shows_the_loss():
+    figure = plots.training_moment(history(), 3)
+    plots.png(figure)
+    assert len(figure.axes[0].get_lines()[0].get_xdata()) == 100
+
+
+def test_a_step_that_is_not_in_the_history_is_refused():
+    with pytest.raises(ValueError, match="no step 101; choose one of its 100"):
+        plots.training_moment(history(), 101)

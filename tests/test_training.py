@@ -13,6 +13,7 @@ from lstmlib.training import (
     TrainingConfig,
     TrainingDiverged,
     clip_by_global_norm,
+    clip_by_unit,
     clip_by_value,
     evaluate,
     fit,
@@ -61,6 +62,24 @@ def test_clip_by_value_cuts_each_entry():
     assert parameters[0].grad.tolist() == [1.0, -1.0, 0.5]
     assert before == pytest.approx(math.sqrt(25.25))
     assert after == pytest.approx(1.5)
+
+
+def test_each_unit_is_clipped_by_its_own_weights():
+    torch.manual_seed(0)
+    matrix = torch.nn.Parameter(torch.randn(3, 4))
+    bias = torch.nn.Parameter(torch.tensor([2.0, 0.0, -1.0]))
+    matrix.grad, bias.grad = torch.randn(3, 4), torch.tensor([1.0, 1.0, 0.05])
+    matrix.grad[1] *= 1e-3
+    before = matrix.grad.clone(), bias.grad.clone()
+    norm, clipped = clip_by_unit([matrix, bias], 0.1)
+    assert norm == pytest.approx(math.sqrt(sum((grad**2).sum().item() for grad in before)))
+    left = sum((weight.grad**2).sum().item() for weight in (matrix, bias))
+    assert clipped == pytest.approx(math.sqrt(left))
+    for k in (0, 2):
+        shorter = before[0][k] * 0.1 * matrix[k].norm() / before[0][k].norm()
+        torch.testing.assert_close(matrix.grad[k], shorter.detach())
+    assert torch.equal(matrix.grad[1], before[0][1])
+    torch.testing.assert_close(bias.grad, torch.tensor([0.2, 1e-4, 0.05]))
 
 
 @pytest.mark.parametrize("limit", [0.01, 1.0, 100.0])

@@ -1,0 +1,267 @@
+"""Train the patients of chapter 06: five with a fault in their training, and a healthy one.
+
+    .venv/bin/python runs/make_patients.py runs/patients
+
+This file is the key to the exercise: PATIENTS says who has which fault. The folder's config.json
+holds what all have in common, so that each differs from the healthy one in its fault alone. A
+patient's folder, history.jsonl and model.safetensors, is written when the patient is done; in the
+end result.json lists a few figures of each. Started again, the command trains those that are not
+done: delete a patient's folder to train it anew, and all of them after a change of config.json.
+"""
+
+import argparse
+import hashlib
+import json
+import platform
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from math import inf, isfinite
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from measure_speed import describe
+from torch import Tensor
+from torch.autograd.graph import allow_mutation_on_saved_tensors
+
+from lstmlib.batching import Streams, split
+from lstmlib.cleaning import clean
+from lstmlib.corpora import CorpusError, load_corpus
+from lstmlib.diagnostics import Diagnostics, parts_of
+from lstmlib.metrics import NGramModel
+from lstmlib.models import CharRNN, State, detach, save_model, write_whole
+from lstmlib.training import (
+    History,
+    TrainingConfig,
+    TrainingDiverged,
+    clip_by_global_norm,
+    evaluate,
+)
+from lstmlib.vocab import Vocab
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a step of training does; as it stands here, all of it is right.
+
+    Attributes:
+        cause: its name in lstmlib.check.CAUSES.
+        zero_grad: set the gradients to zero before the backward pass adds to them.
+        detach: cut the state from the graph of the batch that it comes from.
+        shift: predict the next character, not the one that was just read.
+        clip: clip the gradient by its norm.
+        gate_bias: what the biases of all input, forget and output gates start at; None leaves them
+            as they are drawn.
+    """
+
+    cause: str
+    zero_grad: bool = True
+    detach: bool = True
+    shift: bool = True
+    clip: bool = True
+    gate_bias: float | None = None
+
+
+PATIENTS = {
+    "patient-1": Fault("missing zero_grad", zero_grad=False),
+    "patient-2": Fault("healthy"),
+    "patient-3": Fault("saturated gates", gate_bias=-8.0),
+    # The rate is so high that it takes clipping to train at all.
+    "patient-4": Fault("no clipping", clip=False),
+    "patient-5": Fault("targets not shifted", shift=False),
+    "patient-6": Fault("state not detached", detach=False),
+}
+
+# The settings that TrainingConfig knows, with their checks.
+TRAINING = ("steps", "batch_size", "seq_len", "optimizer", "optimizer_options", "learning_rate")
+TRAINING += ("clip_norm", "eval_every")
+WHOLE = ("characters", "hidden_size", "num_layers", "seed", "look_every")
+NAMES = {"what", "corpus", *TRAINING, *WHOLE}
+
+
+def check(config: dict) -> None:
+    """Raise ValueError for a config with a setting too few, too many, or without meaning."""
+    if NAMES ^ set(config):
+        wrong = ", ".join(sorted(NAMES ^ set(config)))
+        raise ValueError(f"config.json must have {', '.join(sorted(NAMES))}; correct {wrong}.")
+    for name in WHOLE:
+        if type(config[name]) is not int or config[name] < 1:
+            raise ValueError(f"{name} is {config[name]!r}; it must be a whole number, 1 or more.")
+    TrainingConfig(**{name: config[name] for name in TRAINING})
+
+
+def build(config: dict, fault: Fault, vocab_size: int) -> CharRNN:
+    """Return a patient's new network; all of them are drawn from the same seed."""
+    torch.manual_seed(config["seed"])
+    model = CharRNN(vocab_size, config["hidden_size"], config["num_layers"])
+    if fault.gate_bias is not None:
+        for part, weights in parts_of(model).items():
+            for weight, rows in weights:
+                if part.endswith("gate") and weight.ndim == 1:
+                    weight.data[rows] = fault.gate_bias / 2  # PyTorch adds two biases
+    return model
+
+
+def take_step(
+    model: CharRNN,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    state: State | None,
+    fault: Fault,
+    clip_norm: float | None,
+    look: Diagnostics | None,
+) -> tuple[State, dict]:
+    """Take one step on a batch (x, y), (B, T) each: the state after it, and what goes into its row.
+
+    This is where all faults but that of the gates are.
+    """
+    x, y = batch
+    if fault.zero_grad:
+        optimizer.zero_grad()
+    logits, after = model(x, state)
+    if fault.detach:
+        after = detach(after)
+    targets = y if fault.shift else x
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    loss.backward(retain_graph=not fault.detach)
+    if look:
+        look.before_clipping(model)
+    limit = clip_norm if clip_norm and fault.clip else inf
+    norm, clipped_norm = clip_by_global_norm(model.parameters(), limit)
+    if look:
+        look.before_update(clipped_norm < norm)
+    optimizer.step()
+    return after, {
+        "loss": loss.item(),
+        "grad_norm": norm,
+        "clipped_norm": clipped_norm,
+        "diagnostics": look and look.after_update(x, state),
+    }
+
+
+def train(
+    model: CharRNN, fault: Fault, config: dict, train_ids: np.ndarray, valid_ids: np.ndarray
+) -> list[dict]:
+    """Train a patient; return its history's rows, with diagnostics at every look_every-th step.
+
+    The columns are those of `lstmlib.training.History`; the seconds are those of the steps alone,
+    without validation.
+
+    Raises:
+        TrainingDiverged: a loss or a gradient is not finite.
+    """
+    settings = TrainingConfig(**{name: config[name] for name in TRAINING})
+    streams = Streams(train_ids, settings.batch_size, settings.seq_len)
+    optimizer = settings.make_optimizer(model.parameters())
+    rows, state, seconds = [], None, 0.0
+    for step in range(1, settings.steps + 1):
+        epoch, k = divmod(step - 1, len(streams))
+        batch = tuple(torch.from_numpy(part) for part in streams.batch(k))
+        look = Diagnostics() if (step - 1) % config["look_every"] == 0 else None
+        started = time.perf_counter()
+        if k == 0:
+            state = None
+        state, found = take_step(model, optimizer, batch, state, fault, settings.clip_norm, look)
+        seconds += time.perf_counter() - started
+        if not isfinite(found["loss"] + found["grad_norm"]):
+            raise TrainingDiverged(
+                f"{fault.cause}: the loss of step {step} is {found['loss']:.4g}, its gradient norm "
+                f"{found['grad_norm']:.4g}. Choose another seed in config.json."
+            )
+        due = step % settings.eval_every == 0 or step == settings.steps
+        row = {
+            "step": step,
+            "epoch": epoch,
+            "characters": step * settings.batch_size * settings.seq_len,
+            "learning_rate": settings.learning_rate,
+            "seconds": seconds,
+            "valid_loss": evaluate(model, valid_ids) if due else None,
+            "skipped": False,
+        }
+        rows.append(rounded(row | found))
+    return rows
+
+
+def rounded(value: object) -> object:
+    """Round the numbers in nested dicts to five digits, so that the files stay small."""
+    if isinstance(value, dict):
+        return {name: rounded(entry) for name, entry in value.items()}
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def write_patient(config: dict, fault: Fault, text: str, folder: Path) -> None:
+    """Train a patient, and write its folder: history.jsonl, and last model.safetensors."""
+    vocab = Vocab.from_text(text)
+    train_ids, valid_ids = split(vocab.encode(text), 0.1)
+    model = build(config, fault, len(vocab))
+    # PyTorch refuses to go back through weights that have changed since; this keeps the old ones.
+    with nullcontext() if fault.detach else allow_mutation_on_saved_tensors():
+        rows = train(model, fault, config, train_ids, valid_ids)
+    History(rows).save(folder / "history.jsonl")
+    save_model(folder / "model.safetensors", model, vocab)
+
+
+def figures(folder: Path) -> dict:
+    """Return a few figures of a patient: the mean loss of the last 20 steps, and the like."""
+    rows = History.load(folder / "history.jsonl").rows
+    return {
+        "training_loss": rounded(float(np.mean([row["loss"] for row in rows[-20:]]))),
+        "valid_loss": rows[-1]["valid_loss"],
+        "training_seconds": round(rows[-1]["seconds"], 1),
+    }
+
+
+def sha256(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def ngram_losses(text: str) -> dict[str, float]:
+    """Return the losses of two n-gram models on the validation text, in nats per character."""
+    vocab = Vocab.from_text(text)
+    train_ids, valid_ids = split(vocab.encode(text), 0.1)
+    models = {name: NGramModel(train_ids, n, len(vocab)) for name, n in (("1", 1), ("5", 5))}
+    return {name: rounded(model.nats_per_char(valid_ids)) for name, model in models.items()}
+
+
+def main(folder: Path) -> None:
+    """Train the patients that are not done, and write result.json.
+
+    Raises:
+        ValueError: a setting has no meaning, or the text is too short for it.
+        CorpusError: the text is not to be had.
+        TrainingDiverged: as in `train`.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    check(config)
+    text = clean(load_corpus(config["corpus"]).text)[0][: config["characters"]]
+    for name, fault in PATIENTS.items():
+        if not (folder / name / "model.safetensors").exists():
+            write_patient(config, fault, text, folder / name)
+        print(name, figures(folder / name))
+    result = {
+        "text_sha256": sha256(text),
+        "ngram_valid_losses": ngram_losses(text),
+        "machine": describe(torch.device("cpu")),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+        },
+        "runs": {name: figures(folder / name) for name in PATIENTS},
+    }
+    write_whole(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Train the patients of chapter 06.")
+    parser.add_argument("folder", type=Path, help="such as runs/patients")
+    torch.set_num_threads(1)  # as one thread computes it, it can be computed again
+    torch.set_flush_denormal(True)  # numbers below 1e-38 take long, and the seconds are evidence
+    try:
+        main(parser.parse_args().folder)
+    except (OSError, CorpusError, ValueError, TrainingDiverged) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
