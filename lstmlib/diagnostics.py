@@ -4,6 +4,7 @@
 history. The functions below it read what was recorded, or look into a model.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,13 +26,15 @@ SATURATED = 0.05
 
 
 def parts_of(model: CharRNN) -> dict[str, list[tuple[nn.Parameter, slice]]]:
-    """Return the parts of a network that are told apart, each as rows of its parameters.
+    """Return the parts of a network that are told apart, each as rows of what it trains.
 
     A part is a gate of a layer, from layer 1 ("layer 1 · forget gate"), "embedding", "norm" or
     "output".
     """
     gates, H, parts = GATES[model.config["cell"]], model.config["hidden_size"], {}
     for name, weight in model.named_parameters():
+        if not weight.requires_grad:  # frozen: it has no gradient, and does not move
+            continue
         module, _, rest = name.partition(".")
         if module != "layers":
             parts.setdefault(module, []).append((weight, slice(None)))
@@ -48,9 +51,10 @@ class Diagnostics:
 
     The history's row then has "diagnostics", a dict of dicts:
         gradient, clipped: part (as in `parts_of`) -> L2 norm before and after clipping;
-        update: part -> L2 norm of the step over that of the weights;
+        update: part -> L2 norm of the step over that of the weights after it;
         near_0, near_1: "layer 1 · forget gate", … -> share of its values that are saturated (see
-            SATURATED) at the first characters of the batch; of LSTM and CIFG.
+            SATURATED) at the first characters of the batch, with the weights after the step and
+            without dropout; of LSTM and CIFG. Of several processes, those of the first one's rows.
 
     Args:
         characters: how many characters of each stream the gates are looked at; at least 1.
@@ -72,10 +76,11 @@ class Diagnostics:
 
     @torch.no_grad()
     def before_update(self, clipped: bool) -> None:
-        """Note the weights, and the gradients that clipping left, if it changed them."""
-        before = self.found["gradient"]
+        """Note the weights, and the gradients that clipping left, if it may have changed them."""
+        before = dict(self.found["gradient"])
         self.found["clipped"] = self._norms(lambda weight: weight.grad) if clipped else before
-        self.before = {weight: weight.clone() for weight in self.model.parameters()}
+        trained = {weight for part in self.parts.values() for weight, _ in part}
+        self.before = {weight: weight.clone() for weight in trained}
 
     @torch.no_grad()
     def after_update(self, ids: Tensor, state: State | None) -> dict:
@@ -84,7 +89,7 @@ class Diagnostics:
             before.sub_(weight)  # in place: this is done at every step
         moved = self._norms(lambda weight: self.before[weight])
         sizes = self._norms(lambda weight: weight)
-        # A part whose weights are all 0, such as a new bias, has moved by no share of them.
+        # A part whose weights are still all 0 has moved by no share of them.
         shares = {part: moved[part] / sizes[part] if sizes[part] else None for part in sizes}
         record, self.before = self.found | {"update": shares}, None
         if self.model.config["cell"] in ("lstm", "cifg"):
@@ -111,11 +116,11 @@ def series(rows: Sequence[dict], name: str) -> tuple[np.ndarray, dict[str, np.nd
         ValueError: nothing was recorded under that name.
     """
     rows = [row for row in rows if row.get("diagnostics")]
-    if not rows or name not in rows[0]["diagnostics"]:
-        raise ValueError(
-            f"The rows have no {name!r}: give fit diagnostics=Diagnostics()"
-            + (f", which records {', '.join(rows[0]['diagnostics'])}." if rows else ".")
-        )
+    if not rows:
+        raise ValueError("The rows have no diagnostics: give fit diagnostics=Diagnostics().")
+    if name not in rows[0]["diagnostics"]:
+        names = ", ".join(rows[0]["diagnostics"])
+        raise ValueError(f"The rows have no {name!r}; choose one of {names}.")
     records = [row["diagnostics"][name] for row in rows]
     values = {part: np.array([record[part] for record in records], float) for part in records[0]}
     return np.array([row["step"] for row in rows]), values
@@ -142,7 +147,8 @@ def gate_values(model: CharRNN, ids: Tensor, state: State | None = None) -> dict
     weights = layers.lstm_weights() if cell == "cifg" else dict(layers.named_parameters())
     x, values = model.read(ids), {}
     for k in range(model.config["num_layers"]):
-        start = None if state is None else tuple(part[k] for part in state)
+        # In bfloat16 the state is of another dtype than the weights.
+        start = None if state is None else tuple(part[k].to(x.dtype) for part in state)
         named = {n: weights[f"{n}_l{k}"] for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
         x, gates = _read_layer(x, start, **named)
         for gate, each in zip(("input gate", "forget gate", "output gate"), gates, strict=True):
@@ -188,20 +194,29 @@ def recurrent_jacobians(model: CharRNN, ids: Tensor, state: State | None = None)
     """
     was_training = model.training
     model.eval()
-    if state is None:
-        _, state = model(ids[None, :1])
-        state = tuple(torch.zeros_like(part) for part in state)
-    size, jacobians = sum(part.numel() for part in state), []
-    for character in ids:
-        # One copy of the state for each number of the next: copy a yields row a of the Jacobian.
-        copies = [part.detach().expand(-1, size, -1).clone().requires_grad_() for part in state]
-        with torch.enable_grad():
-            _, after = model(character.expand(size, 1), tuple(copies))
-            rows = torch.autograd.grad(_flat(after).diagonal().sum(), copies)
-        jacobians.append(_flat(rows))
-        state = tuple(part[:, :1] for part in after)
-    model.train(was_training)
+    try:
+        if state is None:
+            _, state = model(ids[None, :1])
+            state = tuple(torch.zeros_like(part) for part in state)
+        jacobians = []
+        for character in ids:
+            jacobian, state = _jacobian(model, character, state)
+            jacobians.append(jacobian)
+    finally:
+        model.train(was_training)
     return torch.stack(jacobians)
+
+
+def _jacobian(model: CharRNN, character: Tensor, state: State) -> tuple[Tensor, State]:
+    """Return the Jacobian (S, S) of the state after a character, and that state."""
+    size = sum(part.numel() for part in state)
+    # One copy of the state for each number of the next: copy a yields row a of the Jacobian.
+    copies = [part.detach().expand(-1, size, -1).clone().requires_grad_() for part in state]
+    # cuDNN has no backward pass in evaluation mode; PyTorch's own layers have.
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        _, after = model(character.expand(size, 1), tuple(copies))
+        rows = torch.autograd.grad(_flat(after).diagonal().sum(), copies)
+    return _flat(rows), tuple(part[:, :1] for part in after)
 
 
 def _flat(state: State) -> Tensor:
@@ -237,14 +252,14 @@ def find_spikes(losses: Sequence[float], span: int = 100, threshold: float = 6.0
     The first tenth of a span is too little to judge by, and never one.
     """
     losses, spikes = np.asarray(losses, dtype=float), []
-    for k, loss in enumerate(losses):
+    for k in range(math.ceil(span / 10), len(losses)):
         before = losses[max(0, k - span) : k]
         before = before[np.isfinite(before)]
-        if len(before) < span / 10:
-            continue
-        middle = np.median(before)
-        deviation = 1.4826 * np.median(abs(before - middle))
-        if not loss <= middle + threshold * deviation:  # also what is not a number
+        limit = math.inf
+        if len(before) > 1:
+            middle = np.median(before)
+            limit = middle + threshold * 1.4826 * np.median(abs(before - middle))
+        if losses[k] > limit or not np.isfinite(losses[k]):
             spikes.append(k)
     return spikes
 
@@ -252,16 +267,19 @@ def find_spikes(losses: Sequence[float], span: int = 100, threshold: float = 6.0
 def suggest_clip(norms: Sequence[float], percentile: float = 90.0) -> float:
     """Return a clip value from the gradient norms of a short probe, trained without clipping.
 
-    It is a percentile of the healthy norms: those after the first tenth, when the network is still
-    as it started, that are finite and at most ten times their median. So ordinary gradients mostly
-    pass as they are, and a burst is cut down to the size of the largest ordinary one.
+    It is a percentile of the healthy norms, those that are finite and at most ten times their
+    median. The first tenth is left out, since the network is then still nearly as it started. So
+    ordinary gradients mostly pass as they are, and a burst is cut down to the size of a long
+    ordinary one.
 
     Raises:
-        ValueError: under 20 norms.
+        ValueError: under 20 norms, or none that is finite.
     """
     if len(norms) < 20:
         raise ValueError(f"There are {len(norms)} norms; a probe needs at least 20 steps.")
     late = np.asarray(norms[len(norms) // 10 :], dtype=float)
     late = late[np.isfinite(late)]
+    if not len(late):
+        raise ValueError("No norm is finite: train the probe at a lower learning rate.")
     healthy = late[late <= 10 * np.median(late)]
     return float(np.percentile(healthy, percentile))

@@ -460,7 +460,9 @@ class _Run:
             self.state = None  # what made the loss infinite may be in the state
         else:
             self.optimizer.param_groups[0]["lr"] = config.rate_at(step)
-            record = self._update(columns, state, clipped_norm < norm)
+            # By value or by unit, a cut may be too small to show in the norm.
+            clipped = clipped_norm < norm or config.clip_norm is None
+            record = self._update(columns, state, clipped)
         self.history.rows.append(
             {
                 "step": step,

@@ -40,6 +40,12 @@ def check(config: dict) -> None:
     if set(config) - NAMES - OPTIONAL:
         unknown = ", ".join(sorted(set(config) - NAMES - OPTIONAL))
         raise ValueError(f"config.json has {unknown}, which means nothing here: remove it.")
+    vary, seeds = config["vary"], config["seeds"]
+    if not isinstance(vary, dict) or not all(
+        isinstance(values, list) and values for values in [*vary.values(), seeds]
+    ):
+        raise ValueError('"seeds" and each setting in "vary" need a list of values.')
+    CharRNN(2, **config["model"])
     for changes in [*(run["vary"] for run in runs_of(config).values()), config.get("probe", {})]:
         TrainingConfig(**config["training"] | changes)
 
@@ -84,6 +90,8 @@ def train(config: dict, settings: dict, texts: tuple) -> dict:
         history = fit(model, train_ids, valid_ids, training, progress=False)
     except TrainingDiverged as error:
         history, diverged = error.history, True
+    if history.ended == "interrupted":
+        raise SystemExit("Interrupted. The runs that are done are kept; start again to go on.")
     norms = [float(f"{norm:.5g}") for norm in history.column("grad_norm")[1]]
     return settings | {
         "valid_loss": history.rows[-1]["valid_loss"],
@@ -106,9 +114,13 @@ class Sweep:
         self.config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         check(self.config)
         self.path, self.texts = folder / "result.json", None
-        self.result = {"runs": {}}
+        # The grid may grow; all else must be what the runs that are done were trained with.
+        common = {name: self.config[name] for name in NAMES - {"what", "vary", "seeds"}}
+        self.result = {"config": common, "runs": {}}
         if self.path.exists():
             self.result = json.loads(self.path.read_text(encoding="utf-8"))
+        if self.result["config"] != common:
+            raise ValueError(f"{self.path} holds runs with other settings; delete it to run anew.")
 
     def look(self, name: str, settings: dict) -> dict:
         """Train a run, or take what is noted of it; return its figures."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from measure_speed import describe
 from sweep import load_ids
-from train_windows import clear, write_json
+from train_windows import write_json
 
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.diagnostics import Diagnostics
@@ -37,6 +37,12 @@ def check(config: dict) -> None:
     for word, names in {"lacks": NAMES - set(config), "has": set(config) - NAMES}.items():
         if names:
             raise ValueError(f"config.json {word} {', '.join(sorted(names))}.")
+    if not (isinstance(config["arms"], dict) and config["arms"]):
+        raise ValueError('"arms" needs a name for each arm, with the settings that it changes.')
+    for name in ("record_every", "sample_every"):
+        if type(config[name]) is not int or config[name] < 1:
+            raise ValueError(f"{name} is {config[name]!r}; it must be a whole number, 1 or more.")
+    CharRNN(2, **config["model"])
     for changes in config["arms"].values():
         TrainingConfig(**config["training"] | changes)
 
@@ -88,11 +94,13 @@ def train(config: dict, changes: dict, texts: tuple, folder: Path) -> dict:
     Raises:
         ValueError: what is done is an arm of other settings.
     """
-    settings = {"training": config["training"] | changes, "model": config["model"]}
+    common = {name: config[name] for name in NAMES - {"what", "published", "arms", "training"}}
+    settings = common | {"training": config["training"] | changes}
     if (folder / "result.json").exists():
         done = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         if any(done[name] != value for name, value in settings.items()):
             raise ValueError(f"{folder} holds an arm of other settings; delete it to run anew.")
+        remove_checkpoints(folder)  # a kill may have come before this was done
         return done
     vocab, train_ids, valid_ids = texts
     torch.manual_seed(config["seed"])
@@ -112,7 +120,7 @@ def train(config: dict, changes: dict, texts: tuple, folder: Path) -> dict:
     _, valid_losses = history.column("valid_loss")
     done = settings | {
         "valid_losses": valid_losses.tolist(),
-        "largest_norm": max(history.column("grad_norm")[1]),
+        "largest_norm": max(history.column("grad_norm")[1], default=None),
         "clipped_share": history.clipped_share,
         "diverged": diverged,
         "parameters": count_parameters(model),
@@ -120,9 +128,14 @@ def train(config: dict, changes: dict, texts: tuple, folder: Path) -> dict:
         "machine": describe(torch.device("cpu")),
     }
     write_json(folder / "result.json", done)
-    clear(folder)
-    checkpoints.best_path.unlink()  # what counts here is what happens, not the best network
+    remove_checkpoints(folder)
     return done
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove an arm's networks: what counts here is what happens, not the best one."""
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
 
 
 def compact(rows: list[dict]) -> list[dict]:
@@ -142,7 +155,7 @@ def main(folder: Path) -> None:
     texts, arms = load_ids(config), {}
     for name, changes in config["arms"].items():
         arms[name] = train(config, changes, texts, folder / name)
-        print(f"{name:<24} validation loss at the end {arms[name]['valid_losses'][-1]:.3f}")
+        print(f"{name:<24} validation losses at the end {arms[name]['valid_losses'][-3:]}")
     write_json(folder / "result.json", {"runs": arms})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lstmlib.diagnostics import series, suggest_clip
-from lstmlib.training import History
+from lstmlib.training import History, fit
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
@@ -78,6 +78,19 @@ def test_a_sweep_notes_every_value_and_seed_and_goes_on(tmp_path, swept, monkeyp
     assert not any("norms" in run for run in runs.values())
 
 
+def test_an_interrupted_run_is_not_noted_as_done(tmp_path, swept, monkeypatch):
+    def interrupted(model, train_ids, valid_ids, config, progress):
+        history = fit(model, train_ids, valid_ids, config, progress=False)
+        history.ended = "interrupted"
+        return history
+
+    folder = write(tmp_path / "sweep", swept)
+    monkeypatch.setattr(sweep, "fit", interrupted)
+    with pytest.raises(SystemExit, match="start again to go on"):
+        sweep.Sweep(folder).train_all()
+    assert not (folder / "result.json").exists()
+
+
 def test_what_the_probe_suggests_is_trained_from_every_seed(tmp_path, swept):
     swept |= {"probe": {"steps": 25, "learning_rate": 1e-4, "clip_norm": None}}
     folder = write(tmp_path / "sweep", swept)
@@ -108,6 +121,9 @@ def test_a_run_that_diverges_is_noted_as_such(tmp_path, swept):
         ({"sedes": [1]}, "has sedes, which means nothing here"),
         ({"vary": {"clip_norm": [-1]}}, "clip_norm is -1.0; it must be above 0"),
         ({"probe": {"steps": 0}}, "steps is 0"),
+        ({"seeds": []}, "need a list of values"),
+        ({"vary": [0.1]}, "need a list of values"),
+        ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
         ({"corpus": "no-such-book.txt"}, "no-such-book.txt"),
     ],
 )
@@ -120,7 +136,7 @@ def test_a_sweep_without_meaning_gets_one_message(tmp_path, swept, change, messa
 def test_a_sweep_of_other_settings_is_refused(tmp_path, swept):
     folder = write(tmp_path / "sweep", swept)
     sweep.Sweep(folder).train_all()
-    swept["training"]["learning_rate"] = 0.5
+    swept["model"]["hidden_size"] = 9
     write(folder, swept)
     with pytest.raises(ValueError, match="with other settings; delete it"):
         sweep.Sweep(folder).train_all()
@@ -184,11 +200,23 @@ def test_a_killed_arm_goes_on_where_it_was(tmp_path, watched, monkeypatch):
             assert (folder / arm / name).read_text() == (whole / arm / name).read_text()
 
 
+def test_an_arm_that_diverges_at_once_is_noted(tmp_path, watched):
+    watched["training"] |= {"optimizer": "sgd", "learning_rate": 3e38, "steps": 40}
+    watched["training"] |= {"clip_norm": None, "eval_every": 40}
+    folder = write(tmp_path / "watch", watched | {"arms": {"plain": {}}})
+    for _ in range(2):  # the second time it is read
+        watch.main(folder)
+        assert read(folder / "result.json")["runs"]["plain"]["diverged"] is True
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"prompt": None}, "lacks prompt"),
         ({"prompts": "a"}, "has prompts"),
+        ({"arms": []}, "a name for each arm"),
+        ({"record_every": 0}, "record_every is 0"),
+        ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
         ({"arms": {"a": {"learning_rate": -1}}}, "learning_rate is -1.0"),
     ],
 )
@@ -201,7 +229,7 @@ def test_a_watch_without_meaning_gets_one_message(tmp_path, watched, change, mes
 def test_an_arm_of_other_settings_is_refused(tmp_path, watched):
     folder = write(tmp_path / "watch", watched)
     watch.main(folder)
-    watched["training"]["learning_rate"] = 0.5
+    watched["characters"] = 1500
     write(folder, watched)
     with pytest.raises(ValueError, match="an arm of other settings; delete it"):
         watch.main(folder)
@@ -227,7 +255,7 @@ def test_a_recorded_sweep_is_whole_and_of_its_config(folder):
     for name, settings in expected.items():
         run = result["runs"][name]
         assert {key: run[key] for key in settings} == settings
-        assert np.isfinite(run["valid_loss"]) or run["diverged"]
+        assert run["diverged"] or np.isfinite(run["valid_loss"])
     if "probe" in config:
         limit = suggest_clip(result["runs"]["probe"]["norms"])
         assert limit == pytest.approx(result["suggested_clip_norm"])

@@ -66,7 +66,7 @@ def test_the_gates_of_an_lstm_are_those_of_the_numpy_cell():
 
 
 @pytest.mark.parametrize("cell", ["lstm", "cifg"])
-def test_gates_read_the_state_and_predict_the_hidden_state(cell):
+def test_gates_go_on_from_a_state(cell):
     model = network(cell)
     _, state = model(IDS)
     whole = gate_values(model, torch.cat([IDS, IDS], dim=1))
@@ -132,6 +132,8 @@ def test_spikes_are_found_and_noise_and_a_falling_loss_are_not():
     losses[[400, 700]] += 1.0
     losses[800] = np.nan
     assert find_spikes(losses) == [400, 700, 800]
+    losses[500:] = np.nan
+    assert find_spikes(losses)[1:] == list(range(500, 1000))
 
 
 def test_a_clip_value_is_that_of_the_healthy_norms():
@@ -146,6 +148,8 @@ def test_a_clip_value_is_that_of_the_healthy_norms():
     assert suggest_clip(burst) == pytest.approx(expected, rel=0.05)
     with pytest.raises(ValueError, match="at least 20"):
         suggest_clip([1.0] * 19)
+    with pytest.raises(ValueError, match="No norm is finite"):
+        suggest_clip([np.nan] * 20)
 
 
 TEXT = "the cat sat on the mat and the rat ran to the hat. " * 20
@@ -222,13 +226,50 @@ def test_the_gates_go_on_from_the_state_that_the_batch_began_with(monkeypatch):
     assert states[0] is None and all(part.abs().sum() > 0 for part in states[1])
 
 
+@pytest.mark.parametrize("cell", LAYERS)
+def test_bfloat16_batches_in_parts_and_frozen_weights_are_recorded_too(cell):
+    model = CharRNN(len(VOCAB), 6, cell=cell, embedding_size=4)
+    model.embedding.weight.requires_grad_(False)
+    _, history = train(Diagnostics(), model, precision="bfloat16", accumulate=2)
+    for row in history.rows:
+        found = row["diagnostics"]
+        assert "embedding" not in found["gradient"]
+        assert length(found["gradient"].values()) == pytest.approx(row["grad_norm"], rel=1e-4)
+
+
+def test_a_cut_too_small_for_the_norm_is_recorded():
+    _, history = train(Diagnostics(), clip_norm=None, clip_ratio=1e-9)
+    found = history.rows[0]["diagnostics"]
+    assert all(found["clipped"][part] < found["gradient"][part] for part in found["gradient"])
+    assert found["clipped"] is not found["gradient"]
+
+
+def test_as_many_characters_are_looked_at_as_were_asked_for(monkeypatch):
+    seen = []
+
+    def see(model, ids, state):
+        seen.append(ids.shape)
+        return gate_values(model, ids, state)
+
+    monkeypatch.setattr(diagnostics, "gate_values", see)
+    train(Diagnostics(3), steps=1)
+    assert seen == [(4, 3)]
+
+
+def test_the_mode_comes_back_after_an_error():
+    model = network("lstm")
+    with pytest.raises((IndexError, RuntimeError)):
+        recurrent_jacobians(model, torch.tensor([0, 99]))
+    assert model.training
+
+
 def test_a_skipped_step_has_no_record():
     model = CharRNN(len(VOCAB), 6)
     model.output.bias.data[0] = float("inf")
     torch.manual_seed(0)
     _, history = train(Diagnostics(), model, steps=1)
     assert history.rows[0]["skipped"] and history.rows[0]["diagnostics"] is None
-    with pytest.raises(ValueError, match="have no 'gradient'"):
+    with pytest.raises(ValueError, match="have no diagnostics"):
         series(history.rows, "gradient")
 
 
@@ -240,7 +281,7 @@ def test_series_are_columns_by_part():
     assert steps.tolist() == [1, 2, 4, 5, 6]
     assert values["norm"][0] == history.rows[0]["diagnostics"]["update"]["norm"]
     assert np.isnan(values["output"]).tolist() == [False, False, True, False, False]
-    with pytest.raises(ValueError, match="records gradient, clipped, update, near_0, near_1"):
+    with pytest.raises(ValueError, match="choose one of gradient, clipped, update, near_0, near_1"):
         series(history.rows, "gradients")
 
 
