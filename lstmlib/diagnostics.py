@@ -24,6 +24,9 @@ GATES = {
 SATURATED = 0.05
 """A gate below this, or above 1 minus this, passes little gradient on: σ'(z) < 0.05."""
 
+LEAST_STEPS = 20
+"""Of a probe that `suggest_clip` reads."""
+
 
 def parts_of(model: CharRNN) -> dict[str, list[tuple[nn.Parameter, slice]]]:
     """Return the parts of a network that are told apart, each as rows of what it trains.
@@ -273,10 +276,12 @@ def suggest_clip(norms: Sequence[float], percentile: float = 90.0) -> float:
     ordinary one.
 
     Raises:
-        ValueError: under 20 norms, or none that is finite.
+        ValueError: fewer norms than LEAST_STEPS, or none that is finite.
     """
-    if len(norms) < 20:
-        raise ValueError(f"There are {len(norms)} norms; a probe needs at least 20 steps.")
+    if len(norms) < LEAST_STEPS:
+        raise ValueError(
+            f"There are {len(norms)} norms; a probe needs at least {LEAST_STEPS} steps."
+        )
     late = np.asarray(norms[len(norms) // 10 :], dtype=float)
     late = late[np.isfinite(late)]
     if not len(late):

@@ -14,6 +14,7 @@ import itertools
 import json
 from pathlib import Path
 
+from records import write_json
 from train_windows import (
     ERRORS,
     Run,
@@ -24,10 +25,9 @@ from train_windows import (
     parse,
     sha256,
     train,
-    write_json,
-    write_whole,
 )
 
+from lstmlib.models import write_whole
 from lstmlib.training import History, TrainingDiverged
 
 SPIKE = 1.0

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from measure_speed import describe
+from records import rounded, write_json
 from torch import Tensor
 from torch.autograd.graph import allow_mutation_on_saved_tensors
 
@@ -31,7 +32,7 @@ from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.diagnostics import Diagnostics, parts_of
 from lstmlib.metrics import NGramModel
-from lstmlib.models import CharRNN, State, detach, save_model, write_whole
+from lstmlib.models import CharRNN, State, detach, save_model
 from lstmlib.training import (
     History,
     TrainingConfig,
@@ -79,6 +80,8 @@ TRAINING = ("steps", "batch_size", "seq_len", "optimizer", "optimizer_options", 
 TRAINING += ("clip_norm", "eval_every")
 WHOLE = ("characters", "hidden_size", "num_layers", "seed", "look_every")
 NAMES = {"what", "corpus", *TRAINING, *WHOLE}
+DIGITS = 5
+"""Of the numbers that are written."""
 
 
 def check(config: dict) -> None:
@@ -180,15 +183,8 @@ def train(
             "valid_loss": evaluate(model, valid_ids) if due else None,
             "skipped": False,
         }
-        rows.append(rounded(row | found))
+        rows.append(rounded(row | found, DIGITS))
     return rows
-
-
-def rounded(value: object) -> object:
-    """Round the numbers in nested dicts to five digits, so that the files stay small."""
-    if isinstance(value, dict):
-        return {name: rounded(entry) for name, entry in value.items()}
-    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def write_patient(config: dict, fault: Fault, text: str, folder: Path) -> None:
@@ -207,7 +203,7 @@ def figures(folder: Path) -> dict:
     """Return a few figures of a patient: the mean loss of the last 20 steps, and the like."""
     rows = History.load(folder / "history.jsonl").rows
     return {
-        "training_loss": rounded(float(np.mean([row["loss"] for row in rows[-20:]]))),
+        "training_loss": rounded(float(np.mean([row["loss"] for row in rows[-20:]])), DIGITS),
         "valid_loss": rows[-1]["valid_loss"],
         "training_seconds": round(rows[-1]["seconds"], 1),
     }
@@ -223,7 +219,7 @@ def ngram_losses(text: str) -> dict[str, float]:
     vocab = Vocab.from_text(text)
     train_ids, valid_ids = split(vocab.encode(text), 0.1)
     models = {name: NGramModel(train_ids, n, len(vocab)) for name, n in (("1", 1), ("5", 5))}
-    return {name: rounded(model.nats_per_char(valid_ids)) for name, model in models.items()}
+    return {name: rounded(model.nats_per_char(valid_ids), DIGITS) for name, model in models.items()}
 
 
 def main(folder: Path) -> None:
@@ -253,7 +249,7 @@ def main(folder: Path) -> None:
         },
         "runs": {name: figures(folder / name) for name in PATIENTS},
     }
-    write_whole(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_json(folder / "result.json", result)
 
 
 if __name__ == "__main__":

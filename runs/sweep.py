@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 from measure_speed import describe
-from train_windows import write_json
+from records import rounded, write_json
 
 from lstmlib.batching import split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
-from lstmlib.diagnostics import suggest_clip
+from lstmlib.diagnostics import LEAST_STEPS, suggest_clip
 from lstmlib.models import CharRNN
 from lstmlib.training import TrainingConfig, TrainingDiverged, fit
 from lstmlib.vocab import Vocab
@@ -48,6 +48,9 @@ def check(config: dict) -> None:
     CharRNN(2, **config["model"])
     for changes in [*(run["vary"] for run in runs_of(config).values()), config.get("probe", {})]:
         TrainingConfig(**config["training"] | changes)
+    steps = (config["training"] | config.get("probe", {}))["steps"]
+    if "probe" in config and steps < LEAST_STEPS:
+        raise ValueError(f"The probe has {steps} steps; it needs at least {LEAST_STEPS}.")
 
 
 def runs_of(config: dict) -> dict[str, dict]:
@@ -92,7 +95,7 @@ def train(config: dict, settings: dict, texts: tuple) -> dict:
         history, diverged = error.history, True
     if history.ended == "interrupted":
         raise SystemExit("Interrupted. The runs that are done are kept; start again to go on.")
-    norms = [float(f"{norm:.5g}") for norm in history.column("grad_norm")[1]]
+    norms = rounded(history.column("grad_norm")[1].tolist(), 5)
     return settings | {
         "valid_loss": history.rows[-1]["valid_loss"],
         "diverged": diverged,

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from hard_sigmoid import HardSigmoidLSTM
 from measure_speed import describe
+from records import write_json
 from torch import Tensor
 from tqdm import tqdm
 
@@ -388,11 +389,6 @@ def summary(run: Run) -> dict:
             "torch": torch.__version__,
         },
     }
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def write_samples(run: Run, path: Path) -> None:

@@ -3,10 +3,10 @@
     .venv/bin/python runs/watch.py runs/case-d-cpu
 
 In the folder's config.json, "model" holds arguments of `CharRNN`, "training" those of
-`TrainingConfig`, and "arms" what each arm changes in them. An arm is a folder with history.jsonl
-(every step; diagnostics every "record_every" steps), samples.json (step -> text, every
-"sample_every" steps) and result.json. While it runs, step-….safetensors holds everything; start the
-same command again to go on from there.
+`TrainingConfig`, and "arms" what each arm changes in them, or its own "seed". An arm is a folder
+with history.jsonl (every step; diagnostics every "record_every" steps), samples.json (step -> text,
+every "sample_every" steps) and result.json. While it runs, step-….safetensors holds everything;
+start the same command again to go on from there.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 from measure_speed import describe
+from records import rounded, write_json
 from sweep import load_ids
-from train_windows import write_json
 
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.diagnostics import Diagnostics
@@ -28,6 +28,8 @@ NAMES = {"what", "published", "corpus", "characters", "ascii_only", "model", "tr
 NAMES |= {"arms", "record_every", "sample_every", "prompt", "temperature"}
 WRITTEN = 300
 """Characters of each sample."""
+DIGITS = 4
+"""Of the numbers that are written."""
 CHECKPOINT_EVERY = 500
 """Steps between checkpoints."""
 
@@ -42,9 +44,22 @@ def check(config: dict) -> None:
     for name in ("record_every", "sample_every"):
         if type(config[name]) is not int or config[name] < 1:
             raise ValueError(f"{name} is {config[name]!r}; it must be a whole number, 1 or more.")
+    if not config["prompt"]:
+        raise ValueError("The prompt is empty; give at least one character to write on from.")
     CharRNN(2, **config["model"])
     for changes in config["arms"].values():
-        TrainingConfig(**config["training"] | changes)
+        settings = settings_of(config, changes)
+        if type(settings["seed"]) is not int or settings["seed"] < 0:
+            raise ValueError(f"seed is {settings['seed']!r}; it must be a whole number, 0 or more.")
+        TrainingConfig(**settings["training"])
+
+
+def settings_of(config: dict, changes: dict) -> dict:
+    """Return all that an arm is trained with."""
+    common = {name: config[name] for name in NAMES - {"what", "published", "arms"}}
+    training = config["training"] | changes
+    seed = training.pop("seed", config["seed"])
+    return common | {"seed": seed, "training": training}
 
 
 class Watcher:
@@ -67,7 +82,7 @@ class Watcher:
         if step % self.config["record_every"]:
             row["diagnostics"] = None
         else:
-            row["diagnostics"] = shortened(row["diagnostics"])
+            row["diagnostics"] = rounded(row["diagnostics"], DIGITS)
         if step % self.config["sample_every"] == 0:
             text = generate(
                 self.model,
@@ -81,21 +96,13 @@ class Watcher:
             write_json(self.path, self.samples)
 
 
-def shortened(value: object) -> object:
-    """Round all numbers of a nested dict to four digits."""
-    if isinstance(value, dict):
-        return {name: shortened(part) for name, part in value.items()}
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
 def train(config: dict, changes: dict, texts: tuple, folder: Path) -> dict:
     """Train one arm to its end, or read it if it is done; return its figures.
 
     Raises:
         ValueError: what is done is an arm of other settings.
     """
-    common = {name: config[name] for name in NAMES - {"what", "published", "arms", "training"}}
-    settings = common | {"training": config["training"] | changes}
+    settings = settings_of(config, changes)
     if (folder / "result.json").exists():
         done = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         if any(done[name] != value for name, value in settings.items()):
@@ -103,7 +110,7 @@ def train(config: dict, changes: dict, texts: tuple, folder: Path) -> dict:
         remove_checkpoints(folder)  # a kill may have come before this was done
         return done
     vocab, train_ids, valid_ids = texts
-    torch.manual_seed(config["seed"])
+    torch.manual_seed(settings["seed"])
     model = CharRNN(len(vocab), **config["model"])
     watcher = Watcher(model, config, vocab, folder / "samples.json")
     checkpoints, diverged = Checkpoints(folder, vocab, CHECKPOINT_EVERY, keep=1), False
@@ -141,7 +148,7 @@ def remove_checkpoints(folder: Path) -> None:
 def compact(rows: list[dict]) -> list[dict]:
     """Leave out of a history what can be computed, and round what is left."""
     kept = ("step", "loss", "grad_norm", "clipped_norm", "learning_rate", "valid_loss", "skipped")
-    short = [{name: shortened(row[name]) for name in kept} for row in rows]
+    short = [rounded({name: row[name] for name in kept}, DIGITS) for row in rows]
     for row, whole in zip(short, rows, strict=True):
         if whole["diagnostics"]:
             row["diagnostics"] = whole["diagnostics"]
@@ -153,6 +160,7 @@ def main(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     check(config)
     texts, arms = load_ids(config), {}
+    texts[0].encode(config["prompt"])  # a prompt that cannot be written on from is refused now
     for name, changes in config["arms"].items():
         arms[name] = train(config, changes, texts, folder / name)
         print(f"{name:<24} validation losses at the end {arms[name]['valid_losses'][-3:]}")

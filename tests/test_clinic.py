@@ -121,6 +121,7 @@ def test_a_run_that_diverges_is_noted_as_such(tmp_path, swept):
         ({"sedes": [1]}, "has sedes, which means nothing here"),
         ({"vary": {"clip_norm": [-1]}}, "clip_norm is -1.0; it must be above 0"),
         ({"probe": {"steps": 0}}, "steps is 0"),
+        ({"probe": {"steps": 19}}, "19 steps; it needs at least 20"),
         ({"seeds": []}, "need a list of values"),
         ({"vary": [0.1]}, "need a list of values"),
         ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
@@ -209,15 +210,28 @@ def test_an_arm_that_diverges_at_once_is_noted(tmp_path, watched):
         assert read(folder / "result.json")["runs"]["plain"]["diverged"] is True
 
 
+def test_an_arm_may_have_a_seed_of_its_own(tmp_path, watched):
+    watched["arms"] = {"plain": {}, "same": {"seed": 1}, "other": {"seed": 2}}
+    folder = write(tmp_path / "watch", watched)
+    watch.main(folder)
+    runs = read(folder / "result.json")["runs"]
+    assert [run["seed"] for run in runs.values()] == [1, 1, 2]
+    assert runs["plain"]["valid_losses"] == runs["same"]["valid_losses"]
+    assert runs["plain"]["valid_losses"] != runs["other"]["valid_losses"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"prompt": None}, "lacks prompt"),
         ({"prompts": "a"}, "has prompts"),
+        ({"prompt": "Q"}, "Not in the vocabulary: 'Q'"),
+        ({"prompt": ""}, "prompt is empty"),
         ({"arms": []}, "a name for each arm"),
         ({"record_every": 0}, "record_every is 0"),
         ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
         ({"arms": {"a": {"learning_rate": -1}}}, "learning_rate is -1.0"),
+        ({"arms": {"a": {"seed": "1"}}}, "seed is '1'; it must be a whole number, 0 or more"),
     ],
 )
 def test_a_watch_without_meaning_gets_one_message(tmp_path, watched, change, message):
@@ -269,10 +283,15 @@ def test_there_is_a_sweep_with_a_probe():
     assert "probe" in read(RUNS / "clip-sgd" / "config.json")
 
 
-@pytest.mark.parametrize("arm", sorted((RUNS / "case-d-cpu").glob("*/")), ids=lambda p: p.name)
-def test_a_recorded_arm_of_case_d_is_whole_and_of_its_config(arm):
+WATCHED = ("case-d-cpu", "leap-two-layers")
+ARMS = [arm for name in WATCHED for arm in sorted((RUNS / name).glob("*/"))]
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda p: f"{p.parent.name} {p.name}")
+def test_a_recorded_arm_is_whole_and_of_its_config(arm):
     config, result = read(arm.parent / "config.json"), read(arm / "result.json")
-    assert result["training"] == config["training"] | config["arms"][arm.name]
+    settings = watch.settings_of(config, config["arms"][arm.name])
+    assert {name: result[name] for name in settings} == settings
     rows, every = History.load(arm / "history.jsonl").rows, config["record_every"]
     steps = config["training"]["steps"]
     assert [row["step"] for row in rows] == list(range(1, steps + 1))
@@ -285,8 +304,9 @@ def test_a_recorded_arm_of_case_d_is_whole_and_of_its_config(arm):
     np.testing.assert_allclose(losses, result["valid_losses"], rtol=1e-3)
 
 
-def test_case_d_holds_every_arm():
-    folder = RUNS / "case-d-cpu"
+@pytest.mark.parametrize("name", WATCHED)
+def test_every_arm_is_recorded(name):
+    folder = RUNS / name
     assert {path.parent.name for path in folder.glob("*/result.json")} == set(
         read(folder / "config.json")["arms"]
     )

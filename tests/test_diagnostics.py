@@ -44,8 +44,9 @@ def test_parts_share_out_every_weight_once(cell):
     assert all((rows == 1).all() for rows in counted.values())
 
 
-def test_the_gates_of_an_lstm_are_those_of_the_numpy_cell():
-    model = network("lstm")
+@pytest.mark.parametrize("embedding", [None, 4])
+def test_the_gates_of_an_lstm_are_those_of_the_numpy_cell(embedding):
+    model = network("lstm", embedding_size=embedding)
     weights, _ = to_scratch(model)
     x, H = np.eye(5)[IDS.numpy()], 3
     gates = gate_values(model, IDS)
@@ -286,10 +287,10 @@ def test_series_are_columns_by_part():
 
 
 def test_a_resumed_run_keeps_its_records(tmp_path):
-    def run(steps):
+    def run(steps, folder="resumed"):
         torch.manual_seed(2)
         config = TrainingConfig(steps, batch_size=4, seq_len=10)
-        kept = Checkpoints(tmp_path, VOCAB, every=2)
+        kept = Checkpoints(tmp_path / folder, VOCAB, every=2)
         model = CharRNN(len(VOCAB), 6)
         return fit(
             model, TEXT_IDS, None, config, None, kept, progress=False, diagnostics=Diagnostics()
@@ -297,7 +298,13 @@ def test_a_resumed_run_keeps_its_records(tmp_path):
 
     first, whole = run(3), run(6)
     assert whole.rows[:3] == first.rows
-    assert len(series(whole.rows, "gradient")[0]) == 6
+    for name in ("gradient", "clipped", "update", "near_0", "near_1"):
+        (steps, parts), (others, expected) = (
+            series(history.rows, name) for history in (whole, run(6, "at once"))
+        )
+        assert steps.tolist() == others.tolist() == [1, 2, 3, 4, 5, 6]
+        for part, values in parts.items():
+            np.testing.assert_allclose(values, expected[part], rtol=1e-4)
 
 
 def test_characters_are_counted_from_1():

@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
+from lstmlib.diagnostics import Diagnostics, series
 from lstmlib.models import CharRNN, load_model, save_model, unwrap
 from lstmlib.training import History, TrainingConfig, fit
 from lstmlib.vocab import Vocab
@@ -70,7 +71,7 @@ def finish(processes, signal_number=None):
     assert {process.exitcode for process in processes} == {-(signal_number or 0)}
 
 
-def train(config, wrap=lambda model: model, folder=None, on_step=None, **settings):
+def train(config, wrap=lambda model: model, folder=None, on_step=None, look=None, **settings):
     """Train as every process does; return the bare model and the history."""
     vocab = Vocab.from_text(TEXT)
     train_ids, valid_ids = split(vocab.encode(TEXT), 0.1)
@@ -80,7 +81,7 @@ def train(config, wrap=lambda model: model, folder=None, on_step=None, **setting
     for seed in (torch.manual_seed, random.seed, np.random.seed):
         seed(dist.get_rank() if dist.is_initialized() else 0)
     checkpoints = folder and Checkpoints(folder, vocab, every=3)
-    history = fit(wrap(bare), train_ids, valid_ids, config, on_step, checkpoints)
+    history = fit(wrap(bare), train_ids, valid_ids, config, on_step, checkpoints, diagnostics=look)
     return bare, history
 
 
@@ -165,6 +166,26 @@ def test_two_processes_train_as_one_with_the_whole_batch(cases, name):
     for key, weight in model.state_dict().items():
         assert torch.equal(weights[key], others[key])
         torch.testing.assert_close(weights[key], weight, rtol=tolerance, atol=tolerance)
+
+
+def watch(wrap=lambda model: model):
+    return train(TrainingConfig(6, 8, 32, 1e-2, clip_norm=0.2), wrap, look=Diagnostics())
+
+
+def run_watched(rank, folder):
+    leave(folder, str(rank), watch(DistributedDataParallel))
+
+
+def test_two_processes_record_the_norms_that_one_records(tmp_path):
+    finish(start(run_watched, tmp_path))
+    alone = watch()[1].rows
+    for rank in (0, 1):
+        _, rows = left(tmp_path, str(rank))
+        for name in ("gradient", "clipped", "update"):
+            (steps, parts), (others, expected) = series(rows, name), series(alone, name)
+            assert np.array_equal(steps, others) and parts.keys() == expected.keys()
+            for part, norms in parts.items():
+                np.testing.assert_allclose(norms, expected[part], rtol=1e-9)
 
 
 # Together in all they decide

@@ -45,12 +45,14 @@ def faults():
 
 given_back = min(faults() for _ in range(5))
 can = keep_freed_memory()
-print(given_back, can, min(faults() for _ in range(5)))
+print(given_back, can, sorted(faults() for _ in range(41))[20])
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
 def test_freed_memory_that_is_kept_is_not_mapped_anew():
+    # Up to five of the first calls still map memory anew: glibc before 2.38 cannot put an aligned
+    # array into a free piece of the very same size. Hence the median of many.
     said = subprocess.run([sys.executable, "-c", PAGE_FAULTS], capture_output=True, text=True)
     given_back, can, kept = said.stdout.split()
     assert can == "True"
