@@ -23,7 +23,6 @@ GATES = {
 """The blocks of H rows in a cell's matrices, in PyTorch's order."""
 SATURATED = 0.05
 """A gate below this, or above 1 minus this, passes little gradient on: σ'(z) < 0.05."""
-
 LEAST_STEPS = 20
 """Of a probe that `suggest_clip` reads."""
 

@@ -401,7 +401,7 @@ class _Run:
         valid_ids: np.ndarray | None,
         config: TrainingConfig,
         checkpoints: Checkpoints | None,
-        diagnostics: Diagnostics | None = None,
+        diagnostics: Diagnostics | None,
     ) -> None:
         weight = next(model.parameters())
         self.device, self.dtype = weight.device, weight.dtype
