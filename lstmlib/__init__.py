@@ -14,7 +14,8 @@ The modules follow that line, and each one imports only modules that stand above
     distributed  processes that train one model together
     training     fit(): truncated BPTT, optimizers, schedules, clipping, history
     speed        how fast a device trains, and how far that is from its limit
-    sampling     temperature, and generate()
+    inference    a prompt read, and then one character at a time, fast
+    sampling     temperature and its kin, and texts: one, a batch, a stream
     metrics      bits, perplexity, n-gram baselines
     plots        every figure of the course
     widgets      panels that move: a slider and what follows from it

@@ -1,95 +1,522 @@
-"""Logits -> the next character, again and again."""
+"""Logits -> the next character, again and again.
+
+A distribution is an array of natural-log probabilities, (…, V) float64, whatever type the model's
+logits are of: near temperature 0 nothing overflows, and a character that is ruled out has -inf.
+"""
 
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from numbers import Integral, Real
+from typing import NamedTuple
 
-import torch
+import numpy as np
 from torch import Tensor
 
-from lstmlib.models import CharRNN, check_vocab
-from lstmlib.vocab import Vocab
+from lstmlib.inference import FusedSteps, ModelSteps, read, stepper_for
+from lstmlib.models import CharRNN, check_vocab, unwrap
+from lstmlib.vocab import END, START, Vocab
+
+# Transforms of a distribution
 
 
-def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
-    """Return f_τ(p)_i = p_i^(1/τ) / Σ_j p_j^(1/τ), the next-character distribution at τ.
-
-    Since log p and the logits differ by a constant, p^(1/τ) is exp(logits / τ) up to scale. The
-    largest logit is subtracted first, so no τ overflows. τ = 0 is the limit: all mass on the
-    largest (the first of them, if several are equal).
-
-    Args:
-        logits: (..., V), any floating type.
-        temperature: τ ≥ 0.
-
-    Returns:
-        Probabilities, (..., V) float64.
+def log_softmax(logits: np.ndarray | Tensor) -> np.ndarray:
+    """Return log p of logits, or of log-probabilities that no longer sum to 1: (…, V) float64.
 
     Raises:
-        ValueError: τ is negative, infinite or not a number, or a logit is not a number.
+        ValueError: a logit is NaN, or the largest is infinite.
     """
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise ValueError(f"temperature is {temperature}; it must be a number, 0 or more.")
-    logits = logits.double()
-    if logits.isnan().any():
-        raise ValueError("The logits hold NaN: the model's weights are broken. Train it again.")
-    if temperature == 0:
-        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).double()
-    shifted = logits - logits.max(-1, keepdim=True).values
-    return torch.softmax(shifted / temperature, dim=-1)
+    if isinstance(logits, Tensor):
+        logits = logits.detach().cpu().double().numpy()
+    logits = np.asarray(logits, dtype=np.float64)
+    largest = logits.max(-1, keepdims=True)
+    if not math.isfinite(largest.sum()):
+        raise ValueError(
+            "The logits hold NaN or infinity: the model's weights are broken. Train it again."
+        )
+    shifted = logits - largest
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def draw(probabilities: Tensor, generator: torch.Generator) -> int:
-    """Draw one id from a distribution (V,): invert its cumulative sum at a uniform number."""
-    cumulative = probabilities.cumsum(-1)
-    u = torch.rand((), generator=generator, dtype=torch.float64) * cumulative[-1]
-    return int(torch.searchsorted(cumulative, u, right=True).clamp(max=len(probabilities) - 1))
+def apply_temperature(
+    logits: np.ndarray | Tensor, temperature: float | Sequence[float]
+) -> np.ndarray:
+    """Return log f_τ(p), where f_τ(p)_i = p_i^(1/τ) / Σ_j p_j^(1/τ).
+
+    Since log p and the logits differ by a constant, log p^(1/τ) is the logits over τ up to a
+    constant. τ = 0 is the limit: all mass on the largest (the first of them, if several are equal).
+
+    Args:
+        logits: (…, V), logits or log-probabilities, any floating type.
+        temperature: τ ≥ 0, one for all or one for each distribution, (…).
+
+    Returns:
+        Log-probabilities, (…, V) float64.
+
+    Raises:
+        ValueError: a temperature is negative, infinite or not a number; a logit is NaN, or the
+            largest is infinite.
+    """
+    tau = np.asarray(_checked_temperature(temperature))[..., None]
+    log_p = log_softmax(logits)
+    shifted = log_p - log_p.max(-1, keepdims=True)  # 0 at the largest, whatever it is divided by
+    scaled = shifted / np.maximum(tau, 1e-290)  # nothing overflows
+    if not tau.all():
+        first = np.arange(log_p.shape[-1]) == log_p.argmax(-1)[..., None]
+        scaled = np.where(tau > 0, scaled, np.where(first, 0.0, -np.inf))
+    return log_softmax(scaled)
 
 
-@torch.no_grad()
+def keep_top_k(log_p: np.ndarray, k: int) -> np.ndarray:
+    """Rule out all but the k most probable (Fan et al. 2018); of equals, the first ones stay."""
+    kept = np.full_like(log_p, -np.inf)
+    best = np.argsort(-log_p, axis=-1, kind="stable")[..., :k]
+    np.put_along_axis(kept, best, np.take_along_axis(log_p, best, -1), -1)
+    return log_softmax(kept)
+
+
+def keep_top_p(log_p: np.ndarray, share: float) -> np.ndarray:
+    """Keep the nucleus: the fewest, most probable first, that have a share of the probability.
+
+    Nucleus sampling is of Holtzman et al. (2020). The most probable one always stays.
+    """
+    order = np.argsort(-log_p, axis=-1, kind="stable")
+    ordered = np.take_along_axis(log_p, order, -1)
+    p = np.exp(ordered)
+    before = p.cumsum(-1) - p  # what the more probable ones have together
+    kept = np.empty_like(log_p)
+    np.put_along_axis(kept, order, np.where(before < share, ordered, -np.inf), -1)
+    return log_softmax(kept)
+
+
+def keep_min_p(log_p: np.ndarray, share: float) -> np.ndarray:
+    """Rule out what has less than a share of the largest probability (Nguyen et al. 2025)."""
+    threshold = log_p.max(-1, keepdims=True) + math.log(share)
+    return log_softmax(np.where(log_p >= threshold, log_p, -np.inf))
+
+
+def penalize_repetition(log_p: np.ndarray, recent: np.ndarray, penalty: float) -> np.ndarray:
+    """Raise p to the power of the penalty where the token is among the recent ones.
+
+    Keskar et al. (2019, CTRL) divide its logit by the penalty. Logits have no zero: adding a
+    constant to all changes no probability, but changes what a division does. Log-probabilities
+    have one, and are never above 0, so here they are multiplied.
+
+    Args:
+        log_p: (…, V).
+        recent: ids (…, W); -1 stands for none.
+        penalty: 1 changes nothing, more makes repetition rarer.
+    """
+    seen = np.zeros((*log_p.shape[:-1], log_p.shape[-1] + 1), dtype=bool)
+    np.put_along_axis(seen, recent, True, -1)  # -1 falls into the column that is left out
+    return log_softmax(np.where(seen[..., :-1], penalty * log_p, log_p))
+
+
+def redraw_once(log_p: np.ndarray) -> np.ndarray:
+    """Return what a draw follows that is repeated once if it is not the most probable one (case B).
+
+    With m the largest probability, it becomes m + (1 - m) m, and any other p becomes (1 - m) p.
+    """
+    best = log_p.argmax(-1)[..., None]
+    m = np.exp(np.take_along_axis(log_p, best, -1))
+    with np.errstate(divide="ignore"):
+        redrawn = log_p + np.log1p(-np.minimum(m, 1))
+    np.put_along_axis(redrawn, best, np.log(m + (1 - m) * m), -1)
+    return log_softmax(redrawn)
+
+
+def entropy(log_p: np.ndarray) -> np.ndarray:
+    """Return the entropy -Σ p ln p of distributions (…, V), in nats: (…)."""
+    # p ln p is 0 at p = 0, where -inf times 0 would be NaN.
+    return -(np.exp(log_p) * np.maximum(log_p, -1e300)).sum(-1)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the model's distribution is transformed before a character is drawn from it.
+
+    The settings act in the order in which they stand here, as in the Hugging Face library (of which
+    the last is no part), except that the repetition penalty acts first. The defaults change
+    nothing.
+
+    Attributes:
+        temperature: τ ≥ 0, see `apply_temperature`; 0 is greedy. One for each text of a batch, if a
+            tuple.
+        top_k: keep that many characters, see `keep_top_k`; None keeps all.
+        top_p: keep that share of the probability, 0 < top_p ≤ 1, see `keep_top_p`.
+        min_p: rule out what has less than that share of the largest probability, 0 ≤ min_p ≤ 1.
+        redraw_once: draw again, once, if it was not the most probable one (case B).
+        repetition_penalty: above 1 makes characters rarer that are among the last `penalty_window`
+            ones, prompt included, see `penalize_repetition`.
+        penalty_window: how far back repetition counts, in characters.
+
+    Raises:
+        ValueError: a setting has no meaning.
+    """
+
+    temperature: float | tuple[float, ...] = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    min_p: float = 0.0
+    redraw_once: bool = False
+    repetition_penalty: float = 1.0
+    penalty_window: int = 32
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "temperature", _checked_temperature(self.temperature))
+        if self.top_k is not None and not (_whole(self.top_k) and self.top_k >= 1):
+            raise ValueError(f"top_k is {self.top_k}; it must be a whole number, 1 or more.")
+        if not (_number(self.top_p) and 0 < self.top_p <= 1):
+            raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1.")
+        if not (_number(self.min_p) and 0 <= self.min_p <= 1):
+            raise ValueError(f"min_p is {self.min_p}; it must lie between 0 and 1.")
+        if not (_number(self.repetition_penalty) and 0 < self.repetition_penalty < math.inf):
+            raise ValueError(
+                f"repetition_penalty is {self.repetition_penalty}; it must be above 0, and is 1 "
+                "where nothing is to change."
+            )
+        if not (_whole(self.penalty_window) and self.penalty_window >= 1):
+            raise ValueError(
+                f"penalty_window is {self.penalty_window}; it must be a whole number, 1 or more."
+            )
+
+    def transform(self, log_p: np.ndarray, recent: np.ndarray | None = None) -> np.ndarray:
+        """Return the log-probabilities that are drawn from, (…, V) float64.
+
+        Args:
+            log_p: the model's, (…, V), as `log_softmax` returns them.
+            recent: ids (…, W) of the characters before, of which the last `penalty_window` count;
+                -1 stands for none. Only the repetition penalty looks at them.
+        """
+        if self.repetition_penalty != 1 and recent is not None:
+            window = np.asarray(recent)[..., -self.penalty_window :]
+            log_p = penalize_repetition(log_p, window, self.repetition_penalty)
+        if self.temperature != 1:
+            log_p = apply_temperature(log_p, self.temperature)
+        if self.top_k is not None:
+            log_p = keep_top_k(log_p, self.top_k)
+        if self.top_p < 1:
+            log_p = keep_top_p(log_p, self.top_p)
+        if self.min_p > 0:
+            log_p = keep_min_p(log_p, self.min_p)
+        return redraw_once(log_p) if self.redraw_once else log_p
+
+    def of(self, rows: np.ndarray) -> "Sampling":
+        """Return the settings of some texts of a batch."""
+        if not isinstance(self.temperature, tuple):
+            return self
+        return replace(self, temperature=tuple(self.temperature[row] for row in rows))
+
+
+def _checked_temperature(temperature: float | Sequence[float]) -> float | tuple[float, ...]:
+    """Return a temperature, or several as a tuple; raise ValueError if one is none."""
+    for tau in temperature if _several(temperature) else [temperature]:
+        if not (_number(tau) and 0 <= tau < math.inf):
+            raise ValueError(f"temperature is {tau!r}; it must be a number, 0 or more.")
+    if _several(temperature):
+        return tuple(float(tau) for tau in temperature)
+    return float(temperature)
+
+
+def _several(value: object) -> bool:
+    """Say whether a value is a list, a tuple or an array, and not one text or number."""
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+
+
+def _number(value: object) -> bool:
+    """Say whether a value is a real number, and not NaN."""
+    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _whole(value: object) -> bool:
+    """Say whether a value is a whole number."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def draw(log_p: np.ndarray, uniform: np.ndarray | float) -> np.ndarray:
+    """Draw ids from distributions: walk down from the most probable until the sum passes u.
+
+    The same u at a lower temperature never gives a less probable character. Two temperatures with
+    the same numbers so differ by the temperature alone (common random numbers).
+
+    Args:
+        log_p: (…, V).
+        uniform: u, (…), 0 ≤ u < 1.
+
+    Returns:
+        ids, (…) int64.
+    """
+    *shape, V = log_p.shape
+    flat = log_p.reshape(-1, V)
+    rows = np.arange(len(flat))
+    order = (-flat).argsort(axis=1, kind="stable")
+    sums = np.exp(flat[rows[:, None], order]).cumsum(axis=1)
+    # What is ruled out adds nothing and stands last. Its sum is that of all, and u times that is
+    # less, also rounded: it is never drawn.
+    passed = sums <= np.reshape(uniform, (-1, 1)) * sums[:, -1:]
+    return order[rows, passed.sum(axis=1)].reshape(shape)
+
+
+# Texts
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text that a model wrote, with what it believed while writing.
+
+    Attributes:
+        prompt: what it wrote on from.
+        tokens: the n characters (or special tokens) that it added, `.end` left out.
+        p_before: probability of each under the model, (n,).
+        p_after: probability of each when it was drawn, after the transform, (n,).
+        entropy_before, entropy_after: entropies of the two distributions, in nats, (n,).
+        ended: whether the text ended with `.end`, and not at the length.
+    """
+
+    prompt: str
+    tokens: tuple[str, ...]
+    p_before: np.ndarray = field(repr=False)
+    p_after: np.ndarray = field(repr=False)
+    entropy_before: np.ndarray = field(repr=False)
+    entropy_after: np.ndarray = field(repr=False)
+    ended: bool
+
+    @property
+    def new(self) -> str:
+        """The text without the prompt."""
+        return "".join(self.tokens)
+
+    @property
+    def text(self) -> str:
+        """The prompt and the text behind it."""
+        return self.prompt + self.new
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Step(NamedTuple):
+    """One step of a batch, of the M texts that have not ended.
+
+    Attributes:
+        rows: which texts of the batch they are, (M,).
+        log_before: log-probabilities under the model, (M, V).
+        log_after: those that were drawn from, (M, V).
+        uniforms: the random numbers, (M,).
+        ids: the ids drawn, (M,).
+    """
+
+    rows: np.ndarray
+    log_before: np.ndarray
+    log_after: np.ndarray
+    uniforms: np.ndarray
+    ids: np.ndarray
+
+
+def steps(
+    model: CharRNN,
+    vocab: Vocab,
+    prompts: Sequence[str],
+    length: int,
+    sampling: Sampling,
+    seeds: Sequence[int | None],
+) -> Iterator[Step]:
+    """Write on from several prompts at once, one step at a time; see `generate`.
+
+    The prompts are read when this is called, each different one once. `.end` is drawn as other
+    tokens are, and its text is missing from the steps that follow.
+    """
+    model = unwrap(model)
+    check_vocab(model, vocab)
+    if not (_whole(length) and length >= 0):
+        raise ValueError(f"length is {length}; it must be a whole number, 0 or more.")
+    contexts = [_context(vocab, prompt) for prompt in prompts]
+    logits, state = read(model, contexts)
+    recent = np.stack([_last(ids, sampling.penalty_window) for ids in contexts])
+    uniforms = np.stack([np.random.default_rng(seed).random(length) for seed in seeds], axis=1)
+    end = vocab.id_of(END) if END in vocab else None
+    stepper = stepper_for(model, state) if length > 1 else None  # the first needs no step
+    return _steps(stepper, logits, recent, uniforms, sampling, end)
+
+
+def _steps(
+    stepper: FusedSteps | ModelSteps | None,
+    logits: Tensor,
+    recent: np.ndarray,
+    uniforms: np.ndarray,
+    sampling: Sampling,
+    end: int | None,
+) -> Iterator[Step]:
+    """Yield the steps of `steps`; logits (N, V), recent (N, W), uniforms (length, N)."""
+    length, count = uniforms.shape
+    rows = np.arange(count)
+    for t in range(length):
+        log_before = log_softmax(logits)
+        log_after = sampling.transform(log_before, recent)
+        ids = draw(log_after, uniforms[t])
+        yield Step(rows, log_before, log_after, uniforms[t], ids)
+        if sampling.repetition_penalty != 1:
+            recent = np.concatenate([recent[:, 1:], ids[:, None]], axis=1)
+        if end is not None and (ids == end).any():
+            kept = np.flatnonzero(ids != end)
+            if not len(kept):
+                return
+            rows, ids, recent, uniforms = rows[kept], ids[kept], recent[kept], uniforms[:, kept]
+            sampling = sampling.of(kept)
+            if stepper is not None:
+                stepper.select(kept)
+        if t + 1 < length:
+            logits = stepper.step(ids)
+
+
+def _context(vocab: Vocab, prompt: str) -> np.ndarray:
+    """Return the ids that a network reads before it writes, `.start` first where there is one.
+
+    Raises:
+        ValueError: there are none.
+        VocabError: a character of the prompt is not in the vocabulary.
+    """
+    start = [vocab.id_of(START)] if START in vocab else []
+    ids = np.concatenate([np.array(start, dtype=np.int64), vocab.encode(prompt)])
+    if not len(ids):
+        raise ValueError("The prompt is empty; give at least one character to write on from.")
+    return ids
+
+
+def _last(ids: np.ndarray, count: int) -> np.ndarray:
+    """Return the last ids, with -1 in front where there are fewer."""
+    return np.concatenate([np.full(count, -1), ids])[-count:]
+
+
 def generate(
     model: CharRNN,
     vocab: Vocab,
-    prompt: str,
+    prompt: str | Sequence[str],
     length: int = 500,
-    temperature: float = 1.0,
-    seed: int | None = None,
-) -> str:
-    """Write on from a prompt.
+    temperature: float | Sequence[float] = 1.0,
+    seed: int | Sequence[int] | None = None,
+    **settings: object,
+) -> Sample | list[Sample]:
+    """Write on from a prompt, or from several at once.
 
-    The model's mode and the global random generators are left as they were.
+    Several prompts, temperatures or seeds make a batch; what is given once serves all its texts. A
+    text of a batch is the one that would be written alone, but for rounding. Where the vocabulary
+    has `.start`, a text begins with it, so that the prompt may be empty. The model's mode and the
+    global random generators are left as they were.
 
     Args:
         model: a trained network.
         vocab: the vocabulary it was trained with.
         prompt: one character or more, all of them in the vocabulary.
-        length: characters to add.
+        length: characters to add; a text ends before if the model draws `.end`.
         temperature: τ ≥ 0, see `apply_temperature`; 0 always takes the most probable character.
-        seed: the same seed gives the same text; None gives another each time.
+        seed: the same seed gives the same text; None gives another each time. One seed for a batch
+            gives text k the seed + k; equal seeds in a list give texts the same random numbers.
+        settings: top_k, top_p, min_p, redraw_once, repetition_penalty, penalty_window, see
+            `Sampling`.
 
     Returns:
-        The prompt and the text behind it.
+        A sample, or a list of them for a batch.
 
     Raises:
-        ValueError: an empty prompt, a negative length, a temperature that is none, or a vocabulary
-            that is not the model's.
+        TypeError: a setting of another name.
+        ValueError: an empty prompt, a negative length, settings without meaning, numbers of
+            prompts, temperatures and seeds that differ, or a vocabulary that is not the model's.
         VocabError: a character of the prompt is not in the vocabulary.
     """
-    check_vocab(model, vocab)
-    if not prompt:
-        raise ValueError("The prompt is empty; give at least one character to write on from.")
-    if length < 0:
-        raise ValueError(f"length is {length}; it must be 0 or more.")
-    device = next(model.parameters()).device
-    generator = torch.Generator()
-    generator.seed() if seed is None else generator.manual_seed(seed)
-    was_training = model.training
-    model.eval()
-    ids, state, new = torch.from_numpy(vocab.encode(prompt)), None, []
-    try:
-        for _ in range(length):
-            logits, state = model(ids[None].to(device), state)
-            probabilities = apply_temperature(logits[0, -1].cpu(), temperature)
-            new.append(draw(probabilities, generator))
-            ids = torch.tensor(new[-1:])
-    finally:
-        model.train(was_training)
-    return prompt + vocab.decode(new)
+    batch = _batch(prompt, temperature, seed)
+    sampling = Sampling(batch.temperature, **settings)
+    taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
+    rows, ids, figures = _figures(taken)
+    by_text = np.argsort(rows, kind="stable")
+    ends = np.cumsum(np.bincount(rows, minlength=len(batch.prompts)))
+    samples = [
+        _sample(text, [vocab.tokens[i] for i in ids[places]], figures[places])
+        for text, places in zip(batch.prompts, np.split(by_text, ends[:-1]), strict=True)
+    ]
+    return samples if batch.several else samples[0]
+
+
+def _figures(taken: Iterator[Step], at_once: int = 100) -> tuple[np.ndarray, ...]:
+    """Return of all characters drawn: row (K,), id (K,), and their figures in a Sample (K, 4).
+
+    They are computed for so many steps at once, which is faster than for each.
+    """
+    found = [(np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros((0, 4)))]
+    while some := list(islice(taken, at_once)):
+        rows, before, after, _, ids = (np.concatenate(part) for part in zip(*some, strict=True))
+        at = np.arange(len(ids)), ids
+        figures = np.exp(before[at]), np.exp(after[at]), entropy(before), entropy(after)
+        found.append((rows, ids, np.stack(figures, axis=1)))
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+
+
+def _sample(prompt: str, tokens: list[str], figures: np.ndarray) -> Sample:
+    """Return a sample of the tokens that were drawn, and of the four figures of each."""
+    ended = tokens[-1:] == [END]
+    count = len(tokens) - ended
+    return Sample(prompt, tuple(tokens[:count]), *figures[:count].T, ended)
+
+
+def stream(
+    model: CharRNN,
+    vocab: Vocab,
+    prompt: str | Sequence[str],
+    length: int = 500,
+    temperature: float | Sequence[float] = 1.0,
+    seed: int | Sequence[int] | None = None,
+    **settings: object,
+) -> Iterator[str] | Iterator[list[str]]:
+    """Yield the characters that `generate` would add, each as soon as it is drawn.
+
+    For a batch, yield a list at every step, with "" for a text that has ended. Arguments and errors
+    are those of `generate`; errors are raised at once.
+    """
+    batch = _batch(prompt, temperature, seed)
+    sampling = Sampling(batch.temperature, **settings)
+    taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
+    return _characters(taken, vocab, batch)
+
+
+def _characters(taken: Iterator[Step], vocab: Vocab, batch: "_Batch") -> Iterator[str | list[str]]:
+    """Yield the characters of steps, of the whole batch each time."""
+    for step in taken:
+        new = [""] * len(batch.prompts)
+        for row, token in zip(step.rows, step.ids, strict=True):
+            new[row] = "" if vocab.tokens[token] == END else vocab.tokens[token]
+        if any(new):
+            yield new if batch.several else new[0]
+
+
+class _Batch(NamedTuple):
+    """Prompts, a temperature for all or for each, a seed for each; whether a list is asked for."""
+
+    prompts: list[str]
+    temperature: float | tuple[float, ...]
+    seeds: list[int | None]
+    several: bool
+
+
+def _batch(
+    prompt: str | Sequence[str],
+    temperature: float | Sequence[float],
+    seed: int | Sequence[int] | None,
+) -> _Batch:
+    """Return the batch that is meant, where each may be given once or for each text."""
+    temperature = _checked_temperature(temperature)
+    given = {"prompts": prompt, "temperatures": temperature, "seeds": seed}
+    counts = {name: len(value) for name, value in given.items() if _several(value)}
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        said = " and ".join(f"{count} {name}" for name, count in counts.items())
+        raise ValueError(f"A batch needs one of each for every text, but there are {said}.")
+    size = next(iter(counts.values()), 1)
+    prompts = list(prompt) if "prompts" in counts else [prompt] * size
+    if "seeds" in counts:
+        seeds = list(seed)
+    else:
+        seeds = [None if seed is None else seed + row for row in range(size)]
+    for each in seeds:
+        if each is not None and not (_whole(each) and each >= 0):
+            raise ValueError(f"seed is {each!r}; it must be a whole number, 0 or more, or None.")
+    return _Batch(prompts, temperature, seeds, bool(counts))

@@ -34,6 +34,7 @@ MODULES = [
     "distributed",
     "training",
     "speed",
+    "inference",
     "sampling",
     "metrics",
     "plots",

@@ -1,0 +1,119 @@
+"""Steps outside the model are steps of the model."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lstmlib.inference import FusedSteps, ModelSteps, read, stepper_for
+from lstmlib.models import CharRNN
+from lstmlib.sampling import generate
+
+V = 11
+
+
+def network(**settings):
+    torch.manual_seed(0)
+    model = CharRNN(V, **({"hidden_size": 24, "num_layers": 2, "dropout": 0.3} | settings))
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.4)
+    return model
+
+
+FUSED = [
+    {},
+    {"num_layers": 1},
+    {"num_layers": 3, "embedding_size": 7},
+    {"cell": "cifg"},
+    {"cell": "rnn", "num_layers": 3},
+    {"output_norm": True, "embedding_size": 5},
+    {"cell": "rnn", "output_norm": True, "num_layers": 1},
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("settings", FUSED, ids=str)
+def test_fused_steps_compute_what_the_model_computes(settings, dtype):
+    model = network(**settings).to(dtype)
+    rng = np.random.default_rng(0)
+    contexts = [rng.integers(V, size=n) for n in (4, 1, 9)]
+    _, state = read(model, contexts)
+    fused, called = FusedSteps(model, state), ModelSteps(model, state)
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-4
+    for t in range(60):
+        ids = rng.integers(V, size=len(contexts))
+        ours, theirs = torch.from_numpy(fused.step(ids)), called.step(ids)
+        assert ours.dtype == dtype and ours.shape == (len(contexts), V)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+        if t in (20, 40):  # a text ends
+            kept = np.arange(len(contexts))[t == 20 :][:2] if t == 20 else np.array([1])
+            contexts = [contexts[k] for k in kept]
+            fused.select(kept)
+            called.select(kept)
+
+
+def test_a_step_does_not_change_what_the_step_before_gave():
+    model = network()
+    _, state = read(model, [np.array([1, 2])])
+    stepper = FusedSteps(model, state)
+    first = stepper.step(np.array([3]))
+    kept = first.copy()
+    stepper.step(np.array([4]))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_prompts_of_different_lengths_are_read_as_alone():
+    model = network().double()
+    contexts = [np.array([1, 2, 3]), np.array([4]), np.array([1, 2, 3])]
+    logits, state = read(model, contexts)
+    assert logits.shape == (3, V) and [p.shape for p in state] == [(2, 3, 24)] * 2
+    for k, ids in enumerate(contexts):
+        alone, alone_state = model.eval()(torch.from_numpy(ids)[None])
+        torch.testing.assert_close(logits[k], alone[0, -1])
+        for part, alone_part in zip(state, alone_state, strict=True):
+            torch.testing.assert_close(part[:, k], alone_part[:, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_16_bits_are_computed_with_in_32(dtype):
+    model = network().to(dtype)
+    _, state = read(model.float(), [np.array([1])])
+    fused = FusedSteps(model.to(dtype), state)
+    called = ModelSteps(model.float(), state)
+    for token in (3, 5, 0, 10):
+        ids = np.array([token])
+        np.testing.assert_allclose(fused.step(ids), called.step(ids), rtol=0, atol=1e-4)
+
+
+class Doubled(nn.Identity):
+    def forward(self, x):
+        return 2 * x
+
+
+def test_what_the_fused_steps_do_not_know_is_left_to_the_model(vocab):
+    _, state = read(network(), [np.array([1])])
+    assert type(stepper_for(network(), state)) is FusedSteps
+    _, gru_state = read(network(cell="gru"), [np.array([1])])
+    assert type(stepper_for(network(cell="gru"), gru_state)) is ModelSteps
+    changed = network()
+    changed.norm = Doubled()
+    assert type(stepper_for(changed, state)) is ModelSteps
+
+
+@pytest.mark.parametrize("cell", ["lstm", "cifg", "rnn", "gru"])
+def test_greedy_text_is_that_of_the_model_character_by_character(cell, vocab):
+    torch.manual_seed(3)
+    model = CharRNN(len(vocab), 32, 2, cell=cell)
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.3)
+    written = generate(model, vocab, "the", 300, temperature=0).text
+    with torch.no_grad():
+        best = model.eval()(torch.from_numpy(vocab.encode(written))[None])[0][0].argmax(-1)
+    assert vocab.encode(written)[3:].tolist() == best[2:-1].tolist()
+
+
+def test_the_weights_of_now_are_used(model, vocab):
+    before = generate(model, vocab, "the", 40, seed=1).text
+    with torch.no_grad():
+        model.output.weight.mul_(-3)
+    assert generate(model, vocab, "the", 40, seed=1).text != before
