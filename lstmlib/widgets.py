@@ -1,12 +1,18 @@
 """Panels that move: a slider, and what follows from it."""
 
+import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from html import escape
 
 import ipywidgets
+import numpy as np
 
-from lstmlib.plots import png, training_moment
+from lstmlib.models import CharRNN
+from lstmlib.plots import BLUE, ORANGE, SKY, png, training_moment
+from lstmlib.sampling import Sampling, Step, steps
 from lstmlib.training import History
+from lstmlib.vocab import Vocab
 
 
 class TrainingScrubber(ipywidgets.VBox):
@@ -92,3 +98,308 @@ def _sample(samples: dict[int, str], step: int) -> str:
         return "<p>no sample yet</p>"
     text = escape(samples[newest])
     return f'<p>Written after step {newest}:</p><pre style="white-space: pre-wrap">{text}</pre>'
+
+
+class TemperatureExplorer(ipywidgets.VBox):
+    """A panel to feel what temperature does: sliders, a text, and the draw of each character.
+
+    Below the sliders stand the distribution of one character of the text, before and after the
+    transform, the draw from it, and the text, each character shaded by how improbable it was. The
+    slider "Character", or the play button beside it, goes through the text one draw at a time. As
+    long as the randomness is kept, a change of the sliders uses the same random numbers again, so
+    that what changes is the sliders' doing (see `sampling.draw`); else it takes another seed.
+
+    Every slider takes the arrow keys, and a number typed beside it. A prompt that cannot be read is
+    said, and the text stays as it was.
+
+    Args:
+        model: a trained network.
+        vocab: the vocabulary it was trained with.
+        prompt: what the text begins with.
+        temperature, length, seed: what the panel starts with.
+
+    Attributes:
+        prompt, temperature, top_k, top_p, length, seed, keep, at: the controls; their `value` may
+            be set. A top_k of 0 keeps all characters.
+        bars, text, said: ipywidgets.HTML with the distribution and the draw, the text, and what is
+            wrong with the prompt.
+    """
+
+    def __init__(
+        self,
+        model: CharRNN,
+        vocab: Vocab,
+        prompt: str = "The ",
+        temperature: float = 0.5,
+        length: int = 300,
+        seed: int = 1,
+    ) -> None:
+        super().__init__()
+        self.model, self.vocab = model, vocab
+        self.prompt = _prompt(prompt)
+        self.temperature = _temperature_slider(temperature)
+        self.top_k = _slider(ipywidgets.IntSlider, "Top-k (0: all)", 0, 0, len(vocab), 1)
+        self.top_p = _slider(ipywidgets.FloatSlider, "Top-p", 1.0, 0.05, 1.0, 0.05)
+        self.length = _slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
+        self.seed = ipywidgets.BoundedIntText(seed, 0, 2**31 - 1, description="Seed")
+        self.keep = ipywidgets.Checkbox(True, description="Keep the randomness", indent=False)
+        self.at = _slider(ipywidgets.IntSlider, "Character", 0, 0, length - 1, 1)
+        play = ipywidgets.Play(min=0, max=length - 1, interval=500)
+        ipywidgets.jslink((play, "value"), (self.at, "value"))
+        ipywidgets.jslink((self.at, "max"), (play, "max"))
+        self.bars, self.text, self.said = (ipywidgets.HTML() for _ in range(3))
+        for slider in (self.temperature, self.top_k, self.top_p):
+            slider.observe(lambda _: self._moved(), "value")
+        for control in (self.prompt, self.length, self.seed):
+            control.observe(lambda _: self._write(), "value")
+        self.at.observe(lambda _: self._show(), "value")
+        self._write()
+        self.children = [
+            ipywidgets.HBox([self.prompt, self.length]),
+            self.temperature,
+            ipywidgets.HBox([self.top_k, self.top_p]),
+            ipywidgets.HBox([self.seed, self.keep]),
+            self.said,
+            ipywidgets.HBox([play, self.at]),
+            self.bars,
+            self.text,
+        ]
+
+    def __repr__(self) -> str:
+        return f"TemperatureExplorer({self.prompt.value!r})"
+
+    def _moved(self) -> None:
+        """Write anew after a slider has moved, with another seed unless the randomness is kept."""
+        if self.keep.value:
+            self._write()
+        else:
+            self.seed.value = int(np.random.default_rng().integers(2**31))  # which writes anew
+
+    def _write(self) -> None:
+        """Write the text that the controls ask for, and show it."""
+        sampling = Sampling(self.temperature.value, self.top_k.value or None, self.top_p.value)
+        prompt, length, seed = self.prompt.value, self.length.value, self.seed.value
+        try:
+            taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed])
+        except ValueError as error:
+            self.said.value = _wrong(error)
+            return
+        self.said.value, self.written = "", (prompt, list(taken))
+        self.at.max = len(self.written[1]) - 1
+        self._show()
+
+    def _show(self) -> None:
+        """Show the draw of one character, and where in the text it stands."""
+        prompt, taken = self.written
+        tokens = [self.vocab.tokens[step.ids[0]] for step in taken]
+        p = [float(np.exp(step.log_before[0, step.ids[0]])) for step in taken]
+        at = min(self.at.value, len(taken) - 1)
+        context = "".join(map(_visible, (prompt + "".join(tokens[:at]))[-24:]))
+        self.bars.value = (
+            f"<div>After <code>{context}</code>:</div>"
+            f"{_bars(taken[at], self.vocab)}{_draw_line(taken[at], self.vocab)}"
+        )
+        self.text.value = _LEGEND + _shaded(prompt, tokens, p, at)
+
+
+class SideBySide(ipywidgets.VBox):
+    """A panel with several temperatures in columns, a slider above each text.
+
+    With the same random numbers for all, the columns differ by their temperatures alone; without,
+    column k takes the seed + k. The sliders take the arrow keys, and a number typed beside them.
+
+    Args:
+        model: a trained network.
+        vocab: the vocabulary it was trained with.
+        prompt: what every text begins with.
+        temperatures: one for each column, one or more.
+        length, seed: what the panel starts with.
+
+    Attributes:
+        prompt, length, seed, keep: the controls; their `value` may be set.
+        temperatures, texts: for each column its slider, and an ipywidgets.HTML with its text.
+        said: an ipywidgets.HTML with what is wrong with the prompt.
+
+    Raises:
+        ValueError: no temperature.
+    """
+
+    def __init__(
+        self,
+        model: CharRNN,
+        vocab: Vocab,
+        prompt: str = "The ",
+        temperatures: Sequence[float] = (0.2, 0.5, 1.0),
+        length: int = 300,
+        seed: int = 1,
+    ) -> None:
+        if not len(temperatures):
+            raise ValueError("There is no temperature; give one for each column.")
+        super().__init__()
+        self.model, self.vocab = model, vocab
+        self.prompt = _prompt(prompt)
+        self.length = _slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
+        self.seed = ipywidgets.BoundedIntText(seed, 0, 2**31 - 1, description="Seed")
+        same = "The same random numbers for all"
+        self.keep = ipywidgets.Checkbox(True, description=same, indent=False)
+        self.temperatures = [_temperature_slider(tau) for tau in temperatures]
+        self.texts = [ipywidgets.HTML() for _ in temperatures]
+        self.said = ipywidgets.HTML()
+        for control in (self.prompt, self.length, self.seed, self.keep, *self.temperatures):
+            control.observe(lambda _: self._write(), "value")
+        self._write()
+        columns = [
+            ipywidgets.VBox(pair, layout={"flex": "1 1 14em"})
+            for pair in zip(self.temperatures, self.texts, strict=True)
+        ]
+        self.children = [
+            ipywidgets.HBox([self.prompt, self.length]),
+            ipywidgets.HBox([self.seed, self.keep]),
+            self.said,
+            ipywidgets.HBox(columns, layout={"flex_flow": "row wrap"}),
+            ipywidgets.HTML(_LEGEND),
+        ]
+
+    def __repr__(self) -> str:
+        return f"SideBySide({self.prompt.value!r}, {len(self.texts)} columns)"
+
+    def _write(self) -> None:
+        """Write the texts that the controls ask for, and show them."""
+        count, prompt = len(self.texts), self.prompt.value
+        sampling = Sampling(tuple(slider.value for slider in self.temperatures))
+        seeds = [self.seed.value + (0 if self.keep.value else k) for k in range(count)]
+        try:
+            taken = steps(
+                self.model, self.vocab, [prompt] * count, self.length.value, sampling, seeds
+            )
+        except ValueError as error:
+            self.said.value = _wrong(error)
+            return
+        drawn = [([], []) for _ in range(count)]
+        for step in taken:
+            p = np.exp(step.log_before[np.arange(len(step.ids)), step.ids])
+            for row, token, probability in zip(step.rows, step.ids, p, strict=True):
+                drawn[row][0].append(self.vocab.tokens[token])
+                drawn[row][1].append(float(probability))
+        self.said.value = ""
+        for text, (tokens, probabilities) in zip(self.texts, drawn, strict=True):
+            text.value = _shaded(prompt, tokens, probabilities)
+
+
+def _slider(kind: type, description: str, value: float, *bounds: float) -> ipywidgets.Widget:
+    """Return a slider with its whole description beside it; bounds are min, max and step."""
+    style, layout = {"description_width": "7em"}, {"width": "28em", "max_width": "98%"}
+    return kind(value, *bounds, description=description, style=style, layout=layout)
+
+
+def _temperature_slider(value: float) -> ipywidgets.FloatSlider:
+    """Return a slider of temperatures."""
+    return _slider(ipywidgets.FloatSlider, "Temperature", value, 0.0, 2.0, 0.05)
+
+
+def _prompt(value: str) -> ipywidgets.Text:
+    """Return a field for a prompt, which counts once Enter is pressed or the field is left."""
+    return ipywidgets.Text(value, description="Prompt", continuous_update=False)
+
+
+def _wrong(error: ValueError) -> str:
+    """Return an error as HTML that a screen reader reads out."""
+    return f'<div role="alert"><b>{escape(str(error))}</b></div>'
+
+
+def _shade(p: float) -> str:
+    """Return the background of a character of that probability: the less probable, the darker."""
+    surprise = min(-math.log(max(p, 1e-9)) / 6, 1)  # 6 nats are as dark as it gets
+    return f"background:{ORANGE}{round(200 * surprise):02x}"
+
+
+def _shaded(prompt: str, tokens: Sequence[str], p: Sequence[float], at: int | None = None) -> str:
+    """Return a text as HTML, each character shaded by its probability; one may be framed."""
+    style = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:monospace;line-height:1.5"
+    parts = [f'<div style="{style}"><u>{escape(prompt)}</u>']
+    for k, (token, probability) in enumerate(zip(tokens, p, strict=True)):
+        frame = ";outline:2px solid" if k == at else ""
+        shown = "↵\n" if k == at and token == "\n" else escape(token)
+        style = f"{_shade(probability)}{frame}"
+        parts.append(f'<span style="{style}" title="p = {probability:.3g}">{shown}</span>')
+    return "".join(parts) + "</div>"
+
+
+_LEGEND = (
+    "<div>The darker, the less probable the model found it: "
+    + " ".join(f'<span style="{_shade(p)}">&nbsp;p = {p}&nbsp;</span>' for p in (1, 0.3, 0.1, 0.01))
+    + "</div>"
+)
+_SHOWN = 12
+"""Characters in the bars."""
+_WIDE, _HIGH = 720, 130  # of a drawing, in its own units
+
+
+def _visible(token: str) -> str:
+    """Return a token as HTML, spaces and line breaks as signs."""
+    return {" ": "␣", "\n": "↵"}.get(token, escape(token))
+
+
+def _svg(high: float, said: str, inside: str) -> str:
+    """Return a drawing as HTML; what it says is read out where it cannot be seen."""
+    return (
+        f'<svg viewBox="0 0 {_WIDE} {high}" role="img" aria-label="{escape(said)}" '
+        f'font-size="12" style="width:100%;max-width:{_WIDE}px;display:block" '
+        f'fill="currentColor" text-anchor="middle">{inside}</svg>'
+    )
+
+
+def _bars(step: Step, vocab: Vocab) -> str:
+    """Draw the most probable characters before (light) and after (dark) the transform."""
+    before, after, drawn = np.exp(step.log_before[0]), np.exp(step.log_after[0]), step.ids[0]
+    order = np.argsort(-before, kind="stable")[:_SHOWN]
+    if drawn not in order:
+        order[-1] = drawn
+    width, parts, said = _WIDE / len(order), [], []
+    for k, i in enumerate(order):
+        left, name = k * width, _visible(vocab.tokens[i])
+        for x, p, color in ((0.14, before[i], SKY), (0.5, after[i], BLUE)):
+            high = _HIGH * p
+            parts.append(
+                f'<rect x="{left + x * width:.1f}" y="{_HIGH + 14 - high:.1f}" '
+                f'width="{0.36 * width:.1f}" height="{high:.1f}" fill="{color}"/>'
+            )
+        weight = ' font-weight="bold"' if i == drawn else ""
+        parts.append(f'<text x="{left + width / 2:.1f}" y="{_HIGH + 30}"{weight}>{name}</text>')
+        top = _HIGH + 10 - _HIGH * max(before[i], after[i])
+        parts.append(
+            f'<text x="{left + width / 2:.1f}" y="{top:.1f}" font-size="10">'
+            f"{100 * before[i]:.0f} → {100 * after[i]:.0f} %</text>"
+        )
+        said.append(f"{name} {100 * before[i]:.0f} to {100 * after[i]:.0f} %")
+    key = (
+        f'<div><span style="color:{SKY}">■</span> before, '
+        f'<span style="color:{BLUE}">■</span> after; in bold what was drawn</div>'
+    )
+    return key + _svg(_HIGH + 36, "Probabilities: " + ", ".join(said), "".join(parts))
+
+
+def _draw_line(step: Step, vocab: Vocab) -> str:
+    """Draw the draw: the probabilities after the transform end to end, and where u falls."""
+    p, u, drawn = np.exp(step.log_after[0]), step.uniforms[0], step.ids[0]
+    name, left, parts = _visible(vocab.tokens[drawn]), 0.0, []
+    for k, i in enumerate(np.argsort(-p, kind="stable")):
+        wide = _WIDE * p[i]
+        if wide < 0.5 and i != drawn:
+            continue
+        color = ORANGE if i == drawn else (BLUE, SKY)[k % 2]
+        parts.append(
+            f'<rect x="{left:.1f}" y="16" width="{max(wide, 1):.1f}" height="24" fill="{color}"/>'
+        )
+        if wide > 14:
+            text = _visible(vocab.tokens[i])
+            ink = "#fff" if color == BLUE else "#000"
+            parts.append(f'<text x="{left + wide / 2:.1f}" y="32" fill="{ink}">{text}</text>')
+        left += wide
+    x = _WIDE * u
+    parts.append(f'<path d="M{x:.1f} 42 l-5 9 h10 z"/>')
+    anchor = "start" if u < 0.2 else "end" if u > 0.8 else "middle"
+    said = f"u = {u:.3f} falls on {name}"
+    parts.append(f'<text x="{x:.1f}" y="64" text-anchor="{anchor}">{said}</text>')
+    parts.append('<text x="0" y="11" text-anchor="start">the draw: after, end to end</text>')
+    return _svg(70, f"The draw: {said}", "".join(parts))
