@@ -141,7 +141,7 @@ class TemperatureExplorer(ipywidgets.VBox):
         self.top_k = _slider(ipywidgets.IntSlider, "Top-k (0: all)", 0, 0, len(vocab), 1)
         self.top_p = _slider(ipywidgets.FloatSlider, "Top-p", 1.0, 0.05, 1.0, 0.05)
         self.length = _slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
-        self.seed = ipywidgets.BoundedIntText(seed, 0, 2**31 - 1, description="Seed")
+        self.seed = _seed(seed)
         self.keep = ipywidgets.Checkbox(True, description="Keep the randomness", indent=False)
         self.at = _slider(ipywidgets.IntSlider, "Character", 0, 0, length - 1, 1)
         play = ipywidgets.Play(min=0, max=length - 1, interval=500)
@@ -239,7 +239,7 @@ class SideBySide(ipywidgets.VBox):
         self.model, self.vocab = model, vocab
         self.prompt = _prompt(prompt)
         self.length = _slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
-        self.seed = ipywidgets.BoundedIntText(seed, 0, 2**31 - 1, description="Seed")
+        self.seed = _seed(seed)
         same = "The same random numbers for all"
         self.keep = ipywidgets.Checkbox(True, description=same, indent=False)
         self.temperatures = [_temperature_slider(tau) for tau in temperatures]
@@ -286,10 +286,13 @@ class SideBySide(ipywidgets.VBox):
             text.value = _shaded(prompt, tokens, probabilities)
 
 
-def _slider(kind: type, description: str, value: float, *bounds: float) -> ipywidgets.Widget:
-    """Return a slider with its whole description beside it; bounds are min, max and step."""
+def _slider(
+    kind: type, description: str, value: float, low: float, high: float, step: float
+) -> ipywidgets.Widget:
+    """Return a slider with its whole description beside it."""
     style, layout = {"description_width": "7em"}, {"width": "28em", "max_width": "98%"}
-    return kind(value, *bounds, description=description, style=style, layout=layout)
+    bounds = {"min": low, "max": high, "step": step}
+    return kind(value=value, description=description, style=style, layout=layout, **bounds)
 
 
 def _temperature_slider(value: float) -> ipywidgets.FloatSlider:
@@ -300,6 +303,11 @@ def _temperature_slider(value: float) -> ipywidgets.FloatSlider:
 def _prompt(value: str) -> ipywidgets.Text:
     """Return a field for a prompt, which counts once Enter is pressed or the field is left."""
     return ipywidgets.Text(value, description="Prompt", continuous_update=False)
+
+
+def _seed(value: int) -> ipywidgets.BoundedIntText:
+    """Return a field for a seed."""
+    return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed")
 
 
 def _wrong(error: ValueError) -> str:
