@@ -1,6 +1,8 @@
-"""How good is it? Units of loss, and n-gram baselines to hold a loss against."""
+"""How good is it? Units of loss, n-gram baselines to hold a loss against, measures of a text."""
 
 import math
+import re
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -111,3 +113,57 @@ def _look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.nda
     """Return the value of each wanted key, 0 where sorted keys do not hold it."""
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[at] == wanted, values[at], 0)
+
+
+def distinct(items: Sequence, n: int) -> float:
+    """Return distinct-n, the share of different n-grams among all of a sequence (Li et al. 2016).
+
+    Args:
+        items: characters (a text), words, or ids.
+        n: items of an n-gram, 1 or more.
+
+    Raises:
+        ValueError: n is below 1, or the sequence has fewer items.
+    """
+    grams = _grams(items, n)
+    return len(set(grams)) / len(grams)
+
+
+def novelty(items: Sequence, known: Sequence, n: int) -> float:
+    """Return the share of a sequence's n-grams that a known sequence, of the same kind, has not.
+
+    Raises:
+        ValueError: n is below 1, or a sequence has fewer items.
+    """
+    grams, seen = _grams(items, n), set(_grams(known, n))
+    return sum(gram not in seen for gram in grams) / len(grams)
+
+
+def _grams(items: Sequence, n: int) -> list:
+    """Return all n-grams of a sequence, in order."""
+    if n < 1:
+        raise ValueError(f"n is {n}; it must be 1 or more.")
+    if len(items) < n:
+        raise ValueError(f"A sequence of {len(items)} items has no {n}-gram.")
+    if isinstance(items, str):
+        return [items[k : k + n] for k in range(len(items) - n + 1)]
+    return list(zip(*(items[k:] for k in range(n)), strict=False))
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, in order: runs of letters, digits and underscores."""
+    return re.findall(r"\w+", text)
+
+
+def known_words(text: str, known: Set[str]) -> float:
+    """Return the share of a text's words that are among the known ones.
+
+    The last word is not counted, since the text may break off inside it.
+
+    Raises:
+        ValueError: there is no word to count.
+    """
+    counted = words(text)[:-1]
+    if not counted:
+        raise ValueError("The text has no whole word.")
+    return sum(word in known for word in counted) / len(counted)

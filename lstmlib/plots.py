@@ -14,7 +14,7 @@ from IPython.core.pylabtools import select_figure_formats
 from IPython.display import Image, display
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
@@ -736,3 +736,187 @@ def _log_scale(axis: Axes, recorded: list[dict], *names: str) -> None:
     values = np.concatenate(parts)
     values = values[np.isfinite(values) & (values > 0)]
     axis.set(xscale="log", xlim=(values.min() / 2, values.max() * 2))
+
+
+def entropy_by_temperature(
+    temperatures: np.ndarray, entropies: dict[str, np.ndarray], largest: float
+) -> Figure:
+    """Draw the entropy of next-character distributions against the temperature.
+
+    Args:
+        temperatures: (n,), 0 or more.
+        entropies: what a distribution is called -> its entropy at each temperature, (n,), nats.
+        largest: the entropy of the uniform distribution, ln V.
+    """
+    figure, axis = _figure(1, 1, 8, 3.8)
+    lines = cycle([(BLUE, "-"), (RED, "--"), (GREEN, "-."), (PINK, ":")])
+    for (name, entropy), (color, line) in zip(entropies.items(), lines, strict=False):
+        axis.plot(temperatures, entropy, line, color=color, label=name)
+    axis.axhline(largest, color=BLACK, linestyle="--", linewidth=1, label="uniform: ln V")
+    axis.axvline(1, color=BLACK, linewidth=0.8)
+    axis.set(
+        title="Entropy rises with the temperature",
+        xlabel="temperature (at 1 the model as it is)",
+        ylabel="entropy (nats)",
+        ylim=(0, None),
+    )
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def draws(tokens: Sequence[str], distributions: dict[str, np.ndarray], uniform: float) -> Figure:
+    """Draw a draw: each distribution laid end to end, most probable first, and where u falls.
+
+    Args:
+        tokens: the tokens of the vocabulary, (V,).
+        distributions: what one is called -> probabilities (V,).
+        uniform: the random number u that all are drawn with, 0 ≤ u < 1.
+    """
+    figure, axis = _figure(1, 1, 10, 0.8 + 0.65 * len(distributions))
+    for row, p in enumerate(distributions.values()):
+        order = np.argsort(-p, kind="stable")
+        ends = p[order].cumsum()
+        chosen = np.searchsorted(ends, uniform * ends[-1], side="right")
+        for k, (i, end) in enumerate(zip(order, ends, strict=True)):
+            color = ORANGE if k == chosen else (SKY, YELLOW)[k % 2]
+            axis.barh(row, p[i], 0.7, left=end - p[i], color=color)
+            if p[i] > 0.02:
+                axis.text(end - p[i] / 2, row, _visible(tokens[i]), ha="center", va="center")
+    axis.axvline(uniform, color=BLACK, linewidth=1.5)
+    axis.set_yticks(range(len(distributions)), list(distributions))
+    axis.invert_yaxis()
+    axis.grid(visible=False)
+    axis.set(
+        title=f"The same u = {uniform:.2f} at each temperature (orange: what is drawn)",
+        xlabel="probability, added up from the most probable character",
+        ylabel="distribution",
+        xlim=(0, 1),
+    )
+    return figure
+
+
+def shaded_texts(samples: dict[str, tuple[str, np.ndarray]], width: int = 40) -> Figure:
+    """Draw texts side by side, each character on a background that tells how improbable it was.
+
+    Args:
+        samples: title -> (characters (n,), the probability of each (n,)).
+        width: characters of a line; longer lines are broken anywhere.
+    """
+    lines = {title: _in_lines(*sample, width) for title, sample in samples.items()}
+    rows = max(map(len, lines.values()))
+    figure, axes = _figure(
+        1, len(lines), 0.105 * width * len(lines), 0.21 * rows + 1, squeeze=False
+    )
+    for axis, (title, text) in zip(axes[0], lines.items(), strict=True):
+        surprise = np.zeros((rows, width))
+        for y, line in enumerate(text):
+            for x, (character, p) in enumerate(line):
+                surprise[y, x] = -np.log(max(p, 1e-12))
+                axis.text(x, y, character, family="monospace", fontsize=9, ha="center", va="center")
+        picture = axis.imshow(surprise, cmap=_surprise_map(), vmin=0, vmax=6, aspect="auto")
+        axis.set(title=title, xlabel="characters", xticks=[], yticks=[])
+        axis.grid(visible=False)
+    axes[0, 0].set_ylabel("lines")
+    bar = figure.colorbar(picture, ax=axes, shrink=0.8, ticks=-np.log([1, 0.3, 0.1, 0.03, 0.003]))
+    bar.ax.set_yticklabels(["1", "0.3", "0.1", "0.03", "0.003"])
+    bar.set_label("probability under the model")
+    return figure
+
+
+def _in_lines(characters: Sequence[str], p: np.ndarray, width: int) -> list[list[tuple]]:
+    """Return the lines of a text as lists of (character, its probability), tabs as blanks."""
+    lines = [[]]
+    for character, probability in zip(characters, p, strict=True):
+        if character == "\n" or len(lines[-1]) == width:
+            lines.append([])
+        if character != "\n":
+            lines[-1].append((character if character.isprintable() else " ", probability))
+    return lines
+
+
+def _surprise_map() -> LinearSegmentedColormap:
+    """Return the colours of surprise: white where there is none, orange where there is much."""
+    return LinearSegmentedColormap.from_list("surprise", ["#FFFFFF", ORANGE])
+
+
+def measures_by_temperature(
+    temperatures: Sequence[float],
+    measured: dict[str, tuple[np.ndarray, np.ndarray]],
+    real: dict[str, float],
+    span: tuple[float, float],
+) -> Figure:
+    """Draw measures of generated text against the temperature, with error bars.
+
+    Args:
+        temperatures: (n,).
+        measured: what is measured -> (mean (n,), half the width of its interval (n,)), shares.
+        real: the same measure of real text.
+        span: from which temperature to which the text is good; shaded.
+    """
+    figure, axes = _figure(1, len(measured), 4 * len(measured), 3.8, sharex=True, sharey=True)
+    for axis, (name, (mean, error)) in zip(axes, measured.items(), strict=True):
+        axis.axvspan(*span, color=YELLOW, alpha=0.3, linewidth=0)
+        axis.errorbar(temperatures, mean, error, fmt="o-", color=BLUE, markersize=4, capsize=3)
+        axis.axhline(real[name], color=RED, linestyle="--", label="held-out text")
+        axis.set(title=name, xlabel="temperature", ylim=(0, 1.03))
+        axis.legend(loc="center right")
+    axes[0].set_ylabel("share")
+    return figure
+
+
+def loop(distances: np.ndarray, temperatures: np.ndarray, again: np.ndarray) -> Figure:
+    """Draw why a cold text goes round in circles.
+
+    Left, how far the hidden state is from where it was a round ago, which falls until nothing
+    differs. Right, how probable one more round is when characters are drawn.
+
+    Args:
+        distances: ||h_t - h_(t-P)|| of the characters after the first round of P, (n,).
+        temperatures: (m,).
+        again: probability of one more round at each temperature, (m,).
+    """
+    figure, (left, right) = _figure(1, 2, 10, 3.8)
+    left.semilogy(distances, color=BLUE)
+    left.set(
+        title="The state comes back to itself",
+        xlabel="characters written after the first round",
+        ylabel="distance of the hidden state\nfrom a round ago (log scale)",
+    )
+    right.plot(temperatures, again, color=RED)
+    right.set(
+        title="Staying in the loop",
+        xlabel="temperature",
+        ylabel="probability of one more round",
+        ylim=(0, 1.03),
+    )
+    return figure
+
+
+def tradeoff(
+    curves: dict[str, tuple[np.ndarray, np.ndarray, Sequence[str]]],
+    real: tuple[float, float],
+    title: str,
+) -> Figure:
+    """Draw ways to transform a distribution against each other: novelty, and known words.
+
+    Args:
+        curves: name -> (novelty (n,), share of known words (n,), the setting at each point (n,)).
+        real: novelty and share of known words of held-out text.
+        title: stands above.
+    """
+    figure, axis = _figure(1, 1, 8.5, 5)
+    marks = cycle([(BLUE, "o"), (RED, "s"), (GREEN, "^"), (PINK, "D"), (ORANGE, "v")])
+    for (name, (x, y, settings)), (color, mark) in zip(curves.items(), marks, strict=False):
+        axis.plot(x, y, mark + "-", color=color, markersize=6, label=name)
+        for k in sorted({0, len(x) - 1}):
+            axis.annotate(
+                settings[k], (x[k], y[k]), xytext=(5, 5), textcoords="offset points", fontsize=9
+            )
+    axis.plot(*real, "*", color=BLACK, markersize=14, label="held-out text")
+    axis.set(
+        title=title,
+        xlabel="novelty (share of runs of 10 characters that the training text has not)",
+        ylabel="share of known words",
+    )
+    axis.legend(loc="lower left")
+    return figure

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmlib.metrics import NGramModel, bits, perplexity
+from lstmlib.metrics import (
+    NGramModel,
+    bits,
+    distinct,
+    known_words,
+    novelty,
+    perplexity,
+    words,
+)
 
 
 def witten_bell(train, context, token, vocab_size):
@@ -75,3 +83,40 @@ def test_bad_input(ids, order, size, message):
 def test_one_character_has_no_loss():
     with pytest.raises(ValueError, match="no character to predict"):
         NGramModel(np.arange(5), 2, 5).nats_per_char(np.array([1]))
+
+
+def test_distinct_counts_each_n_gram_once():
+    assert distinct("abcd", 2) == 1
+    assert distinct("aaaa", 1) == 1 / 4
+    assert distinct("ababab", 2) == 2 / 5
+    assert distinct(["the", "cat", "the", "cat"], 2) == 2 / 3
+    assert distinct(np.array([1, 1, 2]), 1) == 2 / 3
+
+
+def test_novelty_is_the_share_that_the_known_text_has_not():
+    assert novelty("abcd", "xabcdx", 2) == 0
+    assert novelty("abcd", "dcba", 2) == 1
+    assert novelty("abcd", "abxcd", 2) == 1 / 3
+    assert novelty(["a", "b", "c"], ["b", "c", "d"], 2) == 1 / 2
+
+
+@pytest.mark.parametrize("measure", [lambda x, n: distinct(x, n), lambda x, n: novelty(x, x, n)])
+def test_n_grams_that_are_not_there_are_named(measure):
+    with pytest.raises(ValueError, match="n is 0"):
+        measure("abc", 0)
+    with pytest.raises(ValueError, match="3 items has no 4-gram"):
+        measure("abc", 4)
+
+
+def test_words_are_runs_of_letters_digits_and_underscores():
+    assert words('The "__init__()" method, 2 of them: naïve\n') == [
+        *("The", "__init__", "method", "2", "of", "them", "naïve")
+    ]
+
+
+def test_known_words_leaves_out_the_last_which_may_be_cut_off():
+    assert known_words("the cat sat on the m", {"the", "cat", "on"}) == 4 / 5
+    assert known_words("the the", {"the"}) == 1
+    for text in ("", " . ", "the"):
+        with pytest.raises(ValueError, match="no whole word"):
+            known_words(text, {"the"})

@@ -3,9 +3,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lstmlib import plots
+from lstmlib.sampling import draw
 from lstmlib.training import History
 
 
@@ -97,6 +99,27 @@ FIGURES = {
         [None, 0.1, 1.0], [[np.inf, np.nan], [2.5, 2.7], [2.0, np.nan]], "Clip values", 0.5
     ),
     "training_moment": lambda: plots.training_moment(recorded(), 10),
+    "entropy_by_temperature": lambda: plots.entropy_by_temperature(
+        np.array([0, 1, 2]), {"after a": np.array([0, 0.5, 0.9])}, 1.1
+    ),
+    "draws": lambda: plots.draws(
+        ["a", " ", "$"], {"T = 0": np.array([0, 1.0, 0]), "T = 1": np.array([0.3, 0.5, 0.2])}, 0.6
+    ),
+    "shaded_texts": lambda: plots.shaded_texts(
+        {"T = 1": ("a\nb$\tc d", np.array([1, 0.5, 0.1, 0, 1, 1, 1, 1])), "T = 2": ("", [])}, 12
+    ),
+    "measures_by_temperature": lambda: plots.measures_by_temperature(
+        [0.5, 1.0],
+        {"novelty": (np.array([0.1, 0.5]), np.array([0.01, 0.1])), "known": (np.ones(2), [0, 0])},
+        {"novelty": 0.4, "known": 0.9},
+        (0.5, 1.0),
+    ),
+    "loop": lambda: plots.loop(10.0 ** -np.arange(5), np.array([0.1, 1]), np.array([0.9, 0.1])),
+    "tradeoff": lambda: plots.tradeoff(
+        {"temperature": (np.array([0.1, 0.5]), np.array([1, 0.8]), ["0.5", "1.5"])},
+        (0.5, 0.9),
+        "Novelty against known words",
+    ),
 }
 
 
@@ -348,3 +371,29 @@ def test_a_moment_of_a_history_without_any_diagnostics_still_shows_the_loss():
 def test_a_step_that_is_not_in_the_history_is_refused():
     with pytest.raises(ValueError, match="no step 101; choose one of its 100"):
         plots.training_moment(history(), 101)
+
+
+def test_draws_show_in_orange_what_sampling_draws():
+    rng = np.random.default_rng(0)
+    for u in (0.0, 0.3, 0.62, 0.999):
+        rows = {f"T = {k}": rng.dirichlet(np.ones(9)) for k in range(3)}
+        axis = plots.draws("abcdefghi", rows, u).axes[0]
+        orange = [
+            bar for bar in axis.patches if to_hex(bar.get_facecolor()).upper() == plots.ORANGE
+        ]
+        chosen = [draw(np.log(p), u) for p in rows.values()]
+        expected = [p[i] for p, i in zip(rows.values(), chosen, strict=True)]
+        assert [bar.get_width() for bar in orange] == pytest.approx(expected)
+        assert all(bar.get_x() <= u < bar.get_x() + bar.get_width() for bar in orange)
+
+
+def test_shaded_texts_break_lines_and_shade_by_surprise():
+    p = np.array([1.0, np.exp(-2), 1.0, np.exp(-6), 1.0])
+    axis = plots.shaded_texts({"T = 1": ("ab\ncd", p)}, 12).axes[0]
+    places = {text.get_text(): text.get_position() for text in axis.texts}
+    assert places == {"a": (0, 0), "b": (1, 0), "c": (0, 1), "d": (1, 1)}
+    shades = axis.images[0].get_array()
+    assert shades.shape == (2, 12)
+    assert shades[0, :2].tolist() == [0, 2] and shades[1, :2].tolist() == pytest.approx([6, 0])
+    long = plots.shaded_texts({"T = 1": ("abcdefg", np.ones(7))}, 3).axes[0]
+    assert [text.get_position()[1] for text in long.texts] == [0, 0, 0, 1, 1, 1, 2]
