@@ -195,9 +195,9 @@ def record(model: CharRNN, vocab: Vocab, history: History) -> None:
     kept = ("step", "characters", "loss", "grad_norm", "clipped_norm", "learning_rate", "seconds")
     rows = [{name: row[name] for name in kept} for row in history.rows[::20]]
     History(rows).save(FOLDER / KIND / "history.jsonl")
-    texts = {t: generate(model, vocab, "ROMEO:", 1000, t, seed=1) for t in (0.5, 1.0)}
-    samples = "\n".join(f"--- temperature {t}\n{text}\n" for t, text in texts.items())
-    write_whole(FOLDER / KIND / "samples.txt", samples.encode())
+    samples = {t: generate(model, vocab, "ROMEO:", 1000, t, seed=1) for t in (0.5, 1.0)}
+    texts = "\n".join(f"--- temperature {t}\n{sample.text}\n" for t, sample in samples.items())
+    write_whole(FOLDER / KIND / "samples.txt", texts.encode())
 
 
 def results(kind: str) -> dict[str, list[dict]]:

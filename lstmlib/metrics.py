@@ -115,32 +115,16 @@ def _look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.nda
     return np.where(keys[at] == wanted, values[at], 0)
 
 
-def distinct(items: Sequence, n: int) -> float:
-    """Return distinct-n, the share of different n-grams among all of a sequence (Li et al. 2016).
+def grams(items: Sequence, n: int) -> list:
+    """Return all n-grams of a sequence, in order.
 
     Args:
-        items: characters (a text), words, or ids.
+        items: characters (a text, whose n-grams are texts), words, or ids.
         n: items of an n-gram, 1 or more.
 
     Raises:
         ValueError: n is below 1, or the sequence has fewer items.
     """
-    grams = _grams(items, n)
-    return len(set(grams)) / len(grams)
-
-
-def novelty(items: Sequence, known: Sequence, n: int) -> float:
-    """Return the share of a sequence's n-grams that a known sequence, of the same kind, has not.
-
-    Raises:
-        ValueError: n is below 1, or a sequence has fewer items.
-    """
-    grams, seen = _grams(items, n), set(_grams(known, n))
-    return sum(gram not in seen for gram in grams) / len(grams)
-
-
-def _grams(items: Sequence, n: int) -> list:
-    """Return all n-grams of a sequence, in order."""
     if n < 1:
         raise ValueError(f"n is {n}; it must be 1 or more.")
     if len(items) < n:
@@ -148,6 +132,26 @@ def _grams(items: Sequence, n: int) -> list:
     if isinstance(items, str):
         return [items[k : k + n] for k in range(len(items) - n + 1)]
     return list(zip(*(items[k:] for k in range(n)), strict=False))
+
+
+def distinct(items: Sequence, n: int) -> float:
+    """Return distinct-n, the share of different n-grams among all of a sequence (Li et al. 2016).
+
+    Raises:
+        ValueError: n is below 1, or the sequence has fewer items.
+    """
+    found = grams(items, n)
+    return len(set(found)) / len(found)
+
+
+def novelty(items: Sequence, seen: Set, n: int) -> float:
+    """Return the share of a sequence's n-grams that are not among those seen, `set(grams(…, n))`.
+
+    Raises:
+        ValueError: n is below 1, or the sequence has fewer items.
+    """
+    found = grams(items, n)
+    return sum(gram not in seen for gram in found) / len(found)
 
 
 def words(text: str) -> list[str]:

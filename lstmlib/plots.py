@@ -787,7 +787,7 @@ def draws(tokens: Sequence[str], distributions: dict[str, np.ndarray], uniform: 
     axis.invert_yaxis()
     axis.grid(visible=False)
     axis.set(
-        title=f"The same u = {uniform:.2f} at each temperature (orange: what is drawn)",
+        title=f"One random number for all, u = {uniform:.2f} (orange: what is drawn)",
         xlabel="probability, added up from the most probable character",
         ylabel="distribution",
         xlim=(0, 1),

@@ -271,7 +271,7 @@ class Run:
         text = self.vocab.decode(self.valid_ids[:length])
         for seed in np.random.default_rng(self.config["seed"]).integers(2**31, size=WRITTEN):
             window = text[-length:]
-            text += generate(self.model, self.vocab, window, 1, temperature, int(seed))[-1]
+            text += generate(self.model, self.vocab, window, 1, temperature, int(seed)).new
         written = text[length:]
         known = set(re.findall(r"\w+", self.vocab.decode(self.train_ids)))
         words = re.findall(r"\w+", written)[1:-1]  # the first and the last may be cut off

@@ -84,7 +84,7 @@ class Watcher:
         else:
             row["diagnostics"] = rounded(row["diagnostics"], DIGITS)
         if step % self.config["sample_every"] == 0:
-            text = generate(
+            sample = generate(
                 self.model,
                 self.vocab,
                 self.config["prompt"],
@@ -92,7 +92,7 @@ class Watcher:
                 self.config["temperature"],
                 seed=self.config["seed"],
             )
-            self.samples[str(step)] = text
+            self.samples[str(step)] = sample.text
             write_json(self.path, self.samples)
 
 

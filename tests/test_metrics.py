@@ -9,6 +9,7 @@ from lstmlib.metrics import (
     NGramModel,
     bits,
     distinct,
+    grams,
     known_words,
     novelty,
     perplexity,
@@ -93,14 +94,19 @@ def test_distinct_counts_each_n_gram_once():
     assert distinct(np.array([1, 1, 2]), 1) == 2 / 3
 
 
-def test_novelty_is_the_share_that_the_known_text_has_not():
-    assert novelty("abcd", "xabcdx", 2) == 0
-    assert novelty("abcd", "dcba", 2) == 1
-    assert novelty("abcd", "abxcd", 2) == 1 / 3
-    assert novelty(["a", "b", "c"], ["b", "c", "d"], 2) == 1 / 2
+def test_grams_are_all_of_them_in_order():
+    assert grams("abcd", 3) == ["abc", "bcd"]
+    assert grams(["a", "b", "c"], 2) == [("a", "b"), ("b", "c")]
 
 
-@pytest.mark.parametrize("measure", [lambda x, n: distinct(x, n), lambda x, n: novelty(x, x, n)])
+def test_novelty_is_the_share_that_was_not_seen():
+    assert novelty("abcd", set(grams("xabcdx", 2)), 2) == 0
+    assert novelty("abcd", set(grams("dcba", 2)), 2) == 1
+    assert novelty("abcd", set(grams("abxcd", 2)), 2) == 1 / 3
+    assert novelty(["a", "b", "c"], set(grams(["b", "c", "d"], 2)), 2) == 1 / 2
+
+
+@pytest.mark.parametrize("measure", [grams, distinct, lambda x, n: novelty(x, set(), n)])
 def test_n_grams_that_are_not_there_are_named(measure):
     with pytest.raises(ValueError, match="n is 0"):
         measure("abc", 0)
