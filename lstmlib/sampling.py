@@ -69,7 +69,12 @@ def apply_temperature(
 
 
 def keep_top_k(log_p: np.ndarray, k: int) -> np.ndarray:
-    """Rule out all but the k most probable (Fan et al. 2018); of equals, the first ones stay."""
+    """Rule out all but the k most probable (Fan et al. 2018); of equals, the first ones stay.
+
+    Args:
+        log_p: (…, V).
+        k: 1 or more; from V on, nothing is ruled out.
+    """
     kept = np.full_like(log_p, -np.inf)
     best = np.argsort(-log_p, axis=-1, kind="stable")[..., :k]
     np.put_along_axis(kept, best, np.take_along_axis(log_p, best, -1), -1)
@@ -80,6 +85,10 @@ def keep_top_p(log_p: np.ndarray, share: float) -> np.ndarray:
     """Keep the nucleus: the fewest, most probable first, that have a share of the probability.
 
     Nucleus sampling is of Holtzman et al. (2020). The most probable one always stays.
+
+    Args:
+        log_p: (…, V).
+        share: 0 < share ≤ 1.
     """
     order = np.argsort(-log_p, axis=-1, kind="stable")
     ordered = np.take_along_axis(log_p, order, -1)
@@ -91,7 +100,12 @@ def keep_top_p(log_p: np.ndarray, share: float) -> np.ndarray:
 
 
 def keep_min_p(log_p: np.ndarray, share: float) -> np.ndarray:
-    """Rule out what has less than a share of the largest probability (Nguyen et al. 2025)."""
+    """Rule out what has less than a share of the largest probability (Nguyen et al. 2025).
+
+    Args:
+        log_p: (…, V).
+        share: 0 < share ≤ 1.
+    """
     threshold = log_p.max(-1, keepdims=True) + math.log(share)
     return log_softmax(np.where(log_p >= threshold, log_p, -np.inf))
 
@@ -136,9 +150,8 @@ def entropy(log_p: np.ndarray) -> np.ndarray:
 class Sampling:
     """How the model's distribution is transformed before a character is drawn from it.
 
-    The settings act in the order in which they stand here, as in the Hugging Face library (of which
-    the last is no part), except that the repetition penalty acts first. The defaults change
-    nothing.
+    The defaults change nothing. What is set acts in this order: repetition penalty, temperature,
+    top-k, top-p, min-p (as in the Hugging Face library), and the second draw.
 
     Attributes:
         temperature: τ ≥ 0, see `apply_temperature`; 0 is greedy. One for each text of a batch, if a
@@ -420,7 +433,7 @@ def generate(
         A sample, or a list of them for a batch.
 
     Raises:
-        TypeError: a setting of another name.
+        TypeError: a setting of another name, or a prompt that is no text.
         ValueError: an empty prompt, a negative length, settings without meaning, numbers of
             prompts, temperatures and seeds that differ, or a vocabulary that is not the model's.
         VocabError: a character of the prompt is not in the vocabulary.
@@ -512,6 +525,9 @@ def _batch(
         raise ValueError(f"A batch needs one of each for every text, but there are {said}.")
     size = next(iter(counts.values()), 1)
     prompts = list(prompt) if "prompts" in counts else [prompt] * size
+    for text in prompts:
+        if not isinstance(text, str):
+            raise TypeError(f"A prompt is {text!r}; it must be a text.")
     if "seeds" in counts:
         seeds = list(seed)
     else:

@@ -332,6 +332,22 @@ def test_bad_arguments_are_named_at_once(model, vocab, arguments, message):
             write(model, vocab, **arguments)
 
 
+@pytest.mark.parametrize("prompt", [7, ["the", None]])
+def test_a_prompt_that_is_no_text_is_named(model, vocab, prompt):
+    with pytest.raises(TypeError, match="prompt is (7|None); it must be a text"):
+        generate(model, vocab, prompt, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_models_of_16_bits_write_at_any_temperature(vocab, dtype, cell):
+    torch.manual_seed(0)
+    model = CharRNN(len(vocab), 16, 2, cell=cell).to(dtype)
+    zero, millionth, hot = generate(model, vocab, "the", 30, [0, 1e-6, 100], seed=[1, 1, 1])
+    assert (zero.p_after == 1).all() and zero.text == millionth.text
+    assert hot.entropy_after.min() > 0.999 * math.log(len(vocab))
+
+
 def test_foreign_vocabulary_is_refused():
     with pytest.raises(ValueError, match="2 tokens, but the model was built for 9"):
         generate(CharRNN(9, 4, 1), Vocab("ab"), "a", 5)
