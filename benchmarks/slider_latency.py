@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from chromium import browser
-from jupyterlab import press, run_all_cells, running, slider
+from lab import press, run_all_cells, running, slider
 from playwright.sync_api import Page
 
 NOTEBOOK = "07_temperature_sampling.ipynb"
@@ -34,7 +34,8 @@ WATCH = """
         const from = pressed;
         pressed = null;
         if (from !== null) {
-            requestAnimationFrame(() => setTimeout(() => window.waits.push(performance.now() - from)));
+            const note = () => window.waits.push(performance.now() - from);
+            requestAnimationFrame(() => setTimeout(note));  // after the frame
         }
     }).observe(text, { childList: true, subtree: true, characterData: true });
 }
@@ -55,7 +56,11 @@ def measure(page: Page, address: str) -> list[float]:
 
 def main() -> None:
     """Measure, print and write."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as lab, browser() as started:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder)) as lab,
+        browser() as started,
+    ):
         page = started.new_page(viewport={"width": 1400, "height": 1000})
         waits = measure(page, lab(NOTEBOOK))
     result = {

@@ -1,120 +1,22 @@
 """The notebooks as a reader sees them: in JupyterLab, in a browser, with mouse and keys."""
 
-import json
-import os
-import re
-import secrets
-import signal
-import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import nbformat
 import pytest
 from chromium import browser, needs_chromium, screenshot
+from lab import ROOT, drag, press, run_all_cells, running, slider
 from playwright.sync_api import expect
 
 pytestmark = needs_chromium
-ROOT = Path(__file__).resolve().parents[1]
-TO_START, TO_RUN = 60, 240
-"""Seconds that JupyterLab and a kernel may take to start, and the cells of a notebook to run."""
-expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
 # Tracebacks are shown as what a cell writes to stderr is, warnings among it; none is wanted.
 PROBLEMS = '.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"]'
 PROBLEMS += ', .jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]'
 
 
-# JupyterLab
-
-
-def lay_out(folder):
-    """Lay out the course where JupyterLab may write: it saves a notebook again and again.
-
-    The notebooks have no outputs, so that what a test sees is of its own run.
-    """
-    (folder / "notebooks").mkdir()
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, folder / "notebooks" / path.name)
-    for name in ("README.md", "benchmarks", "datasets", "runs", "tools"):
-        (folder / name).symlink_to(ROOT / name)
-    settings = json.loads((ROOT / "tools/lab_settings/overrides.json").read_text())
-    # Cells out of view stay in the page, so that their outputs can be counted.
-    settings["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": "none"}
-    (folder / "settings").mkdir()
-    (folder / "settings/overrides.json").write_text(json.dumps(settings))
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def start(folder, port, token):
-    """Start JupyterLab as `make lab` does, with nothing that the user of this machine has set."""
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser"]
-    command += [f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
-    command += [f"--LabApp.app_settings_dir={folder / 'settings'}"]
-    # Where nothing stops it, since the tests were killed, it ends after ten idle minutes or so.
-    idle = ("MappingKernelManager.cull_idle_timeout", "ServerApp.shutdown_no_activity_timeout")
-    command += [f"--{name}=600" for name in idle]
-    command += ["--allow-root"] if os.geteuid() == 0 else []
-    own = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data")}
-    settings = {"JUPYTER_PREFER_ENV_PATH": "1", "LSTMLIB_PROFILE": "ci"}
-    with open(folder / "lab.log", "w") as log:
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env=os.environ | own | settings,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a process group of its own
-        )
-
-
-def wait_until_it_answers(server, port, log):
-    deadline = time.monotonic() + TO_START
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    what = "does not answer" if server.poll() is None else f"ended with code {server.returncode}"
-    pytest.fail(f"JupyterLab {what}. Its log ends:\n{log.read_text()[-3000:]}")
-
-
-def stop(server):
-    """Let JupyterLab stop its kernels; then end what is left of its group."""
-    server.terminate()
-    try:
-        server.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A running JupyterLab, as a function from the name of a notebook to its address."""
-    folder = tmp_path_factory.mktemp("course")
-    lay_out(folder)
-    port, token = free_port(), secrets.token_hex()
-    server = start(folder, port, token)
-    try:
-        wait_until_it_answers(server, port, folder / "lab.log")
-        yield lambda name: f"http://127.0.0.1:{port}/lab/tree/notebooks/{name}?token={token}"
-    finally:
-        stop(server)
-
-
-# A page
+    with running(tmp_path_factory.mktemp("course")) as address:
+        yield address
 
 
 # Not for the session: Playwright's event loop would be in the way of nbval's.
@@ -138,18 +40,6 @@ def page(chromium, console_errors):
     opened.close()
 
 
-def run_all_cells(page, address):
-    """Open a notebook, run it by the menu, and wait until it has ended, with or without errors."""
-    page.goto(address)
-    # The circle above the notebook says "idle" before there is a kernel; the status bar does not.
-    expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=1000 * TO_START)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    # While cells run, it says "Executed 3/38 cells".
-    status = page.locator(".jp-Notebook-ExecutionIndicator")
-    expect(status).to_contain_text(re.compile(r"Executed \d+ cells"), timeout=1000 * TO_RUN)
-
-
 def assert_every_cell_ran(page, name):
     assert page.locator(PROBLEMS).all_text_contents() == []
     cells = nbformat.read(ROOT / "notebooks" / name, as_version=4).cells
@@ -158,25 +48,6 @@ def assert_every_cell_ran(page, name):
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
     # A folded cell shows no number.
     assert [p for p in prompts if p] == [f"[{k + 1}]:" for k, p in enumerate(prompts) if p]
-
-
-def slider(page, label):
-    """Return the slider with a label."""
-    return page.locator(".widget-slider").filter(has=page.get_by_text(label, exact=True))
-
-
-def drag(page, slider, share):
-    """Drag a slider's handle with the mouse to a share of its length."""
-    slider.locator(".noUi-handle").hover()
-    page.mouse.down()
-    track = slider.locator(".noUi-base").bounding_box()
-    page.mouse.move(track["x"] + share * track["width"], track["y"] + track["height"] / 2)
-    page.mouse.up()
-
-
-def press(slider, key):
-    """Press a key while a slider has the focus."""
-    slider.locator(".noUi-handle").press(key)
 
 
 def assert_shows(slider, value):
@@ -209,3 +80,88 @@ def test_the_slider_of_the_first_notebook_changes_its_text(lab, page, console_er
     distinct = [len(set(text)) for text in texts]
     assert distinct[2] > distinct[0]  # hot text is of more different characters
     assert console_errors == []
+
+
+def written_in(html):
+    """Return the text of a panel without its prompt, which is underlined, and its legend."""
+    return "".join(html.locator("span[title]").all_text_contents())
+
+
+def test_the_panels_of_the_temperature_chapter_follow_mouse_and_keys(lab, page, console_errors):
+    name = "07_temperature_sampling.ipynb"
+    run_all_cells(page, lab(name))
+    assert_every_cell_ran(page, name)
+    texts = page.locator(".widget-html-content", has=page.locator("u"))  # the explorer's, columns
+    text, bars = texts.first, page.locator(".widget-html-content", has=page.locator("svg")).first
+    temperature = slider(page, "Temperature").first
+    temperature.scroll_into_view_if_needed()
+    screenshot(page, "07_explorer_before")
+
+    def changes(act):
+        """Assert that an act changes text and bars; return the new text."""
+        old_text, old_bars = written_in(text), bars.inner_html()
+        act()
+        expect(text).not_to_have_text(text_content)
+        assert bars.inner_html() != old_bars
+        assert len(written_in(text)) == 300 and written_in(text) != old_text
+        return text.text_content()
+
+    assert len(written_in(text)) == 300
+    text_content = first = text.text_content()
+    assert_shows(temperature, "0.50")
+    text_content = changes(lambda: [press(temperature, "ArrowRight") for _ in range(8)])
+    assert_shows(temperature, "0.90")
+    text_content = changes(lambda: drag(page, temperature, 1))
+    assert_shows(temperature, "2.00")
+    screenshot(page, "07_explorer_hot")
+    for _ in range(30):
+        press(temperature, "ArrowLeft")
+    assert_shows(temperature, "0.50")
+    expect(text).to_have_text(first)  # the randomness was kept
+    top_p = slider(page, "Top-p")
+    drag(page, top_p, 0)
+    expect(text).not_to_have_text(first)
+    page.get_by_label("Keep the randomness").uncheck()
+    text_content = text.text_content()
+    changes(lambda: press(top_p, "ArrowRight"))
+
+
+def test_the_explorer_goes_through_a_text_one_draw_at_a_time(lab, page):
+    run_all_cells(page, lab("07_temperature_sampling.ipynb"))
+    bars = page.locator(".widget-html-content", has=page.locator("svg")).first
+    text = page.locator(".widget-html-content", has=page.locator("u")).first
+    character = slider(page, "Character")
+    character.scroll_into_view_if_needed()
+    for at in range(3):
+        expect(bars.locator("code")).to_have_text("The␣" + written_in(text)[:at].replace(" ", "␣"))
+        drawn = text.locator('span[style*="outline"]').text_content()
+        said = bars.locator("svg").nth(1).get_attribute("aria-label")
+        assert said.endswith(f"falls on {drawn.replace(' ', '␣')}")
+        press(character, "ArrowRight")
+        assert_shows(character, str(at + 1))
+    page.get_by_title("Play").first.click()
+    expect(bars.locator("code")).to_have_text("The␣" + written_in(text)[:5].replace(" ", "␣"))
+    prompt = page.get_by_label("Prompt").first
+    before = text.text_content()
+    prompt.fill("¶")
+    prompt.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("'¶' (U+00B6)")
+    assert text.text_content() == before
+    prompt.fill("class ")
+    prompt.press("Enter")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(text.locator("u")).to_have_text("class ")
+    screenshot(page, "07_steps")
+
+
+def test_the_columns_of_the_temperature_chapter_change_one_by_one(lab, page):
+    run_all_cells(page, lab("07_temperature_sampling.ipynb"))
+    columns = page.locator(".widget-html-content", has=page.locator("u"))
+    expect(columns).to_have_count(5)  # the explorer's text, and four columns
+    before = columns.all_text_contents()
+    third = slider(page, "Temperature").nth(3)
+    assert_shows(third, "1.00")
+    press(third, "ArrowLeft")
+    expect(columns.nth(3)).not_to_have_text(before[3])
+    assert columns.all_text_contents()[:3] == before[:3]
+    screenshot(page, "07_columns")
