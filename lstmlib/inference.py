@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lstmlib.models import CharRNN, CoupledLSTM, State
@@ -26,7 +27,13 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[Tensor, State]:
+def _numpy(logits: Tensor) -> np.ndarray:
+    """Return logits in NumPy, in 32 bits if they have 16, which NumPy cannot do for bfloat16."""
+    logits = logits.cpu()
+    return (logits if logits.dtype == torch.float64 else logits.float()).numpy()
+
+
+def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[np.ndarray, State]:
     """Read several texts, each different one once, from a state of zeros.
 
     Args:
@@ -46,7 +53,7 @@ def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[Tensor, State]
     found = [answers[ids.tobytes()] for ids in contexts]
     parts = zip(*(state for _, state in found), strict=True)
     state = tuple(torch.cat(part, dim=1) for part in parts)
-    return torch.cat([logits for logits, _ in found]), state
+    return _numpy(torch.cat([logits for logits, _ in found])), state
 
 
 def stepper_for(model: CharRNN, state: State) -> "FusedSteps | ModelSteps":
@@ -79,12 +86,12 @@ class ModelSteps:
         self.model, self.state = model, state
         self.device = next(model.parameters()).device
 
-    def step(self, ids: np.ndarray) -> Tensor:
+    def step(self, ids: np.ndarray) -> np.ndarray:
         """Read one character of each text, ids (N,); return the logits of the next, (N, V)."""
         with _evaluating(self.model):
             ids = torch.from_numpy(ids)[:, None].to(self.device)
             logits, self.state = self.model(ids, self.state)
-        return logits[:, 0]
+        return _numpy(logits[:, 0])
 
     def select(self, rows: np.ndarray) -> None:
         """Go on with some of the texts only."""
@@ -98,7 +105,7 @@ class FusedSteps:
     They compute what the model computes in evaluation mode, in float32, or in float64 if the model
     is of that. Four things make them fast. The first layer's input product is a row of a table that
     has one for each token. Each hidden state is multiplied once, by the matrix of its own next step
-    and that of the layer above side by side. Since σ(z) = (1 + tanh(z/2)) / 2, one tanh serves all
+    and by what reads it above, side by side. Since σ(z) = (1 + tanh(z/2)) / 2, one tanh serves all
     gates. And everything is written into arrays that are made once.
 
     Args and methods are those of `ModelSteps`.
@@ -116,85 +123,84 @@ class FusedSteps:
 
     def _lay_out(self, model: CharRNN) -> None:
         """Lay out a copy of the weights as the steps read them."""
-        recurrent = model.layers
+        recurrent, embedding = model.layers, model.embedding
         named = (
             recurrent.lstm_weights() if type(recurrent) is CoupledLSTM else recurrent.state_dict()
         )
         w = {name: weight.to(self.dtype) for name, weight in named.items()}
-        H, layers = self.hidden_size, range(model.config["num_layers"])
-        scale = torch.ones(4 * H if self.is_lstm else H, dtype=self.dtype)
-        if self.is_lstm:
-            scale[: 2 * H] = scale[3 * H :] = 0.5  # the z/2 of the gates i, f and o; g is a tanh
-        up = [(w[f"weight_ih_l{k}"].T * scale) for k in layers]
-        own = [(w[f"weight_hh_l{k}"].T * scale) for k in layers]
-        bias = [(w[f"bias_ih_l{k}"] + w[f"bias_hh_l{k}"]) * scale for k in layers]
-        embedding = model.embedding
+        layers = range(model.config["num_layers"])
+        up, own = (
+            [self._gated(w[f"weight_{kind}_l{k}"].T) for k in layers] for kind in ("ih", "hh")
+        )
+        bias = [self._gated(w[f"bias_ih_l{k}"] + w[f"bias_hh_l{k}"]) for k in layers]
         read = up[0] if embedding is None else embedding.weight.to(self.dtype) @ up[0]
         self.table = (read + bias[0]).numpy()  # (V, 4H)
-        none = torch.zeros_like(bias[0])
-        self.matrices = [torch.cat([own[k], *up[k + 1 : k + 2]], dim=1) for k in layers]
-        self.biases = [torch.cat([none, *bias[k + 1 : k + 2]]) for k in layers]
         output, shift = (part.detach().to(self.dtype) for part in model.output.parameters())
         if self.eps is not None:  # the layer norm's own weights become part of the output layer
             shift = shift + output @ model.norm.bias.to(self.dtype)
             output = output * model.norm.weight.to(self.dtype)
-        self.output, self.output_bias = output.T.contiguous(), shift.clone()
+        above, above_bias = [*up[1:], output.T], [*bias[1:], shift]
+        if self.eps is not None:  # what is normed is multiplied by itself
+            self.output, self.output_bias = above.pop().contiguous(), above_bias.pop().clone()
+        none = torch.zeros_like(bias[0])
+        self.matrices = [torch.cat([own[k], *above[k : k + 1]], dim=1) for k in layers]
+        self.biases = [torch.cat([none, *above_bias[k : k + 1]]) for k in layers]
+
+    def _gated(self, rows: Tensor) -> Tensor:
+        """Return what (…, 4H) gives the gates i f g o, in the order i f o g, and z/2 for i f o."""
+        if not self.is_lstm:
+            return rows
+        i, f, g, o = rows.chunk(4, dim=-1)
+        return torch.cat([i / 2, f / 2, o / 2, g], dim=-1)
 
     def _start(self, state: list[Tensor]) -> None:
         """Make the arrays that the steps write into, for a state (num_layers, N, H)."""
         (count, H), width = state[0].shape[1:], self.table.shape[1]
         self.h = [layer.clone() for layer in state[0]]
         self.products = [
-            torch.addmm(bias, h, matrix)  # (N, 4H), and (N, 4H) more for the layer above
+            torch.addmm(bias, h, matrix)  # (N, 4H), and (N, …) for what is above
             for bias, h, matrix in zip(self.biases, self.h, self.matrices, strict=True)
         ]
+        # NumPy's views of all these, made once.
+        self.c = [layer.clone().numpy() for layer in state[-1]]
+        self.h_views = [h.numpy() for h in self.h]
+        self.own = [product.numpy()[:, :width] for product in self.products]
+        self.above = [product.numpy()[:, width:] for product in self.products]
         self.z = np.empty((count, width), self.table.dtype)
+        self.gates = self.z[:, : 3 * H]
+        self.i, self.f, self.o, self.g = (self.z[:, k * H : (k + 1) * H] for k in range(4))
         self.work = np.empty((count, H), self.table.dtype)
-        # Views of all these, made once: (h, c, product for itself, product for the layer above).
-        cells = [layer.clone().numpy() for layer in state[-1]]
-        made = [product.numpy() for product in self.products]
-        self.views = [
-            (h.numpy(), c, product[:, :width], product[:, width:])
-            for h, c, product in zip(self.h, cells, made, strict=True)
-        ]
-        self.gates = [self.z[:, k * H : (k + 1) * H] for k in range(4)]  # i, f, g, o
 
     def step(self, ids: np.ndarray) -> np.ndarray:
         """Read one character of each text, ids (N,); return the logits of the next, (N, V)."""
-        below = self.table[ids]
-        for k, (h, c, own, above) in enumerate(self.views):
-            np.add(below, own, out=self.z)
-            np.tanh(self.z, out=self.z)
+        below, z = self.table[ids], self.z
+        for k, own in enumerate(self.own):
+            np.add(below, own, out=z)
             if self.is_lstm:
-                self._gates(h, c)
+                np.tanh(z, out=z)
+                self._remember(self.c[k], self.h_views[k])
             else:
-                np.copyto(h, self.z)
+                np.tanh(z, out=self.h_views[k])
             torch.addmm(self.biases[k], self.h[k], self.matrices[k], out=self.products[k])
-            below = above
-        return torch.addmm(self.output_bias, self._normed(self.h[-1]), self.output).numpy()
-
-    def _gates(self, h: np.ndarray, c: np.ndarray) -> None:
-        """Write the next h and c, (N, H) each, from the tanh of all gates."""
-        i, f, g, o = self.gates
-        for gate in (i, f, o):
-            gate += 1  # twice the gate
-        np.multiply(i, g, out=self.work)
-        c *= f
-        c += self.work
-        c *= 0.5
-        np.tanh(c, out=self.work)
-        np.multiply(o, self.work, out=h)
-        h *= 0.5
-
-    def _normed(self, h: Tensor) -> Tensor:
-        """Return what the output layer reads, (N, H)."""
+            below = self.above[k]
         if self.eps is None:
-            return h
-        return torch.nn.functional.layer_norm(h, h.shape[-1:], eps=self.eps)
+            return below.copy()  # the next step writes over it
+        normed = F.layer_norm(self.h[-1], (self.hidden_size,), eps=self.eps)
+        return torch.addmm(self.output_bias, normed, self.output).numpy()
+
+    def _remember(self, c: np.ndarray, h: np.ndarray) -> None:
+        """Write the next c and h, (N, H) each, from the tanh in z."""
+        gates, work = self.gates, self.work
+        np.multiply(gates, 0.5, out=gates)
+        np.add(gates, 0.5, out=gates)
+        np.multiply(c, self.f, out=c)
+        np.multiply(self.i, self.g, out=work)
+        np.add(c, work, out=c)
+        np.tanh(c, out=work)
+        np.multiply(self.o, work, out=h)
 
     def select(self, rows: np.ndarray) -> None:
         """Go on with some of the texts only."""
         rows = torch.from_numpy(rows)
-        h = torch.stack(self.h)[:, rows]
-        c = torch.stack([torch.from_numpy(c) for _, c, *_ in self.views])[:, rows]
-        self._start([h, c])
+        h, c = torch.stack(self.h), torch.from_numpy(np.stack(self.c))
+        self._start([h[:, rows], c[:, rows]])

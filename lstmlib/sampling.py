@@ -22,11 +22,17 @@ from lstmlib.vocab import END, START, Vocab
 
 
 def log_softmax(logits: np.ndarray | Tensor) -> np.ndarray:
-    """Return log p of logits, or of log-probabilities that no longer sum to 1: (…, V) float64.
+    """Return log p of logits, or of log-probabilities that do not sum to 1: (…, V) float64.
 
     Raises:
         ValueError: a logit is NaN, or the largest is infinite.
     """
+    shifted = _below_largest(logits)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def _below_largest(logits: np.ndarray | Tensor) -> np.ndarray:
+    """Return logits (…, V) less the largest of each, float64; raise ValueError if it is none."""
     if isinstance(logits, Tensor):
         logits = logits.detach().cpu().double().numpy()
     logits = np.asarray(logits, dtype=np.float64)
@@ -35,8 +41,7 @@ def log_softmax(logits: np.ndarray | Tensor) -> np.ndarray:
         raise ValueError(
             "The logits hold NaN or infinity: the model's weights are broken. Train it again."
         )
-    shifted = logits - largest
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return logits - largest
 
 
 def apply_temperature(
@@ -58,14 +63,18 @@ def apply_temperature(
         ValueError: a temperature is negative, infinite or not a number; a logit is NaN, or the
             largest is infinite.
     """
-    tau = np.asarray(_checked_temperature(temperature))[..., None]
-    log_p = log_softmax(logits)
-    shifted = log_p - log_p.max(-1, keepdims=True)  # 0 at the largest, whatever it is divided by
+    return log_softmax(_tempered(logits, _checked_temperature(temperature)))
+
+
+def _tempered(logits: np.ndarray | Tensor, temperature: float | tuple[float, ...]) -> np.ndarray:
+    """Return logits over τ, less the largest, (…, V) float64."""
+    shifted = _below_largest(logits)  # 0 at the largest, whatever it is divided by
+    tau = np.asarray(temperature)[..., None]
     scaled = shifted / np.maximum(tau, 1e-290)  # nothing overflows
-    if not tau.all():
-        first = np.arange(log_p.shape[-1]) == log_p.argmax(-1)[..., None]
-        scaled = np.where(tau > 0, scaled, np.where(first, 0.0, -np.inf))
-    return log_softmax(scaled)
+    if tau.all():
+        return scaled
+    first = np.arange(shifted.shape[-1]) == shifted.argmax(-1)[..., None]
+    return np.where(tau > 0, scaled, np.where(first, 0.0, -np.inf))
 
 
 def keep_top_k(log_p: np.ndarray, k: int) -> np.ndarray:
@@ -194,26 +203,34 @@ class Sampling:
                 f"penalty_window is {self.penalty_window}; it must be a whole number, 1 or more."
             )
 
-    def transform(self, log_p: np.ndarray, recent: np.ndarray | None = None) -> np.ndarray:
+    def transform(
+        self, logits: np.ndarray | Tensor, recent: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the log-probabilities that are drawn from, (…, V) float64.
 
         Args:
-            log_p: the model's, (…, V), as `log_softmax` returns them.
+            logits: the model's, (…, V), or its log-probabilities; any floating type.
             recent: ids (…, W) of the characters before, of which the last `penalty_window` count;
                 -1 stands for none. Only the repetition penalty looks at them.
         """
+        return log_softmax(self.weigh(logits, recent))
+
+    def weigh(
+        self, logits: np.ndarray | Tensor, recent: np.ndarray | None = None
+    ) -> np.ndarray | Tensor:
+        """Return what `transform` does, before the exponentials are divided by their sum."""
         if self.repetition_penalty != 1 and recent is not None:
             window = np.asarray(recent)[..., -self.penalty_window :]
-            log_p = penalize_repetition(log_p, window, self.repetition_penalty)
+            logits = penalize_repetition(log_softmax(logits), window, self.repetition_penalty)
         if self.temperature != 1:
-            log_p = apply_temperature(log_p, self.temperature)
+            logits = _tempered(logits, self.temperature)
         if self.top_k is not None:
-            log_p = keep_top_k(log_p, self.top_k)
+            logits = keep_top_k(log_softmax(logits), self.top_k)
         if self.top_p < 1:
-            log_p = keep_top_p(log_p, self.top_p)
+            logits = keep_top_p(log_softmax(logits), self.top_p)
         if self.min_p > 0:
-            log_p = keep_min_p(log_p, self.min_p)
-        return redraw_once(log_p) if self.redraw_once else log_p
+            logits = keep_min_p(log_softmax(logits), self.min_p)
+        return redraw_once(log_softmax(logits)) if self.redraw_once else logits
 
     def of(self, rows: np.ndarray) -> "Sampling":
         """Return the settings of some texts of a batch."""
@@ -247,24 +264,28 @@ def _whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def draw(log_p: np.ndarray, uniform: np.ndarray | float) -> np.ndarray:
+def draw(logits: np.ndarray | Tensor, uniform: np.ndarray | float) -> np.ndarray:
     """Draw ids from distributions: walk down from the most probable until the sum passes u.
 
     The same u at a lower temperature never gives a less probable character. Two temperatures with
     the same numbers so differ by the temperature alone (common random numbers).
 
     Args:
-        log_p: (…, V).
+        logits: (…, V), logits or log-probabilities.
         uniform: u, (…), 0 ≤ u < 1.
 
     Returns:
         ids, (…) int64.
+
+    Raises:
+        ValueError: a logit is NaN, or the largest is infinite.
     """
-    *shape, V = log_p.shape
-    flat = log_p.reshape(-1, V)
+    shifted = _below_largest(logits)
+    *shape, V = shifted.shape
+    flat = shifted.reshape(-1, V)
     rows = np.arange(len(flat))
     order = (-flat).argsort(axis=1, kind="stable")
-    sums = np.exp(flat[rows[:, None], order]).cumsum(axis=1)
+    sums = np.exp(flat)[rows[:, None], order].cumsum(axis=1)
     # What is ruled out adds nothing and stands last. Its sum is that of all, and u times that is
     # less, also rounded: it is never drawn.
     passed = sums <= np.reshape(uniform, (-1, 1)) * sums[:, -1:]
@@ -314,17 +335,27 @@ class Step(NamedTuple):
 
     Attributes:
         rows: which texts of the batch they are, (M,).
-        log_before: log-probabilities under the model, (M, V).
-        log_after: those that were drawn from, (M, V).
+        logits: the model's, (M, V).
+        weights: logarithms of what was drawn from, up to a constant, (M, V).
         uniforms: the random numbers, (M,).
         ids: the ids drawn, (M,).
     """
 
     rows: np.ndarray
-    log_before: np.ndarray
-    log_after: np.ndarray
+    logits: np.ndarray
+    weights: np.ndarray
     uniforms: np.ndarray
     ids: np.ndarray
+
+    @property
+    def log_before(self) -> np.ndarray:
+        """Log-probabilities under the model, (M, V) float64."""
+        return log_softmax(self.logits)
+
+    @property
+    def log_after(self) -> np.ndarray:
+        """Log-probabilities that were drawn from, (M, V) float64."""
+        return log_softmax(self.weights)
 
 
 def steps(
@@ -355,7 +386,7 @@ def steps(
 
 def _steps(
     stepper: FusedSteps | ModelSteps | None,
-    logits: Tensor,
+    logits: np.ndarray,
     recent: np.ndarray,
     uniforms: np.ndarray,
     sampling: Sampling,
@@ -365,10 +396,9 @@ def _steps(
     length, count = uniforms.shape
     rows = np.arange(count)
     for t in range(length):
-        log_before = log_softmax(logits)
-        log_after = sampling.transform(log_before, recent)
-        ids = draw(log_after, uniforms[t])
-        yield Step(rows, log_before, log_after, uniforms[t], ids)
+        weights = sampling.weigh(logits, recent)
+        ids = draw(weights, uniforms[t])
+        yield Step(rows, logits, weights, uniforms[t], ids)
         if sampling.repetition_penalty != 1:
             recent = np.concatenate([recent[:, 1:], ids[:, None]], axis=1)
         if end is not None and (ids == end).any():
@@ -458,7 +488,8 @@ def _figures(taken: Iterator[Step], at_once: int = 100) -> tuple[np.ndarray, ...
     """
     found = [(np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros((0, 4)))]
     while some := list(islice(taken, at_once)):
-        rows, before, after, _, ids = (np.concatenate(part) for part in zip(*some, strict=True))
+        rows, logits, weights, _, ids = (np.concatenate(part) for part in zip(*some, strict=True))
+        before, after = log_softmax(logits), log_softmax(weights)
         at = np.arange(len(ids)), ids
         figures = np.exp(before[at]), np.exp(after[at]), entropy(before), entropy(after)
         found.append((rows, ids, np.stack(figures, axis=1)))

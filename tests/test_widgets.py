@@ -176,7 +176,7 @@ def test_the_bars_are_the_distributions_of_the_character_that_is_stepped_to(expl
     taken = list(steps(model, vocab, ["the "], 60, settings, [3]))
     for at in (0, 17, 59):
         explorer.at.value = at
-        before, after = (np.exp(log_p[0]) for log_p in taken[at][1:3])
+        before, after = np.exp(taken[at].log_before[0]), np.exp(taken[at].log_after[0])
         names, percents = drawn_bars(explorer)
         order = np.argsort(-before, kind="stable")[:12]
         if taken[at].ids[0] not in order:
