@@ -1,0 +1,159 @@
+"""Build the temperature explorer: one HTML file that holds the page and a model.
+
+    .venv/bin/python page/build.py
+    .venv/bin/python page/build.py model.safetensors --about "It was trained on sonnets."
+
+The page needs no kernel, no server and no network. It computes in JavaScript what the model
+computes in evaluation mode (network.js), from the very weights of the file.
+"""
+
+import argparse
+import base64
+import html
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from lstmlib.models import (
+    CharRNN,
+    CoupledLSTM,
+    ModelFileError,
+    count_parameters,
+    load_model,
+    write_whole,
+)
+from lstmlib.vocab import START, Vocab, VocabError
+
+HERE = Path(__file__).resolve().parent
+MODEL = HERE.parent / "runs" / "help-pages" / "model.safetensors"
+ABOUT = "It was trained on the help pages inside Python."
+"""What is said of MODEL; of another model, nothing is known unless it is said."""
+PROMPT = "The "
+CELLS = {"lstm": "LSTM", "cifg": "CIFG"}
+
+
+def arrays_of(model: CharRNN) -> dict[str, np.ndarray]:
+    """Return the weights as the page reads them, in the model's order.
+
+    They are float16 where all of the model's are, and else float32, with the names that PyTorch
+    gives them. A CIFG is written as the LSTM that it is, see `CoupledLSTM`.
+
+    Raises:
+        ValueError: a weight is not finite.
+    """
+    coupled = isinstance(model.layers, CoupledLSTM)
+    layers = model.layers.lstm_weights() if coupled else model.layers.state_dict()
+    named = {f"layers.{name}": weight for name, weight in layers.items()}
+    for part in ("embedding", "norm", "output"):
+        module = getattr(model, part) or nn.Identity()  # a network on one-hot inputs has none
+        named |= {f"{part}.{name}": weight for name, weight in module.state_dict().items()}
+    halves = all(weight.dtype == torch.float16 for weight in named.values())
+    dtype = torch.float16 if halves else torch.float32
+    arrays = {name: weight.detach().to(dtype).numpy() for name, weight in named.items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"The weights {name} hold NaN or infinity. Train the model again.")
+    return arrays
+
+
+def header_of(
+    model: CharRNN, vocab: Vocab, prompt: str, arrays: dict[str, np.ndarray]
+) -> dict[str, object]:
+    """Return what the page must know besides the weights themselves."""
+    return {
+        "tokens": vocab.tokens,
+        "hiddenSize": model.config["hidden_size"],
+        "numLayers": model.config["num_layers"],
+        "normEps": model.norm.eps if model.config["output_norm"] else None,
+        "bytesPerWeight": next(iter(arrays.values())).itemsize,
+        "arrays": [[name, array.size] for name, array in arrays.items()],
+        "prompt": prompt,
+    }
+
+
+def description_of(model: CharRNN, vocab: Vocab, about: str) -> str:
+    """Say in words what a model is."""
+    layers, H = model.config["num_layers"], model.config["hidden_size"]
+    numerals = {1: "one", 2: "two", 3: "three", 4: "four"}
+    said = (
+        f"{numerals.get(layers, layers)} {CELLS[model.config['cell']]} "
+        f"layer{'s' if layers > 1 else ''} of {H} units with {count_parameters(model):,} weights, "
+        f"to predict the next character, one of {len(vocab.characters)}."
+    )
+    return f"The model: {said} {about}".strip()
+
+
+def build(model: CharRNN, vocab: Vocab, about: str, prompt: str = PROMPT) -> str:
+    """Return the page.
+
+    Args:
+        model: an LSTM or a CIFG, of any size.
+        vocab: its vocabulary.
+        about: a sentence on what it was trained on.
+        prompt: what stands in the prompt's field at first.
+
+    Raises:
+        ValueError: another cell, weights that are not finite, or no prompt to write on from.
+        VocabError: a character of the prompt is not in the vocabulary.
+    """
+    cell = model.config["cell"]
+    if cell not in CELLS:
+        raise ValueError(f"The model's cell is {cell!r}; the page has {' and '.join(CELLS)} only.")
+    vocab.encode(prompt)
+    if not prompt and START not in vocab:
+        raise ValueError("The prompt is empty; give at least one character to write on from.")
+    arrays = arrays_of(model)
+    # In a script element only "<" could end or disturb the data, and JSON can do without it.
+    header = json.dumps(header_of(model, vocab, prompt, arrays)).replace("<", "\\u003c")
+    weights = b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
+    style, network, explorer = map(_source, ("page.css", "network.js", "explorer.js"))
+    parts = {
+        "<!-- description -->": html.escape(description_of(model, vocab, about)),
+        '<link rel="stylesheet" href="page.css">': f"<style>\n{style}</style>",
+        "<!-- header -->": header,
+        "<!-- weights -->": base64.encodebytes(weights).decode(),
+        '<script src="network.js"></script>': f"<script>\n{network}</script>",
+        '<script src="explorer.js"></script>': f"<script>\n{explorer}</script>",
+    }
+    page = _source("page.html")
+    for mark, part in parts.items():
+        before, found, after = page.partition(mark)
+        assert found, f"page.html lacks {mark}"
+        page = before + part + after
+    return page
+
+
+def _source(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def main(path: Path, about: str | None, prompt: str, out: Path) -> None:
+    """Write the page of a model file.
+
+    Raises:
+        ModelFileError: it is not a file of `save_model`.
+        ValueError, VocabError: as in `build`.
+        OSError: the page cannot be written.
+    """
+    if about is None:
+        about = ABOUT if path.resolve() == MODEL else ""
+    page = build(*load_model(path), about, prompt)
+    write_whole(out, page.encode("utf-8"))
+    print(f"{os.path.relpath(out)}: {len(page.encode('utf-8')):,} bytes")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, nargs="?", default=MODEL, help="a file of save_model")
+    parser.add_argument("--about", help=f"what it was trained on; of the course's model: {ABOUT}")
+    parser.add_argument("--prompt", default=PROMPT, help="what the prompt is at first")
+    parser.add_argument("--out", type=Path, default=HERE / "index.html", help="the page")
+    arguments = parser.parse_args()
+    try:
+        main(arguments.model, arguments.about, arguments.prompt, arguments.out)
+    except (OSError, ValueError, VocabError, ModelFileError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error

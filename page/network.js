@@ -1,0 +1,293 @@
+"use strict";
+/* The network and the draw. Everything here is computed from its arguments alone: no page, no clock.
+
+   A distribution is a Float64Array of natural-log probabilities, one for each token; a token that
+   is ruled out has -Infinity. The transforms are those of lstmlib/sampling.py, in its order. */
+
+// Weights
+
+/** Return the bytes of a base64 text, which may hold line breaks. */
+function decodeBase64(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+/** Return the number whose 16 bits, as IEEE 754 binary16 has them, are these. */
+function decodeHalf(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = (bits & 1023) / 1024;
+  // Below 2^-14 the fraction has no leading 1.
+  return sign * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
+}
+
+/** Return the weights by their names in PyTorch, each a Float32Array, row after row. */
+function decodeArrays(header, base64) {
+  const bytes = decodeBase64(base64);
+  const view = new DataView(bytes.buffer);
+  const read =
+    header.bytesPerWeight === 2
+      ? (k) => decodeHalf(view.getUint16(2 * k, true))
+      : (k) => view.getFloat32(4 * k, true);
+  const arrays = {};
+  let start = 0;
+  for (const [name, size] of header.arrays) {
+    arrays[name] = Float32Array.from({ length: size }, (_, k) => read(start + k));
+    start += size;
+  }
+  return arrays;
+}
+
+/** Return the network as `step` reads it, of a page's header and weights. */
+function makeNetwork(header, base64) {
+  const arrays = decodeArrays(header, base64);
+  const H = header.hiddenSize;
+  const V = header.tokens.length;
+  const layers = [];
+  for (let k = 0; k < header.numLayers; k++) {
+    const [Wx, Wh] = [arrays[`layers.weight_ih_l${k}`], arrays[`layers.weight_hh_l${k}`]];
+    const twoBiases = [arrays[`layers.bias_ih_l${k}`], arrays[`layers.bias_hh_l${k}`]];
+    const bias = Float64Array.from(twoBiases[0], (b, row) => b + twoBiases[1][row]);
+    layers.push({ Wx, Wh, bias });
+  }
+  return {
+    tokens: header.tokens,
+    hiddenSize: H,
+    layers,
+    table: inputTable(V, layers[0], arrays["embedding.weight"]),
+    norm: header.normEps === null ? null : [arrays["norm.weight"], arrays["norm.bias"]],
+    normEps: header.normEps,
+    output: { W: arrays["output.weight"], bias: arrays["output.bias"] },
+  };
+}
+
+/** Return W x + b of the first layer for every token: V arrays of 4H.
+ *
+ * What it reads depends on the token alone, so that nothing of it needs to be computed twice. A
+ * one-hot vector times W is one column of W.
+ */
+function inputTable(V, { Wx, bias }, embedding) {
+  const D = Wx.length / bias.length;
+  const table = [];
+  for (let token = 0; token < V; token++) {
+    if (embedding) {
+      table.push(multiply(Wx, embedding.subarray(token * D, (token + 1) * D), bias));
+    } else {
+      table.push(bias.map((b, row) => b + Wx[row * D + token]));
+    }
+  }
+  return table;
+}
+
+/** Return W x + b, for W (R, C) row after row, x (C) and b (R): a Float64Array of R. */
+function multiply(W, x, b) {
+  const C = x.length;
+  const product = new Float64Array(b.length);
+  for (let row = 0, at = 0; row < b.length; row++) {
+    let sum = b[row];
+    for (let k = 0; k < C; k++) sum += W[at++] * x[k];
+    product[row] = sum;
+  }
+  return product;
+}
+
+// The network
+
+/** Return a state of zeros: h and c of each layer. */
+function zeroState({ layers, hiddenSize }) {
+  return layers.map(() => ({ h: new Float64Array(hiddenSize), c: new Float64Array(hiddenSize) }));
+}
+
+/** Read one token: change the state, and return the logits of the next token. */
+function step(network, state, token) {
+  let below = null;
+  network.layers.forEach(({ Wx, Wh, bias }, k) => {
+    const { h, c } = state[k];
+    const z = k === 0 ? network.table[token].slice() : bias.slice();
+    if (k > 0) addProduct(z, Wx, below);
+    addProduct(z, Wh, h);
+    applyGates(z, h, c);
+    below = h;
+  });
+  if (network.norm) below = layerNorm(below, network.norm, network.normEps);
+  return multiply(network.output.W, below, network.output.bias);
+}
+
+/** Add W x to z, for W (4H, C) row after row, x (C) and z (4H). Nearly all the time goes here.
+ *
+ * Rows j, H + j, 2H + j and 3H + j of W belong to the gates i, f, g and o of unit j. Their four sums
+ * grow side by side, since a processor that waits for one addition can begin the next.
+ */
+function addProduct(z, W, x) {
+  const [H, C] = [z.length / 4, x.length];
+  const gate = H * C;
+  for (let j = 0; j < H; j++) {
+    let [i, f, g, o] = [0, 0, 0, 0];
+    for (let k = 0, at = j * C; k < C; k++, at++) {
+      const value = x[k];
+      i += W[at] * value;
+      f += W[at + gate] * value;
+      g += W[at + 2 * gate] * value;
+      o += W[at + 3 * gate] * value;
+    }
+    z[j] += i;
+    z[H + j] += f;
+    z[2 * H + j] += g;
+    z[3 * H + j] += o;
+  }
+}
+
+/** Change h and c (H) of an LSTM layer by what its gates read, z (4H): i, f, g, o. */
+function applyGates(z, h, c) {
+  const H = h.length;
+  for (let j = 0; j < H; j++) {
+    const [i, f, g, o] = [z[j], z[H + j], z[2 * H + j], z[3 * H + j]];
+    c[j] = sigmoid(f) * c[j] + sigmoid(i) * Math.tanh(g);
+    h[j] = sigmoid(o) * Math.tanh(c[j]);
+  }
+}
+
+function sigmoid(z) {
+  return 1 / (1 + Math.exp(-z));
+}
+
+/** Return h with mean 0 and variance 1, times the weight, plus the bias (Ba et al. 2016). */
+function layerNorm(h, [weight, bias], eps) {
+  const mean = sumOf(h) / h.length;
+  const variance = sumOf(h.map((x) => (x - mean) ** 2)) / h.length;
+  return h.map((x, k) => ((x - mean) / Math.sqrt(variance + eps)) * weight[k] + bias[k]);
+}
+
+function sumOf(array) {
+  return array.reduce((sum, x) => sum + x, 0);
+}
+
+// Transforms of a distribution
+
+/** Return log p of logits, or of log-probabilities that no longer sum to 1. */
+function logSoftmax(logits) {
+  const largest = Math.max(...logits);
+  const total = sumOf(logits.map((x) => Math.exp(x - largest)));
+  return logits.map((x) => x - largest - Math.log(total));
+}
+
+/** Return the tokens from the most probable to the least; of equals, the first one first. */
+function byProbability(logP) {
+  const tokens = Array.from(logP.keys());
+  // -Infinity minus itself is NaN, which sort takes for 0: equal.
+  return tokens.sort((a, b) => logP[b] - logP[a]);
+}
+
+/** Return log f_τ(p), with f_τ(p)_i = p_i^(1/τ) / Σ_j p_j^(1/τ): log p over τ, made to sum to 1.
+ *
+ * τ = 0 is the limit: all mass on the largest, the first of them if several are equal.
+ */
+function applyTemperature(logP, temperature) {
+  const largest = Math.max(...logP);
+  if (temperature === 0) {
+    const best = logP.indexOf(largest);
+    return logP.map((_, token) => (token === best ? 0 : -Infinity));
+  }
+  // With 0 at the largest and a divisor that is not too small, nothing overflows.
+  return logSoftmax(logP.map((x) => (x - largest) / Math.max(temperature, 1e-290)));
+}
+
+/** Rule out all tokens but some. */
+function keepOnly(logP, tokens) {
+  const kept = new Float64Array(logP.length).fill(-Infinity);
+  for (const token of tokens) kept[token] = logP[token];
+  return logSoftmax(kept);
+}
+
+/** Rule out all but the k most probable (Fan et al. 2018). */
+function keepTopK(logP, k) {
+  return keepOnly(logP, byProbability(logP).slice(0, k));
+}
+
+/** Keep the nucleus: the fewest, most probable first, that have a share of the probability
+ * (Holtzman et al. 2020). The most probable one always stays.
+ */
+function keepTopP(logP, share) {
+  const kept = [];
+  let sum = 0;
+  for (const token of byProbability(logP)) {
+    const p = Math.exp(logP[token]);
+    sum += p;
+    if (sum - p < share) kept.push(token);
+  }
+  return keepOnly(logP, kept);
+}
+
+/** Return the distribution that is drawn from: temperature, top-k, top-p, in this order.
+ *
+ * A top-k of null and a top-p of 1 keep all.
+ */
+function transform(logP, { temperature, topK, topP }) {
+  if (temperature !== 1) logP = applyTemperature(logP, temperature);
+  if (topK !== null) logP = keepTopK(logP, topK);
+  if (topP < 1) logP = keepTopP(logP, topP);
+  return logP;
+}
+
+// The draw
+
+/** Return tokens by falling probability, and for each the sum of its own and those before it. */
+function cumulate(logP) {
+  const order = byProbability(logP);
+  let sum = 0;
+  return { order, sums: order.map((token) => (sum += Math.exp(logP[token]))) };
+}
+
+/** Draw a token: walk down from the most probable until the sum passes u times the whole.
+ *
+ * The same u, 0 ≤ u < 1, at a lower temperature never gives a less probable token. Two temperatures
+ * with the same numbers so differ by the temperature alone (common random numbers).
+ */
+function draw(logP, u) {
+  const { order, sums } = cumulate(logP);
+  const passes = u * sums[sums.length - 1];
+  return order[sums.findIndex((sum) => sum > passes)];
+}
+
+/** Return count numbers from 0 up to but not 1; the same seed gives the same ones.
+ *
+ * This is the generator mulberry32. Its numbers are not NumPy's: with one seed, this page and
+ * lstmlib write different texts.
+ */
+function uniformNumbers(seed, count) {
+  let state = seed;
+  return Float64Array.from({ length: count }, () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let x = Math.imul(state ^ (state >>> 15), state | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
+  });
+}
+
+// Texts
+
+/** Read a text, one token or more, from a state of zeros: {state, logits of the next token}. */
+function readContext(network, tokens) {
+  const state = zeroState(network);
+  let logits = null;
+  for (const token of tokens) logits = step(network, state, token);
+  return { state, logits };
+}
+
+/** Write on from what was read, a token for each number of u, fewer if `.end` is drawn.
+ *
+ * Yields for each token {token, u, logBefore, logAfter}: the distribution of the model, and the one
+ * that the token was drawn from.
+ */
+function* write(network, context, u, settings) {
+  const state = context.state.map(({ h, c }) => ({ h: h.slice(), c: c.slice() }));
+  const end = network.tokens.indexOf(".end");
+  let logits = context.logits;
+  for (let t = 0; t < u.length; t++) {
+    const logBefore = logSoftmax(logits);
+    const logAfter = transform(logBefore, settings);
+    const token = draw(logAfter, u[t]);
+    yield { token, u: u[t], logBefore, logAfter };
+    if (token === end) return;
+    if (t + 1 < u.length) logits = step(network, state, token);
+  }
+}
