@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,83 @@ def test_keras_windows_json_agrees_with_itself():
     keras, torch_version = re.search(r"Keras (\S+) on torch ([\d.]+)", said["versions"]).groups()
     assert f"keras=={keras}\n" in versions
     assert f"torch=={torch_version}\n" in versions
+
+
+# generation
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The script, its small network, and all loops but the compiled one."""
+
+    def no_compiler(module):
+        raise RuntimeError("There is no compiler.\nInstall one.")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    ours = script("generation")
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit.trace is an old way
+        model = ours["make_model"](12, torch.device("cpu"))
+        yield ours, model, *ours["make_loops"](model)
+
+
+def test_every_loop_writes_what_generate_writes(written):
+    ours, model, loops, left_out = written
+    ours["check"](model, loops, 40)
+    assert left_out == {"nn.LSTMCell, torch.compile": "RuntimeError: There is no compiler."}
+    ids = [3, 1, 4]
+    for loop in loops.values():
+        assert len(ours["write"](loop, ids, 5, 1.0)) == 5
+        assert ours["write"](loop, ids, 30, 0) == ours["write"](loop, ids, 30, 0)  # starts anew
+
+
+def test_a_draw_follows_the_probabilities(written):
+    _, _, loops, _ = written
+    p = np.array([0.05, 0.6, 0.0, 0.35], dtype=np.float32)
+    expected = p**2 / (p**2).sum()
+    with np.errstate(divide="ignore"):
+        logits = np.log(p) + np.float32(7)
+    torch.manual_seed(0)
+    for name, given in (("nn.LSTM", torch.from_numpy(logits)), ("NumPy", logits)):
+        drawn = [loops[name].choose(given, 0.5) for _ in range(4000)]
+        np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 4000, expected, atol=0.03)
+        assert 2 not in drawn and loops[name].choose(given, 0) == 1
+
+
+def test_a_loop_of_another_network_is_found_out(written):
+    ours, model, loops, _ = written
+    loops["nn.LSTMCell"].run.cells[1].weight_hh[0] += 1
+    with pytest.raises(ValueError, match="nn.LSTMCell gives a text log p"):
+        ours["check"](model, loops, 40)
+
+
+def test_a_loop_that_chooses_otherwise_is_found_out(written):
+    ours, model, loops, _ = written
+    loops["NumPy"].choose = lambda logits, temperature: int(logits.argmin())
+    with pytest.raises(ValueError, match="NumPy writes another greedy text"):
+        ours["check"](model, loops, 40)
+
+
+def test_the_nine_temperatures_count_for_nine_texts():
+    ours = script("generation")
+    assert len(ours["TEMPERATURES"]) == len(set(ours["TEMPERATURES"])) == 9
+    said = ours["summary"]({"nn.LSTM": 2000, "generate()": 8000, ours["NINE"]: 32000.4})
+    assert said["characters_per_second"][ours["NINE"]] == 32000
+    assert said["ratio"] == {"nn.LSTM": 1, "generate()": 4, ours["NINE"]: 16}
+    assert said["ratio_of_nine_temperatures_to_one"] == 4
+
+
+def test_generation_json_has_every_way_and_agrees_with_itself(written):
+    ours, model, loops, left_out = written
+    said, speed = result("generation"), result("generation")["characters_per_second"]
+    ways = ours["measure"](model, loops, 3, 1).keys() | left_out.keys()
+    assert speed.keys() | said["left_out"].keys() == ways
+    assert said["ratio"].keys() == speed.keys()
+    for name, ratio in said["ratio"].items():
+        assert ratio == pytest.approx(speed[name] / speed["nn.LSTM"], rel=2e-3)
+    nine = speed["generate(), nine temperatures"] / speed["generate()"]
+    assert said["ratio_of_nine_temperatures_to_one"] == pytest.approx(nine, rel=2e-3)
+    assert f"2x{ours['HIDDEN']} LSTM, 65 characters" in said["model"]
 
 
 # The others

@@ -1,0 +1,305 @@
+"""How fast is text written, one character at a time: by a loop as people write it, by generate()?
+
+    .venv/bin/python benchmarks/generation.py [--device cuda]
+
+The loop calls nn.LSTM with a one-hot vector and draws from softmax(logits / T). Beside it: the same
+with cells, also traced and compiled (or, on a GPU, captured as a CUDA graph); the steps of
+lstmlib.inference by NumPy alone; generate(), which also notes probabilities and entropies; the same
+by calls of the model; and nine temperatures in one batch. All have one network's weights. First it
+is checked that they write the same greedy text and give a text the same probabilities. Then they
+write at temperature 1, in turns. A speed is that of the median turn, and the ratios are to the
+loop. Writes generation.json beside this file, or generation_gpu.json. (On a GPU there are neither
+NumPy nor traced and compiled cells, and generate() calls the model in any case.)
+
+torch.compile needs a C++ compiler. Where it fails, the result says so, and the rest is measured.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lstmlib import sampling
+from lstmlib.inference import FusedSteps, ModelSteps, read
+from lstmlib.models import CharRNN
+from lstmlib.sampling import generate, log_softmax
+from lstmlib.vocab import Vocab
+
+ROUNDS, LENGTH, CHECKED = 15, 1000, 300
+HIDDEN, VOCAB, PROMPT = 256, Vocab(map(chr, range(33, 33 + 65))), "LSTM"
+TEMPERATURES = [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8]
+LOOP, ONE, NINE = "nn.LSTM", "generate()", "generate(), nine temperatures"
+
+
+def make_model(hidden_size, device):
+    """Return a network of random weights, large enough that its greedy text is no single letter."""
+    torch.manual_seed(0)
+    model = CharRNN(len(VOCAB), hidden_size, num_layers=2)
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=2 / hidden_size**0.5)
+    return model.to(device).eval()
+
+
+# Networks that take a character and return the logits of the next, and loops around them
+
+
+class Layers:
+    """nn.LSTM and nn.Linear, a sequence of one character at a time."""
+
+    def __init__(self, model):
+        self.lstm, self.output, self.V = model.layers, model.output, model.vocab_size
+        self.device = model.output.weight.device
+
+    def start(self, ids):
+        """Read a prompt from a state of zeros."""
+        self.reset()
+        for id_ in ids:
+            logits = self.step(id_)
+        return logits
+
+    def reset(self):
+        self.state = None
+
+    def step(self, id_):
+        x = F.one_hot(torch.tensor([[id_]], device=self.device), self.V).float()  # (1, 1, V)
+        hidden, self.state = self.lstm(x, self.state)
+        return self.output(hidden[0, 0])  # (V,)
+
+    def choose(self, logits, temperature):
+        if temperature == 0:
+            return logits.argmax().item()
+        return torch.multinomial(F.softmax(logits / temperature, dim=-1), 1).item()
+
+
+class CellStep(nn.Module):
+    """The step of two cells and the output layer: x (1, V) and states (1, H) to logits, states."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.output, weights = model.output, model.layers.state_dict()
+        sizes = model.vocab_size, model.config["hidden_size"]
+        self.cells = nn.ModuleList([nn.LSTMCell(*sizes), nn.LSTMCell(sizes[1], sizes[1])])
+        for k, cell in enumerate(self.cells):
+            cell.load_state_dict({name: weights[f"{name}_l{k}"] for name in cell.state_dict()})
+        self.to(model.output.weight.device)
+
+    def forward(self, x, h0, c0, h1, c1):
+        h0, c0 = self.cells[0](x, (h0, c0))
+        h1, c1 = self.cells[1](h0, (h1, c1))
+        return self.output(h1), h0, c0, h1, c1
+
+
+class Cells(Layers):
+    """A CellStep, as it is, traced or compiled."""
+
+    def __init__(self, model, prepare=lambda step, _: step):
+        super().__init__(model)
+        sizes = [self.V] + [model.config["hidden_size"]] * 4
+        first = [torch.zeros(1, size, device=self.device) for size in sizes]
+        self.zeros = first[1:]
+        self.run = prepare(CellStep(model), tuple(first))
+        self.start([0, 0])  # what is compiled is compiled now
+
+    def reset(self):
+        self.state = self.zeros
+
+    def step(self, id_):
+        x = F.one_hot(torch.tensor([id_], device=self.device), self.V).float()  # (1, V)
+        logits, *self.state = self.run(x, *self.state)
+        return logits[0]
+
+
+class Graph(Layers):
+    """A CellStep captured as a CUDA graph, which reads and writes the same arrays every time."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        H, step = model.config["hidden_size"], CellStep(model)
+        self.one_hot = torch.eye(self.V, device=self.device)
+        self.x = self.one_hot[:1].clone()
+        self.state = [torch.zeros(1, H, device=self.device) for _ in range(4)]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                step(self.x, *self.state)
+        torch.cuda.synchronize()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=stream):
+            self.logits, *new = step(self.x, *self.state)
+            for part, new_part in zip(self.state, new, strict=True):
+                part.copy_(new_part)
+
+    def reset(self):
+        for part in self.state:
+            part.zero_()
+
+    def step(self, id_):
+        self.x.copy_(self.one_hot[id_ : id_ + 1])
+        self.graph.replay()
+        return self.logits[0]
+
+
+class NumPySteps(FusedSteps):
+    """The layout of FusedSteps, with NumPy's matrix product in place of torch.addmm."""
+
+    def _start(self, state):
+        super()._start(state)
+        self.parts = [
+            tuple(part.numpy() for part in parts)
+            for parts in zip(self.matrices, self.biases, self.products, strict=True)
+        ]
+        self.last = self.output.numpy(), self.output_bias.numpy()
+
+    def step(self, ids):
+        below = self.table[ids]
+        for (h, c, own, above), (matrix, bias, product) in zip(self.views, self.parts, strict=True):
+            np.add(below, own, out=self.z)
+            np.tanh(self.z, out=self.z)
+            self._gates(h, c)
+            np.matmul(h, matrix, out=product)
+            product += bias
+            below = above
+        matrix, bias = self.last
+        return h @ matrix + bias
+
+
+class NumPy:
+    """A loop around NumPySteps, with a draw by NumPy."""
+
+    def __init__(self, model):
+        self.model, self.rng = model, np.random.default_rng(0)
+
+    def start(self, ids):
+        logits, state = read(self.model, [np.array(ids)])
+        self.steps = NumPySteps(self.model, state)
+        return logits[0].numpy()
+
+    def step(self, id_):
+        return self.steps.step(np.array([id_]))[0]
+
+    def choose(self, logits, temperature):
+        if temperature == 0:
+            return int(logits.argmax())
+        sums = np.exp((logits - logits.max()) / temperature).cumsum()
+        return int(sums.searchsorted(self.rng.random() * sums[-1], side="right"))
+
+
+def write(loop, ids, length, temperature):
+    """Return the ids that follow those of a prompt."""
+    logits, written = loop.start(ids), []
+    for _ in range(length):
+        written.append(loop.choose(logits, temperature))
+        logits = loop.step(written[-1])
+    return written
+
+
+def log_probability(loop, ids, following):
+    """Return the mean log-probability of the ids that follow those of a prompt."""
+    logits, total = loop.start(ids), 0.0
+    for id_ in following:
+        total += log_softmax(logits)[id_]
+        logits = loop.step(id_)
+    return total / len(following)
+
+
+def by_calls(*args, **kwargs):
+    """Call generate(), which calls the model for each step."""
+    with patch.object(sampling, "stepper_for", ModelSteps):
+        return generate(*args, **kwargs)
+
+
+def make_loops(model):
+    """Return the loops for a device, by name, and why one is left out."""
+    loops, left_out = {LOOP: Layers(model), "nn.LSTMCell": Cells(model)}, {}
+    if model.output.weight.device.type == "cuda":
+        return loops | {"nn.LSTMCell, CUDA graph": Graph(model)}, left_out
+    loops["nn.LSTMCell, torch.jit.trace"] = Cells(model, torch.jit.trace)
+    try:
+        loops["nn.LSTMCell, torch.compile"] = Cells(model, lambda step, _: torch.compile(step))
+    except Exception as error:  # of many kinds, where there is no compiler
+        left_out["nn.LSTMCell, torch.compile"] = f"{type(error).__name__}: {error}".split("\n")[0]
+    return loops | {"NumPy": NumPy(model)}, left_out
+
+
+# Checked, then measured
+
+
+def check(model, loops, length):
+    """Raise ValueError unless all write one greedy text, and give a drawn one one probability."""
+    prompt = VOCAB.encode(PROMPT).tolist()
+    drawn = generate(model, VOCAB, PROMPT, length, seed=0)
+    greedy = generate(model, VOCAB, PROMPT, length, temperature=0).new
+    expected = np.log(drawn.p_before).mean()
+    found = {"generate() by calls": by_calls(model, VOCAB, PROMPT, length, temperature=0).new}
+    for name, loop in loops.items():
+        found[name] = VOCAB.decode(write(loop, prompt, length, 0))
+        said = log_probability(loop, prompt, VOCAB.encode(drawn.new))
+        if not abs(said - expected) < 1e-4:
+            raise ValueError(f"{name} gives a text log p {said:.6f}, generate() {expected:.6f}.")
+    for name, text in found.items():
+        if text != greedy:
+            raise ValueError(f"{name} writes another greedy text than generate().")
+
+
+def measure(model, loops, length, rounds):
+    """Return the characters a second of all ways, by name; the first round warms up."""
+    prompt = VOCAB.encode(PROMPT).tolist()
+    programs = {
+        name: lambda loop=loop: write(loop, prompt, length, 1.0) for name, loop in loops.items()
+    }
+    programs["generate(), calls of the model"] = lambda: by_calls(model, VOCAB, PROMPT, length)
+    programs[ONE] = lambda: generate(model, VOCAB, PROMPT, length)
+    programs[NINE] = lambda: generate(model, VOCAB, PROMPT, length, TEMPERATURES)
+    seconds = {name: [] for name in programs}
+    for round_ in range(rounds + 1):
+        for name, program in programs.items():
+            start = time.perf_counter()
+            program()  # ends with a number on the CPU, so that a GPU has done its work
+            if round_:
+                seconds[name].append(time.perf_counter() - start)
+    written = {name: length * (len(TEMPERATURES) if name == NINE else 1) for name in programs}
+    return {name: written[name] / float(np.median(times)) for name, times in seconds.items()}
+
+
+def summary(speed):
+    """Return speeds and ratios as they are written."""
+    return {
+        "characters_per_second": {name: round(value) for name, value in speed.items()},
+        "ratio": {name: round(value / speed[LOOP], 3) for name, value in speed.items()},
+        "ratio_of_nine_temperatures_to_one": round(speed[NINE] / speed[ONE], 3),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measure the writing of text.")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    device = torch.device(parser.parse_args().device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch finds no CUDA device here.")
+    torch.backends.cudnn.allow_tf32 = False  # all compute in whole float32
+    model = make_model(HIDDEN, device)
+    with torch.no_grad():
+        loops, left_out = make_loops(model)
+        check(model, loops, CHECKED)
+        result = summary(measure(model, loops, LENGTH, ROUNDS))
+    result |= {
+        "left_out": left_out,
+        "model": f"2x{HIDDEN} LSTM, {len(VOCAB)} characters, {LENGTH} written in a turn",
+        "machine": f"{device.type}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads, "
+        f"PyTorch {torch.__version__}, NumPy {np.__version__}",
+    }
+    print(json.dumps(result, indent=2))
+    name = "generation.json" if device.type == "cpu" else "generation_gpu.json"
+    Path(__file__).with_name(name).write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
