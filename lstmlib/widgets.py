@@ -2,15 +2,17 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 
 import ipywidgets
 import numpy as np
+import torch
 
 from lstmlib.models import CharRNN
 from lstmlib.plots import BLUE, ORANGE, SKY, png, training_moment
-from lstmlib.sampling import Sampling, Step, steps
+from lstmlib.sampling import Sampling, Step, log_softmax, steps
 from lstmlib.training import History
 from lstmlib.vocab import Vocab
 
@@ -180,24 +182,24 @@ class TemperatureExplorer(ipywidgets.VBox):
         sampling = Sampling(self.temperature.value, self.top_k.value or None, self.top_p.value)
         prompt, length, seed = self.prompt.value, self.length.value, self.seed.value
         try:
-            taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed])
+            with _one_thread():
+                taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed])
+                self.steps = list(taken)
         except ValueError as error:
             self.said.value = _wrong(error)
             return
-        self.said.value, self.written = "", (prompt, list(taken))
-        self.at.max = len(self.written[1]) - 1
+        self.said.value, self.written = "", (prompt, *_drawn(self.steps, self.vocab, 1)[0])
+        self.at.max = len(self.steps) - 1
         self._show()
 
     def _show(self) -> None:
         """Show the draw of one character, and where in the text it stands."""
-        prompt, taken = self.written
-        tokens = [self.vocab.tokens[step.ids[0]] for step in taken]
-        p = [float(np.exp(step.log_before[0, step.ids[0]])) for step in taken]
-        at = min(self.at.value, len(taken) - 1)
+        prompt, tokens, p = self.written
+        at = min(self.at.value, len(tokens) - 1)
         context = "".join(map(_visible, (prompt + "".join(tokens[:at]))[-24:]))
         self.bars.value = (
             f"<div>After <code>{context}</code>:</div>"
-            f"{_bars(taken[at], self.vocab)}{_draw_line(taken[at], self.vocab)}"
+            f"{_bars(self.steps[at], self.vocab)}{_draw_line(self.steps[at], self.vocab)}"
         )
         self.text.value = _LEGEND + _shaded(prompt, tokens, p, at)
 
@@ -269,21 +271,42 @@ class SideBySide(ipywidgets.VBox):
         sampling = Sampling(tuple(slider.value for slider in self.temperatures))
         seeds = [self.seed.value + (0 if self.keep.value else k) for k in range(count)]
         try:
-            taken = steps(
-                self.model, self.vocab, [prompt] * count, self.length.value, sampling, seeds
-            )
+            with _one_thread():
+                length = self.length.value
+                taken = steps(self.model, self.vocab, [prompt] * count, length, sampling, seeds)
+                drawn = _drawn(list(taken), self.vocab, count)
         except ValueError as error:
             self.said.value = _wrong(error)
             return
-        drawn = [([], []) for _ in range(count)]
-        for step in taken:
-            p = np.exp(step.log_before[np.arange(len(step.ids)), step.ids])
-            for row, token, probability in zip(step.rows, step.ids, p, strict=True):
-                drawn[row][0].append(self.vocab.tokens[token])
-                drawn[row][1].append(float(probability))
         self.said.value = ""
-        for text, (tokens, probabilities) in zip(self.texts, drawn, strict=True):
-            text.value = _shaded(prompt, tokens, probabilities)
+        for text, (tokens, p) in zip(self.texts, drawn, strict=True):
+            text.value = _shaded(prompt, tokens, p)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch compute on one thread.
+
+    A browser on the same machine needs a core too. Several threads wait for each other after every
+    product of a step, and for the one whose core is taken.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _drawn(taken: list[Step], vocab: Vocab, count: int) -> list[tuple[list[str], list[float]]]:
+    """Return of each text of a batch its tokens, and the probability of each under the model."""
+    rows, ids = (np.concatenate([getattr(s, name) for s in taken]) for name in ("rows", "ids"))
+    log_p = log_softmax(np.concatenate([step.logits for step in taken]))
+    p = np.exp(log_p[np.arange(len(ids)), ids])
+    return [
+        ([vocab.tokens[i] for i in ids[rows == row]], p[rows == row].tolist())
+        for row in range(count)
+    ]
 
 
 def _slider(
