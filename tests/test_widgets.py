@@ -272,6 +272,21 @@ def test_columns_of_texts_that_end_each_on_its_own():
     assert [plain(t.value).removesuffix(".end") for t in panel.texts] == [s.text for s in expected]
 
 
+def test_panels_leave_the_number_of_threads_as_it_was(explorer, model, vocab, monkeypatch):
+    seen = []
+    panel = SideBySide(model, vocab, "the ")
+    monkeypatch.setattr(
+        widgets, "steps", lambda *a: seen.append(torch.get_num_threads()) or steps(*a)
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        explorer.temperature.value, panel.seed.value, panel.prompt.value = 1.3, 5, "É"
+        assert seen == [1, 1, 1] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_no_column_is_refused(model, vocab):
     with pytest.raises(ValueError, match="no temperature"):
         SideBySide(model, vocab, "the ", ())
