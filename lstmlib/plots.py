@@ -778,7 +778,7 @@ def draws(tokens: Sequence[str], distributions: dict[str, np.ndarray], uniform: 
         ends = p[order].cumsum()
         chosen = np.searchsorted(ends, uniform * ends[-1], side="right")
         for k, (i, end) in enumerate(zip(order, ends, strict=True)):
-            color = ORANGE if k == chosen else (SKY, YELLOW)[k % 2]
+            color = ORANGE if k == chosen else (SKY, "#D9D9D9")[k % 2]
             axis.barh(row, p[i], 0.7, left=end - p[i], color=color)
             if p[i] > 0.02:
                 axis.text(end - p[i] / 2, row, _visible(tokens[i]), ha="center", va="center")
@@ -859,7 +859,7 @@ def measures_by_temperature(
         axis.errorbar(temperatures, mean, error, fmt="o-", color=BLUE, markersize=4, capsize=3)
         axis.axhline(real[name], color=RED, linestyle="--", label="held-out text")
         axis.set(title=name, xlabel="temperature", ylim=(0, 1.03))
-        axis.legend(loc="center right")
+        axis.legend(loc="best")
     axes[0].set_ylabel("share")
     return figure
 
@@ -878,16 +878,15 @@ def loop(distances: np.ndarray, temperatures: np.ndarray, again: np.ndarray) -> 
     figure, (left, right) = _figure(1, 2, 10, 3.8)
     left.semilogy(distances, color=BLUE)
     left.set(
-        title="The state comes back to itself",
+        title="The hidden state comes back to itself",
         xlabel="characters written after the first round",
         ylabel="distance of the hidden state\nfrom a round ago (log scale)",
     )
-    right.plot(temperatures, again, color=RED)
+    right.semilogy(temperatures, again, color=RED)
     right.set(
         title="Staying in the loop",
         xlabel="temperature",
-        ylabel="probability of one more round",
-        ylim=(0, 1.03),
+        ylabel="probability of one more round\n(log scale)",
     )
     return figure
 
@@ -910,7 +909,12 @@ def tradeoff(
         axis.plot(x, y, mark + "-", color=color, markersize=6, label=name)
         for k in sorted({0, len(x) - 1}):
             axis.annotate(
-                settings[k], (x[k], y[k]), xytext=(5, 5), textcoords="offset points", fontsize=9
+                settings[k],
+                (x[k], y[k]),
+                xytext=(5, 5) if k else (-14, -14),
+                textcoords="offset points",
+                fontsize=9,
+                color=color,
             )
     axis.plot(*real, "*", color=BLACK, markersize=14, label="held-out text")
     axis.set(

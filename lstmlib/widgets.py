@@ -118,7 +118,10 @@ class TemperatureExplorer(ipywidgets.VBox):
         model: a trained network.
         vocab: the vocabulary it was trained with.
         prompt: what the text begins with.
-        temperature, length, seed: what the panel starts with.
+        temperature, length, seed: what the panel starts with, within the bounds of its controls.
+
+    Raises:
+        ValueError, VocabError: as `generate`, of a prompt that cannot be read.
 
     Attributes:
         prompt, temperature, top_k, top_p, length, seed, keep, at: the controls; their `value` may
@@ -153,7 +156,7 @@ class TemperatureExplorer(ipywidgets.VBox):
         for slider in (self.temperature, self.top_k, self.top_p):
             slider.observe(lambda _: self._moved(), "value")
         for control in (self.prompt, self.length, self.seed):
-            control.observe(lambda _: self._write(), "value")
+            control.observe(lambda _: _write_or_say(self), "value")
         self.at.observe(lambda _: self._show(), "value")
         self._write()
         self.children = [
@@ -173,22 +176,18 @@ class TemperatureExplorer(ipywidgets.VBox):
     def _moved(self) -> None:
         """Write anew after a slider has moved, with another seed unless the randomness is kept."""
         if self.keep.value:
-            self._write()
+            _write_or_say(self)
         else:
             self.seed.value = int(np.random.default_rng().integers(2**31))  # which writes anew
 
     def _write(self) -> None:
         """Write the text that the controls ask for, and show it."""
-        sampling = Sampling(self.temperature.value, self.top_k.value or None, self.top_p.value)
         prompt, length, seed = self.prompt.value, self.length.value, self.seed.value
-        try:
-            with _one_thread():
-                taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed])
-                self.steps = list(taken)
-        except ValueError as error:
-            self.said.value = _wrong(error)
-            return
-        self.said.value, self.written = "", (prompt, *_drawn(self.steps, self.vocab, 1)[0])
+        sampling = Sampling(self.temperature.value, self.top_k.value or None, self.top_p.value)
+        with _one_thread():
+            taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed])
+            self.steps = list(taken)
+        self.written = prompt, *_drawn(self.steps, self.vocab, 1)[0]
         self.at.max = len(self.steps) - 1
         self._show()
 
@@ -196,7 +195,7 @@ class TemperatureExplorer(ipywidgets.VBox):
         """Show the draw of one character, and where in the text it stands."""
         prompt, tokens, p = self.written
         at = min(self.at.value, len(tokens) - 1)
-        context = "".join(map(_visible, (prompt + "".join(tokens[:at]))[-24:]))
+        context = escape("".join(map(_sign, (prompt + "".join(tokens[:at]))[-24:])))
         self.bars.value = (
             f"<div>After <code>{context}</code>:</div>"
             f"{_bars(self.steps[at], self.vocab)}{_draw_line(self.steps[at], self.vocab)}"
@@ -215,7 +214,7 @@ class SideBySide(ipywidgets.VBox):
         vocab: the vocabulary it was trained with.
         prompt: what every text begins with.
         temperatures: one for each column, one or more.
-        length, seed: what the panel starts with.
+        length, seed: what the panel starts with, within the bounds of its controls.
 
     Attributes:
         prompt, length, seed, keep: the controls; their `value` may be set.
@@ -223,7 +222,7 @@ class SideBySide(ipywidgets.VBox):
         said: an ipywidgets.HTML with what is wrong with the prompt.
 
     Raises:
-        ValueError: no temperature.
+        ValueError, VocabError: no temperature; or as `generate`, of a prompt that cannot be read.
     """
 
     def __init__(
@@ -248,7 +247,7 @@ class SideBySide(ipywidgets.VBox):
         self.texts = [ipywidgets.HTML() for _ in temperatures]
         self.said = ipywidgets.HTML()
         for control in (self.prompt, self.length, self.seed, self.keep, *self.temperatures):
-            control.observe(lambda _: self._write(), "value")
+            control.observe(lambda _: _write_or_say(self), "value")
         self._write()
         columns = [
             ipywidgets.VBox(pair, layout={"flex": "1 1 14em"})
@@ -270,15 +269,10 @@ class SideBySide(ipywidgets.VBox):
         count, prompt = len(self.texts), self.prompt.value
         sampling = Sampling(tuple(slider.value for slider in self.temperatures))
         seeds = [self.seed.value + (0 if self.keep.value else k) for k in range(count)]
-        try:
-            with _one_thread():
-                length = self.length.value
-                taken = steps(self.model, self.vocab, [prompt] * count, length, sampling, seeds)
-                drawn = _drawn(list(taken), self.vocab, count)
-        except ValueError as error:
-            self.said.value = _wrong(error)
-            return
-        self.said.value = ""
+        with _one_thread():
+            length = self.length.value
+            taken = steps(self.model, self.vocab, [prompt] * count, length, sampling, seeds)
+            drawn = _drawn(list(taken), self.vocab, count)
         for text, (tokens, p) in zip(self.texts, drawn, strict=True):
             text.value = _shaded(prompt, tokens, p)
 
@@ -333,9 +327,14 @@ def _seed(value: int) -> ipywidgets.BoundedIntText:
     return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed")
 
 
-def _wrong(error: ValueError) -> str:
-    """Return an error as HTML that a screen reader reads out."""
-    return f'<div role="alert"><b>{escape(str(error))}</b></div>'
+def _write_or_say(panel: TemperatureExplorer | SideBySide) -> None:
+    """Write what a panel's controls ask for, or say why not; a screen reader says it, too."""
+    try:
+        panel._write()
+        panel.said.value = ""
+    except ValueError as error:
+        said = f"{error} What stands below was written before."
+        panel.said.value = f'<div role="alert"><b>{escape(said)}</b></div>'
 
 
 def _shade(p: float) -> str:
@@ -366,9 +365,9 @@ _SHOWN = 12
 _WIDE, _HIGH = 720, 130  # of a drawing, in its own units
 
 
-def _visible(token: str) -> str:
-    """Return a token as HTML, spaces and line breaks as signs."""
-    return {" ": "␣", "\n": "↵"}.get(token, escape(token))
+def _sign(token: str) -> str:
+    """Return a token, a space or a line break as a sign that one can see."""
+    return {" ": "␣", "\n": "↵"}.get(token, token)
 
 
 def _svg(high: float, said: str, inside: str) -> str:
@@ -388,7 +387,7 @@ def _bars(step: Step, vocab: Vocab) -> str:
         order[-1] = drawn
     width, parts, said = _WIDE / len(order), [], []
     for k, i in enumerate(order):
-        left, name = k * width, _visible(vocab.tokens[i])
+        left, name = k * width, _sign(vocab.tokens[i])
         for x, p, color in ((0.14, before[i], SKY), (0.5, after[i], BLUE)):
             high = _HIGH * p
             parts.append(
@@ -396,7 +395,9 @@ def _bars(step: Step, vocab: Vocab) -> str:
                 f'width="{0.36 * width:.1f}" height="{high:.1f}" fill="{color}"/>'
             )
         weight = ' font-weight="bold"' if i == drawn else ""
-        parts.append(f'<text x="{left + width / 2:.1f}" y="{_HIGH + 30}"{weight}>{name}</text>')
+        parts.append(
+            f'<text x="{left + width / 2:.1f}" y="{_HIGH + 30}"{weight}>{escape(name)}</text>'
+        )
         top = _HIGH + 10 - _HIGH * max(before[i], after[i])
         parts.append(
             f'<text x="{left + width / 2:.1f}" y="{top:.1f}" font-size="10">'
@@ -413,7 +414,7 @@ def _bars(step: Step, vocab: Vocab) -> str:
 def _draw_line(step: Step, vocab: Vocab) -> str:
     """Draw the draw: the probabilities after the transform end to end, and where u falls."""
     p, u, drawn = np.exp(step.log_after[0]), step.uniforms[0], step.ids[0]
-    name, left, parts = _visible(vocab.tokens[drawn]), 0.0, []
+    left, parts = 0.0, []
     for k, i in enumerate(np.argsort(-p, kind="stable")):
         wide = _WIDE * p[i]
         if wide < 0.5 and i != drawn:
@@ -423,14 +424,14 @@ def _draw_line(step: Step, vocab: Vocab) -> str:
             f'<rect x="{left:.1f}" y="16" width="{max(wide, 1):.1f}" height="24" fill="{color}"/>'
         )
         if wide > 14:
-            text = _visible(vocab.tokens[i])
+            text = escape(_sign(vocab.tokens[i]))
             ink = "#fff" if color == BLUE else "#000"
             parts.append(f'<text x="{left + wide / 2:.1f}" y="32" fill="{ink}">{text}</text>')
         left += wide
     x = _WIDE * u
     parts.append(f'<path d="M{x:.1f} 42 l-5 9 h10 z"/>')
     anchor = "start" if u < 0.2 else "end" if u > 0.8 else "middle"
-    said = f"u = {u:.3f} falls on {name}"
-    parts.append(f'<text x="{x:.1f}" y="64" text-anchor="{anchor}">{said}</text>')
+    said = f"u = {u:.3f} falls on {_sign(vocab.tokens[drawn])}"
+    parts.append(f'<text x="{x:.1f}" y="64" text-anchor="{anchor}">{escape(said)}</text>')
     parts.append('<text x="0" y="11" text-anchor="start">the draw: after, end to end</text>')
     return _svg(70, f"The draw: {said}", "".join(parts))

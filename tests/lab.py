@@ -101,7 +101,9 @@ def running(folder: Path) -> Iterator[Callable[[str], str]]:
     server = start(folder, port, token)
     try:
         wait_until_it_answers(server, port, folder / "lab.log")
-        yield lambda name: f"http://127.0.0.1:{port}/lab/tree/notebooks/{name}?token={token}"
+        # A workspace for each notebook, so that none opens beside one that was open before.
+        at = f"http://127.0.0.1:{port}/lab/workspaces"
+        yield lambda name: f"{at}/{name[:2]}/tree/notebooks/{name}?token={token}"
     finally:
         stop(server)
 

@@ -1,5 +1,8 @@
 """The notebooks as a reader sees them: in JupyterLab, in a browser, with mouse and keys."""
 
+import time
+from contextlib import contextmanager
+
 import nbformat
 import pytest
 from chromium import browser, needs_chromium, screenshot
@@ -26,18 +29,17 @@ def chromium():
         yield started
 
 
-@pytest.fixture
-def console_errors():
-    return []
-
-
-@pytest.fixture
-def page(chromium, console_errors):
-    opened = chromium.new_page(viewport={"width": 1400, "height": 1000})
-    opened.on("console", lambda said: said.type == "error" and console_errors.append(said.text))
-    opened.on("pageerror", lambda error: console_errors.append(str(error)))
-    yield opened
-    opened.close()
+@contextmanager
+def notebook(lab, chromium, name):
+    """Open a notebook in a browser of its own and run it; give its page and what goes wrong."""
+    context, errors = chromium.new_context(viewport={"width": 1400, "height": 1000}), []
+    page = context.new_page()
+    page.on("console", lambda said: said.type == "error" and errors.append(said.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    run_all_cells(page, lab(name))
+    assert_every_cell_ran(page, name)
+    yield page, errors
+    context.close()
 
 
 def assert_every_cell_ran(page, name):
@@ -57,10 +59,19 @@ def assert_shows(slider, value):
 # What a reader does
 
 
-def test_the_slider_of_the_first_notebook_changes_its_text(lab, page, console_errors):
-    name = "00_start_here.ipynb"
-    run_all_cells(page, lab(name))
-    assert_every_cell_ran(page, name)
+@pytest.fixture(scope="module")
+def chapter_07(lab, chromium):
+    with notebook(lab, chromium, "07_temperature_sampling.ipynb") as opened:
+        yield opened
+
+
+def test_the_slider_of_the_first_notebook_changes_its_text(lab, chromium):
+    with notebook(lab, chromium, "00_start_here.ipynb") as (page, errors):
+        first_slider_changes_the_text(page)
+        assert errors == []
+
+
+def first_slider_changes_the_text(page):
     temperature = slider(page, "T")
     written = page.locator(".widget-html-content pre")
     assert_shows(temperature, "0.50")
@@ -79,7 +90,6 @@ def test_the_slider_of_the_first_notebook_changes_its_text(lab, page, console_er
     assert all(text.startswith("The ") and len(text) == len("The ") + 300 for text in texts)
     distinct = [len(set(text)) for text in texts]
     assert distinct[2] > distinct[0]  # hot text is of more different characters
-    assert console_errors == []
 
 
 def written_in(html):
@@ -87,47 +97,50 @@ def written_in(html):
     return "".join(html.locator("span[title]").all_text_contents())
 
 
-def test_the_panels_of_the_temperature_chapter_follow_mouse_and_keys(lab, page, console_errors):
-    name = "07_temperature_sampling.ipynb"
-    run_all_cells(page, lab(name))
-    assert_every_cell_ran(page, name)
-    texts = page.locator(".widget-html-content", has=page.locator("u"))  # the explorer's, columns
-    text, bars = texts.first, page.locator(".widget-html-content", has=page.locator("svg")).first
-    temperature = slider(page, "Temperature").first
+def settled(text, bars):
+    """Return what a panel has written and drawn, once nothing more comes."""
+    now = None
+    while now != (now := (text.text_content(), bars.inner_html())):
+        time.sleep(0.7)
+    return now
+
+
+def test_the_explorer_follows_mouse_and_keys(chapter_07):
+    page, errors = chapter_07
+    text = page.locator(".widget-html-content", has=page.locator("u")).first
+    bars = page.locator(".widget-html-content", has=page.locator("svg")).first
+    temperature, top_p = slider(page, "Temperature").first, slider(page, "Top-p")
     temperature.scroll_into_view_if_needed()
     screenshot(page, "07_explorer_before")
 
-    def changes(act):
-        """Assert that an act changes text and bars; return the new text."""
-        old_text, old_bars = written_in(text), bars.inner_html()
+    def change(act):
+        """Assert that an act changes text and bars."""
+        old_text, old_bars = settled(text, bars)
         act()
-        expect(text).not_to_have_text(text_content)
-        assert bars.inner_html() != old_bars
-        assert len(written_in(text)) == 300 and written_in(text) != old_text
-        return text.text_content()
+        expect(text).not_to_have_text(old_text)
+        new_text, new_bars = settled(text, bars)
+        assert new_text != old_text and new_bars != old_bars
+        assert len(written_in(text)) == 300
 
-    assert len(written_in(text)) == 300
-    text_content = first = text.text_content()
+    first, _ = settled(text, bars)
     assert_shows(temperature, "0.50")
-    text_content = changes(lambda: [press(temperature, "ArrowRight") for _ in range(8)])
+    change(lambda: [press(temperature, "ArrowRight") for _ in range(8)])
     assert_shows(temperature, "0.90")
-    text_content = changes(lambda: drag(page, temperature, 1))
+    change(lambda: drag(page, temperature, 1))
     assert_shows(temperature, "2.00")
     screenshot(page, "07_explorer_hot")
-    for _ in range(30):
-        press(temperature, "ArrowLeft")
+    change(lambda: [press(temperature, "ArrowLeft") for _ in range(30)])
     assert_shows(temperature, "0.50")
     expect(text).to_have_text(first)  # the randomness was kept
-    top_p = slider(page, "Top-p")
-    drag(page, top_p, 0)
-    expect(text).not_to_have_text(first)
+    change(lambda: drag(page, top_p, 0))
     page.get_by_label("Keep the randomness").uncheck()
-    text_content = text.text_content()
-    changes(lambda: press(top_p, "ArrowRight"))
+    change(lambda: drag(page, top_p, 1))
+    assert settled(text, bars)[0] != first
+    assert errors == []
 
 
-def test_the_explorer_goes_through_a_text_one_draw_at_a_time(lab, page):
-    run_all_cells(page, lab("07_temperature_sampling.ipynb"))
+def test_the_explorer_goes_through_a_text_one_draw_at_a_time(chapter_07):
+    page, errors = chapter_07
     bars = page.locator(".widget-html-content", has=page.locator("svg")).first
     text = page.locator(".widget-html-content", has=page.locator("u")).first
     character = slider(page, "Character")
@@ -139,7 +152,7 @@ def test_the_explorer_goes_through_a_text_one_draw_at_a_time(lab, page):
         assert said.endswith(f"falls on {drawn.replace(' ', '␣')}")
         press(character, "ArrowRight")
         assert_shows(character, str(at + 1))
-    page.get_by_title("Play").first.click()
+    page.locator(".widget-play button").first.click()
     expect(bars.locator("code")).to_have_text("The␣" + written_in(text)[:5].replace(" ", "␣"))
     prompt = page.get_by_label("Prompt").first
     before = text.text_content()
@@ -152,10 +165,11 @@ def test_the_explorer_goes_through_a_text_one_draw_at_a_time(lab, page):
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(text.locator("u")).to_have_text("class ")
     screenshot(page, "07_steps")
+    assert errors == []
 
 
-def test_the_columns_of_the_temperature_chapter_change_one_by_one(lab, page):
-    run_all_cells(page, lab("07_temperature_sampling.ipynb"))
+def test_the_columns_change_one_by_one(chapter_07):
+    page, errors = chapter_07
     columns = page.locator(".widget-html-content", has=page.locator("u"))
     expect(columns).to_have_count(5)  # the explorer's text, and four columns
     before = columns.all_text_contents()
@@ -165,3 +179,4 @@ def test_the_columns_of_the_temperature_chapter_change_one_by_one(lab, page):
     expect(columns.nth(3)).not_to_have_text(before[3])
     assert columns.all_text_contents()[:3] == before[:3]
     screenshot(page, "07_columns")
+    assert errors == []

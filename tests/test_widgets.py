@@ -13,7 +13,7 @@ from lstmlib import plots, widgets
 from lstmlib.models import CharRNN
 from lstmlib.sampling import Sampling, generate, steps
 from lstmlib.training import History
-from lstmlib.vocab import Vocab
+from lstmlib.vocab import Vocab, VocabError
 from lstmlib.widgets import SideBySide, TemperatureExplorer, TrainingScrubber
 
 SAMPLES = {3: "the <b>tide</b> & the\n  wind", 7: "the second sample"}
@@ -222,6 +222,7 @@ def test_a_prompt_that_cannot_be_read_is_said_and_the_text_stays(model, vocab, p
         panel.prompt.value = prompt
         assert said in unescape(panel.said.value) and 'role="alert"' in panel.said.value
         assert "<b>'" not in panel.said.value
+        assert "was written before" in panel.said.value
         assert [t.value for t in getattr(panel, "texts", [panel.children[-1]])] == texts
         panel.prompt.value = "the quick "
         assert panel.said.value == ""
@@ -237,6 +238,11 @@ def test_characters_that_mean_something_in_html_are_shown_as_they_are():
         panel.at.value = at
         inside = re.sub(r"<(/?)(div|svg|rect|text|path|span|code)\b[^>]*>", "", panel.bars.value)
         assert "<" not in inside
+        labels = [
+            unescape(label) for label in re.findall(r'aria-label="([^"]*)"', panel.bars.value)
+        ]
+        drawn = vocab.tokens[panel.steps[at].ids[0]].replace("\n", "↵")
+        assert len(labels) == 2 and labels[1].endswith(f"falls on {drawn}")
 
 
 def test_an_explorer_of_texts_that_end_shows_where(vocab):
@@ -285,6 +291,21 @@ def test_panels_leave_the_number_of_threads_as_it_was(explorer, model, vocab, mo
         assert seen == [1, 1, 1] and torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("panel", [TemperatureExplorer, SideBySide])
+def test_a_panel_does_not_begin_with_a_prompt_that_cannot_be_read(panel, model, vocab):
+    with pytest.raises(VocabError, match="'É'"):
+        panel(model, vocab, "thÉ")
+    with pytest.raises(ValueError, match="prompt is empty"):
+        panel(model, vocab, "")
+
+
+def test_a_slider_that_is_set_to_no_number_is_said(explorer):
+    explorer.temperature.value = float("nan")
+    assert "temperature is nan" in explorer.said.value
+    explorer.temperature.value = 0.8
+    assert explorer.said.value == ""
 
 
 def test_no_column_is_refused(model, vocab):
