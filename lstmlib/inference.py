@@ -17,14 +17,15 @@ from lstmlib.models import CharRNN, CoupledLSTM, State
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients, and back into its own in the end."""
-    was_training = model.training
+    """Put a model into evaluation mode, without gradients, and every part back in the end."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        for module, was_training in modes:
+            module.training = was_training
 
 
 def _numpy(logits: Tensor) -> np.ndarray:
@@ -66,12 +67,19 @@ def _is_plain(model: CharRNN) -> bool:
     known = {
         "layers": (nn.LSTM, nn.RNN, CoupledLSTM),
         "embedding": (nn.Embedding, type(None)),
+        "dropout": (nn.Dropout,),
         "norm": (nn.LayerNorm, nn.Identity),
         "output": (nn.Linear,),
     }
-    parts_are_known = all(type(getattr(model, name)) in types for name, types in known.items())
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    return type(model) is CharRNN and parts_are_known and on_cpu
+    if type(model) is not CharRNN or next(model.parameters()).device.type != "cpu":
+        return False
+    if any(type(getattr(model, name)) not in types for name, types in known.items()):
+        return False
+    # As CharRNN makes them: with biases, and the RNN with tanh.
+    whole = {"bias": True, "mode": "RNN_TANH" if type(model.layers) is nn.RNN else "LSTM"}
+    as_made = all(getattr(model.layers, name, value) == value for name, value in whole.items())
+    affine = getattr(model.norm, "elementwise_affine", True)
+    return as_made and affine and model.output.bias is not None
 
 
 class ModelSteps:
@@ -119,7 +127,7 @@ class FusedSteps:
         self.dtype = torch.float64 if double else torch.float32
         with torch.no_grad():
             self._lay_out(model)
-        self._start([part.to(self.dtype) for part in state])
+        self._start([part.detach().to(self.dtype) for part in state])
 
     def _lay_out(self, model: CharRNN) -> None:
         """Lay out a copy of the weights as the steps read them."""

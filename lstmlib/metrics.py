@@ -129,6 +129,8 @@ def grams(items: Sequence, n: int) -> list:
         raise ValueError(f"n is {n}; it must be 1 or more.")
     if len(items) < n:
         raise ValueError(f"A sequence of {len(items)} items has no {n}-gram.")
+    if hasattr(items, "tolist"):  # an array or a tensor, whose entries would not be hashed by value
+        items = items.tolist()
     if isinstance(items, str):
         return [items[k : k + n] for k in range(len(items) - n + 1)]
     return list(zip(*(items[k:] for k in range(n)), strict=False))

@@ -853,7 +853,8 @@ def measures_by_temperature(
         real: the same measure of real text.
         span: from which temperature to which the text is good; shaded.
     """
-    figure, axes = _figure(1, len(measured), 4 * len(measured), 3.8, sharex=True, sharey=True)
+    shared = {"sharex": True, "sharey": True, "squeeze": False}
+    figure, (axes,) = _figure(1, len(measured), 4 * len(measured), 3.8, **shared)
     for axis, (name, (mean, error)) in zip(axes, measured.items(), strict=True):
         axis.axvspan(*span, color=YELLOW, alpha=0.3, linewidth=0)
         axis.errorbar(temperatures, mean, error, fmt="o-", color=BLUE, markersize=4, capsize=3)

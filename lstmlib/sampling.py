@@ -54,7 +54,7 @@ def apply_temperature(
 
     Args:
         logits: (…, V), logits or log-probabilities, any floating type.
-        temperature: τ ≥ 0, one for all or one for each distribution, (…).
+        temperature: τ ≥ 0, one for all; or several, (N,), for logits (…, N, V).
 
     Returns:
         Log-probabilities, (…, V) float64.
@@ -70,7 +70,8 @@ def _tempered(logits: np.ndarray | Tensor, temperature: float | tuple[float, ...
     """Return logits over τ, less the largest, (…, V) float64."""
     shifted = _below_largest(logits)  # 0 at the largest, whatever it is divided by
     tau = np.asarray(temperature)[..., None]
-    scaled = shifted / np.maximum(tau, 1e-290)  # nothing overflows
+    with np.errstate(over="ignore"):  # what overflows to -inf is as improbable as that
+        scaled = shifted / np.maximum(tau, 1e-290)
     if tau.all():
         return scaled
     first = np.arange(shifted.shape[-1]) == shifted.argmax(-1)[..., None]
@@ -84,6 +85,7 @@ def keep_top_k(log_p: np.ndarray, k: int) -> np.ndarray:
         log_p: (…, V).
         k: 1 or more; from V on, nothing is ruled out.
     """
+    _check_top_k(k)
     kept = np.full_like(log_p, -np.inf)
     best = np.argsort(-log_p, axis=-1, kind="stable")[..., :k]
     np.put_along_axis(kept, best, np.take_along_axis(log_p, best, -1), -1)
@@ -99,6 +101,7 @@ def keep_top_p(log_p: np.ndarray, share: float) -> np.ndarray:
         log_p: (…, V).
         share: 0 < share ≤ 1.
     """
+    _check_top_p(share)
     order = np.argsort(-log_p, axis=-1, kind="stable")
     ordered = np.take_along_axis(log_p, order, -1)
     p = np.exp(ordered)
@@ -113,9 +116,10 @@ def keep_min_p(log_p: np.ndarray, share: float) -> np.ndarray:
 
     Args:
         log_p: (…, V).
-        share: 0 < share ≤ 1.
+        share: 0 ≤ share ≤ 1.
     """
-    threshold = log_p.max(-1, keepdims=True) + math.log(share)
+    _check_min_p(share)
+    threshold = log_p.max(-1, keepdims=True) + (math.log(share) if share else -math.inf)
     return log_softmax(np.where(log_p >= threshold, log_p, -np.inf))
 
 
@@ -144,7 +148,7 @@ def redraw_once(log_p: np.ndarray) -> np.ndarray:
     best = log_p.argmax(-1)[..., None]
     m = np.exp(np.take_along_axis(log_p, best, -1))
     with np.errstate(divide="ignore"):
-        redrawn = log_p + np.log1p(-np.minimum(m, 1))
+        redrawn = log_p + np.log1p(-m)
     np.put_along_axis(redrawn, best, np.log(m + (1 - m) * m), -1)
     return log_softmax(redrawn)
 
@@ -152,7 +156,7 @@ def redraw_once(log_p: np.ndarray) -> np.ndarray:
 def entropy(log_p: np.ndarray) -> np.ndarray:
     """Return the entropy -Σ p ln p of distributions (…, V), in nats: (…)."""
     # p ln p is 0 at p = 0, where -inf times 0 would be NaN.
-    return -(np.exp(log_p) * np.maximum(log_p, -1e300)).sum(-1)
+    return (np.exp(log_p) * np.minimum(-log_p, 1e300)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -187,12 +191,10 @@ class Sampling:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "temperature", _checked_temperature(self.temperature))
-        if self.top_k is not None and not (_whole(self.top_k) and self.top_k >= 1):
-            raise ValueError(f"top_k is {self.top_k}; it must be a whole number, 1 or more.")
-        if not (_number(self.top_p) and 0 < self.top_p <= 1):
-            raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1.")
-        if not (_number(self.min_p) and 0 <= self.min_p <= 1):
-            raise ValueError(f"min_p is {self.min_p}; it must lie between 0 and 1.")
+        if self.top_k is not None:
+            _check_top_k(self.top_k)
+        _check_top_p(self.top_p)
+        _check_min_p(self.min_p)
         if not (_number(self.repetition_penalty) and 0 < self.repetition_penalty < math.inf):
             raise ValueError(
                 f"repetition_penalty is {self.repetition_penalty}; it must be above 0, and is 1 "
@@ -211,7 +213,8 @@ class Sampling:
         Args:
             logits: the model's, (…, V), or its log-probabilities; any floating type.
             recent: ids (…, W) of the characters before, of which the last `penalty_window` count;
-                -1 stands for none. Only the repetition penalty looks at them.
+                -1 stands for none. Only the repetition penalty looks at them, and without them it
+                does nothing.
         """
         return log_softmax(self.weigh(logits, recent))
 
@@ -239,8 +242,28 @@ class Sampling:
         return replace(self, temperature=tuple(self.temperature[row] for row in rows))
 
 
+def _check_top_k(k: int) -> None:
+    """Raise ValueError if that is no number of characters to keep."""
+    if not (_whole(k) and k >= 1):
+        raise ValueError(f"top_k is {k}; it must be a whole number, 1 or more.")
+
+
+def _check_top_p(share: float) -> None:
+    """Raise ValueError if that is no share to keep."""
+    if not (_number(share) and 0 < share <= 1):
+        raise ValueError(f"top_p is {share}; it must be above 0 and at most 1.")
+
+
+def _check_min_p(share: float) -> None:
+    """Raise ValueError if that is no share of the largest probability."""
+    if not (_number(share) and 0 <= share <= 1):
+        raise ValueError(f"min_p is {share}; it must lie between 0 and 1.")
+
+
 def _checked_temperature(temperature: float | Sequence[float]) -> float | tuple[float, ...]:
     """Return a temperature, or several as a tuple; raise ValueError if one is none."""
+    if isinstance(temperature, np.ndarray):
+        temperature = temperature.tolist()
     for tau in temperature if _several(temperature) else [temperature]:
         if not (_number(tau) and 0 <= tau < math.inf):
             raise ValueError(f"temperature is {tau!r}; it must be a number, 0 or more.")
@@ -295,7 +318,7 @@ def draw(logits: np.ndarray | Tensor, uniform: np.ndarray | float) -> np.ndarray
 # Texts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """A text that a model wrote, with what it believed while writing.
 
@@ -370,9 +393,23 @@ def steps(
 
     The prompts are read when this is called, each different one once. `.end` is drawn as other
     tokens are, and its text is missing from the steps that follow.
+
+    Args:
+        prompts: N texts.
+        length: steps, at most.
+        sampling: with one temperature, or N.
+        seeds: N of them.
+
+    Raises:
+        ValueError, VocabError: as `generate`, at once.
     """
     model = unwrap(model)
     check_vocab(model, vocab)
+    taus = sampling.temperature
+    if not len(seeds) == len(prompts) == (len(taus) if _several(taus) else len(prompts)):
+        raise ValueError(
+            f"{len(prompts)} prompts need as many seeds, and one temperature or as many."
+        )
     if not (_whole(length) and length >= 0):
         raise ValueError(f"length is {length}; it must be a whole number, 0 or more.")
     contexts = [_context(vocab, prompt) for prompt in prompts]
@@ -559,11 +596,10 @@ def _batch(
     for text in prompts:
         if not isinstance(text, str):
             raise TypeError(f"A prompt is {text!r}; it must be a text.")
-    if "seeds" in counts:
-        seeds = list(seed)
-    else:
-        seeds = [None if seed is None else seed + row for row in range(size)]
+    seeds = list(seed) if "seeds" in counts else [seed]
     for each in seeds:
         if each is not None and not (_whole(each) and each >= 0):
             raise ValueError(f"seed is {each!r}; it must be a whole number, 0 or more, or None.")
+    if "seeds" not in counts:
+        seeds = [None if seed is None else seed + row for row in range(size)]
     return _Batch(prompts, temperature, seeds, bool(counts))

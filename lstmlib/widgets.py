@@ -243,7 +243,9 @@ class SideBySide(ipywidgets.VBox):
         self.seed = _seed(seed)
         same = "The same random numbers for all"
         self.keep = ipywidgets.Checkbox(True, description=same, indent=False)
-        self.temperatures = [_temperature_slider(tau) for tau in temperatures]
+        self.temperatures = [
+            _temperature_slider(tau, f"Temperature {k}") for k, tau in enumerate(temperatures, 1)
+        ]
         self.texts = [ipywidgets.HTML() for _ in temperatures]
         self.said = ipywidgets.HTML()
         for control in (self.prompt, self.length, self.seed, self.keep, *self.temperatures):
@@ -312,9 +314,9 @@ def _slider(
     return kind(value=value, description=description, style=style, layout=layout, **bounds)
 
 
-def _temperature_slider(value: float) -> ipywidgets.FloatSlider:
+def _temperature_slider(value: float, name: str = "Temperature") -> ipywidgets.FloatSlider:
     """Return a slider of temperatures."""
-    return _slider(ipywidgets.FloatSlider, "Temperature", value, 0.0, 2.0, 0.05)
+    return _slider(ipywidgets.FloatSlider, name, value, 0.0, 2.0, 0.05)
 
 
 def _prompt(value: str) -> ipywidgets.Text:
@@ -416,18 +418,18 @@ def _draw_line(step: Step, vocab: Vocab) -> str:
     p, u, drawn = np.exp(step.log_after[0]), step.uniforms[0], step.ids[0]
     left, parts = 0.0, []
     for k, i in enumerate(np.argsort(-p, kind="stable")):
-        wide = _WIDE * p[i]
+        wide, at = _WIDE * p[i], left
+        left += wide
         if wide < 0.5 and i != drawn:
             continue
         color = ORANGE if i == drawn else (BLUE, SKY)[k % 2]
         parts.append(
-            f'<rect x="{left:.1f}" y="16" width="{max(wide, 1):.1f}" height="24" fill="{color}"/>'
+            f'<rect x="{at:.1f}" y="16" width="{max(wide, 1):.1f}" height="24" fill="{color}"/>'
         )
         if wide > 14:
             text = escape(_sign(vocab.tokens[i]))
             ink = "#fff" if color == BLUE else "#000"
-            parts.append(f'<text x="{left + wide / 2:.1f}" y="32" fill="{ink}">{text}</text>')
-        left += wide
+            parts.append(f'<text x="{at + wide / 2:.1f}" y="32" fill="{ink}">{text}</text>')
     x = _WIDE * u
     parts.append(f'<path d="M{x:.1f} 42 l-5 9 h10 z"/>')
     anchor = "start" if u < 0.2 else "end" if u > 0.8 else "middle"

@@ -50,19 +50,23 @@ def main(folder: Path) -> None:
     """Train what a folder's config says, to its end, and write what is kept of it.
 
     Raises:
-        ValueError: a config without meaning, or one that is not that of the run that was begun.
+        ValueError: a config without meaning, or not that of the run that was begun.
         SystemExit: it was interrupted.
     """
-    config = read_config(folder)
+    config, begun = read_config(folder), folder / "step-config.json"
     if (folder / "result.json").exists():
         raise ValueError(f"{folder} holds a run already; delete its result.json to run anew.")
     text, _ = clean(load_corpus(config["corpus"]).text, **config["clean"])
     vocab = Vocab.from_text(text)
-    vocab.encode(config["prompt"])  # a prompt that cannot be written on from is refused now
     train_ids, valid_ids = split(vocab.encode(text))
+    if begun.exists() and json.loads(begun.read_text(encoding="utf-8")) != config:
+        raise ValueError(f"{folder} holds a run of other settings, begun; delete its step-* files.")
     torch.manual_seed(config["seed"])
     model, checkpoints = CharRNN(len(vocab), **config["model"]), Checkpoints(folder, vocab, keep=1)
     training = TrainingConfig(**config["training"])
+    # A prompt or a seed that cannot be written from is refused now, not after the training.
+    generate(model, vocab, config["prompt"], 0, seed=config["seed"])
+    write_json(begun, config)
     history = fit(model, train_ids, valid_ids, training, checkpoints=checkpoints)
     if history.ended == "interrupted":
         raise SystemExit(f"{folder} goes on from step {len(history)} when started again.")
@@ -85,7 +89,7 @@ def main(folder: Path) -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
     write_json(folder / "result.json", result)
-    for left in [*checkpoints.paths, checkpoints.best_path]:
+    for left in [*checkpoints.paths, checkpoints.best_path, begun]:
         left.unlink(missing_ok=True)
     print(json.dumps(result, indent=1))
 

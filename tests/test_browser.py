@@ -173,7 +173,7 @@ def test_the_columns_change_one_by_one(chapter_07):
     columns = page.locator(".widget-html-content", has=page.locator("u"))
     expect(columns).to_have_count(5)  # the explorer's text, and four columns
     before = columns.all_text_contents()
-    third = slider(page, "Temperature").nth(3)
+    third = slider(page, "Temperature 3")
     assert_shows(third, "1.00")
     press(third, "ArrowLeft")
     expect(columns.nth(3)).not_to_have_text(before[3])

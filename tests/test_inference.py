@@ -90,14 +90,41 @@ class Doubled(nn.Identity):
         return 2 * x
 
 
-def test_what_the_fused_steps_do_not_know_is_left_to_the_model(vocab):
-    _, state = read(network(), [np.array([1])])
-    assert type(stepper_for(network(), state)) is FusedSteps
-    _, gru_state = read(network(cell="gru"), [np.array([1])])
-    assert type(stepper_for(network(cell="gru"), gru_state)) is ModelSteps
-    changed = network()
-    changed.norm = Doubled()
-    assert type(stepper_for(changed, state)) is ModelSteps
+class Other(CharRNN):
+    pass
+
+
+OTHER_PARTS = {
+    "norm": Doubled(),
+    "dropout": Doubled(),
+    "embedding": nn.Sequential(nn.Embedding(V, V)),
+    "output": nn.Linear(24, V, bias=False),
+    "layers": nn.RNN(V, 24, 2, nonlinearity="relu", batch_first=True),
+}
+
+
+@pytest.mark.parametrize("settings", FUSED, ids=str)
+def test_the_fused_steps_are_taken_where_they_can_be(settings):
+    model = network(**settings)
+    _, state = read(model, [np.array([1])])
+    assert type(stepper_for(model, state)) is FusedSteps
+
+
+@pytest.mark.parametrize("part", [*OTHER_PARTS, "plain norm", "no bias", "gru", "class"])
+def test_what_the_fused_steps_do_not_know_is_left_to_the_model(part):
+    model = network(cell="gru") if part == "gru" else network()
+    if part in OTHER_PARTS:
+        setattr(model, part, OTHER_PARTS[part])
+    if part == "plain norm":
+        model.norm = nn.LayerNorm(24, elementwise_affine=False)
+    if part == "no bias":
+        model.layers = nn.LSTM(V, 24, 2, bias=False, batch_first=True)
+    if part == "class":
+        model.__class__ = Other
+    if part == "layers":
+        model.config["cell"] = "rnn"
+    _, state = read(model, [np.array([1])])
+    assert type(stepper_for(model, state)) is ModelSteps
 
 
 @pytest.mark.parametrize("cell", ["lstm", "cifg", "rnn", "gru"])

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,7 +92,7 @@ def test_distinct_counts_each_n_gram_once():
     assert distinct("aaaa", 1) == 1 / 4
     assert distinct("ababab", 2) == 2 / 5
     assert distinct(["the", "cat", "the", "cat"], 2) == 2 / 3
-    assert distinct(np.array([1, 1, 2]), 1) == 2 / 3
+    assert distinct(np.array([1, 1, 2]), 1) == distinct(torch.tensor([1, 1, 2]), 1) == 2 / 3
 
 
 def test_grams_are_all_of_them_in_order():

@@ -193,7 +193,10 @@ def in_page(page, prompt, uniforms, temperature=1.0, top_k=None, top_p=1.0):
 def in_python(model, vocab, prompt, length, seed=0, **settings):
     """Return what lstmlib writes, and the random numbers (length,)."""
     taken = list(steps(model, vocab, [prompt], length, Sampling(**settings), [seed]))
-    before, after = (np.concatenate([step[k] for step in taken]) for k in (1, 2))
+    before, after = (
+        np.concatenate([getattr(step, name) for step in taken])
+        for name in ("log_before", "log_after")
+    )
     uniforms = np.random.default_rng(seed).random(length)
     assert [step.uniforms[0] for step in taken] == uniforms[: len(taken)].tolist()
     return np.concatenate([step.ids for step in taken]), before, after, uniforms

@@ -387,6 +387,34 @@ def test_draws_show_in_orange_what_sampling_draws():
         assert all(bar.get_x() <= u < bar.get_x() + bar.get_width() for bar in orange)
 
 
+def test_measures_show_the_points_their_errors_and_real_text():
+    axis = plots.measures_by_temperature(
+        [0.5, 1.0],
+        {"novelty": (np.array([0.1, 0.5]), np.array([0.01, 0.1]))},
+        {"novelty": 0.4},
+        (0, 1),
+    ).axes[0]
+    points, bars = axis.containers[0].lines[0], axis.containers[0].lines[2][0]
+    assert points.get_xydata().tolist() == [[0.5, 0.1], [1.0, 0.5]]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
+        pytest.approx([0.09, 0.11]),
+        pytest.approx([0.4, 0.6]),
+    ]
+    assert set(lines(axis)["held-out text"].get_ydata()) == {0.4}
+
+
+def test_curves_of_the_temperature_chapter_hold_what_they_are_given():
+    x, y = np.array([0.1, 0.5]), np.array([1.0, 0.8])
+    axis = plots.tradeoff({"top-k": (x, y, ["3", "5"])}, (0.5, 0.9), "Title").axes[0]
+    assert lines(axis)["top-k"].get_xydata().tolist() == [[0.1, 1.0], [0.5, 0.8]]
+    assert lines(axis)["held-out text"].get_xydata().tolist() == [[0.5, 0.9]]
+    left, right = plots.loop(np.array([1.0, 0.1]), np.array([0.0, 1.0]), np.array([1.0, 0.2])).axes
+    assert left.lines[0].get_ydata().tolist() == [1.0, 0.1]
+    assert right.lines[0].get_xydata().tolist() == [[0.0, 1.0], [1.0, 0.2]]
+    axis = plots.entropy_by_temperature(x, {"after a": y}, 1.1).axes[0]
+    assert lines(axis)["after a"].get_xydata().tolist() == [[0.1, 1.0], [0.5, 0.8]]
+
+
 def test_shaded_texts_break_lines_and_shade_by_surprise():
     p = np.array([1.0, np.exp(-2), 1.0, np.exp(-6), 1.0])
     axis = plots.shaded_texts({"T = 1": ("ab\ncd", p)}, 12).axes[0]

@@ -126,6 +126,31 @@ def test_top_k_keeps_the_k_most_probable():
     assert np.exp(keep_top_k(np.zeros(4), 2)).tolist() == [0.5, 0.5, 0, 0]
 
 
+def test_a_character_with_which_the_share_is_reached_exactly_is_the_last():
+    p = np.log([0.5, 0.25, 0.25])
+    assert np.exp(keep_top_p(p, 0.5)).tolist() == [1, 0, 0]
+    assert np.exp(keep_top_p(p, 0.75)).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+
+
+def test_a_dial_that_is_none_is_named_by_each_transform():
+    for transform, name in ((keep_top_k, "top_k"), (keep_top_p, "top_p"), (keep_min_p, "min_p")):
+        for wrong in (-1, 1.5) if name != "top_p" else (0, 1.5):
+            with pytest.raises(ValueError, match=f"{name} is {wrong}"):
+                transform(np.log(P), wrong)
+    np.testing.assert_allclose(keep_min_p(np.log(P), 0), np.log(P))
+
+
+def test_a_float64_tensor_keeps_its_digits():
+    logits = torch.tensor([1.0, 1.0 + 1e-12], dtype=torch.float64)
+    assert np.diff(log_softmax(logits)) == pytest.approx(1e-12, rel=1e-3)
+
+
+def test_a_logit_as_low_as_float32_goes_overflows_without_a_word(recwarn):
+    logits = torch.tensor([0.0, torch.finfo(torch.float32).min])
+    assert np.exp(apply_temperature(logits, 0)).tolist() == [1, 0]
+    assert not recwarn
+
+
 @pytest.mark.parametrize(
     ("share", "kept"), [(1e-9, 1), (0.39, 1), (0.41, 2), (0.69, 2), (0.71, 3), (0.95, 4)]
 )
@@ -259,6 +284,30 @@ def test_prompt_is_part_of_the_text(model, vocab):
     assert nothing.text == "the" and nothing.p_before.shape == (0,) and not nothing.ended
 
 
+def test_the_prompt_counts_for_the_penalty(model, vocab):
+    settings = {"repetition_penalty": 4.0, "penalty_window": 3}
+    first = next(iter(steps(model, vocab, ["the"], 1, Sampling(**settings), [0])))
+    expected = penalize_repetition(first.log_before, vocab.encode("the")[None], 4.0)
+    np.testing.assert_allclose(first.log_after, expected)
+
+
+def test_texts_of_any_length_are_whole(model, vocab):
+    for length in (1, 2, 100, 250):
+        sample = generate(model, vocab, "the", length, seed=1)
+        assert len(sample.new) == len(sample.p_after) == length
+
+
+def test_steps_need_a_seed_and_a_temperature_for_each_prompt(model, vocab):
+    for sampling_, seeds in ((Sampling(), [1]), (Sampling((1.0, 2.0, 3.0)), [1, 2])):
+        with pytest.raises(ValueError, match="2 prompts need as many seeds"):
+            steps(model, vocab, ["a", "b"], 5, sampling_, seeds)
+
+
+def test_samples_can_be_compared_and_kept_in_sets(model, vocab):
+    one, other = generate(model, vocab, "the", 5, seed=[1, 1])
+    assert one == one and one != other and len({one, other}) == 2
+
+
 def test_seed_decides(model, vocab):
     same = [generate(model, vocab, "the", 60, seed=5).text for _ in range(2)]
     assert same[0] == same[1]
@@ -298,8 +347,9 @@ def test_a_sample_holds_what_the_model_believed_and_what_was_drawn_from(model, v
 def test_mode_and_random_state_stay(model, vocab):
     model.train()
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    model.dropout.eval()
     generate(model, vocab, "the", 5)
-    assert model.training
+    assert model.training and model.layers.training and not model.dropout.training
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.random.get_state()[1].tolist() == numpy_state
 
@@ -320,6 +370,9 @@ def test_unseen_character_in_the_prompt_is_named(model, vocab):
         ({"length": 2.5}, "length is 2.5"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 0.5}, "seed is 0.5"),
+        ({"seed": "two"}, "seed is 'two'"),
+        ({"seed": True}, "seed is True"),
+        ({"temperature": np.array(-0.5)}, "temperature is -0.5"),
         ({"seed": [1, "two"]}, "seed is 'two'"),
         ({"temperature": [1, 2], "seed": [1, 2, 3]}, "2 temperatures and 3 seeds"),
         ({"prompt": []}, "0 prompts"),
@@ -396,7 +449,10 @@ def ending():
     torch.manual_seed(1)
     vocab = Vocab("ab", specials=[".pad", START, END, ".unk"])
     model = CharRNN(len(vocab), 8, 2).double()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.8)  # what was written before matters
     with torch.no_grad():
+        model.output.weight[:4] = 0
         model.output.bias[:] = torch.tensor([-20.0, -20, 0, -20, 0.7, 0.7])
     return model, vocab
 

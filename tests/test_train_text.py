@@ -72,7 +72,9 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
         input=json.dumps(CONFIG | {"corpus": str(cut / "book.txt")}),
     )
     assert "goes on from step 40 when started again" in stopped.stderr
-    assert list(cut.glob("step-*")) and not (cut / "result.json").exists()
+    assert list(cut.glob("step-0*")) and not (cut / "result.json").exists()
+    other = run(cut, CONFIG | {"seed": 7})
+    assert other.returncode != 0 and "a run of other settings" in other.stderr
     assert run(cut, CONFIG).returncode == 0
     assert (cut / "samples.txt").read_bytes() == (whole / "samples.txt").read_bytes()
     models = [load_model(folder / "model.safetensors")[0] for folder in (cut, whole)]
@@ -106,6 +108,9 @@ train_text.main(folder)
     ("change", "message"),
     [
         ({"prompt": "É"}, "'É'"),
+        ({"prompt": ""}, "prompt is empty"),
+        ({"prompt": 5}, "prompt is 5"),
+        ({"seed": -1}, "seed is -1"),
         ({"speed": 3}, "config.json has speed"),
         ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
         ({"training": {"steps": 0}}, "steps is 0"),
