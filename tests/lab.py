@@ -22,7 +22,7 @@ TO_START, TO_RUN = 60, 240
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
 
 
-def lay_out(folder):
+def lay_out(folder, windowing=None):
     """Lay out the course where JupyterLab may write: it saves a notebook again and again.
 
     The notebooks have no outputs, so that what a test sees is of its own run.
@@ -37,8 +37,8 @@ def lay_out(folder):
     for name in ("README.md", "benchmarks", "datasets", "page", "runs", "tools"):
         (folder / name).symlink_to(ROOT / name)
     settings = json.loads((ROOT / "tools/lab_settings/overrides.json").read_text())
-    # Cells out of view stay in the page, so that their outputs can be counted.
-    settings["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": "none"}
+    if windowing:
+        settings["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": windowing}
     (folder / "settings").mkdir()
     (folder / "settings/overrides.json").write_text(json.dumps(settings))
 
@@ -94,9 +94,13 @@ def stop(server):
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Callable[[str], str]]:
-    """Run JupyterLab in an empty folder; give a function from a notebook's name to its address."""
-    lay_out(folder)
+def running(folder: Path, windowing: str | None = None) -> Iterator[Callable[[str], str]]:
+    """Run JupyterLab in an empty folder; give a function from a notebook's name to its address.
+
+    With the windowing mode "none", cells out of view stay in the page, as nobody has it but a test
+    that counts their outputs.
+    """
+    lay_out(folder, windowing)
     port, token = free_port(), secrets.token_hex()
     server = start(folder, port, token)
     try:

@@ -18,7 +18,7 @@ PROBLEMS += ', .jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]'
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A running JupyterLab, as a function from the name of a notebook to its address."""
-    with running(tmp_path_factory.mktemp("course")) as address:
+    with running(tmp_path_factory.mktemp("course"), windowing="none") as address:
         yield address
 
 
