@@ -3,20 +3,21 @@
 The modules follow that line, and each one imports only modules that stand above it:
 
     profile      which machine is this, and how large may a run be
-    corpora      where text comes from
+    corpora      where texts come from
     cleaning     raw text -> clean text, with a report of what went
     vocab        characters <-> ids
-    batching     windows, and contiguous streams for stateful truncated BPTT
+    batching     windows, contiguous streams for stateful truncated BPTT, padded batches
+    grammars     formal languages: sample them, recognise them, know every probability
     scratch      RNN, LSTM and CIFG in NumPy, with hand-written backward passes and their proof
     models       the character-level network in PyTorch, and its files
     checkpoints  all that a run needs to go on where it was
-    diagnostics  what goes on inside a network in training: gradients, updates, gates, Jacobians
+    diagnostics  what goes on inside a network in training: gradients, gates, states, Jacobians
     distributed  processes that train one model together
-    training     fit(): truncated BPTT, optimizers, schedules, clipping, history
+    training     fit(): (truncated) BPTT, optimizers, schedules, clipping, history
     speed        how fast a device trains, and how far that is from its limit
     inference    a prompt read, and then one character at a time, fast
     sampling     temperature and its kin, and texts: one, a batch, a stream
-    metrics      bits, perplexity, n-gram baselines
+    metrics      bits, perplexity, n-gram baselines, measures of a text, validity
     plots        every figure of the course
     widgets      panels that move: a slider and what follows from it
     check        bands for measured numbers, and exercise checks

@@ -3,9 +3,12 @@
 Two ways to cut a text. `windows` takes overlapping pieces, each with the one character that
 follows it. `Streams` lays the text out as parallel, contiguous rows and walks along them, so that
 the hidden state can be carried from one batch to the next (stateful truncated BPTT).
+
+And one to keep texts whole: `PaddedBatches` puts many short ones side by side.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -126,6 +129,108 @@ class Streams:
             raise IndexError(f"There is no batch {k}; the epoch has {len(self)}, counted from 0.")
         columns = slice(k * self.seq_len, (k + 1) * self.seq_len)
         return self.x[:, columns], self.y[:, columns]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (self.batch(k) for k in range(len(self)))
+
+
+class PaddedBatches:
+    """Whole sequences, side by side in padded batches of at most a budget of tokens (case C).
+
+    They are bucketed by length: each epoch shuffles the sequences, sorts them by length, fills
+    batches in that order, and shuffles the batches. So a batch holds sequences of about one length
+    and little padding, batches come in random order, and which sequences of one length meet changes
+    from epoch to epoch. The order depends on the seed and the epoch alone.
+
+    Args:
+        sequences: ids of each, (T + 1,) with T ≥ 1, such as `Vocab.frame` returns; T of them are
+            read, and the last T are predicted.
+        budget: largest number of rows × columns of a batch, padding counted.
+        pad: the id that fills up x; y is filled up with IGNORE (-100), which losses leave out.
+        seed: of the shuffling.
+
+    Attributes:
+        targets: symbols that an epoch predicts, padding not counted.
+        padding: the share of an epoch's rows × columns that is padding.
+
+    Iterating yields the batches of epoch 0: x and y, each (B, T) int64.
+
+    Raises:
+        ValueError: no sequence, one that is not a row of integers, one of under 2 ids, one that is
+            longer than the budget, a budget that is not a whole number, 1 or more, or a seed that
+            is none, 0 or more.
+    """
+
+    def __init__(
+        self, sequences: Sequence[np.ndarray], budget: int, pad: int, seed: int = 0
+    ) -> None:
+        for name, value, least in (("budget", budget, 1), ("seed", seed, 0)):
+            if not (isinstance(value, Integral) and value >= least):
+                raise ValueError(
+                    f"{name} is {value!r}; it must be a whole number, {least} or more."
+                )
+        self.sequences = [np.asarray(sequence) for sequence in sequences]
+        for k, sequence in enumerate(self.sequences):
+            if sequence.ndim != 1 or sequence.dtype.kind not in "iu":
+                raise ValueError(f"Sequence {k} is not a row of ids (integers), see Vocab.frame.")
+        self.lengths = np.array([len(sequence) - 1 for sequence in self.sequences])
+        if not len(self.lengths):
+            raise ValueError("There is no sequence to learn from.")
+        if self.lengths.min() < 1:
+            raise ValueError(
+                f"Sequence {self.lengths.argmin()} has under 2 ids: nothing to predict."
+            )
+        if self.lengths.max() > budget:
+            raise ValueError(
+                f"Sequence {self.lengths.argmax()} has {self.lengths.max()} symbols to predict, "
+                f"more than the budget of {budget}. Raise the budget, or leave it out or cut it."
+            )
+        # Plain numbers, since a checkpoint notes them as JSON.
+        self.budget, self.pad, self.seed = int(budget), int(pad), int(seed)
+        self._cuts = self._fill(np.sort(self.lengths))
+        self.targets = int(self.lengths.sum())
+        sizes = np.diff(self._cuts) * np.sort(self.lengths)[self._cuts[1:] - 1]
+        self.padding = 1 - self.targets / int(sizes.sum())
+        self._epoch, self._batches = None, []
+
+    def _fill(self, lengths: np.ndarray) -> np.ndarray:
+        """Return where batches begin and end in the sorted order: 0, …, number of sequences."""
+        cuts = [0]
+        for k, length in enumerate(lengths):
+            if (k + 1 - cuts[-1]) * length > self.budget:
+                cuts.append(k)
+        return np.array([*cuts, len(lengths)])
+
+    def __len__(self) -> int:
+        return len(self._cuts) - 1
+
+    def batch(self, k: int, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return batch k of an epoch: x and y, each (B, T) int64.
+
+        Raises:
+            IndexError: unless 0 ≤ k < len(self) and epoch ≥ 0.
+        """
+        if not 0 <= k < len(self):
+            raise IndexError(f"There is no batch {k}; the epoch has {len(self)}, counted from 0.")
+        if epoch < 0:
+            raise IndexError(f"There is no epoch {epoch}; they are counted from 0.")
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._shuffled(epoch)
+        rows = self._batches[k]
+        x = np.full((len(rows), self.lengths[rows].max()), self.pad, dtype=np.int64)
+        y = np.full_like(x, IGNORE)
+        for row, which in enumerate(rows):
+            sequence, n = self.sequences[which], self.lengths[which]
+            x[row, :n], y[row, :n] = sequence[:-1], sequence[1:]
+        return x, y
+
+    def _shuffled(self, epoch: int) -> list[np.ndarray]:
+        """Return the batches of an epoch, each as the numbers of its sequences."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self.lengths))
+        order = order[np.argsort(self.lengths[order], kind="stable")]
+        batches = np.split(order, self._cuts[1:-1])
+        return [batches[k] for k in rng.permutation(len(batches))]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return (self.batch(k) for k in range(len(self)))

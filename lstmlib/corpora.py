@@ -2,17 +2,21 @@
 
 `load_corpus` takes a registered name or a path and hands back decoded text with "\\n" line ends,
 without byte-order mark and without the header and footer that a digital library wraps around it.
+`load_reviews` does the same for an archive of film reviews, and hands back one text a review.
 Everything else that is wrong with a text is the business of `lstmlib.cleaning`.
 """
 
 import codecs
 import difflib
+import gzip
 import hashlib
 import os
 import re
 import sys
+import tarfile
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +43,7 @@ _BOMS = [
 _DECLARED = re.compile(
     rb"(?:Character set encoding:\s*|charset\s*=\s*[\"']?|encoding\s*=\s*[\"'])([A-Za-z0-9._:-]+)"
 )
-_NOT_TEXT = {b"%PDF-": "PDF", b"{\\rtf": "RTF", b"PK\x03\x04": "zip or office"}
+_NOT_TEXT = {b"%PDF-": "PDF", b"{\\rtf": "RTF", b"PK\x03\x04": "zip or office", b"\x1f\x8b": "gzip"}
 # A title may run over a line end, but not over a page.
 _START = re.compile(
     r"^\*{3} ?START OF (?:THE|THIS) .{0,40}?EBOOK.{0,300}?\*{3}[ \t]*$", re.M | re.S | re.I
@@ -54,6 +58,12 @@ _BLOCKS = re.compile(
     "^(address|article|aside|blockquote|d[dlt]|div|figcaption|figure|footer|h[1-6]|header|hr|li|main|"
     "[ou]l|p|pre|section|table|tr)$"
 )
+# No name begins with a dot: not "..", and not "._1_9.txt", which macOS packs beside "1_9.txt".
+_REVIEW = re.compile(r"(?:\./)?[^/.][^/]*/(?:train|test)/(?:pos|neg)/[^/.][^/]*\.txt")
+_BREAK = re.compile(r"[ \t]*<br ?/?>[ \t]*", re.I)
+# The reviews hold control characters where dashes, ellipses and quotes were meant. They are read
+# as HTML reads "&#150;": as Windows-1252, there an en dash. Five stand for nothing there, and go.
+_WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 
 
 class CorpusError(Exception):
@@ -80,6 +90,31 @@ class Corpus:
 
     def __repr__(self) -> str:
         return f"Corpus({self.name!r}, {len(self.text):,} characters, from {self.source})"
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Decoded reviews and where they came from.
+
+    Attributes:
+        name: the registered name, or the file's name.
+        texts: one text a review, "\\n" line ends, each text once, in the order of their paths in
+            the archive.
+        source: the file they were read from.
+        fell_back_from: the reviews that were asked for, when these took their place; else None.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    source: str
+    fell_back_from: str | None = None
+
+    def __repr__(self) -> str:
+        characters = sum(map(len, self.texts))
+        return (
+            f"Reviews({self.name!r}, {len(self.texts):,} reviews, {characters:,} characters, "
+            f"from {self.source})"
+        )
 
 
 def registry() -> dict[str, dict]:
@@ -117,6 +152,12 @@ def load_corpus(
     """
     names = registry()
     entry = names.get(str(name_or_path))
+    for wanted in (str(name_or_path), str(fallback)):
+        if _is_archive(wanted, names):
+            raise CorpusError(
+                f"{wanted!r} is an archive of many texts, not one text. If they are film reviews, "
+                f"use load_reviews({wanted!r})."
+            )
     if fallback is not None and fallback not in names:
         raise CorpusError(f"There is no corpus {fallback!r} to fall back on: {', '.join(names)}.")
     if entry and entry.get("builtin"):
@@ -137,8 +178,98 @@ def load_corpus(
     return Corpus(str(name_or_path) if entry else path.name, text, encoding, str(path))
 
 
+def _is_archive(name_or_path: str, names: dict[str, dict]) -> bool:
+    file = names.get(name_or_path, {"file": name_or_path}).get("file", "")
+    return file.endswith(".tar.gz")
+
+
 class CorpusUnavailable(CorpusError):
     """The corpus is neither on disk nor to be downloaded now."""
+
+
+def load_reviews(name_or_path: str | Path, *, fallback: str | Path | None = None) -> Reviews:
+    """Load film reviews by their registered name, or a tar.gz archive of them by its path.
+
+    The archive is looked for and checked as in `load_corpus`, and read without being unpacked. In
+    it, a review is a UTF-8 file */{train,test}/{pos,neg}/*.txt, the layout of the Large Movie
+    Review Dataset (Maas et al. 2011, Learning Word Vectors for Sentiment Analysis); nothing else
+    is read, its unlabelled texts neither. <br /> becomes a line end, and white space around it and
+    around the review goes. U+0080 to U+009F are read as Windows-1252. Of reviews that are then the
+    same the first is kept: one copy in the training part and one in a held-out part would be scored
+    by memory. Empty ones go too.
+
+    Args:
+        name_or_path: a name in `registry()` whose file is a tar.gz, or a path.
+        fallback: a name or a path to load instead, with a warning, when the reviews cannot be had
+            from disk or network. It does not hide a file that is there but broken.
+
+    Raises:
+        CorpusError: no such reviews, no network, a wrong hash, a file that is no whole tar.gz, an
+            archive without reviews, or a review that is not UTF-8. A `CorpusUnavailable` if
+            neither the reviews nor the fallback are to be had.
+    """
+    names = registry()
+    for wanted in (str(name_or_path), str(fallback)):
+        if wanted in names and not _is_archive(wanted, names):
+            archives = ", ".join(name for name in names if _is_archive(name, names))
+            raise CorpusError(
+                f"{wanted!r} is one text, not reviews; use load_corpus({wanted!r}). "
+                f"Registered reviews: {archives}."
+            )
+    try:
+        path = find_corpus(name_or_path)
+    except CorpusUnavailable as error:
+        if fallback is None:
+            raise
+        asked, instead = str(name_or_path), str(fallback)
+        try:
+            got = load_reviews(fallback)
+        except CorpusUnavailable as second:
+            raise CorpusUnavailable(
+                f"Neither {asked!r} nor its fallback {instead!r} is to be had. {error} {second}"
+            ) from second
+        warnings.warn(f"Using {instead!r} instead of {asked!r}. {error}", stacklevel=2)
+        return Reviews(got.name, got.texts, got.source, asked)
+    name = str(name_or_path) if str(name_or_path) in names else path.name
+    return Reviews(name, _reviews(path), str(path))
+
+
+def _reviews(path: Path) -> tuple[str, ...]:
+    """Read an archive's reviews, and sort them by path: archives differ in their own order."""
+    found = {}
+    try:
+        with gzip.open(path) as stream:
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    if member.isreg() and _REVIEW.fullmatch(member.name):
+                        found[member.name] = archive.extractfile(member).read()
+            while stream.read(2**20):  # to the checksum, which stands behind the archive's end
+                pass
+    except EOFError as error:
+        raise CorpusError(f"{path} is cut off. Copy or download it again.") from error
+    except (OSError, zlib.error, tarfile.TarError) as error:
+        raise CorpusError(
+            f"{path} is not a tar.gz archive that can be read ({type(error).__name__}: {error}). "
+            "Is it the right file, and was it copied whole?"
+        ) from error
+    texts = [_review_text(found[name], f"{name} in {path}") for name in sorted(found)]
+    if not any(texts):
+        raise CorpusError(
+            f"{path} holds no reviews. They are text files, and their paths in the archive are "
+            "*/train/pos/*.txt, or test for train, or neg for pos. Pack it so, or take 'imdb'."
+        )
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def _review_text(data: bytes, where: str) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{where} is not UTF-8 ({error}). Save it as UTF-8, and pack the archive again."
+        ) from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_WINDOWS)
+    return _BREAK.sub("\n", text).strip()
 
 
 def find_corpus(name_or_path: str | Path) -> Path:
@@ -168,7 +299,15 @@ def find_corpus(name_or_path: str | Path) -> Path:
     shared = os.environ.get("LSTMLIB_DATA")
     if shared and (Path(shared) / entry["file"]).is_file():
         return _checked(Path(shared) / entry["file"], entry["sha256"])
-    return _download(str(name_or_path), entry)
+    if "url" in entry:
+        return _download(str(name_or_path), entry)
+    if local.is_file():
+        return _checked(local, entry["sha256"])  # broken: say so
+    raise CorpusUnavailable(
+        f"{name_or_path!r} is not on this machine, and is not to be downloaded. If you have "
+        f"{entry['file']}, put it in {DATASETS} or in the folder that $LSTMLIB_DATA names. "
+        f"If not, take {entry['instead']!r}."
+    )
 
 
 def _sha256(path: Path) -> str:
@@ -205,10 +344,12 @@ def _download(name: str, entry: dict) -> Path:
     except OSError as error:  # every network error of requests is one
         if (DATASETS / entry["file"]).is_file():
             _checked(DATASETS / entry["file"], entry["sha256"])  # broken: say so, hide nothing
+        text = not _is_archive(entry["file"], {})
+        hint = ", or call load_corpus with fallback='python-docs'" if text else ""
         raise CorpusUnavailable(
             f"{name!r} could not be downloaded ({type(error).__name__}). With a network, try "
             f"again. Without one, put the file at {DATASETS / entry['file']} or in the folder "
-            "that $LSTMLIB_DATA names, or call load_corpus with fallback='python-docs'."
+            f"that $LSTMLIB_DATA names{hint}."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What goes on inside a network in training: gradients, updates, gates, Jacobians.
+"""What goes on inside a network in training: gradients, updates, gates, states, Jacobians.
 
 `Diagnostics` is given to `fit`, which calls it at every step and puts what it finds into the
 history. The functions below it read what was recorded, or look into a model.
@@ -56,7 +56,8 @@ class Diagnostics:
         update: part -> L2 norm of the step over that of the weights after it;
         near_0, near_1: "layer 1 · forget gate", … -> share of its values that are saturated (see
             SATURATED) at the first characters of the batch, with the weights after the step and
-            without dropout; of LSTM and CIFG. Of several processes, those of the first one's rows.
+            without dropout; of LSTM and CIFG. Of several processes, those of the first one's rows;
+            of whole sequences, the padding behind one that is shorter counts, too.
 
     Args:
         characters: how many characters of each stream the gates are looked at; at least 1.
@@ -179,6 +180,35 @@ def _read_layer(
         outputs.append(h)
         gates.append(torch.stack((i, f, o)))
     return torch.stack(outputs, dim=1), torch.stack(gates, dim=2)
+
+
+@torch.no_grad()
+def states_along(model: CharRNN, ids: Tensor, state: State | None = None) -> State:
+    """Return the state of a network after every character that it reads, in evaluation mode.
+
+    Args:
+        model: any cell.
+        ids: (T,) int64, T ≥ 1, on the network's device.
+        state: where to go on from, for one stream; None starts at zero.
+
+    Returns:
+        As `CharRNN` returns it, (h,) or (h, c), but each part (T, L, H).
+
+    Raises:
+        ValueError: ids are not (T,), or there is none.
+    """
+    if ids.ndim != 1 or not len(ids):
+        raise ValueError(f"ids have the shape {tuple(ids.shape)}; give (T,), with T ≥ 1.")
+    was_training = model.training
+    model.eval()
+    try:
+        states = []
+        for character in ids:
+            _, state = model(character.view(1, 1), state)
+            states.append(state)
+    finally:
+        model.train(was_training)
+    return tuple(torch.stack([part[:, 0] for part in parts]) for parts in zip(*states, strict=True))
 
 
 def recurrent_jacobians(model: CharRNN, ids: Tensor, state: State | None = None) -> Tensor:

@@ -57,6 +57,13 @@ def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[np.ndarray, St
     return _numpy(torch.cat([logits for logits, _ in found])), state
 
 
+def read_through(model: CharRNN, ids: np.ndarray) -> np.ndarray:
+    """Read one text, ids (T,), from a state of zeros; return the logits after each id, (T, V)."""
+    with _evaluating(model):
+        logits, _ = model(torch.from_numpy(ids)[None].to(next(model.parameters()).device))
+    return _numpy(logits[0])
+
+
 def stepper_for(model: CharRNN, state: State) -> "FusedSteps | ModelSteps":
     """Return what takes the steps of a model fastest."""
     return (FusedSteps if _is_plain(model) else ModelSteps)(model, state)

@@ -1,10 +1,18 @@
-"""How good is it? Units of loss, n-gram baselines to hold a loss against, measures of a text."""
+"""How good is it? Units of loss, n-gram baselines, measures of a text, validity in a language."""
 
 import math
 import re
 from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+
+from lstmlib.grammars import Language
+from lstmlib.inference import read_through
+from lstmlib.models import CharRNN, check_vocab, unwrap
+from lstmlib.sampling import Sample, log_softmax
+from lstmlib.vocab import START, Vocab
 
 
 def bits(nats: float) -> float:
@@ -43,6 +51,29 @@ class NGramModel:
             raise ValueError(f"order is {order}; it must be 1 (unigram) or more.")
         if len(ids) < order:
             raise ValueError(f"A text of {len(ids)} characters is too short for order {order}.")
+        self._count(np.asarray(ids), np.ones(len(ids), dtype=bool), order, vocab_size)
+
+    @classmethod
+    def of_sequences(
+        cls, sequences: Sequence[np.ndarray], order: int, vocab_size: int
+    ) -> "NGramModel":
+        """Return the model of whole sequences, each with a context of its own.
+
+        Args:
+            sequences: ids of each, such as `Vocab.frame` returns. The first id, `.start`, is given
+                and not counted; it also stands for what a context lacks before it.
+
+        Raises:
+            ValueError: as for a text; there is no sequence, or one of under 2 ids.
+        """
+        if order < 1:
+            raise ValueError(f"order is {order}; it must be 1 (unigram) or more.")
+        model = cls.__new__(cls)
+        model._count(*_padded(sequences, order), order, vocab_size)
+        return model
+
+    def _count(self, ids: np.ndarray, counted: np.ndarray, order: int, vocab_size: int) -> None:
+        """Count the n-grams that end where counted, (N,) bool, is set."""
         if np.min(ids) < 0 or np.max(ids) >= vocab_size:
             raise ValueError(f"ids must lie in 0 … {vocab_size - 1}, below vocab_size.")
         if vocab_size**order >= 2**63:
@@ -50,7 +81,8 @@ class NGramModel:
         self.order, self.vocab_size = order, vocab_size
         self._grams, self._contexts = [], []
         for n in range(1, order + 1):
-            grams, counts = np.unique(self._codes(ids, n), return_counts=True)
+            codes = self._codes(ids, n)[counted[n - 1 :]]
+            grams, counts = np.unique(codes, return_counts=True)
             contexts, first, types = np.unique(
                 grams // vocab_size, return_index=True, return_counts=True
             )
@@ -107,6 +139,28 @@ class NGramModel:
         if len(ids) < 2:
             raise ValueError(f"A text of {len(ids)} characters has no character to predict.")
         return float(-np.log(self.probabilities(ids)).mean())
+
+    def nats_per_symbol(self, sequences: Sequence[np.ndarray]) -> float:
+        """Return the mean loss over sequences, as for `of_sequences`: each first id is given.
+
+        Raises:
+            ValueError: there is no sequence, or one of under 2 ids.
+        """
+        ids, counted = _padded(sequences, self.order)
+        return float(-np.log(self.probabilities(ids)[counted[1:]]).mean())
+
+
+def _padded(sequences: Sequence[np.ndarray], order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Join sequences, the first id of each repeated to fill a context: (ids, which are predicted).
+
+    So no context of `order - 1` ids reaches into the sequence before.
+    """
+    if not len(sequences) or min(map(np.size, sequences)) < 2:
+        raise ValueError("Give at least one sequence, each of 2 ids or more.")
+    before = max(order - 2, 0)  # beside the first id itself
+    parts = [np.concatenate([np.repeat(s[:1], before), s]) for s in sequences]
+    counted = [np.arange(len(part)) > before for part in parts]
+    return np.concatenate(parts), np.concatenate(counted)
 
 
 def _look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -173,3 +227,128 @@ def known_words(text: str, known: Set[str]) -> float:
     if not counted:
         raise ValueError("The text has no whole word.")
     return sum(word in known for word in counted) / len(counted)
+
+
+class Validity(NamedTuple):
+    """How many samples of a formal language are whole strings of it.
+
+    Attributes:
+        complete: ended, and the language has the string.
+        prefix: did not end within their length, and some string of the language begins so.
+        wrong: all others.
+    """
+
+    complete: int
+    prefix: int
+    wrong: int
+
+
+def validity(language: Language, samples: Sequence[Sample]) -> Validity:
+    """Judge the texts, prompts included, that a model wrote."""
+    complete = sum(sample.ended and language.accepts(sample.text) for sample in samples)
+    prefix = sum(not s.ended and language.accepts_prefix(s.text) for s in samples)
+    return Validity(complete, prefix, len(samples) - complete - prefix)
+
+
+def wilson(count: int, of: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the confidence interval of a share, count / of (Wilson 1927); z = 1.96 is for 95 %.
+
+    It stays between 0 and 1, and has a width also where the count is 0 or all.
+
+    Raises:
+        ValueError: unless 0 ≤ count ≤ of, and of is above 0.
+    """
+    if not (0 <= count <= of and of > 0):
+        raise ValueError(f"{count} of {of} is no share.")
+    share, weight = count / of, z**2 / of
+    middle = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / of + weight / (4 * of)) / (1 + weight)
+    # At none or all an end is the share itself, but for rounding.
+    return min(max(middle - half, 0.0), share), max(min(middle + half, 1.0), share)
+
+
+def longest_repeat(text: str) -> str:
+    """Return the longest passage that a text has twice, "" if there is none.
+
+    The two may overlap. Of several, it is the one that is there again first. Since a passage can
+    only be there twice if its beginning is, the length is found by doubling it, and by bisection.
+    """
+    # Not by bisection from the start: all passages of half a long text do not fit into memory.
+    found, high = "", 1
+    while again := _repeated(text, high):
+        found, high = again, 2 * high
+    low = len(found)  # there is one of this length, and none of `high`
+    while low + 1 < high:
+        n = (low + high) // 2
+        again = _repeated(text, n)
+        found, low, high = (again, n, high) if again else (found, low, n)
+    return found
+
+
+def _repeated(text: str, n: int) -> str:
+    """Return the first passage of n characters that was there before, or ""."""
+    seen = set()
+    for k in range(len(text) - n + 1):
+        passage = text[k : k + n]
+        if passage in seen:
+            return passage
+        seen.add(passage)
+    return ""
+
+
+@dataclass(frozen=True, eq=False)
+class PrefixReading:
+    """What a network and a grammar expect at each place of a prefix; place k is after k characters.
+
+    Attributes:
+        prefix: its n characters.
+        tokens: the V tokens of the vocabulary.
+        model: the network's probability of each token, (n + 1, V) float64.
+        exact: the grammar's, (n + 1, V) float64. 0 is what cannot follow; behind the first illegal
+            character that is everything.
+    """
+
+    prefix: str
+    tokens: tuple[str, ...] = field(repr=False)
+    model: np.ndarray = field(repr=False)
+    exact: np.ndarray = field(repr=False)
+
+    @property
+    def legal(self) -> np.ndarray:
+        """Which tokens can follow, (n + 1, V) bool."""
+        return self.exact > 0
+
+    @property
+    def illegal_mass(self) -> np.ndarray:
+        """The probability that the network gives to what cannot follow, (n + 1,) float64."""
+        return np.where(self.legal, 0.0, self.model).sum(axis=1)
+
+    @property
+    def legal_places(self) -> int:
+        """The number of places, from the start on, where something can follow: n + 1 or fewer."""
+        return int(self.legal.any(axis=1).sum())
+
+    @property
+    def depth(self) -> np.ndarray:
+        """The number of brackets that are open, `(` less `)`, (n + 1,) int64."""
+        steps = [(c == "(") - (c == ")") for c in self.prefix]
+        return np.cumsum([0, *steps], dtype=np.int64)
+
+
+def read_prefix(model: CharRNN, vocab: Vocab, language: Language, prefix: str) -> PrefixReading:
+    """Let a network read `.start` and a prefix, and hold what it expects to the grammar's truth.
+
+    The model's mode is left as it was.
+
+    Raises:
+        VocabError: a character is not in the vocabulary, or a symbol of the language, or `.start`.
+        ValueError: the vocabulary is not of the model's size, or the model's weights are broken.
+    """
+    model = unwrap(model)
+    check_vocab(model, vocab)
+    ids = np.concatenate([[vocab.id_of(START)], vocab.encode(prefix)])
+    exact = np.zeros((len(ids), len(vocab)))
+    for row, follow in zip(exact, language.along(prefix), strict=True):
+        row[[vocab.id_of(symbol) for symbol in follow]] = list(follow.values())
+    found = np.exp(log_softmax(read_through(model, ids)))
+    return PrefixReading(prefix, vocab.tokens, found, exact)

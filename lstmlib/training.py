@@ -1,4 +1,4 @@
-"""fit(): stateful truncated back-propagation through time, clipped, guarded and resumable."""
+"""fit(): (truncated) back-propagation through time, clipped, guarded and resumable."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from lstmlib.batching import IGNORE, Streams
+from lstmlib.batching import IGNORE, PaddedBatches, Streams
 from lstmlib.checkpoints import (
     CheckpointError,
     Checkpoints,
@@ -291,11 +291,13 @@ def _global_norm(grads: list[Tensor]) -> float:
 
 
 @torch.no_grad()
-def evaluate(model: CharRNN, ids: np.ndarray, seq_len: int = 256) -> float:
-    """Return the mean loss over a text, in nats per character, in one pass with carried state.
+def evaluate(model: CharRNN, ids: np.ndarray | PaddedBatches, seq_len: int = 256) -> float:
+    """Return the mean loss over a text or over sequences, in nats per character.
 
-    Every character after the first is predicted exactly once, and each counts the same. seq_len
-    only bounds the memory. The model's mode and every random generator are left as they were.
+    A text is read in one pass with carried state, each sequence from a state of zeros. Every
+    character after the first is predicted exactly once, and each counts the same; padding does not
+    count. seq_len only bounds the memory. The model's mode and every random generator are left as
+    they were.
 
     Raises:
         ValueError: a text of under 2 characters.
@@ -304,10 +306,10 @@ def evaluate(model: CharRNN, ids: np.ndarray, seq_len: int = 256) -> float:
     was_training = model.training
     model.eval()
     total, count, state = 0.0, 0, None
-    seq_len = max(min(seq_len, len(ids) - 1), 1)  # no more padding than needed
+    whole = isinstance(ids, PaddedBatches)
     try:
-        for x, y in Streams(ids, 1, seq_len, remainder="mask"):
-            logits, state = model(torch.from_numpy(x).to(device), state)
+        for x, y in ids if whole else _in_one_pass(ids, seq_len):
+            logits, state = model(torch.from_numpy(x).to(device), None if whole else state)
             target = torch.from_numpy(y).to(device).flatten()
             loss = F.cross_entropy(
                 logits.flatten(0, 1), target, ignore_index=IGNORE, reduction="sum"
@@ -319,20 +321,28 @@ def evaluate(model: CharRNN, ids: np.ndarray, seq_len: int = 256) -> float:
     return total / count
 
 
+def _in_one_pass(ids: np.ndarray, seq_len: int) -> Streams:
+    """Return the batches of one stream through a text, with no more padding than needed."""
+    return Streams(ids, 1, max(min(seq_len, len(ids) - 1), 1), remainder="mask")
+
+
 def fit(
     model: CharRNN | DistributedDataParallel,
-    train_ids: np.ndarray,
-    valid_ids: np.ndarray | None,
+    train_ids: np.ndarray | PaddedBatches,
+    valid_ids: np.ndarray | PaddedBatches | None,
     config: TrainingConfig,
     on_step: Callable[[History], None] | None = None,
     checkpoints: Checkpoints | None = None,
     progress: bool = True,
     diagnostics: Diagnostics | None = None,
 ) -> History:
-    """Train a model by stateful truncated BPTT, and return the history.
+    """Train a model by back-propagation through time, and return the history.
 
-    The state is carried from batch to batch, cut from the graph between them, and starts at zero
-    again when an epoch's streams are at their end. A step whose loss or gradient is not finite is
+    On a text it is stateful truncated BPTT: the state is carried from batch to batch, cut from the
+    graph between them, and starts at zero again when an epoch's streams are at their end. On
+    sequences (`PaddedBatches`) it is BPTT through each whole one, from a state of zeros; an epoch
+    has as many steps as there are batches, and a step's loss is the mean over the symbols of its
+    batch, padding left out. A step whose loss or gradient is not finite is
     skipped, and said. Ctrl-C (in Jupyter, the stop button) ends the run after the step it is at; a
     second one stops at once.
 
@@ -352,9 +362,9 @@ def fit(
 
     Args:
         model: trained in place, on the device it is on; wrapped, if several processes train it.
-        train_ids: (N,) integers.
-        valid_ids: (M,) integers to validate on, or None.
-        config: the settings.
+        train_ids: (N,) integers, or sequences.
+        valid_ids: (M,) integers or sequences to validate on, or None.
+        config: the settings. With sequences, batch_size and seq_len are of no account.
         on_step: called with the history after every step, in every process, to draw or to sample;
             nothing that it does with the model in evaluation mode changes the training.
         checkpoints: where to keep checkpoints, or None.
@@ -365,7 +375,7 @@ def fit(
     Raises:
         ValueError: a text is too short, or has ids that are not in the model's vocabulary; patience
             without a validation text; a device without bfloat16; a batch that the processes
-            cannot share out in equal parts.
+            cannot share out in equal parts; sequences in several processes, or accumulated.
         TrainingDiverged: MOST_SKIPPED steps in a row were not finite.
         CheckpointError: a checkpoint cannot be written, or is not one of this run.
     """
@@ -397,8 +407,8 @@ class _Run:
     def __init__(
         self,
         model: CharRNN | DistributedDataParallel,
-        train_ids: np.ndarray,
-        valid_ids: np.ndarray | None,
+        train_ids: np.ndarray | PaddedBatches,
+        valid_ids: np.ndarray | PaddedBatches | None,
         config: TrainingConfig,
         checkpoints: Checkpoints | None,
         diagnostics: Diagnostics | None,
@@ -414,15 +424,16 @@ class _Run:
         self.model, self.bare = model, bare
         self.config, self.valid_ids, self.checkpoints = config, valid_ids, checkpoints
         self.diagnostics = diagnostics
-        streams = Streams(train_ids, config.batch_size, config.seq_len)
-        self.batches = len(streams)
-        self.rows = self.processes.share(config.batch_size, config.accumulate)
-        self.x = torch.from_numpy(streams.x[self.rows]).to(self.device)
-        self.y = torch.from_numpy(streams.y[self.rows]).to(self.device)
+        if isinstance(train_ids, PaddedBatches):
+            self.source = _Sequences(train_ids, self.device)
+            self.source.check(config, self.processes)
+        else:
+            self.source = _Text(train_ids, config, self.device, self.processes)
         self.optimizer = config.make_optimizer(model.parameters())
         self.history, self.state, self.skipped_in_a_row = History(), None, 0
         self.best_loss, self.best_step, self.best_weights, self.waited = math.inf, 0, None, 0
         settings = {**bare.config, "dtype": str(self.dtype), **asdict(config)}
+        settings |= self.source.settings
         # As JSON gives it back, so that it can be compared with what a checkpoint holds.
         self.settings = json.loads(json.dumps(settings))
         self.texts = _fingerprint(train_ids, valid_ids)
@@ -445,12 +456,12 @@ class _Run:
         """Forward, loss, backward, clip, update, and a row in the history."""
         config, step = self.config, self.step + 1
         self.model.train()
-        epoch, k = divmod(step - 1, self.batches)
+        epoch, k = divmod(step - 1, self.source.batches)
         if k == 0:
             self.state = None
         self.optimizer.zero_grad(set_to_none=True)
-        columns, state = slice(k * config.seq_len, (k + 1) * config.seq_len), self.state
-        loss = self._backward(columns)
+        (x, y), state = self.source.batch(epoch, k), self.state
+        loss = self._backward(x, y)
         if self.diagnostics is not None:
             self.diagnostics.before_clipping(self.bare)
         loss = self.processes.mean(loss)  # so that all of them skip a step, or none
@@ -462,12 +473,12 @@ class _Run:
             self.optimizer.param_groups[0]["lr"] = config.rate_at(step)
             # By value or by unit, a cut may be too small to show in the norm.
             clipped = clipped_norm < norm or config.clip_norm is None
-            record = self._update(columns, state, clipped)
+            record = self._update(x, state, clipped)
         self.history.rows.append(
             {
                 "step": step,
                 "epoch": epoch,
-                "characters": step * config.batch_size * config.seq_len,
+                "characters": self._characters() + self.source.targets(y),
                 "loss": loss if math.isfinite(loss) else None,
                 "grad_norm": None if skipped else norm,
                 "clipped_norm": None if skipped else clipped_norm,
@@ -486,31 +497,36 @@ class _Run:
             self._validate(bar)
         bar.update()
 
-    def _update(self, columns: slice, state: State | None, clipped: bool) -> dict | None:
+    def _update(self, x: Tensor, state: State | None, clipped: bool) -> dict | None:
         """Take the optimizer's step; return what the diagnostics say of it, if there are any."""
         if self.diagnostics is None:
             self.optimizer.step()
             return None
         self.diagnostics.before_update(clipped)
         self.optimizer.step()
-        return self.diagnostics.after_update(self.x[:, columns], state)
+        return self.diagnostics.after_update(x, state)
 
-    def _backward(self, columns: slice) -> float:
+    def _backward(self, x: Tensor, y: Tensor) -> float:
         """Add the gradient of one batch to the model; return its loss, and carry its state on."""
-        rows, states, total = len(self.x) // self.config.accumulate, [], 0.0
-        for first in range(0, len(self.x), rows):
+        rows, states, total = len(x) // self.config.accumulate, [], 0.0
+        for first in range(0, len(x), rows):
             part = slice(first, first + rows)
             state = self.state and tuple(s[:, part].contiguous() for s in self.state)
-            averaging = self.processes.averaging(part.stop == len(self.x))
+            averaging = self.processes.averaging(part.stop == len(x))
             with averaging, autocast(self.config.precision, self.device):
-                logits, state = self.model(self.x[part, columns], state)
-            logits, target = logits.to(self.dtype).flatten(0, 1), self.y[part, columns].flatten()
-            loss = F.cross_entropy(logits, target) / self.config.accumulate
+                logits, state = self.model(x[part], state)
+            logits, target = logits.to(self.dtype).flatten(0, 1), y[part].flatten()
+            loss = F.cross_entropy(logits, target, ignore_index=IGNORE) / self.config.accumulate
             loss.backward()
             states.append(detach(state))
             total += loss.item()
-        self.state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
+        if self.source.goes_on:
+            self.state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
         return total
+
+    def _characters(self) -> int:
+        """Return how many targets the steps before this one had."""
+        return self.history.rows[-1]["characters"] if self.history.rows else 0
 
     def _count_skipped(self, skipped: bool, loss: float, norm: float) -> None:
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
@@ -596,6 +612,11 @@ class _Run:
     def _check_same_run(self, notes: dict) -> None:
         """Raise CheckpointError unless the checkpoint is of the same model, texts and settings."""
         folder, saved = self.checkpoints.folder, notes["settings"]
+        if notes["texts"] != self.texts:
+            raise CheckpointError(
+                f"{folder} holds a run on other texts. Use another folder, or the texts that it "
+                "began with, split in the same way."
+            )
         may_grow = self.config.schedule in ("constant", "step")
         for name, here in self.settings.items():
             grown = name == "steps" and may_grow and here > saved[name]
@@ -604,11 +625,6 @@ class _Run:
                     f"{folder} holds a run with {name} = {saved[name]}, not {here}. "
                     f"Use another folder, or {name} = {saved[name]} to go on with that run."
                 )
-        if notes["texts"] != self.texts:
-            raise CheckpointError(
-                f"{folder} holds a run on other texts. Use another folder, or the texts that it "
-                "began with, split in the same way."
-            )
         if [row["step"] for row in notes["rows"]] != list(range(1, len(notes["rows"]) + 1)):
             raise ValueError("its history is not whole")
 
@@ -622,7 +638,8 @@ class _Run:
         self.bare.load_state_dict(named("model."))
         set_optimizer_tensors(self.optimizer, named("optimizer."))
         state = named("state.")
-        self.state = tuple(state[n][:, self.rows].to(self.device) for n in sorted(state)) or None
+        rows = self.source.rows
+        self.state = tuple(state[n][:, rows].to(self.device) for n in sorted(state)) or None
         self.history.rows = notes["rows"]
         done = self.step == self.config.steps or notes["ended"] == "early"
         self.history.ended = notes["ended"] if done else ""
@@ -637,6 +654,64 @@ class _Run:
         mine = _random(self.processes.rank)
         if mine in notes:  # else fewer processes wrote the checkpoint
             set_random_states(named(f"{mine}."), notes[mine], self.device)
+
+
+class _Text:
+    """Where the batches of a text come from: streams, of which this process has its share."""
+
+    goes_on = True
+    """Whether a batch begins with the state that the one before it left."""
+
+    def __init__(
+        self,
+        ids: np.ndarray,
+        config: TrainingConfig,
+        device: torch.device,
+        processes: Processes,
+    ) -> None:
+        streams = Streams(ids, config.batch_size, config.seq_len)
+        self.batches, self.seq_len, self.settings = len(streams), config.seq_len, {}
+        self.pairs = config.batch_size * config.seq_len
+        self.rows = processes.share(config.batch_size, config.accumulate)
+        self.x = torch.from_numpy(streams.x[self.rows]).to(device)
+        self.y = torch.from_numpy(streams.y[self.rows]).to(device)
+
+    def batch(self, epoch: int, k: int) -> tuple[Tensor, Tensor]:
+        """Return x and y (B, T) of batch k of an epoch; all epochs are alike."""
+        columns = slice(k * self.seq_len, (k + 1) * self.seq_len)
+        return self.x[:, columns], self.y[:, columns]
+
+    def targets(self, y: Tensor) -> int:
+        """Return how many characters a batch predicts, over all processes together."""
+        return self.pairs
+
+
+class _Sequences:
+    """Where the batches of whole sequences come from."""
+
+    goes_on = False
+    rows = slice(None)
+
+    def __init__(self, sequences: PaddedBatches, device: torch.device) -> None:
+        self.sequences, self.device, self.batches = sequences, device, len(sequences)
+        self.settings = {"budget": sequences.budget, "shuffling seed": sequences.seed}
+
+    def check(self, config: TrainingConfig, processes: Processes) -> None:
+        """Raise ValueError for what would take the mean over parts of unequal weight."""
+        if config.accumulate > 1 or processes.count > 1:
+            raise ValueError(
+                "Whole sequences are trained on in one process, with accumulate = 1: their "
+                "batches hold different numbers of rows. Lower the budget to save memory."
+            )
+
+    def batch(self, epoch: int, k: int) -> tuple[Tensor, Tensor]:
+        """Return x and y (B, T) of batch k of an epoch."""
+        x, y = self.sequences.batch(k, epoch)
+        return torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)
+
+    def targets(self, y: Tensor) -> int:
+        """Return how many symbols a batch predicts, padding left out."""
+        return int((y != IGNORE).sum())
 
 
 class _Interrupt:
@@ -677,12 +752,20 @@ def _random(rank: int) -> str:
     return f"random{rank or ''}"
 
 
-def _fingerprint(*texts: np.ndarray | None) -> list[str | None]:
-    """Return the SHA-256 of each text's ids."""
-    return [
-        None if ids is None else hashlib.sha256(np.asarray(ids, np.int64).tobytes()).hexdigest()
-        for ids in texts
-    ]
+def _fingerprint(*texts: np.ndarray | PaddedBatches | None) -> list[str | None]:
+    """Return the SHA-256 of each text's ids; of sequences, that of their lengths and ids."""
+    return [None if ids is None else _hash(ids) for ids in texts]
+
+
+def _hash(ids: np.ndarray | PaddedBatches) -> str:
+    lengths = ids.lengths if isinstance(ids, PaddedBatches) else np.array([])
+    parts = (part.astype(np.int64).tobytes() for part in (lengths, _flat(ids)))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _flat(ids: np.ndarray | PaddedBatches) -> np.ndarray:
+    """Return all ids of a text, or of sequences one after the other."""
+    return np.concatenate(ids.sequences) if isinstance(ids, PaddedBatches) else np.asarray(ids)
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -698,12 +781,18 @@ def _check_device(config: TrainingConfig, device: torch.device) -> None:
         raise ValueError(f"{name} has no bfloat16; use precision='float32'.")
 
 
-def _check_ids(model: CharRNN, train_ids: np.ndarray, valid_ids: np.ndarray | None) -> None:
+def _check_ids(
+    model: CharRNN,
+    train_ids: np.ndarray | PaddedBatches,
+    valid_ids: np.ndarray | PaddedBatches | None,
+) -> None:
     """Refuse texts that would fail in mid-training."""
     for name, ids in (("training", train_ids), ("validation", valid_ids)):
         if ids is None:
             continue
-        ids = np.asarray(ids)
+        if isinstance(ids, PaddedBatches) and not 0 <= ids.pad < model.vocab_size:
+            raise ValueError(f"The padding id {ids.pad} is outside 0 … {model.vocab_size - 1}.")
+        ids = _flat(ids)
         if ids.dtype.kind not in "iu":
             raise ValueError(f"The {name} text must be ids, integers, not {ids.dtype}.")
         if len(ids) < 2:

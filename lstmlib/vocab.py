@@ -106,6 +106,19 @@ class Vocab:
             "Leave it out, or use Vocab.encode with unknown='skip'."
         )
 
+    def frame(self, text: str, unknown: str = "error") -> np.ndarray:
+        """Return the ids of a text between `.start` and `.end`, (len(text) + 2,) int64.
+
+        Args:
+            text: any text; it may be empty.
+            unknown: as for `encode`.
+
+        Raises:
+            VocabError: as `encode`; or the vocabulary lacks one of the two tokens.
+        """
+        start, end = self.id_of(START), self.id_of(END)
+        return np.concatenate([[start], self.encode(text, unknown), [end]])
+
     def decode(self, ids: Iterable[int], keep_specials: bool = True) -> str:
         """Return the text of ids; special tokens are spelled out, or left out.
 

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import platform
-import re
 import time
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from lstmlib import scratch
 from lstmlib.batching import Streams, split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
+from lstmlib.metrics import words
 from lstmlib.models import save_scratch, write_whole
 from lstmlib.training import History, TrainingConfig
 from lstmlib.vocab import Vocab
@@ -55,7 +55,7 @@ class Run:
         self.settings = TrainingConfig(**{name: config[name] for name in TRAINING})
         self.vocab = vocab = Vocab.from_text(book)
         train_ids, self.valid_ids = split(vocab.encode(book), 0.1)
-        self.words = set(re.findall(r"\w+", vocab.decode(train_ids)))
+        self.words = set(words(vocab.decode(train_ids)))
         self.cell = scratch.CELLS[config["cell"]]
         sizes = (len(vocab), config["hidden_size"], config["num_layers"])
         self.weights = scratch.init_weights(self.cell, *sizes, config["seed"], config["std"])
@@ -134,8 +134,8 @@ class Run:
         prompt = self.streams.x[0, max(end - 200, 0) : end]
         ids = scratch.sample(weights, self.cell, prompt, length, self.rng, reshape)
         written = self.vocab.decode(ids)
-        words = re.findall(r"\w+", written)[1:-1]  # the first and the last may be cut off
-        return written, sum(word in self.words for word in words) / max(len(words), 1)
+        whole = words(written)[1:-1]  # the first and the last may be cut off
+        return written, sum(word in self.words for word in whole) / max(len(whole), 1)
 
     def save(self, path: Path) -> None:
         """Write everything to one file, whole or not at all."""

@@ -16,7 +16,6 @@ import hashlib
 import json
 import math
 import platform
-import re
 import time
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from lstmlib.checkpoints import (
     set_random_states,
 )
 from lstmlib.cleaning import clean
+from lstmlib.metrics import words
 from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
 from lstmlib.sampling import generate
 from lstmlib.training import (
@@ -273,9 +273,9 @@ class Run:
             window = text[-length:]
             text += generate(self.model, self.vocab, window, 1, temperature, int(seed)).new
         written = text[length:]
-        known = set(re.findall(r"\w+", self.vocab.decode(self.train_ids)))
-        words = re.findall(r"\w+", written)[1:-1]  # the first and the last may be cut off
-        return written, sum(word in known for word in words) / max(len(words), 1)
+        known = set(words(self.vocab.decode(self.train_ids)))
+        whole = words(written)[1:-1]  # the first and the last may be cut off
+        return written, sum(word in known for word in whole) / max(len(whole), 1)
 
     def identity(self) -> dict:
         """Return all that must be equal for a checkpoint to be this run's: settings and text."""

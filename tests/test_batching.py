@@ -1,9 +1,12 @@
+from collections import Counter
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmlib.batching import IGNORE, Streams, split, windows
+from lstmlib.batching import IGNORE, PaddedBatches, Streams, split, windows
 
 
 def test_windows_by_hand():
@@ -115,3 +118,170 @@ def test_split_bad_fraction(fraction):
 def test_split_of_a_tiny_text_says_why():
     with pytest.raises(ValueError, match="too short to split"):
         split(np.arange(5))
+
+
+# Whole sequences in padded batches
+
+PAD = 1000
+
+
+def numbered(lengths):
+    """Sequences with so many symbols to predict each, and with ids that occur nowhere else."""
+    ids = iter(range(PAD + 1, 10**6))
+    return [np.array([next(ids) for _ in range(length + 1)]) for length in lengths]
+
+
+def rows_of(batches, epoch=0):
+    """Return (x, y, is padding) of every row of an epoch."""
+    found = [batches.batch(k, epoch) for k in range(len(batches))]
+    return [(*row, row[0] == PAD) for x, y in found for row in zip(x, y, strict=True)]
+
+
+def same(batches, others):
+    """Are two lists of (x, y) the same?"""
+    return len(batches) == len(others) and all(
+        np.array_equal(x, other_x) and np.array_equal(y, other_y)
+        for (x, y), (other_x, other_y) in zip(batches, others, strict=True)
+    )
+
+
+LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
+SEEDS = st.integers(0, 10)
+
+
+@given(LENGTHS, st.integers(12, 60), SEEDS, st.integers(0, 3))
+def test_an_epoch_has_every_sequence_once_and_masks_the_padding(lengths, budget, seed, epoch):
+    sequences = numbered(lengths)
+    batches = PaddedBatches(sequences, budget, PAD, seed)
+    found = []
+    for x, y, padding in rows_of(batches, epoch):
+        assert np.array_equal(y == IGNORE, padding)
+        n = (~padding).sum()
+        assert not padding[:n].any()
+        found.append([*x[:n], y[n - 1]])
+        assert np.array_equal(x[1:n], y[: n - 1])
+    assert sorted(found) == sorted(s.tolist() for s in sequences)
+
+
+@given(LENGTHS, st.integers(12, 60), SEEDS, st.integers(0, 3))
+def test_batches_keep_to_the_budget_and_are_filled_in_order_of_length(lengths, budget, seed, epoch):
+    batches = PaddedBatches(numbered(lengths), budget, PAD, seed)
+    found = [batches.batch(k, epoch) for k in range(len(batches))]
+    inside = []
+    for x, y in found:
+        assert x.shape == y.shape
+        assert x.dtype == y.dtype == np.int64
+        assert 0 < x.size <= budget
+        inside.append((y != IGNORE).sum(axis=1).tolist())
+        assert inside[-1] == sorted(inside[-1])
+        assert inside[-1][-1] == x.shape[1]  # no column is padding alone
+    inside.sort(key=lambda each: (each[0], each[-1], -len(each)))
+    assert [n for each in inside for n in each] == sorted(lengths)
+    for each, following in pairwise(inside):
+        assert (len(each) + 1) * following[0] > budget  # no room for one more
+
+
+@given(LENGTHS, st.integers(12, 60), SEEDS)
+def test_every_epoch_has_batches_of_the_same_shapes(lengths, budget, seed):
+    batches = PaddedBatches(numbered(lengths), budget, PAD, seed)
+    shapes = [
+        Counter(batches.batch(k, epoch)[0].shape for k in range(len(batches))) for epoch in range(3)
+    ]
+    assert shapes[0] == shapes[1] == shapes[2]
+
+
+@given(LENGTHS, st.integers(12, 60), SEEDS)
+def test_targets_and_padding_are_counted(lengths, budget, seed):
+    batches = PaddedBatches(numbered(lengths), budget, PAD, seed)
+    assert batches.targets == sum(lengths) == sum((y != IGNORE).sum() for _, y in batches)
+    size = sum(y.size for _, y in batches)
+    assert batches.padding == pytest.approx((size - sum(lengths)) / size, abs=1e-12)
+    assert 0 <= batches.padding < 1
+
+
+@given(LENGTHS, st.integers(12, 60), SEEDS, st.randoms(use_true_random=False))
+def test_the_order_depends_on_seed_and_epoch_alone(lengths, budget, seed, random):
+    sequences = numbered(lengths)
+    batches = PaddedBatches(sequences, budget, PAD, seed)
+    wanted = [(k, epoch) for epoch in range(3) for k in range(len(batches))]
+    in_order = [batches.batch(*which) for which in wanted]
+    mixed = random.sample(wanted, len(wanted))
+    again = {which: batches.batch(*which) for which in mixed}
+    assert same([again[which] for which in wanted], in_order)
+    assert same(list(batches), in_order[: len(batches)])
+    np.random.seed(1)
+    other = PaddedBatches([s.tolist() for s in sequences], budget, PAD, seed)
+    assert same([other.batch(*which) for which in wanted], in_order)
+
+
+def test_epochs_and_seeds_differ_in_order_and_in_company():
+    sequences = numbered([4] * 30 + [7] * 30)
+    batches = PaddedBatches(sequences, 28, PAD)
+
+    def company(batches, epoch):
+        found = [batches.batch(k, epoch)[0][:, 0] for k in range(len(batches))]
+        return [frozenset(each.tolist()) for each in found]
+
+    first, second = company(batches, 0), company(batches, 1)
+    other = company(PaddedBatches(sequences, 28, PAD, seed=1), 0)
+    for one, another in ((first, second), (first, other), (second, other)):
+        assert [len(each) for each in one] != [len(each) for each in another]
+        assert set(one) != set(another)
+    assert [len(each) for each in first] != sorted([len(each) for each in first], reverse=True)
+
+
+def test_padded_batches_by_hand():
+    batches = PaddedBatches([[5, 6, 7, 8], [1, 2], [3, 4, 5]], budget=6, pad=0)
+    found = sorted(((x.tolist(), y.tolist()) for x, y in batches), key=lambda pair: len(pair[0]))
+    assert found == [
+        ([[5, 6, 7]], [[6, 7, 8]]),
+        ([[1, 0], [3, 4]], [[2, IGNORE], [4, 5]]),
+    ]
+    assert (batches.targets, batches.padding) == (6, pytest.approx(1 / 7))
+
+
+def test_a_budget_that_is_filled_to_the_last_token():
+    assert len(PaddedBatches(numbered([3, 3]), 6, PAD)) == 1
+    assert len(PaddedBatches(numbered([3, 3]), 5, PAD)) == 2
+    assert len(PaddedBatches(numbered([6]), 6, PAD)) == 1
+
+
+@pytest.mark.parametrize("k", [-1, 2])
+def test_a_padded_batch_beyond_the_epoch_is_an_error(k):
+    with pytest.raises(IndexError, match=f"no batch {k}; the epoch has 2"):
+        PaddedBatches(numbered([3, 3]), 5, PAD).batch(k)
+
+
+def test_a_padded_batch_before_the_first_epoch_is_an_error():
+    with pytest.raises(IndexError, match="no epoch -1; they are counted from 0"):
+        PaddedBatches(numbered([3, 3]), 5, PAD).batch(0, epoch=-1)
+
+
+@pytest.mark.parametrize("seed", [-1, None, 0.5])
+def test_padded_batches_need_a_seed(seed):
+    with pytest.raises(ValueError, match=f"seed is {seed}; it must be a whole number, 0 or more"):
+        PaddedBatches(numbered([3, 3]), 5, PAD, seed)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "budget", "message"),
+    [
+        (
+            [[1, 2], [1, 2, 3, 4], [1, 2, 3]],
+            2,
+            "Sequence 1 has 3 symbols to predict, more than the budget of 2",
+        ),
+        ([[1, 2]], 0, "budget is 0"),
+        ([[1, 2]], 2.5, "budget is 2.5; it must be a whole number, 1 or more"),
+        ([], 5, "no sequence"),
+        ([[1, 2], [3]], 5, "Sequence 1 has under 2 ids"),
+        ([[1, 2], np.array([], int)], 5, "Sequence 1 has under 2 ids"),
+        ([[1, 2], [0.5, 1.5]], 5, "Sequence 1 is not a row of ids"),
+        (np.array([1, 2, 3]), 5, "Sequence 0 is not a row of ids"),  # a text, not sequences
+        (["ab", "cd"], 5, "Sequence 0 is not a row of ids"),
+        ([[[1, 2], [3, 4]]], 5, "Sequence 0 is not a row of ids"),
+    ],
+)
+def test_padded_batches_bad_input(sequences, budget, message):
+    with pytest.raises(ValueError, match=message):
+        PaddedBatches(sequences, budget, PAD)

@@ -180,3 +180,27 @@ def test_the_columns_change_one_by_one(chapter_07):
     assert columns.all_text_contents()[:3] == before[:3]
     screenshot(page, "07_columns")
     assert errors == []
+
+
+def test_the_prefix_explorer_reads_while_one_types(lab, chromium):
+    with notebook(lab, chromium, "08_formal_languages.ipynb") as (page, errors):
+        prefix, place = page.get_by_label("Prefix"), slider(page, "Place")
+        bars = page.locator(".widget-html-content", has=page.locator("svg")).first
+        prefix.scroll_into_view_if_needed()
+        assert_shows(place, "5")  # behind (()((
+        screenshot(page, "08_prefix_before")
+        drawn = bars.inner_html()
+        prefix.focus()
+        page.keyboard.press("End")
+        page.keyboard.type(")))")
+        assert_shows(place, "8")
+        expect(prefix).to_be_focused()
+        assert bars.inner_html() != drawn
+        page.keyboard.type("x")
+        expect(page.get_by_role("alert")).to_contain_text("'x'")
+        page.keyboard.press("Backspace")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        press(place, "ArrowLeft")
+        assert_shows(place, "7")
+        screenshot(page, "08_prefix_after")
+        assert errors == []

@@ -548,8 +548,8 @@ def test_another_dtype_is_refused(tmp_path):
     vocab, train_ids, valid_ids = texts()
     config = TrainingConfig(20, 4, 32, learning_rate=0.1, eval_every=2, patience=50)
     with pytest.raises(CheckpointError, match=r"dtype = torch.float64, not torch.float32"):
-        model = CharRNN(len(vocab), 12, 1)
-        fit(model, train_ids, valid_ids, config, checkpoints=Checkpoints(tmp_path, vocab))
+        model, kept = CharRNN(len(vocab), 12, 1), Checkpoints(tmp_path, vocab)
+        fit(model, train_ids, valid_ids[::-1].copy(), config, checkpoints=kept)
 
 
 def test_ctrl_c_that_is_ignored_stays_ignored():

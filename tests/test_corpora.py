@@ -1,13 +1,25 @@
 import functools
+import gzip
 import hashlib
 import http.server
+import io
+import tarfile
 import threading
 import zipfile
 
 import pytest
 
 from lstmlib import corpora
-from lstmlib.corpora import CorpusError, find_corpus, load_corpus, read_text, strip_boilerplate
+from lstmlib.corpora import (
+    CorpusError,
+    CorpusUnavailable,
+    find_corpus,
+    load_corpus,
+    load_reviews,
+    read_text,
+    registry,
+    strip_boilerplate,
+)
 
 
 @pytest.fixture
@@ -101,9 +113,23 @@ def test_data_sheet_is_true(name, characters, distinct):
     assert path.is_file()
     text = load_corpus(name).text
     assert (len(text), len(set(text))) == (characters, distinct)
+    assert f"| {characters:,} | {distinct} |".replace(",", " ") in data_sheet()[name]
+
+
+def data_sheet():
+    """Return the data sheet's table: name -> its line."""
     sheet = (corpora.DATASETS / "README.md").read_text(encoding="utf-8")
-    row = next(line for line in sheet.splitlines() if line.startswith(f"| `{name}` |"))
-    assert f"| {characters:,} | {distinct} |".replace(",", " ") in row
+    return {line.split("`")[1]: line for line in sheet.splitlines() if line.startswith("| `")}
+
+
+def test_data_sheet_and_registry_name_the_same_corpora():
+    assert list(data_sheet()) == list(registry())
+
+
+def test_a_corpus_without_an_address_says_what_to_take_instead():
+    for entry in registry().values():
+        if not entry.keys() & {"builtin", "bundled", "url"}:
+            assert "url" in registry()[entry["instead"]]
 
 
 def test_unknown_name_lists_names_and_suggests_one():
@@ -357,3 +383,270 @@ def test_messy_book_is_built_from_its_source(tmp_path, monkeypatch):
     assert script["as_text"]() == (corpora.DATASETS / "messy-book.txt").read_bytes()
     epub.write_epub(str(tmp_path / "fresh.epub"), script["as_epub"]())
     assert load_corpus(tmp_path / "fresh.epub").text == load_corpus("messy-book-epub").text
+
+
+# Reviews
+
+
+def pack(path, members, kind=tarfile.REGTYPE):
+    """Write a tar.gz of (name, text or bytes), in this order."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members:
+            data = content.encode() if isinstance(content, str) else content
+            member = tarfile.TarInfo(name)
+            member.type, member.size = kind, len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+TWO = [("aclImdb/train/pos/0_9.txt", "Good."), ("aclImdb/test/neg/1_2.txt", "Bad.")]
+SAMPLE = """
+[reviews]
+file = "whole.tar.gz"
+url = "http://192.0.2.1/whole.tar.gz"
+sha256 = "00"
+[reviews-sample]
+file = "sample.tar.gz"
+sha256 = "{}"
+instead = "reviews"
+[book]
+file = "book.txt"
+url = "http://192.0.2.1/book.txt"
+sha256 = "00"
+[python-docs]
+builtin = true
+"""
+
+
+@pytest.fixture
+def sample(datasets, tmp_path, monkeypatch):
+    """Register reviews that no network sends, and a sample; return the sample's place, unwritten.
+
+    The archive of the right hash lies beside that place, as packed.tar.gz.
+    """
+    data = pack(tmp_path / "packed.tar.gz", TWO).read_bytes()
+    (datasets / "registry.toml").write_text(SAMPLE.format(hashlib.sha256(data).hexdigest()))
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setenv("LSTMLIB_DATA", str(shared))
+    return shared / "sample.tar.gz"
+
+
+def test_the_data_sheet_of_the_sample_is_true():
+    try:
+        path = find_corpus("imdb-sample")
+    except CorpusUnavailable:
+        pytest.skip("imdb-sample is on no disk here")
+    with tarfile.open(path) as archive:
+        packed = [m.name for m in archive if m.isreg()]
+    reviews = load_reviews("imdb-sample")
+    text = "".join(reviews.texts)
+    row, sheet = data_sheet()["imdb-sample"], (corpora.DATASETS / "README.md").read_text("utf-8")
+    assert f"| {len(text):,} | {len(set(text))} |".replace(",", " ") in row
+    assert f"{len(packed):,} reviews".replace(",", " ") in row
+    assert {name.split("/")[1] for name in packed} == {"train"}
+    assert len(reviews.texts) == len(packed)  # none is empty, and none occurs twice
+    assert "sample has no such text" in " ".join(sheet.split())
+    assert not [c for c in text if "\x7f" <= c <= "\x9f"]
+    assert "<br" not in text.lower()
+
+
+def test_reviews_come_in_the_order_of_their_paths(tmp_path):
+    names = ["train/pos/10_9", "train/neg/2_1", "test/pos/3_8", "train/pos/2_9", "test/neg/0_4"]
+    members = [(f"aclImdb/{name}.txt", name) for name in names]
+    one = load_reviews(pack(tmp_path / "one.tar.gz", members))
+    other = load_reviews(pack(tmp_path / "other.tar.gz", reversed(members)))
+    assert one.texts == other.texts == tuple(sorted(names))
+    assert (one.name, one.source, one.fell_back_from) == (
+        "one.tar.gz",
+        str(tmp_path / "one.tar.gz"),
+        None,
+    )
+    assert "5 reviews" in repr(one)
+
+
+def test_a_text_that_occurs_twice_is_kept_once_and_an_empty_one_not_at_all(tmp_path):
+    texts = ["b", " <br /> ", "a", "b <br />", "", "a.", "B"]
+    members = [(f"x/train/pos/{i}_9.txt", text) for i, text in enumerate(texts)]
+    assert load_reviews(pack(tmp_path / "x.tar.gz", members)).texts == ("b", "a", "a.", "B")
+
+
+@pytest.mark.parametrize(
+    ("packed", "text"),
+    [
+        ("One.<br /><br />Two.", "One.\n\nTwo."),
+        ("One. <br /><br />\tTwo.<BR/> <br>Three.", "One.\n\nTwo.\n\nThree."),
+        ("\ufeff<br />One.\r\nTwo.\rThree. \n", "One.\nTwo.\nThree."),
+        ("Hush\x85Hush \x96 \x91so\x92\x81 said\x85", "Hush…Hush – ‘so’ said…"),
+        ("\x85\x85 and 99¢ café", "…… and 99¢ café"),
+        ("a < b, < YES >, <p>, R&B", "a < b, < YES >, <p>, R&B"),
+    ],
+)
+def test_the_text_of_a_review(tmp_path, packed, text):
+    assert load_reviews(pack(tmp_path / "x.tar.gz", [("x/test/pos/0_9.txt", packed)])).texts == (
+        text,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aclImdb/train/unsup/0_0.txt",
+        "aclImdb/train/urls_pos.txt",
+        "aclImdb/train/pos/._0_9.txt",
+        "aclImdb/train/pos/0_9.txt.bak",
+        "aclImdb/train/pos/deeper/0_9.txt",
+        "aclImdb/valid/pos/0_9.txt",
+        "/aclImdb/train/pos/0_9.txt",
+        "/train/pos/0_9.txt",
+        "../train/pos/0_9.txt",
+        "../../aclImdb/train/pos/0_9.txt",
+        "aclImdb/../train/pos/0_9.txt",
+        "aclImdb/train/pos/../0_9.txt",
+        "train/pos/0_9.txt",
+    ],
+)
+def test_nothing_outside_the_layout_is_read(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    odd = [(name, b"\xff no review")]  # not UTF-8: read, it would be an error
+    assert load_reviews(pack(tmp_path / "x.tar.gz", odd + TWO)).texts == ("Bad.", "Good.")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.tar.gz"]
+    with pytest.raises(CorpusError, match="holds no reviews"):
+        load_reviews(pack(tmp_path / "x.tar.gz", odd))
+
+
+def test_a_leading_dot_folder_is_no_matter(tmp_path):
+    members = [(f"./{name}", text) for name, text in TWO]
+    assert load_reviews(pack(tmp_path / "x.tar.gz", members)).texts == ("Bad.", "Good.")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE])
+def test_links_and_folders_are_not_read(tmp_path, kind):
+    path = tmp_path / "x.tar.gz"
+    (tmp_path / "secret").write_text("a secret")
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in TWO:
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+        for target in (str(tmp_path / "secret"), "../../../secret", TWO[0][0]):
+            member = tarfile.TarInfo(f"aclImdb/train/neg/{len(target)}_1.txt")
+            member.type, member.linkname = kind, target
+            archive.addfile(member)
+    assert load_reviews(path).texts == ("Bad.", "Good.")
+
+
+def second_block_of_no_type(whole):
+    """Store an archive uncompressed, and give the second block a type that DEFLATE has not."""
+    data = bytearray(gzip.compress(gzip.decompress(whole), compresslevel=0))
+    first = int.from_bytes(data[11:13], "little")  # its length, behind gzip's header and its type
+    data[15 + first] = 0b111
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "is cut off. Copy or download it again"),
+        (lambda whole: whole[:-5], "is cut off"),
+        (lambda whole: whole[:-8] + bytes(4) + whole[-4:], "not a tar.gz archive.*CRC"),
+        (second_block_of_no_type, "not a tar.gz archive.*block type"),
+        (gzip.decompress, "not a tar.gz archive.*Not a gzipped"),
+        (lambda whole: gzip.compress(gzip.decompress(whole)[:700]), "not a tar.gz archive.*end of"),
+        (lambda whole: gzip.compress(b"I am one text. " * 99), "not a tar.gz archive"),
+        (lambda whole: b"I am no archive.", "not a tar.gz archive.*right file"),
+        (lambda whole: b"", "not a tar.gz archive.*empty"),
+    ],
+)
+def test_bad_archive_gets_one_clear_message(tmp_path, damage, message):
+    noise = "".join(hashlib.sha512(b"%d" % i).hexdigest() for i in range(999))
+    members = [("x/train/pos/0_9.txt", "Good."), ("x/train/pos/1_9.txt", noise)]
+    path = pack(tmp_path / "x.tar.gz", members)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CorpusError, match=message) as error:
+        load_reviews(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("members", [[], [("x/train/pos/0_9.txt", " <br />\n")]])
+def test_an_archive_without_reviews_says_where_they_should_be(tmp_path, members):
+    with pytest.raises(CorpusError, match=r"holds no reviews.*\*/train/pos/\*\.txt.*'imdb'"):
+        load_reviews(pack(tmp_path / "x.tar.gz", members))
+
+
+def test_a_review_that_is_not_utf8_is_named(tmp_path):
+    path = pack(tmp_path / "x.tar.gz", [*TWO, ("x/train/neg/7_1.txt", b"caf\xe9")])
+    with pytest.raises(CorpusError, match=r"x/train/neg/7_1\.txt in .*x\.tar\.gz is not UTF-8"):
+        load_reviews(path)
+
+
+def test_reviews_and_texts_each_name_the_other_reader(sample, tmp_path):
+    for wanted in ("reviews", "reviews-sample", str(tmp_path / "packed.tar.gz")):
+        with pytest.raises(CorpusError, match=r"many texts, not one.*use load_reviews\('"):
+            load_corpus(wanted)
+    with pytest.raises(CorpusError, match="use load_reviews"):
+        load_corpus("python-docs", fallback="reviews")  # before it is needed
+    for wanted in ("book", "python-docs"):
+        with pytest.raises(
+            CorpusError, match=rf"one text, not reviews; use load_corpus\('{wanted}'.*reviews, rev"
+        ):
+            load_reviews(wanted)
+        with pytest.raises(CorpusError, match="one text, not reviews"):
+            load_reviews(tmp_path / "packed.tar.gz", fallback=wanted)  # before it is needed
+    renamed = (tmp_path / "packed.tar.gz").rename(tmp_path / "packed.txt")
+    with pytest.raises(CorpusError, match="is a gzip file"):
+        load_corpus(renamed)
+
+
+def test_a_sample_that_is_not_here_is_not_to_be_downloaded(sample, datasets):
+    with pytest.raises(CorpusUnavailable, match=r"not to be downloaded.*take 'reviews'") as error:
+        load_reviews("reviews-sample")
+    for part in ("sample.tar.gz", str(datasets), "$LSTMLIB_DATA"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("in_datasets", [True, False])
+def test_a_sample_is_found_and_checked_in_either_place(sample, datasets, tmp_path, in_datasets):
+    path = datasets / "sample.tar.gz" if in_datasets else sample
+    path.write_bytes((tmp_path / "packed.tar.gz").read_bytes())
+    reviews = load_reviews("reviews-sample")
+    assert (reviews.name, reviews.source) == ("reviews-sample", str(path))
+    assert reviews.texts == ("Bad.", "Good.")
+    pack(path, TWO[:1])
+    with pytest.raises(CorpusError, match="SHA-256"):
+        load_reviews("reviews-sample")
+    with pytest.raises(CorpusError, match="SHA-256"):  # broken, and not hidden
+        load_reviews("reviews-sample", fallback=tmp_path / "packed.tar.gz")
+    with pytest.raises(CorpusError, match="SHA-256"):
+        load_reviews("reviews", fallback="reviews-sample")
+
+
+def test_reviews_without_network_say_where_to_put_the_file(sample):
+    with pytest.raises(
+        CorpusUnavailable, match=r"could not be downloaded.*whole\.tar\.gz"
+    ) as error:
+        load_reviews("reviews")
+    assert "load_corpus" not in str(error.value)
+
+
+def test_fallback_of_reviews_is_visible(sample, tmp_path):
+    with pytest.warns(UserWarning, match=r"Using '.*packed\.tar\.gz' instead of 'reviews'") as seen:
+        reviews = load_reviews("reviews", fallback=str(tmp_path / "packed.tar.gz"))
+    assert (reviews.name, reviews.fell_back_from) == ("packed.tar.gz", "reviews")
+    assert seen[0].filename == __file__
+    sample.write_bytes((tmp_path / "packed.tar.gz").read_bytes())
+    with pytest.warns(UserWarning, match="Using 'reviews-sample' instead of 'reviews'"):
+        reviews = load_reviews("reviews", fallback="reviews-sample")
+    assert (reviews.name, reviews.fell_back_from) == ("reviews-sample", "reviews")
+    assert reviews.texts == ("Bad.", "Good.")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_fallback_that_is_not_here_either_is_named_too(sample):
+    with pytest.raises(
+        CorpusUnavailable,
+        match=r"Neither 'reviews' nor its fallback 'reviews-sample'.*not to be downloaded",
+    ):
+        load_reviews("reviews", fallback="reviews-sample")
+    with pytest.raises(CorpusUnavailable, match=r"Neither 'reviews' nor its fallback 'none\.tar"):
+        load_reviews("reviews", fallback="none.tar.gz")

@@ -17,6 +17,7 @@ from lstmlib.diagnostics import (
     parts_of,
     recurrent_jacobians,
     series,
+    states_along,
     suggest_clip,
 )
 from lstmlib.models import LAYERS, CharRNN, to_scratch
@@ -111,6 +112,47 @@ def test_without_a_state_the_jacobians_start_at_zero_and_dropout_is_off():
         recurrent_jacobians(model, IDS[0]), recurrent_jacobians(model, IDS[0], zeros)
     )
     assert model.training
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_states_along_a_text_are_those_of_reading_each_beginning(cell):
+    model = network(cell)
+    states = states_along(model, IDS[0])
+    assert [part.shape for part in states] == [(6, 2, 3)] * (2 if cell in ("lstm", "cifg") else 1)
+    for t in range(6):
+        _, after = model(IDS[:1, : t + 1])
+        for part, expected in zip(states, after, strict=True):
+            torch.testing.assert_close(part[t], expected[:, 0])
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_states_along_a_text_go_on_from_a_state(cell):
+    model = network(cell)
+    whole = states_along(model, torch.cat([IDS[0], IDS[1]]))
+    _, state = model(IDS[:1])
+    for part, expected in zip(states_along(model, IDS[1], state), whole, strict=True):
+        torch.testing.assert_close(part, expected[6:])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_states_along_a_text_are_without_dropout_and_leave_the_model_as_it_was(training):
+    model, bare = network(dropout=0.5).train(training), network()
+    random_state = torch.get_rng_state()
+    states = states_along(model, IDS[0])
+    assert model.training is training
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert not any(part.requires_grad for part in states)
+    for part, expected in zip(states, states_along(bare, IDS[0]), strict=True):
+        assert torch.equal(part, expected)
+    with pytest.raises((IndexError, RuntimeError)):
+        states_along(model, torch.tensor([0, 99]))
+    assert model.training is training
+
+
+@pytest.mark.parametrize("ids", [IDS, IDS[0, :0]], ids=["a batch", "none"])
+def test_states_along_need_one_text(ids):
+    with pytest.raises(ValueError, match=r"give \(T,\), with T ≥ 1"):
+        states_along(network(), ids)
 
 
 def test_singular_values_and_gradients_of_diagonal_jacobians():

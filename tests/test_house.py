@@ -27,6 +27,7 @@ MODULES = [
     "cleaning",
     "vocab",
     "batching",
+    "grammars",
     "scratch",
     "models",
     "checkpoints",

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lstmlib.inference import FusedSteps, ModelSteps, read, stepper_for
+from lstmlib.inference import FusedSteps, ModelSteps, read, read_through, stepper_for
 from lstmlib.models import CharRNN
 from lstmlib.sampling import generate
 
@@ -144,3 +144,13 @@ def test_the_weights_of_now_are_used(model, vocab):
     with torch.no_grad():
         model.output.weight.mul_(-3)
     assert generate(model, vocab, "the", 40, seed=1).text != before
+
+
+@pytest.mark.parametrize("settings", [{}, {"cell": "gru"}], ids=str)
+def test_a_text_read_through_has_at_each_place_the_logits_of_what_came_before(settings):
+    model = network(**settings).train()  # with dropout, if the mode were not changed
+    ids = np.random.default_rng(0).integers(V, size=9)
+    logits = read_through(model, ids)
+    assert logits.shape == (9, V) and model.training
+    for k in range(9):
+        np.testing.assert_allclose(logits[k], read(model, [ids[: k + 1]])[0][0], atol=1e-5)

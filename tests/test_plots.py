@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lstmlib import plots
+from lstmlib.metrics import PrefixReading, Validity, wilson
 from lstmlib.sampling import draw
 from lstmlib.training import History
 
@@ -37,6 +38,18 @@ SPEEDS = {
         for batch_size in (1, 4)
     ],
 }
+
+
+def reading(prefix, legal_places=None, characters="()"):
+    """A reading of a grammar that allows all characters equally, as far as it allows anything."""
+    tokens = (".pad", ".end", *characters)
+    exact = np.zeros((len(prefix) + 1, len(tokens)))
+    exact[:legal_places, 2:] = 1 / len(characters)
+    exact[0, :3] = 0, 1 / len(characters), 0
+    model = np.tile(np.linspace(0.5, 1.5, len(tokens)) / len(tokens), (len(prefix) + 1, 1))
+    return PrefixReading(prefix, tokens, model, exact)
+
+
 PARTS = ("layer 1 · forget gate", "layer 1 · candidate", "output")
 
 
@@ -119,6 +132,29 @@ FIGURES = {
         {"temperature": (np.array([0.1, 0.5]), np.array([1, 0.8]), ["0.5", "1.5"])},
         (0.5, 0.9),
         "Novelty against known words",
+    ),
+    "prefix_reading": lambda: plots.prefix_reading(reading("(())("), "Brackets"),
+    "validity_by_epoch": lambda: plots.validity_by_epoch(
+        [1, 2, 5],
+        {
+            0.5: [Validity(90, 10, 0), Validity(100, 0, 0), Validity(100, 0, 0)],
+            1.0: [Validity(0, 40, 60), Validity(25, 50, 25), Validity(50, 0, 50)],
+        },
+        "Validity",
+    ),
+    "counting": lambda: plots.counting(
+        {
+            "pairs": (
+                [1, 10, 100],
+                {"LSTM": [10, 9, 2], "RNN": [10, 4, 0]},
+            ),
+            "depth": ([1, 8], {"LSTM": [10, 5]}),
+        },
+        10,
+        {"pairs": 60, "depth": 4},
+    ),
+    "counter": lambda: plots.counter(
+        "(())", np.array([1, 2, 1, 0]), np.array([0.9, 2.1, 1.0, 0.1]), np.arange(4.0), "unit 7"
     ),
 }
 
@@ -425,3 +461,83 @@ def test_shaded_texts_break_lines_and_shade_by_surprise():
     assert shades[0, :2].tolist() == [0, 2] and shades[1, :2].tolist() == pytest.approx([6, 0])
     long = plots.shaded_texts({"T = 1": ("abcdefg", np.ones(7))}, 3).axes[0]
     assert [text.get_position()[1] for text in long.texts] == [0, 0, 0, 1, 1, 1, 2]
+
+
+def test_a_prefix_of_few_symbols_shows_each_of_them_and_the_depth():
+    brackets = reading("(()))(", legal_places=4)
+    depth, probabilities, mass = plots.prefix_reading(brackets, "Title").axes
+    assert depth.get_title() == "Title"
+    assert depth.get_lines()[0].get_ydata().tolist() == [0, 1, 2, 1, 0, -1, 0]
+    drawn = lines(probabilities)
+    for token, name in enumerate([".end", "(", ")"], 1):
+        assert drawn[f"exact: {name}"].get_ydata().tolist() == brackets.exact[:, token].tolist()
+        assert drawn[f"model: {name}"].get_ydata().tolist() == brackets.model[:, token].tolist()
+    assert list(drawn)[::2] == ["exact: (", "exact: )", "exact: .end"]
+    assert mass.get_lines()[0].get_ydata().tolist() == brackets.illegal_mass.tolist()
+    assert mass.get_yscale() == "log"
+    read = [label.get_text() for label in mass.get_xticklabels()]
+    assert read == [".start", *"(()))("]
+    for axis in (depth, probabilities, mass):
+        (grey,) = axis.patches
+        assert (grey.get_x(), grey.get_width()) == (3.5, 3)
+    assert not plots.prefix_reading(reading("(()))("), "Title").axes[0].patches
+
+
+def test_a_prefix_of_many_symbols_shows_what_came_next():
+    words = reading("a cab", characters=" abc")
+    words.model[2] = [0, 0, 1, 0, 0, 0]  # nothing on what is illegal
+    probabilities, mass = plots.prefix_reading(words, "Title").axes  # no bracket, no depth
+    next_ids = [words.tokens.index(c) for c in "a cab"]
+    drawn = lines(probabilities)
+    assert list(drawn) == ["exact: what came next", "model: what came next"]
+    assert drawn["exact: what came next"].get_ydata().tolist() == [
+        words.exact[k, i] for k, i in enumerate(next_ids)
+    ]
+    assert drawn["model: what came next"].get_ydata().tolist() == [
+        words.model[k, i] for k, i in enumerate(next_ids)
+    ]
+    heights = mass.get_lines()[0].get_ydata()
+    assert heights[2] == 1e-6 and heights[3] == words.illegal_mass[3]
+    assert [label.get_text() for label in mass.get_xticklabels()] == [".start", *"a␣cab"]
+
+
+@pytest.mark.parametrize("length", [0, 70, 150])
+def test_a_prefix_of_any_length_is_drawn(length):
+    figure = plots.prefix_reading(reading("(" * length), "Title")
+    figure.draw_without_rendering()
+    assert figure.axes[-1].get_xlim() == (-0.5, length + 0.5)
+    named = figure.axes[-1].get_xticklabels()[0].get_text() == ".start"
+    assert named == (length <= 100)
+
+
+def test_validity_shows_the_shares_and_their_intervals():
+    left, right = FIGURES["validity_by_epoch"]().axes
+    assert [axis.get_title() for axis in (left, right)] == ["temperature 0.5", "temperature 1"]
+    complete, prefix = right.containers
+    assert complete.lines[0].get_xydata().tolist() == [[1, 0], [2, 0.25], [5, 0.5]]
+    assert prefix.lines[0].get_ydata().tolist() == [0.4, 0.5, 0]
+    assert [each.get_label() for each in (complete, prefix)] == ["complete", "legal prefix"]
+    bars = [segment[:, 1].tolist() for segment in complete.lines[2][0].get_segments()]
+    assert bars == [pytest.approx(wilson(count, 100)) for count in (0, 25, 50)]
+    everything = left.containers[0].lines[2][0].get_segments()[-1][:, 1]
+    assert everything.tolist() == pytest.approx(wilson(100, 100))
+
+
+def test_counting_shows_every_network_and_what_was_the_largest_in_training():
+    left, right = FIGURES["counting"]().axes
+    drawn = {bars.get_label(): bars for bars in left.containers}
+    assert drawn["LSTM"].lines[0].get_xydata().tolist() == [[1, 1], [10, 0.9], [100, 0.2]]
+    assert drawn["RNN"].lines[0].get_ydata().tolist() == [1, 0.4, 0]
+    interval = drawn["RNN"].lines[2][0].get_segments()[1][:, 1]
+    assert interval.tolist() == pytest.approx(wilson(4, 10))
+    assert set(lines(left)["largest in training"].get_xdata()) == {60}
+    assert set(lines(right)["largest in training"].get_xdata()) == {4}
+    assert (left.get_xlabel(), right.get_xlabel()) == ("pairs", "depth")
+
+
+def test_the_counter_shows_what_it_is_given_after_each_character():
+    top, bottom = FIGURES["counter"]().axes
+    assert lines(top)["depth"].get_ydata().tolist() == [1, 2, 1, 0]
+    probe = lines(top)["linear probe of the cell state"]
+    assert probe.get_xydata().tolist() == [[1, 0.9], [2, 2.1], [3, 1.0], [4, 0.1]]
+    assert lines(bottom)["unit 7"].get_xydata().tolist() == [[1, 0], [2, 1], [3, 2], [4, 3]]

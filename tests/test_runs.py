@@ -55,6 +55,15 @@ def test_figures_in_the_prose_are_those_of_the_runs():
     losses = read(RUNS / "case-d-cpu" / "not-clipped", "result.json")["valid_losses"]
     died = int(np.argmax(np.diff(losses))) + 1
     assert f"words at epoch {died}, noise at epoch {died + 1};" in cases["D"]
+    for language, name, said in (
+        ("ndfa", "ours", "{} of NDFA right, from the same network"),
+        ("ndfa", "published", "and {} with the report's"),
+        ("brackets", "ours", "brackets {}"),
+        ("toy", "ours", "Toy {}"),
+    ):
+        run = read(RUNS / f"case-c-{language}", "result.json")["runs"][name]
+        right = run["validity"]["1.0"][0] / sum(run["validity"]["1.0"])
+        assert said.format(f"{100 * right:.1f} %") in cases["C"]
     table = (RUNS / "README.md").read_text(encoding="utf-8").splitlines()
     for folder in FOLDERS:
         row = next(line for line in table if line.startswith(f"| `{folder.name}`"))

@@ -67,9 +67,26 @@ def test_encoding_does_not_change_the_table():
         vocab.encode("é")
 
 
+@given(st.text())
+def test_a_frame_is_the_text_between_start_and_end(text):
+    vocab = Vocab(text, SPECIALS)
+    ids = vocab.frame(text)
+    assert (ids.dtype, ids.shape) == (np.int64, (len(text) + 2,))
+    assert ids[1:-1].tolist() == vocab.encode(text).tolist()
+    assert vocab.decode(ids) == f".start{text}.end"
+
+
+def test_a_frame_by_hand():
+    assert Vocab("ab", SPECIALS).frame("ba").tolist() == [1, 5, 4, 2]
+    assert Vocab("ab", (END, START)).frame("").tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Vocab("ab").frame("a"), r"'\.start' is not in the vocabulary"),
+        (lambda: Vocab("ab", (START,)).frame("a"), r"'\.end' is not in the vocabulary"),
+        (lambda: Vocab("ab", SPECIALS).frame("ac"), r"'c' \(U\+0063\), first at position 1"),
         (lambda: Vocab.from_text(""), "empty"),
         (lambda: Vocab(["ab"]), "'ab' is not one character"),
         (lambda: Vocab("a", (PAD, PAD)), "repeats"),

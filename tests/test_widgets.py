@@ -10,11 +10,13 @@ import torch
 from matplotlib.image import imread
 
 from lstmlib import plots, widgets
+from lstmlib.grammars import LANGUAGES
+from lstmlib.metrics import read_prefix
 from lstmlib.models import CharRNN
 from lstmlib.sampling import Sampling, generate, steps
 from lstmlib.training import History
 from lstmlib.vocab import Vocab, VocabError
-from lstmlib.widgets import SideBySide, TemperatureExplorer, TrainingScrubber
+from lstmlib.widgets import PrefixExplorer, SideBySide, TemperatureExplorer, TrainingScrubber
 
 SAMPLES = {3: "the <b>tide</b> & the\n  wind", 7: "the second sample"}
 
@@ -342,3 +344,201 @@ def test_every_control_is_labelled_and_described_in_words(explorer, model, vocab
     assert explorer.bars.value.count('role="img" aria-label="') == 2
     assert repr(explorer) == "TemperatureExplorer('the ')"
     assert repr(panel) == "SideBySide('the ', 3 columns)"
+
+
+# A prefix, held to a grammar
+
+
+class Taught(torch.nn.Module):
+    """A model that expects what a language allows, but where it is told otherwise.
+
+    Args:
+        otherwise: prefix -> probabilities by token, the likeliest other token gets what is left.
+    """
+
+    def __init__(self, language, otherwise=None):
+        super().__init__()
+        self.language, self.vocab, self.otherwise = language, language.vocab(), otherwise or {}
+        self.vocab_size = len(self.vocab)
+        self.device = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, ids, state=None):
+        prefix = self.vocab.decode(ids[0].numpy(), keep_specials=False)
+        rows = [self.expects(prefix[:k]) for k in range(ids.shape[1])]
+        return torch.tensor([rows], dtype=torch.float64).log(), ()
+
+    def expects(self, prefix):
+        p = dict.fromkeys(self.vocab.tokens, 1e-9)
+        p |= self.language.next(prefix) or {".end": 1.0}
+        told = self.otherwise.get(prefix, {})
+        p |= told
+        p[max((token for token in p if token not in told), key=p.get)] += 1 - sum(p.values())
+        return [p[token] for token in self.vocab.tokens]
+
+
+def prefix_explorer(prefix, otherwise=None, name="brackets", **settings):
+    language = LANGUAGES[name]
+    model = Taught(language, otherwise)
+    return PrefixExplorer(model, model.vocab, language, prefix, **settings)
+
+
+def marks(panel):
+    """Return what stands under the bars: symbol -> its sign."""
+    found = re.findall(r'<text x="[^"]+" y="(?:110|126)"[^>]*>(.+?)</text>', panel.bars.value)
+    return dict(zip(found[::2], found[1::2], strict=True))
+
+
+def rows(panel):
+    """Return the rows of the tables, those of several tables behind each other, by heading."""
+    found = {}
+    for row in re.findall("<tr>(.*?)</tr>", panel.table.value):
+        cells = [unescape(re.sub("<[^>]+>", "", c)) for c in re.findall("<t[hd].*?</t[hd]>", row)]
+        found[cells[0]] = found.get(cells[0], []) + cells[1:]
+    return found
+
+
+def test_where_network_and_grammar_agree_the_panel_says_so():
+    panel = prefix_explorer("(()")
+    assert marks(panel) == {"(": "✓", ")": "✓", ".end": "✓"}
+    assert "The model allows that, and nothing else" in panel.bars.value
+    assert "The grammar allows: <code>(</code> <code>)</code>" in panel.bars.value
+    assert rows(panel) == {
+        "place": ["0", "1", "2", "3"],
+        "read": [".start", "(", "(", ")"],
+        "depth": ["0", "1", "2", "1"],
+        "illegal mass, %": ["<0.01"] * 4,
+        "legal set": ["✓"] * 4,
+    }
+    assert "at 4 of 4 places" in panel.table.value
+
+
+def test_what_the_network_gets_wrong_is_marked_by_signs_and_in_words():
+    panel = prefix_explorer("()", {"(": {".end": 0.02, "(": 0.001}, "()": {".pad": 0.3}})
+    assert rows(panel)["legal set"] == ["✓", "▲▼", "▲"]
+    assert rows(panel)["illegal mass, %"] == ["<0.01", "2.0", "30"]
+    assert "at 1 of 3 places" in panel.table.value
+    said = 'aria-label="the model allows what is illegal">▲<'
+    assert panel.table.value.count(said) == 2
+    # A special token is shown where the network allows it.
+    assert marks(panel) == {"(": "✓", ")": "✓", ".end": "✓", ".pad": "▲"}
+    assert "▲ The model allows what is illegal: <code>.pad</code>" in panel.bars.value
+    assert "nothing else" not in panel.bars.value
+    panel.at.value = 1
+    assert marks(panel) == {"(": "▼", ")": "✓", ".end": "▲"}
+    assert "▼ The model rules out what is legal: <code>(</code>" in panel.bars.value
+    assert ".end model 2.0 %, exact 0 %, the model allows what is illegal" in panel.bars.value
+
+
+def test_the_threshold_decides_what_the_network_allows():
+    panel = prefix_explorer("(", {"(": {".end": 0.02}})
+    for threshold, sign in ((0.05, "✓"), (0.01, "▲")):
+        panel.threshold.value = threshold
+        assert marks(panel)[".end"] == rows(panel)["legal set"][1] == sign
+        assert f"what has {100 * threshold:g} % or more" in panel.bars.value
+    assert prefix_explorer("(", {"(": {".end": 0.02}}, threshold=0.03).threshold.value == 0.03
+
+
+def test_a_legal_symbol_rarer_than_the_threshold_may_be_missing():
+    """After "the " comes an N in one of two cases, and one of seven begins with c: 1/14."""
+    panel = prefix_explorer("the ", name="toy", threshold=0.09)
+    rare = {c for c, p in LANGUAGES["toy"].next("the ").items() if p < 0.09}
+    assert rare and {c for c, sign in marks(panel).items() if sign == "~"} == rare
+    assert set(marks(panel).values()) == {"✓", "~"}
+    assert set(rows(panel)["legal set"]) == {"✓"}
+    panel.threshold.value = 0.01
+    assert set(marks(panel).values()) == {"✓"}
+
+
+def test_the_bars_are_to_scale_and_all_symbols_of_the_language_have_one():
+    panel = prefix_explorer("the ", {"the ": {"y": 0.05}}, name="toy")
+    language, reading = LANGUAGES["toy"], panel.reading
+    drawn = list(marks(panel))
+    assert drawn == [*language.characters.replace(" ", "␣"), ".end"]
+    highs = [float(h) for h in re.findall(r'<rect [^>]*height="([^"]+)"', panel.bars.value)]
+    ids = [panel.vocab.id_of(symbol) for symbol in (*language.characters, ".end")]
+    expected = np.stack([reading.model[4, ids], reading.exact[4, ids]], axis=1).ravel()
+    assert np.array(highs) / 80 == pytest.approx(expected, abs=1e-3)
+    assert panel.bars.value.count('role="img" aria-label="Probabilities: ') == 2
+    assert "depth" in rows(panel) and rows(panel)["read"] == [".start", *"the␣"]
+    assert "depth" not in rows(prefix_explorer("sab", name="ndfa"))
+
+
+def test_typing_reads_anew_and_goes_to_the_end():
+    panel = prefix_explorer("(()")
+    assert panel.prefix.continuous_update and panel.at.value == 3
+    panel.at.value = 1
+    assert "Place 1, after <code>(</code>" in panel.bars.value
+    for prefix in ("(())", "(", "", "(((((((((((((("):
+        panel.prefix.value = prefix
+        assert panel.at.value == len(prefix) and f"Place {len(prefix)}," in panel.bars.value
+        assert rows(panel)["place"] == [str(k) for k in range(len(prefix) + 1)]
+        expected = read_prefix(panel.model, panel.vocab, panel.language, prefix)
+        assert (panel.reading.model == expected.model).all()
+    assert panel.table.value.count("<table") == 2
+    framed = re.findall(r"border-width:0 2px\">([^<]*)<", panel.table.value)
+    assert framed[:2] == ["14", "("]
+
+
+def test_an_illegal_prefix_is_read_on_and_said_to_be_one():
+    panel = prefix_explorer("())(", {"()": {"(": 0.4}})
+    assert "Nothing can follow: character 3, <code>)</code>, is illegal" in panel.bars.value
+    assert "What the model expects nevertheless" in panel.bars.value
+    assert marks(panel) == {"(": "✓", ")": "✓", ".end": "▲"}
+    assert "illegal from character 3, <code>)</code>, on" in panel.table.value
+    assert "at 2 of 3 places" in panel.table.value
+    assert rows(panel)["legal set"] == ["✓", "✓", "▲", "–", "–"]
+    assert rows(panel)["illegal mass, %"][2:] == ["40", "100", "100"]
+    panel.at.value = 2
+    assert "Nothing can follow" not in panel.bars.value
+    assert "The grammar allows: <code>.end</code>" in panel.bars.value
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"), [("(<b>", "'<' (U+003C)"), ("(" * 201, "201 characters; this panel reads")]
+)
+def test_a_prefix_that_cannot_be_read_is_said_and_the_reading_stays(prefix, said):
+    panel = prefix_explorer("(()")
+    shown = panel.bars.value, panel.table.value
+    panel.prefix.value = prefix
+    assert said in unescape(panel.said.value) and 'role="alert"' in panel.said.value
+    assert "<b>" not in panel.said.value.removeprefix('<div role="alert"><b>')
+    assert (panel.bars.value, panel.table.value) == shown
+    panel.at.value = 1  # still of the prefix that was read
+    assert "Place 1, after <code>(</code>" in panel.bars.value
+    panel.prefix.value = "(" * 200
+    assert panel.said.value == "" and panel.at.value == 200
+    with pytest.raises(ValueError, match=re.escape(said)):
+        prefix_explorer(prefix)
+
+
+def test_the_prefix_panel_is_labelled_short_in_text_and_computes_on_one_thread(monkeypatch):
+    panel, seen = prefix_explorer("(()"), []
+    assert all(control.description for control in (panel.prefix, panel.threshold, panel.at))
+    assert repr(panel) == "PrefixExplorer('brackets', '(()')"
+    assert panel.table.value.count('<th scope="row"') == 5
+    assert panel.table.value.count('<th scope="col"') == 4
+
+    def read(*arguments):
+        seen.append(torch.get_num_threads())
+        return read_prefix(*arguments)
+
+    monkeypatch.setattr(widgets, "read_prefix", read)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        panel.prefix.value = "(("
+        assert seen == [1] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_network_of_the_library_can_be_explored():
+    language = LANGUAGES["ndfa"]
+    torch.manual_seed(0)
+    model = CharRNN(len(language.vocab()), 8, 1)
+    panel = PrefixExplorer(model, language.vocab(), language, "sa")
+    expected = read_prefix(model, language.vocab(), language, "sa").illegal_mass
+    assert [float(m) for m in rows(panel)["illegal mass, %"]] == pytest.approx(
+        100 * expected, abs=0.51
+    )
+    assert model.training
