@@ -179,6 +179,12 @@ def test_spikes_are_found_and_noise_and_a_falling_loss_are_not():
     assert find_spikes(losses)[1:] == list(range(500, 1000))
 
 
+@pytest.mark.parametrize(("loss", "spikes"), [(1.48, []), (1.51, [2])])
+def test_a_loss_is_judged_by_those_before_it_alone(loss, spikes):
+    # Of 1 and 1.1 the median is 1.05, the deviation 0.05: the limit is 1.05 + 6 · 1.4826 · 0.05.
+    assert find_spikes([1.0, 1.1, loss], span=20) == spikes
+
+
 def test_a_clip_value_is_that_of_the_healthy_norms():
     rng = np.random.default_rng(0)
     healthy = rng.lognormal(0, 0.3, 200)
