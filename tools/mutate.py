@@ -153,6 +153,8 @@ def first_failure(project: Path, paths: Sequence[str]) -> Catch | None:
     if any(path.endswith(".ipynb") for path in paths):
         command += ["--nbval", "--nbval-current-env"]
         command += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
+    else:
+        command += ["-p", "no:nbval"]  # which takes longer to load than many a test to fail
     here = os.pathsep.join([str(project), *filter(None, [os.environ.get("PYTHONPATH")])])
     settings = {"PYTHONPATH": here, "LSTMLIB_PROFILE": "ci", "JUPYTER_PREFER_ENV_PATH": "1"}
     start = time.perf_counter()
