@@ -4,9 +4,9 @@
 
 A band holds over seeds and over processors. This tool measures both: it runs the notebooks with
 their seeds moved, goes on where a check fails, and appends one row for each notebook and seed to
-OUT.jsonl: the value of every band, the facts that did not hold, the cells that stopped, and the
-strict cells whose output is not the committed one (for seed 0 alone). The notebooks stay as they
-are.
+OUT.jsonl: the value of every band, the facts that did not hold, both sides of every fact that is a
+comparison, the cells that stopped, and the strict cells whose output is not the committed one (for
+seed 0 alone). The notebooks stay as they are.
 
 Other processors and other Pythons' help pages come from the environment that it is started in, such
 as ATEN_CPU_CAPABILITY=default, or PYTHONPATH=FOLDER with another Python's pydoc_data in FOLDER.
@@ -37,7 +37,7 @@ NUMERICS = (
 )
 # Runs in the kernel before the notebook: checks write down instead of stopping, seeds are moved.
 PRELUDE = """
-import json as _json, os as _os
+import ast as _ast, json as _json, linecache as _linecache, os as _os, sys as _sys
 import numpy as _np, torch as _torch
 from lstmlib import check as _check
 
@@ -52,7 +52,34 @@ def _band(name, value, *_, **__):
 def _fact(name, holds):
     if not holds:
         _note("fact", name)
+    frame, state = _sys._getframe(1), _torch.get_rng_state()
+    try:
+        _note("margin", name, _sides(name, frame))
+    except Exception as error:
+        _note("margin", name, [repr(error)])
+    _torch.set_rng_state(state)
     print(f"{name}: ok")
+
+def _sides(name, frame):
+    # The two sides of each comparison in a fact: how near did it come to its limit?
+    lines = "".join(_linecache.getlines(frame.f_code.co_filename))
+    calls = [
+        node for node in _ast.walk(_ast.parse(lines))
+        if isinstance(node, _ast.Call) and getattr(node.func, "attr", "") == "fact"
+        and isinstance(node.args[0], _ast.Constant) and node.args[0].value == name
+    ]
+    sides = []
+    for node in _ast.walk(calls[0].args[1]):
+        if isinstance(node, _ast.Compare):
+            parts = [node.left, *node.comparators]
+            values = [
+                eval(compile(_ast.Expression(part), "side", "eval"), frame.f_globals, frame.f_locals)
+                for part in parts
+            ]
+            if all(_np.ndim(v) == 0 and not isinstance(v, (str, bool)) for v in values):
+                ops = [type(op).__name__ for op in node.ops]
+                sides.append([ops, [float(v) for v in values]])
+    return sides
 
 def _moved(function):
     def seeded(seed=None):
@@ -106,6 +133,7 @@ def survey(path: Path, profile: str, move: int) -> dict:
         "seconds": round(seconds, 1),
         "bands": {row[1]: row[2] for row in rows if row[0] == "band"},
         "facts": [row[1] for row in rows if row[0] == "fact"],
+        "margins": {row[1]: row[2] for row in rows if row[0] == "margin" and row[2]},
         "stopped": _stopped(cells),
         "changed": _changed(cells, committed) if move == 0 else [],
     }
