@@ -72,10 +72,8 @@ def _sides(name, frame):
     for node in _ast.walk(calls[0].args[1]):
         if isinstance(node, _ast.Compare):
             parts = [node.left, *node.comparators]
-            values = [
-                eval(compile(_ast.Expression(part), "side", "eval"), frame.f_globals, frame.f_locals)
-                for part in parts
-            ]
+            codes = [compile(_ast.Expression(part), "side", "eval") for part in parts]
+            values = [eval(code, frame.f_globals, frame.f_locals) for code in codes]
             if all(_np.ndim(v) == 0 and not isinstance(v, (str, bool)) for v in values):
                 ops = [type(op).__name__ for op in node.ops]
                 sides.append([ops, [float(v) for v in values]])
