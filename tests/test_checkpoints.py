@@ -117,7 +117,7 @@ def test_killed_while_it_writes(tmp_path, whole, name, count):
 
 
 def train_slowly(folder):
-    start(folder, on_step=lambda _: time.sleep(0.02))
+    start(folder, on_step=lambda _: time.sleep(0.05))
 
 
 def test_killed_at_any_moment_again_and_again(tmp_path, whole):
@@ -130,7 +130,7 @@ def test_killed_at_any_moment_again_and_again(tmp_path, whole):
             p.name for p in Checkpoints(tmp_path, texts()[0]).paths
         ]:
             time.sleep(0.001)  # until it has moved on, so that the whole loop comes to its end
-        process.join(rng.uniform(0, 0.08))
+        process.join(rng.uniform(0, 0.2))
         if process.exitcode is not None:
             break
         process.kill()
