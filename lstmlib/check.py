@@ -55,6 +55,18 @@ def band(name: str, value: float, corpus: str = "python-docs") -> None:
     print(f"{entry['what']} in its band: ok")
 
 
+def has_room(band: list[float], measured: list[float]) -> bool:
+    """Say whether a band leaves room for machines that were not measured.
+
+    Args:
+        band: [low, high].
+        measured: [lowest, highest, runs]. On each side a third of their distance must be left.
+    """
+    (low, high), (lowest, highest, _) = band, measured
+    room = (highest - lowest) / 3
+    return low <= lowest - room and highest + room <= high
+
+
 def fact(name: str, holds: bool) -> None:
     """Print "name: ok" if a statement holds, else raise AssertionError naming it."""
     if not holds:

@@ -1,6 +1,6 @@
 """Execute notebooks as another machine would, and write down what they measured and what failed.
 
-    python tools/survey.py OUT.jsonl [--profile ci] [--seeds 0 1 2] [NOTEBOOK …]
+    python tools/survey.py OUT.jsonl [NOTEBOOK …] [--profile ci] [--seeds 0 1 2] [--text FILE]
 
 A band holds over seeds and over processors. This tool measures both: it runs the notebooks with
 their seeds moved, goes on where a check fails, and appends one row for each notebook and seed to
@@ -10,6 +10,7 @@ seed 0 alone). The notebooks stay as they are.
 
 Other processors and other Pythons' help pages come from the environment that it is started in, such
 as ATEN_CPU_CAPABILITY=default, or PYTHONPATH=FOLDER with another Python's pydoc_data in FOLDER.
+--text puts a reader's own text in the place of the default corpus.
 """
 
 import argparse
@@ -84,7 +85,15 @@ def _moved(function):
         return function(seed + MOVE if isinstance(seed, int) else seed)
     return seeded
 
-_check.band, _check.fact = _band, _fact
+if TEXT:
+    from lstmlib import corpora as _corpora
+
+    def _load(name, _real=_corpora.load_corpus, **more):
+        return _real(TEXT if name == "python-docs" else name, **more)
+
+    _corpora.load_corpus = _load
+else:
+    _check.band, _check.fact = _band, _fact
 if MOVE:
     _torch.manual_seed = _moved(_torch.manual_seed)
     _np.random.default_rng = _moved(_np.random.default_rng)
@@ -103,12 +112,16 @@ def shown(cell: nbformat.NotebookNode) -> list[str]:
     return [re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", text) for text in texts]
 
 
-def survey(path: Path, profile: str, move: int) -> dict:
-    """Execute a notebook with its seeds moved; return the row that describes what came of it."""
+def survey(path: Path, profile: str, move: int, text: Path | None = None) -> dict:
+    """Execute a notebook with its seeds moved; return the row that describes what came of it.
+
+    On a text of the reader's own, checks stop where they fail, as they do for the reader.
+    """
     notebook = nbformat.read(path, as_version=4)
     committed = [shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
-    prelude = nbformat.v4.new_code_cell(PRELUDE.replace("MOVE", str(move)))
-    notebook.cells.insert(0, prelude)
+    own = repr(str(text.resolve())) if text else "None"
+    prelude = PRELUDE.replace("MOVE", str(move)).replace("TEXT", own)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(prelude))
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder) / "notes.jsonl"
         notes.touch()
@@ -127,14 +140,19 @@ def survey(path: Path, profile: str, move: int) -> dict:
         "seed": move,
         "numerics": {name: os.environ[name] for name in NUMERICS if name in os.environ},
         "processor": platform.processor() or platform.machine(),
-        "text": hashlib.sha256(load_corpus("python-docs").text.encode()).hexdigest()[:12],
+        "text": text.name if text else _fingerprint(),
         "seconds": round(seconds, 1),
         "bands": {row[1]: row[2] for row in rows if row[0] == "band"},
         "facts": [row[1] for row in rows if row[0] == "fact"],
         "margins": {row[1]: row[2] for row in rows if row[0] == "margin" and row[2]},
         "stopped": _stopped(cells),
-        "changed": _changed(cells, committed) if move == 0 else [],
+        "changed": _changed(cells, committed) if move == 0 and text is None else [],
     }
+
+
+def _fingerprint() -> str:
+    """Say which Python's help pages the default corpus is here."""
+    return hashlib.sha256(load_corpus("python-docs").text.encode()).hexdigest()[:12]
 
 
 def _stopped(cells: list[nbformat.NotebookNode]) -> list[str]:
@@ -161,10 +179,11 @@ def main() -> None:
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
     parser.add_argument("--profile", default="ci", choices=("ci", "cpu", "gpu"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="added to every seed")
+    parser.add_argument("--text", type=Path, help="instead of the default corpus")
     arguments = parser.parse_args()
     for move in arguments.seeds:
         for path in arguments.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
-            row = survey(path, arguments.profile, move)
+            row = survey(path, arguments.profile, move, arguments.text)
             with arguments.out.open("a") as file:
                 print(json.dumps(row), file=file)
             problems = [*row["facts"], *row["stopped"], *map(str, row["changed"])]
