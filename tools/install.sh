@@ -17,7 +17,7 @@ wants_cpu_build() {
     if command -v nvidia-smi > /dev/null || [ -e /proc/driver/nvidia ] || [ -e /dev/dxg ]; then
         return 1
     fi
-    ! "$PY" -m pip config list | grep -Eq 'index-url|find-links|no-index' || return 1
+    ! "$PY" -m pip config list | grep -E 'index-url|find-links|no-index' > /dev/null || return 1
     timeout 10 "$PY" -c "import urllib.request; urllib.request.urlopen('$CPU_INDEX/', timeout=5)" \
         > /dev/null 2>&1
 }
@@ -55,7 +55,7 @@ if [ -n "${HASHES:-}" ]; then
     pip_install --require-hashes --no-deps -r constraints-hashes.txt
     pip_install --no-deps --no-build-isolation -e .
 elif [ "${1:-}" = dev ]; then
-    say "JupyterLab, and what the checks need (pytest, Playwright, Ruff): 0.2 GB"
+    say "What the checks need, too: pytest, Playwright, Ruff: 0.1 GB"
     pip_install -c constraints.txt -e '.[dev]'
 else
     say "JupyterLab, matplotlib and what else the notebooks need: 0.1 GB"
