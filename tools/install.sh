@@ -22,7 +22,7 @@ wants_cpu_build() {
         > /dev/null 2>&1
 }
 
-if ! [ -w . ]; then
+if ! mkdir -p .venv 2> /dev/null || ! [ -w .venv ]; then
     {
         echo "Nothing can be written in $PWD, so the environment cannot be made here."
         echo "Start the course from a copy of yours:"
