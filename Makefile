@@ -40,9 +40,10 @@ $(FOR_CHECKS): $(INSTALLED)
 	@sh tools/install.sh dev
 	@touch $(FOR_CHECKS)
 
+# Where nothing can be removed, tools/install.sh says what to do.
 stale:
 	@echo "The environment was built in another folder, or its Python is gone: it is built anew."
-	rm -rf $(VENV)
+	@rm -rf $(VENV) 2> /dev/null || true
 
 # Root needs leave to start JupyterLab; a machine without a screen gets the URL instead of a browser.
 lab: $(INSTALLED)

@@ -14,9 +14,8 @@ pip_install() { "$PY" -m pip install --disable-pip-version-check "$@"; }
 # use, where nobody has told pip of other places, and where the index answers.
 wants_cpu_build() {
     [ "$(uname)" = Linux ] || return 1
-    if command -v nvidia-smi > /dev/null || [ -e /proc/driver/nvidia ] || [ -e /dev/dxg ]; then
-        return 1
-    fi
+    ! command -v nvidia-smi > /dev/null || return 1
+    ! [ -e /proc/driver/nvidia ] && ! [ -e /usr/lib/wsl/lib/nvidia-smi ] || return 1
     ! "$PY" -m pip config list | grep -E 'index-url|find-links|no-index' > /dev/null || return 1
     timeout 10 "$PY" -c "import urllib.request; urllib.request.urlopen('$CPU_INDEX/', timeout=5)" \
         > /dev/null 2>&1
