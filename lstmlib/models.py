@@ -32,6 +32,7 @@ _FORMAT = "lstmlib-model-2"
 _SCRATCH_FORMAT = "lstmlib-scratch-1"
 _CHECKSUM = "sha256"
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_FLOATS = (np.float16, np.float32, np.float64)
 _CONTRADICTIONS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What Python and PyTorch raise where a file's parts do not belong together."""
 
@@ -405,7 +406,7 @@ def save_scratch(
 
 def _check_scratch(weights: scratch.Weights, cell: scratch.Cell, vocab: Vocab) -> None:
     """Raise ValueError unless a NumPy network is whole, finite, and of the vocabulary's size."""
-    floats = {name: w for name, w in weights.items() if w.dtype in (np.float32, np.float64)}
+    floats = {name: w for name, w in weights.items() if w.dtype in _FLOATS}
     _check_finite({name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in floats.items()})
     _check_network(weights, cell)
     if not len(vocab) == len(weights["Wx0"]) == len(weights["by"]):
