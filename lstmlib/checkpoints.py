@@ -41,6 +41,7 @@ _LOCK, _OWNER = ".lstmlib-lock", ".lstmlib-owner"
 _NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
 _HALF_WRITTEN = re.compile(rf"({_NAME.pattern}|best\.safetensors|{re.escape(_OWNER)})\.\d+\.part")
 _CANNOT_LOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+INSTEAD = "Delete it to go on from the one before it, if there is one."
 _PATIENCE = 0.5
 """Seconds after which a lock counts as held: one that a run is just letting go of is waited for."""
 
@@ -191,11 +192,12 @@ class Checkpoints:
             notes = json.loads(tensors.pop("notes").numpy().tobytes())
             if not isinstance(notes, dict):
                 raise ValueError("its notes are not named.")
+        except ModelFileError as error:
+            raise CheckpointError(f"{error} {INSTEAD}") from error
         # RuntimeError: notes that are too deep; TypeError: a tensor of a kind that NumPy has not.
-        except (ModelFileError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{path} is no checkpoint that one could go on from: {error} "
-                "Delete it to go on from the one before it, if there is one."
+                f"{path} is no checkpoint that one could go on from: {error!r} {INSTEAD}"
             ) from error
         if vocab != self.vocab:
             raise CheckpointError(

@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from lstmlib.batching import IGNORE, PaddedBatches, Streams
 from lstmlib.checkpoints import (
+    INSTEAD,
     CheckpointError,
     Checkpoints,
     check_random_states,
@@ -346,9 +347,11 @@ class History:
                 _check_row(row, rows[-1] if rows else None)
             # RecursionError: too deep; ValueError: no text, no JSON, or no row.
             except (RecursionError, ValueError) as error:
+                bad_json = isinstance(error, json.JSONDecodeError)  # it counts lines, too, from 1
+                said = f"{error.msg} at column {error.colno}" if bad_json else error
                 raise HistoryError(
                     f"{where}, line {number}, is no row of a history as History.save writes it "
-                    f"({error}). Copy the file again, or correct the line."
+                    f"({said}). Copy the file again, or correct the line."
                 ) from error
             rows.append(row)
         return cls(rows)
@@ -380,7 +383,7 @@ def _check_row(row: dict, before: dict | None) -> None:
         raise ValueError(f"step {row['step']} follows on step {before['step']}")
     other = sorted((row.keys() ^ before.keys()) - {"diagnostics"})
     if other:
-        raise ValueError(f"the line before it has other columns: {reprlib.repr(other)}")
+        raise ValueError(f"the row before it has other columns: {reprlib.repr(other)}")
 
 
 def _is_number(value: object) -> bool:
@@ -508,9 +511,10 @@ def fit(
     that it would have taken without the break. On one CPU thread they are the same bit for bit; on
     several, or on a GPU, PyTorch itself may add in another order, and cuDNN draws the dropout
     between layers anew. The model must be made as it was at first, with the same seed, or be the
-    very one that was interrupted. A finished run is not run again; steps may be added where the
-    schedule does not depend on them. The folder belongs to one call at a time; a killed one no
-    longer holds it. What stops a run carries the history so far, as `history` of the exception.
+    one that was interrupted, or the best one so far. A finished run is not run again; steps may be
+    added where the schedule does not depend on them. The folder belongs to one call at a time; a
+    killed one no longer holds it. What stops a run carries the history so far, as `history` of the
+    exception.
 
     Several processes that call fit with the same arguments, and a model wrapped in PyTorch's
     DistributedDataParallel, train it together (tools/train_distributed.py does). Each has its share
@@ -785,7 +789,9 @@ class _Run:
                 self._unpack(*loaded)
             except _MEANINGLESS as error:
                 kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
-                raise CheckpointError(f"{paths[-1]} contradicts itself: {kind}{error}") from error
+                raise CheckpointError(
+                    f"{paths[-1]} contradicts itself: {kind}{error}. {INSTEAD}"
+                ) from error
         _BEGUN[self.bare] = self.initial
 
     def _check_notes(self, notes: dict) -> None:
@@ -862,21 +868,30 @@ class _Run:
     def _check_same_start(self, tensors: dict[str, Tensor], notes: dict) -> None:
         """Raise CheckpointError if the model is not the one that the run began with.
 
-        It may also have gone on from there: as the checkpoint has it, or in this process. What a
-        checkpoint of an earlier version began with is not known.
+        It may also have gone on from there: in this process, or as the newest checkpoint or the
+        best model has it. What a checkpoint of an earlier version began with is not known.
         """
         began, given = notes.get("initial"), self.initial
         if began is not None and not (
             _alike(began, given)
             or _alike(began, _BEGUN.get(self.bare, {}))
             or _alike(given, _sketch(_named(tensors, "model.")))
+            or _alike(given, self.processes.on_first(self._sketch_best))
         ):
+            folder, best = self.checkpoints.folder, self.checkpoints.best_path
+            also = f"; load_model({str(best)!r}) goes on with it, too" if best.exists() else ""
             raise CheckpointError(
-                f"{self.checkpoints.folder} holds a run that began with other weights, as of "
-                "another seed. Use another folder, or make the model as that run did: with the "
-                "same seed just before it."
+                f"{folder} holds a run that began with other weights, as of another seed. Use "
+                f"another folder, or make the model with the seed that the run began with{also}."
             )
         self.initial = began
+
+    def _sketch_best(self) -> dict[str, list[float]]:
+        """Return the sketch of the best model, empty if there is none."""
+        try:
+            return _sketch(self.checkpoints.load_best())
+        except CheckpointError:
+            return {}
 
     def _unpack(self, tensors: dict[str, Tensor], notes: dict) -> None:
         """Set everything that `_pack` returned."""
