@@ -1,6 +1,7 @@
 """fit(): (truncated) back-propagation through time, clipped, guarded and resumable."""
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import json
@@ -123,7 +124,8 @@ class TrainingConfig:
             other (in every process its own rows). The gradient is that of the whole batch (but for
             dropout's draws), the memory that of one part.
         precision: "float32", or "bfloat16" for the forward pass where that is safe (autocast); the
-            weights, their updates and the loss stay in the model's dtype.
+            weights, their updates and the loss stay in the model's dtype. A device that cannot
+            train in bfloat16 trains in float32, and `fit` says so.
 
     Raises:
         ValueError: a setting has no meaning.
@@ -290,11 +292,13 @@ class History:
     Attributes:
         rows: the rows, a list of dicts.
         ended: why the run is over: "all steps", "early", or "interrupted"; "" while it runs.
+        precision: what the forward passes were computed in, "float32" or "bfloat16"; "" in rows
+            that were loaded from a file.
     """
 
     def __init__(self, rows: Iterable[dict] = ()) -> None:
         self.rows = list(rows)
-        self.ended = ""
+        self.ended = self.precision = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -538,8 +542,8 @@ def fit(
 
     Raises:
         ValueError: a text is too short, or has ids that are not in the model's vocabulary; patience
-            without a validation text; a device without bfloat16; a batch that the processes
-            cannot share out in equal parts; sequences in several processes, or accumulated.
+            without a validation text; a batch that the processes cannot share out in equal parts;
+            sequences in several processes, or accumulated.
         TrainingDiverged: MOST_SKIPPED steps in a row were not finite.
         CheckpointError: a checkpoint cannot be written, or is not one of this run, or is damaged;
             or another run holds the folder.
@@ -598,7 +602,6 @@ class _Run:
         self.device, self.dtype = weight.device, weight.dtype
         self.processes, bare = Processes(model), unwrap(model)
         _check_ids(bare, train_ids, valid_ids)
-        _check_device(config, self.device)
         if config.patience is not None and valid_ids is None:
             raise ValueError("patience counts validations; give valid_ids, or patience=None.")
         # The wrapper is for the forward pass alone, where it prepares the averaging.
@@ -611,7 +614,9 @@ class _Run:
         else:
             self.source = _Text(train_ids, config, self.device, self.processes)
         self.optimizer = config.make_optimizer(model.parameters())
+        self.precision = usable_precision(config.precision, self.device, self.say)
         self.history, self.state, self.skipped_in_a_row = History(), None, 0
+        self.history.precision = self.precision
         self.best_loss, self.best_step, self.best_weights, self.waited = math.inf, 0, None, 0
         settings = {**bare.config, "dtype": str(self.dtype), **asdict(config)}
         settings |= self.source.settings
@@ -694,7 +699,7 @@ class _Run:
             part = slice(first, first + rows)
             state = self.state and tuple(s[:, part].contiguous() for s in self.state)
             averaging = self.processes.averaging(part.stop == len(x))
-            with averaging, autocast(self.config.precision, self.device):
+            with averaging, autocast(self.precision, self.device):
                 logits, state = self.model(x[part], state)
             logits, target = logits.to(self.dtype).flatten(0, 1), y[part].flatten()
             loss = F.cross_entropy(logits, target, ignore_index=IGNORE) / self.config.accumulate
@@ -1061,12 +1066,40 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def _check_device(config: TrainingConfig, device: torch.device) -> None:
-    if config.precision != "bfloat16" or device.type != "cuda":
-        return
-    if not torch.cuda.is_bf16_supported(including_emulation=False):
-        name = torch.cuda.get_device_name(device)
-        raise ValueError(f"{name} has no bfloat16; use precision='float32'.")
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Say whether a device can train an LSTM in bfloat16, by trying it once.
+
+    No name tells: PyTorch's LSTM needs AVX-512 for it on a CPU, and older GPUs only imitate it,
+    slower than float32. No random number is drawn.
+    """
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return False
+    with torch.random.fork_rng(devices=[]):
+        layer = nn.LSTM(8, 8).to(device)
+    try:
+        with autocast("bfloat16", device):
+            out, _ = layer(torch.zeros(2, 1, 8, device=device))  # (T, B, H)
+        out.float().sum().backward()
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+def usable_precision(
+    precision: str, device: torch.device, say: Callable[[str], None] = tqdm.write
+) -> str:
+    """Return one of PRECISIONS that a device can train in: the wanted one, else float32.
+
+    Args:
+        precision: the wanted one.
+        device: where the model is.
+        say: called with a sentence where it is another one than was wanted.
+    """
+    if precision == "bfloat16" and not has_bfloat16(device):
+        say(f"This machine ({device.type}) cannot train in bfloat16; it trains in float32.")
+        return "float32"
+    return precision
 
 
 def _check_ids(

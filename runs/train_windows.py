@@ -48,6 +48,7 @@ from lstmlib.training import (
     autocast,
     clip_by_global_norm,
     evaluate,
+    usable_precision,
 )
 from lstmlib.vocab import Vocab
 
@@ -175,6 +176,7 @@ class Run:
             decay_every=self.epoch_steps,
             **{name: config[name] for name in TRAINING},
         )
+        self.precision = usable_precision(config["precision"], self.device)
         torch.manual_seed(config["seed"])
         self.model = build_model(config, len(self.vocab)).to(self.device)
         self.optimizer = self.settings.make_optimizer(self.model.parameters())
@@ -209,7 +211,7 @@ class Run:
         pieces = self.pieces[self.order[k * batch_size : (k + 1) * batch_size]]
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.settings.precision, self.device):
+        with autocast(self.precision, self.device):
             logits, targets = predictions(self.model, pieces, self.config["predict"])
         loss = F.cross_entropy(logits.float(), targets)
         loss.backward()
@@ -387,6 +389,7 @@ def summary(run: Run) -> dict:
         "text_sha256": sha256(run.text),
         "distinct_characters": len(run.vocab),
         "machine": describe(run.device),
+        "precision": run.precision,
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),

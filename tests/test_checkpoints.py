@@ -284,12 +284,12 @@ def test_a_finished_run_is_not_run_again(tmp_path, whole):
     assert same(again, whole)
 
 
-def test_a_run_that_ended_early_has_its_best_weights_again_and_again(tmp_path):
+def test_a_run_that_ended_early_has_its_best_weights_again_and_again(tmp_path, monkeypatch):
+    losses = iter([3.0, 2.5, 2.9, 2.8])  # given, since where a real run ends hangs on last bits
+    monkeypatch.setattr("lstmlib.training.evaluate", lambda model, ids: next(losses))
     config = TrainingConfig(60, 4, 32, learning_rate=0.3, eval_every=2, patience=2)
     model, history = start(tmp_path, config)
-    assert history.ended == "early"
-    steps, losses = history.column("valid_loss")
-    assert steps[-1] == len(history) == steps[np.argmin(losses)] + 4
+    assert (history.ended, len(history)) == ("early", 8)
     best, _ = load_model(tmp_path / "best.safetensors")
     for other in (best, start(tmp_path, config, seed=3)[0]):
         assert all(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lstmlib import scratch
 from lstmlib.batching import split
@@ -20,7 +21,7 @@ from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.models import CharRNN, load_scratch
 from lstmlib.speed import operations_per_character
-from lstmlib.training import History
+from lstmlib.training import History, has_bfloat16
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 FOLDERS = sorted(path.parent for path in RUNS.glob("*/config.json"))
@@ -296,6 +297,9 @@ def test_measuring_a_device_writes_one_result(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["", "--device", "cpu", "--out", str(tmp_path / "new")])
     script["main"]()
     result = read(tmp_path / "new", "result.json")
-    assert len(result["points"]) == 8
+    precisions = {"float32", "bfloat16"} if has_bfloat16(torch.device("cpu")) else {"float32"}
+    assert {row["precision"] for row in result["points"]} == precisions
+    assert set(result["product_operations_per_second"]) == precisions
+    assert len(result["points"]) == 4 * len(precisions)
     assert result["points"][0]["characters_per_second"] == 1 * 3 / 0.5
     assert result["product_operations_per_second"]["float32"] == 2 * 8**3 / 0.5

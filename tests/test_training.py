@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from lstmlib.batching import Streams
 from lstmlib.models import CharRNN
@@ -17,8 +18,10 @@ from lstmlib.training import (
     clip_by_value,
     evaluate,
     fit,
+    has_bfloat16,
 )
 
+CPU = torch.device("cpu")
 CONFIG = TrainingConfig(steps=12, batch_size=4, seq_len=8, eval_every=5, learning_rate=1e-2)
 
 
@@ -360,6 +363,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(vocab, ids, cell, ac
     assert 4 // accumulate in seen
 
 
+@pytest.mark.skipif(not has_bfloat16(CPU), reason="this processor cannot train in bfloat16")
 def test_bfloat16_trains_almost_as_float32_and_keeps_float32_weights(vocab, ids):
     losses = {}
     for precision in ("float32", "bfloat16"):
@@ -368,12 +372,45 @@ def test_bfloat16_trains_almost_as_float32_and_keeps_float32_weights(vocab, ids)
         model.output.register_forward_hook(lambda _, __, out, seen=dtypes: seen.add(out.dtype))
         torch.manual_seed(1)
         config = TrainingConfig(60, 4, 16, 1e-2, precision=precision)
-        losses[precision] = fit(model, ids, None, config).column("loss")[1]
+        history = fit(model, ids, None, config)
+        losses[precision] = history.column("loss")[1]
+        assert history.precision == precision
         assert dtypes == {getattr(torch, precision)}
         assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert not np.array_equal(*losses.values())
     np.testing.assert_allclose(losses["bfloat16"], losses["float32"], atol=0.15)
     assert losses["bfloat16"][-5:].mean() < 0.9 * losses["bfloat16"][0]
+
+
+def test_where_bfloat16_fails_fit_says_so_and_trains_in_float32(vocab, ids, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(nn.LSTM, "forward", refuse)
+    has_bfloat16.cache_clear()
+    before = torch.random.get_rng_state()
+    try:
+        assert not has_bfloat16(CPU)  # tried, not known by name
+        assert torch.equal(torch.random.get_rng_state(), before)
+        monkeypatch.undo()
+        histories = []
+        for precision in ("bfloat16", "float32"):
+            torch.manual_seed(1)
+            config = TrainingConfig(4, 4, 8, precision=precision)
+            histories.append(fit(fresh(vocab), ids, None, config, progress=False))
+    finally:
+        has_bfloat16.cache_clear()
+    assert [history.precision for history in histories] == ["float32", "float32"]
+    assert np.array_equal(*(history.column("loss")[1] for history in histories))
+    said = capsys.readouterr().out
+    assert said == "This machine (cpu) cannot train in bfloat16; it trains in float32.\n"
+
+
+def test_a_gpu_that_only_imitates_bfloat16_does_not_have_it(monkeypatch):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    assert not has_bfloat16.__wrapped__(torch.device("cuda"))
 
 
 # Losses that are not finite
