@@ -331,8 +331,13 @@ def train(run: Run, folder: Path) -> None:
         TrainingDiverged: a loss or a gradient is not finite.
     """
     checkpoints = Checkpoints(folder, run.vocab, run.config["checkpoint_every"], keep=1)
-    checkpoints.check_folder()
-    run.load(checkpoints)
+    with checkpoints.owned():
+        run.load(checkpoints)
+        take_steps(run, folder, checkpoints)
+
+
+def take_steps(run: Run, folder: Path, checkpoints: Checkpoints) -> None:
+    """Take the steps that are left, write what is due, and say how long it will take."""
     first, warm_up, measured, total = run.step, 5, 20, run.settings.steps
     with tqdm(total=total, initial=first, desc=folder.name, unit="step") as bar:
         while run.step < total:

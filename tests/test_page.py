@@ -114,7 +114,7 @@ def test_an_error_is_one_line_and_leaves_no_page(tmp_path):
     command = [sys.executable, str(FOLDER / "build.py"), "missing.safetensors", "--out", str(out)]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 1 and not out.exists()
-    assert run.stderr == "ModelFileError: There is no file missing.safetensors.\n"
+    assert run.stderr == f"ModelFileError: There is no file {Path.cwd() / 'missing.safetensors'}.\n"
 
 
 # In Chromium
