@@ -3,6 +3,7 @@
 The modules follow that line, and each one imports only modules that stand above it:
 
     profile      which machine is this, and how large may a run be
+    markup       markup and EPUB files -> the text that a reader of them sees
     corpora      where texts come from
     cleaning     raw text -> clean text, with a report of what went
     vocab        characters <-> ids

@@ -15,16 +15,14 @@ import re
 import sys
 import tarfile
 import warnings
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import ebooklib
 import pooch
-from bs4 import BeautifulSoup, NavigableString
 from charset_normalizer import from_bytes
-from ebooklib import epub
+
+from lstmlib.markup import MarkupError, epub_text, markup_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -54,10 +52,6 @@ _LAST_LINE = re.compile(
     r"\n[ \t]*End of (?:the )?Project Gutenberg(?:'s|’s)? [^\n]*(?:\n[^\n]+)*\s*\Z"
 )
 _HEADING = re.compile(r"\n([*=\-~^\"])\1+\Z")
-_BLOCKS = re.compile(
-    "^(address|article|aside|blockquote|d[dlt]|div|figcaption|figure|footer|h[1-6]|header|hr|li|main|"
-    "[ou]l|p|pre|section|table|tr)$"
-)
 # No name begins with a dot: not "..", and not "._1_9.txt", which macOS packs beside "1_9.txt".
 _REVIEW = re.compile(r"(?:\./)?[^/.][^/]*/(?:train|test)/(?:pos|neg)/[^/.][^/]*\.txt")
 _BREAK = re.compile(r"[ \t]*<br ?/?>[ \t]*", re.I)
@@ -373,14 +367,17 @@ def read_text(path: str | Path, encoding: str | None = None) -> tuple[str, str]:
         raise CorpusError(f"{path} is empty. Was it copied or downloaded whole?")
     suffix = path.suffix.lower()
     if suffix == ".epub":
-        return _epub_text(path), "utf-8"
+        try:
+            return epub_text(path)
+        except MarkupError as error:
+            raise CorpusError(f"{path}: {error}") from error
     if encoding is not None:
         text, encoding = _decode_as(data, encoding, path)
     else:
         text, encoding = _decode(data, path)
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if suffix in (".html", ".htm", ".xhtml"):
-        text = _markup_text(text)
+        text = markup_text(text)
     return text, encoding
 
 
@@ -455,48 +452,6 @@ def strip_boilerplate(text: str) -> str:
         return text
     body = _LAST_LINE.sub("", _CREDIT.sub("", text[first:last]))
     return body.strip("\n") + "\n"
-
-
-def _epub_text(path: Path) -> str:
-    """Return the text of an EPUB's documents in reading order."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.getinfo("META-INF/container.xml")
-        book = epub.read_epub(str(path), options={"ignore_ncx": True})
-        documents = [book.get_item_with_id(name) for name, _ in book.spine]
-        parts = [
-            _markup_text(item.get_content().decode("utf-8"))
-            for item in documents
-            if item is not None
-            and item.get_type() == ebooklib.ITEM_DOCUMENT
-            and not isinstance(item, epub.EpubNav)
-        ]
-    except Exception as error:  # ebooklib lets errors of zipfile, lxml and its own through
-        raise CorpusError(
-            f"{path} is not an EPUB that can be read ({type(error).__name__}: {error}). "
-            "An EPUB is a zip archive with META-INF/container.xml and without copy protection. "
-            "Save the book again as EPUB, or as plain text."
-        ) from error
-    return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
-
-
-def _markup_text(markup: str) -> str:
-    """Turn HTML or XHTML into paragraphs: runs of white space are one space, as a browser shows."""
-    soup = BeautifulSoup(re.sub(r"^\s*<\?xml[^>]*\?>", "", markup), "lxml")
-    for tag in soup(["head", "script", "style", "nav", "template"]):
-        tag.decompose()
-    for string in soup.find_all(string=lambda s: type(s) is NavigableString):
-        if string.find_parent("pre"):  # its spaces count, so they hide from the trimming below
-            string.replace_with(string.replace(" ", "\0"))
-        else:
-            string.replace_with(re.sub(r"[ \t\r\n]+", " ", string))
-    for tag in soup("br"):
-        tag.replace_with("\n")
-    for tag in soup(_BLOCKS):
-        tag.insert_before("\n\n")
-        tag.insert_after("\n\n")
-    lines = re.sub(r" *\n *", "\n", soup.get_text())
-    return re.sub(r"\n{3,}", "\n\n", lines).strip("\n ").replace("\0", " ") + "\n"
 
 
 def _python_docs() -> str:
