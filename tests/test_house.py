@@ -24,6 +24,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = [
     "profile",
     "markup",
+    "decoding",
+    "boilerplate",
+    "readers",
     "corpora",
     "cleaning",
     "vocab",
