@@ -156,7 +156,7 @@ class _Gatherer:
         """A start tag; in XML, `tag` is "{namespace}name"."""
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise _TooDeep
+            raise _TooDeep(f"its elements nest more than {_DEEPEST:,} deep")
         if self._hidden:
             self._hidden += 1
             return
@@ -371,10 +371,8 @@ def _html_text(markup: str) -> str:
         flat = _TAG.sub(_flattened, markup)
     try:
         return _walk(etree.HTMLParser, flat, _HTML, huge_tree=True)
-    except _TooDeep:
-        raise MarkupError(
-            f"Its elements nest more than {_DEEPEST:,} deep. Save the page as plain text."
-        ) from None
+    except _TooDeep as error:
+        raise MarkupError(f"This cannot be read: {error}. Save it as plain text.") from error
 
 
 def _flattened(tag: re.Match) -> str:
@@ -544,7 +542,10 @@ def epub_text(path: str | Path) -> tuple[str, str]:
     except Exception as error:  # zipfile lets errors of struct, of codecs and others through
         raise MarkupError(_no_epub(f"{type(error).__name__}: {error}")) from error
     with archive:
-        book = _Book(_Members(archive))
+        try:
+            book = _Book(_Members(archive))
+        except (etree.LxmlError, UnicodeError) as error:  # in a package that is beyond recovery
+            raise MarkupError(_no_epub(f"{type(error).__name__}: {error}")) from error
     left = f"left out of the text: {'; '.join(book.left_out)}" if book.left_out else ""
     remarks = "; ".join(filter(None, [left, *book.remarks]))
     if not book.parts:
