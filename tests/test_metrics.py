@@ -50,7 +50,8 @@ def test_against_counting_by_hand(order):
     expected = [
         witten_bell(train, test[max(0, i - order + 1) : i], test[i], 5) for i in range(1, len(test))
     ]
-    assert model.probabilities(np.array(test)) == pytest.approx(expected, rel=1e-12)
+    # To the last bit: bands hang on what the model says of a text.
+    assert model.probabilities(np.array(test)).tolist() == expected
     assert model.nats_per_char(np.array(test)) == pytest.approx(-np.log(expected).mean())
 
 
