@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import os
 import re
-import stat
 import sys
 import tarfile
 import zlib
@@ -24,8 +23,8 @@ import pooch
 import requests
 
 from lstmlib.boilerplate import strip_boilerplate
-from lstmlib.decoding import CorpusError, warn
-from lstmlib.readers import most_unpacked, read_book, read_text
+from lstmlib.decoding import CorpusError, CorpusUnavailable, warn
+from lstmlib.readers import as_text, find_file, most_unpacked, read_book, read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,8 +47,6 @@ __all__ = [
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 LONGEST_REVIEW = 2**20
 """Bytes; the longest of the Large Movie Review Dataset has 14 000."""
-LONGEST_PATH = 1000
-"""Characters, above which what was asked for is taken for a text."""
 
 _HEADING = re.compile(r"\n([*=\-~^\"])\1+\Z")
 # No name begins with a dot: not "..", and not "._1_9.txt", which macOS packs beside "1_9.txt".
@@ -58,9 +55,6 @@ _BREAK = re.compile(r"<br ?/?>", re.I)
 # The reviews hold control characters where dashes, ellipses and quotes were meant. They are read
 # as HTML reads "&#150;": as Windows-1252, there an en dash. Five stand for nothing there, and go.
 _WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
-_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]+:/|\s*www\.", re.I)
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-_QUOTED = re.compile(r"\s*([\"'`“”‘’«])(.+)[\"'`“”‘’»]\s*", re.S)
 
 
 @dataclass(frozen=True)
@@ -121,10 +115,6 @@ def registry() -> dict[str, dict]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-class CorpusUnavailable(CorpusError):
-    """The corpus is neither on disk nor to be downloaded now."""
-
-
 def load_corpus(
     name_or_path: str | Path,
     *,
@@ -150,7 +140,7 @@ def load_corpus(
         CorpusError: no such corpus, no network, a wrong hash, a file that holds no text or may not
             be read, or something that is neither a name nor a path.
     """
-    names, asked = registry(), _as_text(name_or_path)
+    names, asked = registry(), as_text(name_or_path)
     entry = names.get(asked)
     for wanted in (asked, str(fallback)):
         if _is_archive(wanted, names):
@@ -172,18 +162,6 @@ def load_corpus(
         return Corpus(got.name, got.text, got.encoding, got.source, asked)
     text, encoding = read_book(path, encoding=encoding, keep_boilerplate=keep_boilerplate)
     return Corpus(asked if entry else path.name, text, encoding, str(path))
-
-
-def _as_text(name_or_path: str | Path) -> str:
-    """Return a name or a path as a text."""
-    if isinstance(name_or_path, (str, os.PathLike)):
-        name_or_path = os.fspath(name_or_path)
-    if not isinstance(name_or_path, str):
-        raise CorpusError(
-            "A corpus is asked for by its name or by a path, such as 'python-docs' or "
-            f"'my-novel.txt'; this is of type {type(name_or_path).__name__}."
-        )
-    return name_or_path
 
 
 def _is_archive(name_or_path: str, names: dict[str, dict]) -> bool:
@@ -212,7 +190,7 @@ def load_reviews(name_or_path: str | Path, *, fallback: str | Path | None = None
             archive without reviews, or a review that is not UTF-8. A `CorpusUnavailable` if
             neither the reviews nor the fallback are to be had.
     """
-    names, asked = registry(), _as_text(name_or_path)
+    names, asked = registry(), as_text(name_or_path)
     for wanted in (asked, str(fallback)):
         if wanted in names and not _is_archive(wanted, names):
             archives = ", ".join(name for name in names if _is_archive(name, names))
@@ -225,7 +203,7 @@ def load_reviews(name_or_path: str | Path, *, fallback: str | Path | None = None
     except CorpusUnavailable as error:
         if fallback is None:
             raise
-        instead = _as_text(fallback)
+        instead = as_text(fallback)
         try:
             got = load_reviews(fallback)
         except CorpusUnavailable as second:
@@ -318,10 +296,18 @@ def find_corpus(name_or_path: str | Path) -> Path:
         CorpusError: no such name or path, no network, a wrong hash, a folder or file that may not
             be read, or something that is neither a name nor a path.
     """
-    names, asked = registry(), _as_text(name_or_path)
+    names, asked = registry(), as_text(name_or_path)
     entry = names.get(asked)
     if entry is None:
-        return _find_file(asked, names)
+        try:
+            return find_file(asked)
+        except CorpusUnavailable as error:
+            near = difflib.get_close_matches(asked, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise CorpusUnavailable(
+                f"{error} No corpus has that name, either.{hint} Registered corpora: "
+                f"{', '.join(names)}."
+            ) from None
     if entry.get("builtin"):
         raise CorpusError(f"{asked!r} is built in and has no file; use load_corpus.")
     local = DATASETS / entry["file"]
@@ -342,80 +328,6 @@ def find_corpus(name_or_path: str | Path) -> Path:
         f"{entry['file']}, put it in {DATASETS} or in the folder that $LSTMLIB_DATA names. "
         f"If not, take {entry['instead']!r}."
     )
-
-
-def _find_file(asked: str, names: dict[str, dict]) -> Path:
-    """Return the path of a file that is there, or say what is wrong with what was asked for."""
-    try:
-        path = Path(asked).expanduser()
-        kind = path.stat().st_mode
-    except PermissionError as error:
-        raise CorpusError(
-            f"{_shown(asked)} cannot be looked at: {error.strerror}. A folder on the way to it is "
-            "closed to you; ask its owner, or copy the file into a folder of yours."
-        ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        mistake = _mistake(asked)
-        if mistake:
-            raise CorpusError(mistake) from error
-        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-            raise CorpusError(
-                f"{_shown(asked)} is no path that can be followed: {error}."
-            ) from error
-        near = difflib.get_close_matches(asked, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise CorpusUnavailable(
-            f"{_shown(str(path.absolute()))} is not there, and no corpus has the name "
-            f"{_shown(asked)}.{hint} Registered corpora: {', '.join(names)}."
-        ) from None
-    if not stat.S_ISREG(kind):
-        what = "is a folder, not a file" if stat.S_ISDIR(kind) else "is no file on disk"
-        raise CorpusError(f"{path.absolute()} {what}. Give the path of one text file.")
-    return path
-
-
-def _mistake(asked: str) -> str | None:
-    """Say what a text is that is no path of a file that is there; None if it might be one."""
-    if not asked.strip():
-        return "The name is empty. Give a corpus's name, or the path of a text file."
-    if _ADDRESS.match(asked):
-        local = "file:" in asked[:10].lower()
-        how = (
-            "Give the path alone, without file://."
-            if local
-            else ("Download it, in a browser or with curl -O, and give the path of the file.")
-        )
-        return f"{_shown(asked)} is an address, and only files are read. {how}"
-    if _DRIVE.match(asked) and os.name != "nt":
-        return (
-            f"{_shown(asked)} is a path of Windows, and this is another system. Give the file's "
-            "path here; in WSL, C:\\ is /mnt/c/."
-        )
-    quoted = _QUOTED.fullmatch(asked)
-    if quoted:
-        return f"{_shown(asked)} has quotation marks around it: give the path without them."
-    if "\n" in asked or len(asked) > LONGEST_PATH:
-        return (
-            f"{_shown(asked)} is a text, not the path of one. A text that you have already needs "
-            "no load_corpus: clean(text) takes it. To read it from a file, give the file's path."
-        )
-    if re.search(r"[\0-\x1f\x7f]", asked):
-        return (
-            f"{_shown(asked)} holds a control character. In a path of Windows, write "
-            "r'C:\\…' with the r, or / for \\."
-        )
-    for what, meant in (
-        ("white space around it", asked.strip()),
-        ("\\ where this system writes /", asked.replace("\\", "/")),
-    ):
-        if meant != asked and os.path.isfile(os.path.expanduser(meant)):
-            return f"{_shown(asked)} has {what}: {meant!r} is there."
-    return None
-
-
-def _shown(asked: str) -> str:
-    """Quote what was asked for, its beginning if it is long."""
-    return repr(asked if len(asked) <= 200 else asked[:60] + "…")
 
 
 def _shared_folder() -> Path | None:
@@ -481,22 +393,22 @@ def _download(name: str, entry: dict, shared: Path | None) -> Path:
 
 def _why_not(name: str, entry: dict, folder: Path, error: OSError) -> str:
     """Say why a download failed, and what to do."""
+    file = entry["file"]
     if isinstance(error, requests.RequestException):
         reason = f"could not be downloaded ({type(error).__name__}). With a network, try again"
+        reason += ". Without one,"
     else:
-        reason = f"could not be written to {folder} ({error.strerror or error}). Make room there"
+        reason = f"could not be written to {folder} ({error.strerror or type(error).__name__}):"
     if folder == DATASETS:
-        place = (
-            f"put the file at {DATASETS / entry['file']} or in the folder that $LSTMLIB_DATA names"
-        )
+        advice = f"put the file at {DATASETS / file} or in the folder that $LSTMLIB_DATA names"
     else:
-        place = (
-            f"since {DATASETS} is not writable, put {entry['file']} in a folder of yours, and set "
-            "LSTMLIB_DATA to that folder"
+        advice = (
+            f"put {file} in a folder of yours, and set LSTMLIB_DATA to that folder, since "
+            f"{DATASETS} is not writable"
         )
-    text = not _is_archive(entry["file"], {})
-    hint = ", or call load_corpus with fallback='python-docs'" if text else ""
-    return f"{name!r} {reason}. Without, {place}{hint}."
+    text = not _is_archive(file, {})
+    hint = "; or call load_corpus with fallback='python-docs'" if text else ""
+    return f"{name!r} {reason} {advice}{hint}."
 
 
 def _python_docs() -> str:

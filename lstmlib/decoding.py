@@ -42,6 +42,10 @@ class CorpusError(Exception):
     """A corpus could not be had; the message says what was wrong and what to do next."""
 
 
+class CorpusUnavailable(CorpusError):
+    """The corpus is neither on disk nor to be downloaded now."""
+
+
 def warn(message: str) -> None:
     """Warn at the line outside lstmlib that asked for a text."""
     level, frame = 1, sys._getframe()

@@ -3,15 +3,18 @@
 Like `lstmlib.decoding`, this needs only Python's own library for a plain UTF-8 file.
 """
 
+import errno
 import gzip
 import io
+import os
 import re
+import stat
 import zipfile
 import zlib
 from pathlib import Path
 
 from lstmlib.boilerplate import strip_boilerplate
-from lstmlib.decoding import CorpusError, decode, decode_as, warn
+from lstmlib.decoding import CorpusError, CorpusUnavailable, decode, decode_as, warn
 
 _HTML, _FICTION_BOOK, _WEB_ARCHIVE = "HTML", "FictionBook", "web archive (MHTML)"
 _KINDS = {
@@ -24,6 +27,9 @@ FREELY_UNPACKED = 64 * 2**20
 LARGEST_RATIO = 100
 """Unpacked to packed, beyond which a larger archive is refused: a text packs to a fifth or so."""
 
+_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]+:/|\s*www\.", re.I)
+_DRIVE = re.compile(r"[A-Za-z]:[\\/\a-\r]|\\\\")
+_QUOTED = re.compile(r"\s*([\"'`“”‘’«])(.+)[\"'`“”‘’»]\s*", re.S)
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _NOT_TEXT = {
     _GZIP: "packed twice, a gzip",
@@ -80,14 +86,17 @@ def read_text(path: str | Path, encoding: str | None = None) -> tuple[str, str]:
     is read too.
 
     Raises:
-        CorpusError: the file is missing, unreadable, empty, of a kind that is no text, in no known
-            encoding, or it unpacks to more than a text would.
+        CorpusError: as for `find_file`; or the file may not be read, is empty, of a kind that is no
+            text, in no known encoding, or unpacks to more than a text would.
     """
-    path = Path(path)
+    path = find_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}.") from error
+        raise CorpusError(
+            f"{path} cannot be read: {error.strerror}. If it is not yours, ask its owner to let "
+            "you, or take a copy."
+        ) from error
     if not data:
         raise CorpusError(f"{path} is empty. Was it copied or downloaded whole?")
     try:
@@ -98,6 +107,96 @@ def read_text(path: str | Path, encoding: str | None = None) -> tuple[str, str]:
             f"({error}). Save it as UTF-8 text where the course is installed."
         ) from error
     return text.removeprefix("\ufeff"), encoding
+
+
+def as_text(name_or_path: str | Path) -> str:
+    """Return a corpus's name or a path as a text.
+
+    Raises:
+        CorpusError: it is neither.
+    """
+    if isinstance(name_or_path, (str, os.PathLike)):
+        name_or_path = os.fspath(name_or_path)
+    if not isinstance(name_or_path, str):
+        raise CorpusError(
+            "A corpus is asked for by its name or by a path, such as 'python-docs' or "
+            f"'my-novel.txt'; this is of type {type(name_or_path).__name__}."
+        )
+    return name_or_path
+
+
+def find_file(path: str | Path) -> Path:
+    """Return the path of a file that is there, with ~ made the home folder.
+
+    Raises:
+        CorpusUnavailable: it is not there.
+        CorpusError: it is no file, may not be looked at, or is no path at all: a web address, say.
+    """
+    asked = as_text(path)
+    if not asked.strip():
+        raise CorpusError("The name is empty. Give a corpus's name, or the path of a text file.")
+    try:
+        path = Path(asked).expanduser()
+        kind = path.stat().st_mode
+    except PermissionError as error:
+        raise CorpusError(
+            f"{_shown(asked)} cannot be looked at: {error.strerror}. A folder on the way to it is "
+            "closed to you; ask its owner, or copy the file into a folder of yours."
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        mistake = _mistake(asked, error)
+        if mistake:
+            raise CorpusError(mistake) from error
+        raise CorpusUnavailable(f"{_shown(str(path.absolute()))} is not there.") from None
+    if not stat.S_ISREG(kind):
+        what = "is a folder, not a file" if stat.S_ISDIR(kind) else "is no file on disk"
+        raise CorpusError(f"{path.absolute()} {what}. Give the path of one text file.")
+    return path
+
+
+def _mistake(asked: str, error: Exception) -> str | None:
+    """Say what a text is that is no path; None if it may be that of a file that is not there."""
+    for what, meant in (
+        ("white space around it", asked.strip()),
+        ("\\ where this system writes /", asked.replace("\\", "/")),
+    ):
+        if meant != asked and os.path.isfile(os.path.expanduser(meant)):
+            return f"{_shown(asked)} has {what}: {meant!r} is there."
+    if _ADDRESS.match(asked):
+        if "file:" in asked[:10].lower():
+            return f"{_shown(asked)} is an address. Give the path alone, without file://."
+        return (
+            f"{_shown(asked)} is an address on the web, and only files are read. Download it, in a "
+            "browser or with curl -O, and give the file's path."
+        )
+    if _DRIVE.match(asked) and os.name != "nt":
+        return (
+            f"{_shown(asked)} is a path of Windows, and this is another system. Give the file's "
+            "path on this one; in WSL, C:\\ is /mnt/c/."
+        )
+    if _QUOTED.fullmatch(asked):
+        return f"{_shown(asked)} has quotation marks around it: give the path without them."
+    too_long = getattr(error, "errno", None) == errno.ENAMETOOLONG
+    sentence = len(asked.split()) > 8 and not re.search(r"\.\w{1,6}$", asked)
+    if "\n" in asked or too_long or sentence:
+        return (
+            f"{_shown(asked)} is a text, not the path of one. A text that you have already needs "
+            "no load_corpus: clean(text) takes it. To read it from a file, give the file's path."
+        )
+    if re.search(r"[\0-\x1f\x7f]", asked):
+        return (
+            f"{_shown(asked)} holds a control character, as no path does. Is it a path of Windows "
+            "in a text of Python? Write r'C:\\…' with the r, or / for \\."
+        )
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return None
+    reason = "no such user is known here" if isinstance(error, RuntimeError) else error
+    return f"{_shown(asked)} is no path that can be followed: {reason}."
+
+
+def _shown(asked: str) -> str:
+    """Quote what was asked for, its beginning if it is long."""
+    return repr(asked if len(asked) <= 200 else asked[:60] + "…")
 
 
 def _read(data: bytes, path: Path, encoding: str | None) -> tuple[str, str]:
