@@ -30,10 +30,10 @@ LARGEST_RATIO = 100
 _ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]+:/|\s*www\.", re.I)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/\a-\r]|\\\\")
 _QUOTED = re.compile(r"\s*([\"'`“”‘’«])(.+)[\"'`“”‘’»]\s*", re.S)
-_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+_GZIP, _ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")  # a zip archive; an empty one
 _NOT_TEXT = {
     _GZIP: "packed twice, a gzip",
-    _ZIP: "packed twice, a zip or office",
+    _ZIP[0]: "packed twice, a zip or office",
     b"%PDF-": "a PDF",
     b"{\\rtf": "a RTF",
     b"\xd0\xcf\x11\xe0": "an old Office",
@@ -206,13 +206,16 @@ def _read(data: bytes, path: Path, encoding: str | None) -> tuple[str, str]:
         if suffix != ".epub":
             warn(f"{path} is an EPUB, and is read as one. Its name should end in .epub.")
         return _read_epub(path)
-    if data.startswith((_GZIP, _ZIP)):
+    if data.startswith((_GZIP, *_ZIP)):
         unpack = _unpack_gzip if data.startswith(_GZIP) else _unpack_zip
         data, name = unpack(data, path)
         suffix, name = Path(name).suffix.lower(), f"{name} in {path}"
     _refuse_what_is_no_text(data, name)
     kind = _KINDS.get(suffix)
-    if kind == _WEB_ARCHIVE or (kind is None and _is_web_archive(data)):
+    if kind is None and _is_web_archive(data):
+        kind = _WEB_ARCHIVE
+        _warn_of_markup(kind, name)
+    if kind == _WEB_ARCHIVE:
         return _read_web_archive(data, name)
     declared = _declared(data, kind is not None)
     if encoding is None:
@@ -271,8 +274,12 @@ def _named_markup(text: str, name: str) -> str | None:
             f"{name} is XML, of a kind that is not read here. Save it as HTML, EPUB or plain text."
         )
     if kind:
-        warn(f"{name} holds {kind}, and is read as such: its tags are no part of the text.")
+        _warn_of_markup(kind, name)
     return kind
+
+
+def _warn_of_markup(kind: str, name: str) -> None:
+    warn(f"{name} holds {kind}, and is read as such: its tags are no part of the text.")
 
 
 def _read_markup(text: str, kind: str, name: str) -> str:
