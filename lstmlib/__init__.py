@@ -3,7 +3,9 @@
 The modules follow that line, and each one imports only modules that stand above it:
 
     profile      which machine is this, and how large may a run be
+    decoding     bytes -> text, with the declared encoding weighed against them
     markup       markup and EPUB files -> the text that a reader of them sees
+    boilerplate  what a digital library puts around a book -> away
     corpora      where texts come from
     cleaning     raw text -> clean text, with a report of what went
     vocab        characters <-> ids

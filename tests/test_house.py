@@ -23,7 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = [
     "profile",
+    "decoding",
     "markup",
+    "boilerplate",
     "corpora",
     "cleaning",
     "vocab",
