@@ -97,6 +97,7 @@ _HTML = _Elements(
         "noframes script style template title video"
     ),
 )
+_ADD_TEXT = _names("img q rp rt ruby")
 _FICTION_BOOK = _Elements(
     inline=_names("a code emphasis image strikethrough strong style sub sup"),
     apart=frozenset({"td", "th"}),
@@ -358,9 +359,11 @@ def _html_text(markup: str) -> str:
 
 def _flattened(tag: re.Match) -> str:
     name = tag[1].lower()
-    if name in _HTML.hidden or name in _HTML.verbatim:
-        return tag[0]
-    return "" if name in _HTML.inline else "<hr>"
+    if name in _HTML.apart:
+        return " "
+    if name in _HTML.inline - _HTML.hidden - _ADD_TEXT:
+        return ""
+    return tag[0] if name in frozenset().union(*_HTML) else "<hr>"
 
 
 def _xhtml_text(markup: str) -> str:
