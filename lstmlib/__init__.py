@@ -3,8 +3,8 @@
 The modules follow that line, and each one imports only modules that stand above it:
 
     profile      which machine is this, and how large may a run be
-    markup       markup and EPUB files -> the text that a reader of them sees
     decoding     bytes -> text, with the declared encoding weighed against them
+    markup       markup and EPUB files -> the text that a reader of them sees
     boilerplate  what a digital library puts around a book -> away
     readers      files -> decoded text: which reader a file wants
     corpora      names -> files: the registry, checked downloads, and reviews

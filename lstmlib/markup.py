@@ -5,7 +5,6 @@ memory are linear in size, however deep the elements nest. Nothing is fetched fr
 another file. What a declaration says of an encoding is weighed against the bytes.
 """
 
-import codecs
 import contextlib
 import email
 import html
@@ -13,15 +12,14 @@ import posixpath
 import re
 import unicodedata
 import urllib.parse
-import warnings
 import zipfile
 from html.entities import html5
 from pathlib import Path
 from typing import NamedTuple
 
-import webencodings
-from charset_normalizer import from_bytes
 from lxml import etree
+
+from lstmlib.decoding import CorpusError, decode, warn
 
 # How much an EPUB may hold: far more than any book, and little enough for any machine.
 _MOST_MEMBERS = 100_000
@@ -34,25 +32,10 @@ _LARGEST_RATIO, _RATIO_COUNTS_FROM = 200, 32 * 2**20
 _DEEPEST = 2_000  # elements in one another; beyond, libxml2 takes time that grows with depth x tags
 _CHUNK = 2**16  # characters
 
-_BOMS = [
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is a prefix of this one
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-    (b"<\0\0\0", "utf-32-le"),  # no mark, but markup begins with "<"
-    (b"\0\0\0<", "utf-32-be"),
-    (b"<\0", "utf-16-le"),
-    (b"\0<", "utf-16-be"),
-]
 _DECLARED = [
     re.compile(rb"\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([^\"'>]+)"),
     re.compile(rb"[\s\S]*?<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([^\"'\s/>;]+)", re.I),
 ]
-# Text in one of these may chance to be UTF-8, too. In a code of one byte a letter it never is.
-_MULTIBYTE = {"gbk", "gb18030", "big5", "euc-jp", "iso-2022-jp", "shift_jis", "euc-kr"}
-_GUESSED = ["cp1252", "cp1250", "cp1251", "cp1253", "koi8_r", "cp932", "gb18030", "big5", "cp949"]
-_NO_CHARSETS = {"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf-7"}
 
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _PROLOG_SPACES = re.compile(r"[\s\ufeff]*")
@@ -114,6 +97,7 @@ _HTML = _Elements(
         "noframes script style template title video"
     ),
 )
+_ADD_TEXT = _names("img q rp rt ruby")
 _FICTION_BOOK = _Elements(
     inline=_names("a code emphasis image strikethrough strong style sub sup"),
     apart=frozenset({"td", "th"}),
@@ -312,12 +296,10 @@ def web_archive_text(data: bytes) -> tuple[str, str]:
             f"This is not a web archive that can be read ({type(error).__name__}): it has no part "
             "text/html. Save the page again as HTML, or as plain text."
         ) from error
-    markup, encoding, remark = _decode(content, charset)
-    if remark:
-        warnings.warn(f"The page of the web archive {remark}.", stacklevel=4)
+    markup, encoding = _decode(content, "The page of the web archive", charset)
     if len(pages) > 1:
         others = ", ".join(str(part["Content-Location"]) for part in pages if part is not page)
-        warnings.warn(f"Of the web archive, these frames are left out: {others}.", stacklevel=4)
+        warn(f"Of the web archive, these frames are left out: {others}.")
     return markup_text(markup), encoding
 
 
@@ -377,9 +359,11 @@ def _html_text(markup: str) -> str:
 
 def _flattened(tag: re.Match) -> str:
     name = tag[1].lower()
-    if name in _HTML.hidden or name in _HTML.verbatim:
-        return tag[0]
-    return "" if name in _HTML.inline else "<hr>"
+    if name in _HTML.apart:
+        return " "
+    if name in _HTML.inline - _HTML.hidden - _ADD_TEXT:
+        return ""
+    return tag[0] if name in frozenset().union(*_HTML) else "<hr>"
 
 
 def _xhtml_text(markup: str) -> str:
@@ -457,66 +441,17 @@ def _root_name(markup: str) -> str | None:
 
 
 def _decoded(markup: str | bytes) -> str:
-    if isinstance(markup, bytes):
-        markup, _, remark = _decode(markup)
-        if remark:
-            warnings.warn(f"The page {remark}.", stacklevel=4)
-    return markup.replace("\0", "")
+    return _decode(markup, "The page")[0] if isinstance(markup, bytes) else markup.replace("\0", "")
 
 
-def _decode(data: bytes, label: str | None = None) -> tuple[str, str, str | None]:
-    """Decode markup: (text, encoding, what a reader should know if the bytes do not agree).
-
-    A byte-order mark decides. Else what is declared, outside (`label`) or within, is held against
-    the bytes: where they are UTF-8, a declared code of one byte a letter is wrong.
-    """
-    for mark, name in _BOMS:
-        if data.startswith(mark):
-            return _replacing(data, _encoding(name))
-    inside = [found[1].decode("latin-1") for p in _DECLARED if (found := p.match(data[:4096]))]
-    declared = [e for name in [label, *inside] if name and (e := _encoding(name))][:1]
-    trusted = declared and declared[0].name in _MULTIBYTE
-    for encoding in [*declared, webencodings.UTF8] if trusted else [webencodings.UTF8, *declared]:
-        try:
-            return encoding.codec_info.decode(data, "strict")[0], encoding.name, None
-        except UnicodeError:
-            pass
-    for encoding in (webencodings.UTF8, *declared):
-        text, name, remark = _replacing(data, encoding)
-        if 2 * text.count("\ufffd") <= len(text) - len(text.encode("ascii", "ignore")):
-            return text, name, remark  # chance does not make so many letters right
-    best = from_bytes(data, cp_isolation=_GUESSED).best()
-    common = best is None or "cp1252" in (best.encoding, *best.could_be_from_charset)
-    text, name, _ = _replacing(data, _encoding("windows-1252" if common else best.encoding))
-    says = ", ".join(filter(None, [label, *inside])) or "nothing"
-    return text, name, f"is not UTF-8, and says {says} of its encoding; {name} is a guess"
-
-
-def _replacing(data: bytes, encoding: webencodings.Encoding) -> tuple[str, str, str | None]:
-    """Decode as `_decode` does, with U+FFFD for what is not in the encoding."""
-    try:
-        return encoding.codec_info.decode(data, "strict")[0], encoding.name, None
-    except UnicodeDecodeError as error:
-        remark = f"is {encoding.name}, but not at byte {error.start:,}; U+FFFD stands for that"
-        return encoding.codec_info.decode(data, "replace")[0], encoding.name, remark
-
-
-def _encoding(label: str) -> webencodings.Encoding | None:
-    """Look an encoding up as browsers do, or as Python does; None if neither knows the name."""
-    found = webencodings.lookup(label.strip())
-    if found is None:
-        try:
-            codec = codecs.lookup(label.strip())
-        except (LookupError, ValueError):
-            return None
-        if not codec._is_text_encoding or codec.name in _NO_CHARSETS:
-            return None
-        return webencodings.lookup(codec.name) or webencodings.Encoding(codec.name, codec)
-    if found.name == "gbk":
-        return webencodings.lookup("gb18030")  # which holds all of it
-    if found.name in ("utf-16le", "utf-16be"):  # the label could be read, so it is no UTF-16
-        return webencodings.UTF8
-    return None if found.name in ("replacement", "x-user-defined") else found
+def _decode(data: bytes, name: str, declared: str | None = None) -> tuple[str, str]:
+    """Decode markup, which may declare its encoding within: (text, encoding), as `decode` does."""
+    if declared is None:
+        inside = (pattern.match(data[:4096]) for pattern in _DECLARED)
+        declared = next((found[1].decode("latin-1") for found in inside if found), None)
+    if data.startswith(b"<") and 0 < 100 * data.count(0) < len(data):
+        data = data.replace(b"\0", b"")  # strays, as a browser passes over them; not UTF-16
+    return decode(data, name, declared)
 
 
 # EPUB
@@ -544,14 +479,14 @@ def epub_text(path: str | Path) -> tuple[str, str]:
     with archive:
         try:
             book = _Book(_Members(archive))
-        except (etree.LxmlError, UnicodeError) as error:  # in a package that is beyond recovery
+        except (CorpusError, etree.LxmlError, UnicodeError) as error:  # in the package
             raise MarkupError(_no_epub(f"{type(error).__name__}: {error}")) from error
     left = f"left out of the text: {'; '.join(book.left_out)}" if book.left_out else ""
     remarks = "; ".join(filter(None, [left, *book.remarks]))
     if not book.parts:
         raise MarkupError(f"This EPUB holds no text ({remarks or 'pictures only'}).")
     if remarks:
-        warnings.warn(f"{path}: {remarks}.", stacklevel=4)
+        warn(f"{path}: {remarks}.")
     return "\n\n".join(book.parts) + "\n", ", ".join(book.encodings)
 
 
@@ -569,7 +504,7 @@ class _Members:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) > _MOST_MEMBERS:
             raise MarkupError(f"It holds {len(members):,} files, more than any book does.")
-        self._archive, self._left = archive, _LARGEST_BOOK
+        self.path, self._archive, self._left = archive.filename, archive, _LARGEST_BOOK
         self._exact = {name: m for m in members for name in _spellings(m)}
         self._folded = {_folded(name): m for name, m in self._exact.items()}
 
@@ -680,7 +615,8 @@ class _Book:
         raise MarkupError(_no_epub("neither container.xml nor a package file leads to its text"))
 
     def _xml(self, member: zipfile.ZipInfo) -> etree._Element:
-        markup = _plain_xml(_decode(self._members.read(member))[0]).encode("utf-8", "replace")
+        markup, _ = _decode(self._members.read(member), member.filename)
+        markup = _plain_xml(markup).encode("utf-8", "replace")
         try:
             return etree.fromstring(markup, etree.XMLParser(encoding="utf-8", **_HARDENED))
         except etree.XMLSyntaxError as error:
@@ -747,14 +683,18 @@ class _Book:
         if member.filename in self._read:
             return  # its text is there already
         self._read.add(member.filename)
-        markup, encoding, remark = _decode(self._members.read(member))
+        try:
+            markup, encoding = _decode(
+                self._members.read(member), f"{member.filename} in {self._members.path}"
+            )
+        except CorpusError:
+            self.left_out.append(f"{item.get('href')} (in no encoding that could be recognised)")
+            return
         text = _xhtml_text(markup.replace("\0", "")).strip("\n")
         contents = "nav" in item.get("properties", "").split()
         if contents and text.strip() and len(text) <= _CONTENTS_PAGE:
             self.left_out.append(f"{item.get('href')} (the contents page)")
             return
         self.encodings[encoding] = None
-        if remark:
-            self.remarks.append(f"{member.filename} {remark}")
         if text.strip():
             self.parts.append(text)

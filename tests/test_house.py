@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = [
     "profile",
-    "markup",
     "decoding",
+    "markup",
     "boilerplate",
     "readers",
     "corpora",
