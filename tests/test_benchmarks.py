@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from lstmlib.batching import windows
+from lstmlib.corpora import load_corpus
 from lstmlib.models import CharRNN, count_parameters
 from lstmlib.speed import operations_per_character
 from lstmlib.training import TrainingConfig
@@ -245,3 +246,30 @@ def test_the_other_ratios_follow_from_their_figures():
     speed = result("numpy_cifg")["characters_per_second"]
     for shape, ratio in result("numpy_cifg")["ratio_to_loop"].items():
         assert ratio == pytest.approx(speed[f"scratch, {shape}"] / speed["loop"], rel=0.02)
+
+
+# reading
+
+
+def test_reading_measures_files_of_the_sizes_it_names_that_are_read_whole(tmp_path):
+    reading = script("reading")
+    texts = {}
+    for kind, (write, suffix) in reading["KINDS"].items():
+        path = tmp_path / f"{len(texts)}{suffix}"
+        write(path, 200_000)
+        texts[kind] = load_corpus(path).text
+        assert suffix == ".epub" or path.stat().st_size == pytest.approx(200_000, rel=0.1)
+    assert len(texts["HTML"]) > 150_000
+    assert texts["HTML"] == texts["EPUB of one document"] == texts["EPUB in chapters"]
+    assert texts["HTML, hardly anything but tags"].count("a b\nc") > 4_000
+
+
+def test_reading_takes_a_time_that_grows_with_size():
+    reading, found = script("reading"), result("reading")
+    assert found["seconds"].keys() == reading["KINDS"].keys()
+    for kind, seconds in found["seconds"].items():
+        small, *_, large = (value / int(size) for size, value in seconds.items())
+        ratio = found["time_per_byte_largest_over_smallest"][kind]
+        assert ratio == pytest.approx(large / small, abs=0.01)
+        assert ratio < 2
+    assert max(map(int, seconds)) == 20_000_000

@@ -24,6 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = [
     "profile",
+    "decoding",
+    "markup",
+    "boilerplate",
+    "readers",
     "corpora",
     "cleaning",
     "vocab",
@@ -81,9 +85,9 @@ def test_what_trains_on_a_gpu_needs_only_what_such_a_machine_has():
     """A bare machine has torch, NumPy, tqdm and safetensors, and none of the other dependencies."""
     pytest.importorskip("torch")
     names = re.findall(r'^    "([\w-]+)[>=]', (ROOT / "pyproject.toml").read_text(), re.M)
-    imported_as = {"beautifulsoup4": "bs4", "charset-normalizer": "charset_normalizer"}
+    imported_as = {"charset-normalizer": "charset_normalizer"}
     blocked = {imported_as.get(name, name) for name in names} | {"IPython", "pydoc_data"}
-    assert {"bs4", "pooch", "matplotlib", "jupyterlab", "pytest"} < blocked
+    assert {"lxml", "pooch", "matplotlib", "jupyterlab", "pytest"} < blocked
     # PyTorch itself depends on filelock.
     blocked -= {"torch", "numpy", "tqdm", "safetensors", "filelock", "setuptools"}
     code = f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)!r}))\n"
