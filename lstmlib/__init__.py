@@ -6,7 +6,8 @@ The modules follow that line, and each one imports only modules that stand above
     decoding     bytes -> text, with the declared encoding weighed against them
     markup       markup and EPUB files -> the text that a reader of them sees
     boilerplate  what a digital library puts around a book -> away
-    corpora      where texts come from
+    readers      files -> decoded text: which reader a file wants
+    corpora      names -> files: the registry, checked downloads, and reviews
     cleaning     raw text -> clean text, with a report of what went
     vocab        characters <-> ids
     batching     windows, contiguous streams for stateful truncated BPTT, padded batches

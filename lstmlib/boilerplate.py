@@ -80,7 +80,7 @@ def strip_boilerplate(text: str) -> str:
             piece = piece[: _header_start(piece)]
         if before == "start":
             piece = _CREDIT.sub("", piece, count=1) if _CREDIT.match(piece) else piece
-        pieces.append(_CLOSING.sub("", piece).strip("\n"))
+        pieces += [part.strip("\n") for part in _CLOSING.split(piece)]
         begin, before = (marker.end(), after) if marker else (len(text), after)
     return "\n\n".join(piece for piece in pieces if piece.strip()) + "\n"
 

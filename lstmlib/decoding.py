@@ -27,12 +27,23 @@ _NO_TEXT = re.compile(r"[\0-\x08\x0e-\x1f\x7f\ufffe\uffff]")
 _LARGER = {"shift_jis": "cp932", "euc-kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs"}
 # What switches ISO-2022-JP, all of whose bytes are ASCII, to Japanese.
 _SEVEN_BIT = re.compile(rb"\x1b\$[@B]")
+# What texts are in that do not say so. Of more, a guess at a short text makes any.
+_GUESSED = [
+    *(f"cp125{k}" for k in range(9)),
+    *("cp932", "euc_jp", "gb18030", "big5", "cp949", "cp437", "cp850", "cp866", "cp874"),
+    *("iso8859_2", "iso8859_15", "koi8_r", "koi8_u", "mac_roman"),
+]
+_EAST_ASIAN = {"gb18030", "big5", "big5hkscs", "cp932", "euc_jp", "cp949"}
 SAMPLE = 2**16
 """Bytes that a guess looks at."""
 
 
 class CorpusError(Exception):
     """A corpus could not be had; the message says what was wrong and what to do next."""
+
+
+class CorpusUnavailable(CorpusError):
+    """The corpus is neither on disk nor to be downloaded now."""
 
 
 def warn(message: str) -> None:
@@ -161,7 +172,7 @@ def _warn_of_broken(data: bytes, encoding: str, found: _Lenient, name: str) -> N
     """Say which bytes are not in the encoding, what became of them, and where they are."""
     said = []
     if found.front:
-        said.append(f"its first {found.front} bytes, the end of a character, are left out")
+        said.append(f"its first {found.front} bytes (line 1), the end of a character, are left out")
     if found.broken:
         body = data[found.front : len(data) - found.tail]
         try:
@@ -239,13 +250,16 @@ def _decode_as_declared(data: bytes, name: str, declared: str | None) -> tuple[s
 
 
 def _is_plausible(data: bytes, codec: str) -> bool:
-    """Return whether bytes read as this look like a text, or at least like nothing better."""
+    """Return whether bytes read as this look like a text, or at least like no other language's."""
     from charset_normalizer import from_bytes
 
     sample = _sample(data)
     if from_bytes(sample, cp_isolation=[codec]):
         return True
-    return not from_bytes(sample)
+    other = from_bytes(sample, cp_isolation=_GUESSED).best()
+    # A language is recognised by its letters' frequencies; Chinese has too many letters for that.
+    recognised = other and (other.coherence > 0.2 or other.encoding in _EAST_ASIAN)
+    return not (recognised and other.chaos < 0.1)
 
 
 def _sample(data: bytes) -> bytes:
@@ -271,19 +285,23 @@ def _decode_by_guess(data: bytes, name: str, declared: str | None) -> tuple[str,
     """Decode by a guess, and warn; of several that fit, take Windows-1252, the commonest."""
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(_sample(data))
+    matches = from_bytes(_sample(data), cp_isolation=_GUESSED)
     best = matches.best()
-    close = [m for m in matches if m.chaos <= best.chaos and m.coherence > best.coherence - 0.1]
+    close = [m for m in matches if m.chaos <= best.chaos and m.coherence > best.coherence - 0.2]
     names = {n for m in close for n in (m.encoding, *m.could_be_from_charset)}
     first = ["cp1252"] if "cp1252" in names else []
-    for encoding in [*first, *(m.encoding for m in matches)]:
+    last = [] if _NO_TEXT.search(data.decode("latin-1")) else ["cp1252"]
+    for encoding in [*first, *(m.encoding for m in matches), *last]:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        states = (
-            f"declares {declared}, which does not fit" if declared else "does not say its encoding"
-        )
+        if declared is None:
+            states = "does not say its encoding"
+        elif _codec(declared) is None:
+            states = f"declares the encoding {declared!r}, a name that is not known"
+        else:
+            states = f"declares the encoding {declared!r}, which does not fit its bytes"
         warn(
             f"{name} {states}; it is read as {encoding}, a guess. "
             "If letters look wrong, give encoding=…."

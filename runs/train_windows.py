@@ -38,8 +38,10 @@ from lstmlib.checkpoints import (
     set_random_states,
 )
 from lstmlib.cleaning import clean
+from lstmlib.decoding import CorpusError
 from lstmlib.metrics import words
 from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
+from lstmlib.readers import read_book
 from lstmlib.sampling import generate
 from lstmlib.training import (
     History,
@@ -94,27 +96,33 @@ def check(config: dict) -> None:
 
 
 def load_text(config: dict, path: Path | None = None) -> str:
-    """Return the corpus of a config, or a text file, cleaned as case A does.
+    """Return the corpus of a config, or that of a file, cleaned as case A does.
 
     Cleaning a clean text changes nothing, so a file may hold either.
 
     Raises:
-        ValueError: there is no such corpus, or a corpus cannot be read on this machine.
+        ValueError: there is no such corpus, or it cannot be read on this machine.
     """
-    if path is not None:
-        raw = path.read_text(encoding="utf-8")
-    else:
-        try:
-            # Here, since a machine that only trains has not what reading a corpus needs.
-            from lstmlib.corpora import CorpusError, load_corpus
-        except ImportError as error:
-            raise ValueError(f"No corpus can be read here ({error}): give --text.") from error
-        try:
-            raw = load_corpus(config["corpus"]).text
-        except CorpusError as error:
-            raise ValueError(str(error)) from error
+    try:
+        raw = corpus_text(config["corpus"]) if path is None else read_book(path)[0]
+    except CorpusError as error:
+        raise ValueError(str(error)) from error
     lower_case = config["lower_case"]
     return clean(raw, newlines="space", ascii_only=True, lowercase=lower_case)[0]
+
+
+def corpus_text(name: str) -> str:
+    """Return the text of a corpus.
+
+    Raises:
+        CorpusError: there is no such corpus.
+        ValueError: this machine has not what looking one up needs: it only trains.
+    """
+    try:
+        from lstmlib.corpora import load_corpus
+    except ImportError as error:
+        raise ValueError(f"No corpus can be read here ({error}): give --text.") from error
+    return load_corpus(name).text
 
 
 def build_model(config: dict, vocab_size: int) -> CharRNN:
@@ -416,7 +424,7 @@ def parse(what: str) -> argparse.Namespace:
     devices = ["cuda"] * torch.cuda.is_available() + ["cpu"]
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("folder", type=Path, help="such as runs/case-a-lower-case")
-    parser.add_argument("--text", type=Path, help="a text file, read instead of the corpus")
+    parser.add_argument("--text", type=Path, help="a file to read instead of the corpus")
     parser.add_argument("--write-text", type=Path, help="write the clean text to a file, and end")
     parser.add_argument("--device", choices=devices, default=devices[0])
     parser.add_argument("--threads", type=int, help="threads of PyTorch on the CPU")

@@ -26,6 +26,7 @@ MODULES = [
     "decoding",
     "markup",
     "boilerplate",
+    "readers",
     "corpora",
     "cleaning",
     "vocab",
