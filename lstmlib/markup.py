@@ -486,7 +486,8 @@ def epub_text(path: str | Path) -> tuple[str, str]:
     left = f"left out of the text: {'; '.join(book.left_out)}" if book.left_out else ""
     remarks = "; ".join(filter(None, [left, *book.remarks]))
     if not book.parts:
-        raise MarkupError(f"This EPUB holds no text ({remarks or 'pictures only'}).")
+        shortened = remarks[:500] + "…" * (len(remarks) > 500)
+        raise MarkupError(f"This EPUB holds no text ({shortened or 'pictures only'}).")
     if remarks:
         warn(f"{path}: {remarks}.")
     return "\n\n".join(book.parts) + "\n", ", ".join(book.encodings)
@@ -506,7 +507,8 @@ class _Members:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) > _MOST_MEMBERS:
             raise MarkupError(f"It holds {len(members):,} files, more than any book does.")
-        self.path, self._archive, self._left = archive.filename, archive, _LARGEST_BOOK
+        self.path, self._archive = archive.filename, archive
+        self._size = self._packed = 0  # bytes read so far, and what they were packed in
         self._exact = {name: m for m in members for name in _spellings(m)}
         self._folded = {_folded(name): m for name, m in self._exact.items()}
 
@@ -533,17 +535,18 @@ class _Members:
 
     def read(self, member: zipfile.ZipInfo, most: int) -> bytes:
         """Return all of a member, if it has no more bytes than `most`."""
-        size, packed = member.file_size, max(member.compress_size, 1)
-        self._left -= size
-        if size > most or self._left < 0:
+        size = member.file_size
+        self._size += size
+        self._packed += member.compress_size
+        if size > most or self._size > _LARGEST_BOOK:
             raise MarkupError(
                 f"Unpacked, it is larger than any book: {member.filename} has {size:,} bytes "
                 f"({most:,} may be in such a file, {_LARGEST_BOOK:,} in all)."
             )
-        if size > _RATIO_COUNTS_FROM and size > _LARGEST_RATIO * packed:
+        if self._size > max(_RATIO_COUNTS_FROM, _LARGEST_RATIO * self._packed):
             raise MarkupError(
-                f"{member.filename} is packed to a {size // packed:,}th of its size, as no text "
-                "is. Such a file is made to do harm."
+                f"It unpacks to more than {_LARGEST_RATIO} times its size, as no book does "
+                f"({member.filename} has {size:,} bytes). Such a file is made to do harm."
             )
         return self._read(member, size)
 
