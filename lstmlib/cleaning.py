@@ -130,6 +130,26 @@ def clean(
     return text, CleaningReport(rows, {c: n for c, n in before.items() if c not in left})
 
 
+def rare_count(text: str, share: float = 1 / 20_000, most: float = 0.05) -> int:
+    """Return the `min_count` that drops what a network cannot learn, having hardly seen it.
+
+    Args:
+        text: the raw text.
+        share: a character is rare if it is under this share of the text.
+        most: the largest share of the text that may be lost. Where all rare characters are more, as
+            in scripts of thousands of characters, none counts as rare, and the answer is 1.
+
+    Raises:
+        ValueError: a share is not between 0 and 1.
+    """
+    for name, value in (("share", share), ("most", most)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; it must lie between 0 and 1.")
+    limit = int(len(text) * share) + 1
+    rare = sum(count for count in Counter(text).values() if count < limit)
+    return limit if rare <= most * len(text) else 1
+
+
 def _steps(
     newlines: str,
     unicode_form: str | None,
