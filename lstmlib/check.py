@@ -78,7 +78,7 @@ def enough_text(text: str, enough: int = 50_000) -> None:
         print("enough text to learn from: ok")
         return
     print(
-        f"This text has {len(text):,} characters. Every cell runs, but from under {enough:,} hardly "
+        f"This text has {len(text):,} characters. All cells run, but from under {enough:,} hardly "
         "anything of a language can be learned: the network soon knows these pages by heart, and "
         "the loss on unseen text stays high. Compare with the default text, or take a whole book."
     )
