@@ -53,7 +53,7 @@ _TAG = re.compile(r"</?([A-Za-z][^\s/<>]*)[^<>]*>")
 # A section or a comment runs to its end mark or, where that is missing, to the end of the text.
 _CDATA = re.compile(r"<!\[CDATA\[([\s\S]*?)(?:\]\]>|\Z)")
 _REFERENCE = re.compile(rf"{_CDATA.pattern}|<!--[\s\S]*?(?:-->|\Z)|&(\w+);")
-_XML_NAMES = {"amp", "lt", "gt", "quot", "apos"}
+# A picture of more than 10 MB would be over libxml2's limit.
 _BINARY = re.compile(r"<binary\b[^<>]*>[^<]*</binary\s*>")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a]")
@@ -410,7 +410,7 @@ def _plain_xml(markup: str) -> str:
 
     def written_out(match: re.Match) -> str:
         name = match[2]
-        if name is None or name in entities or name in _XML_NAMES or f"{name};" not in html5:
+        if name is None or name in entities or f"{name};" not in html5:
             return match[0]
         return html.escape(html5[f"{name};"])
 

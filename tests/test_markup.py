@@ -235,6 +235,10 @@ def test_a_fiction_book_becomes_paragraphs(book):
     assert fiction_book_text(book) == "Мельник\n\nОн проснулся[1].\n\nРека\nи дождь\n\nДа.\n"
 
 
+def test_a_fiction_book_may_hold_large_pictures():
+    assert "Мельник" in fiction_book_text(FICTION_BOOK.replace("AAAA", "A" * 11_000_000))
+
+
 @pytest.mark.parametrize(
     ("book", "message"),
     [
