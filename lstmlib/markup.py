@@ -25,6 +25,7 @@ from lstmlib.decoding import CorpusError, decode, warn
 _MOST_MEMBERS = 100_000
 _LONGEST_SPINE = 20_000
 _LARGEST_DOCUMENT = 64 * 2**20  # bytes, unpacked
+_LARGEST_PACKAGE = 8 * 2**20
 _LARGEST_BOOK = 256 * 2**20
 # Prose packs to a third, and one line that is repeated to a three-hundredth.
 _LARGEST_RATIO, _RATIO_COUNTS_FROM = 200, 32 * 2**20
@@ -33,8 +34,8 @@ _DEEPEST = 2_000  # elements in one another; beyond, libxml2 takes time that gro
 _CHUNK = 2**16  # characters
 
 _DECLARED = [
-    re.compile(rb"\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([^\"'>]+)"),
-    re.compile(rb"[\s\S]*?<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([^\"'\s/>;]+)", re.I),
+    re.compile(rb"\s*<\?xml\b[^<>]*?\bencoding\s*=\s*[\"']([^\"'>]+)"),
+    re.compile(rb"[\s\S]*?<meta\b[^<>]*?\bcharset\s*=\s*[\"']?\s*([^\"'\s/>;]+)", re.I),
 ]
 
 _SPACES = re.compile(r"[ \t\r\n\f]+")
@@ -97,7 +98,8 @@ _HTML = _Elements(
         "noframes script style template title video"
     ),
 )
-_ADD_TEXT = _names("img q rp rt ruby")
+_NO_BLOCKS = frozenset().union(*_HTML)
+_WITHOUT_TRACE = _HTML.inline - _HTML.hidden - _names("img q rp rt ruby")  # these add text
 _FICTION_BOOK = _Elements(
     inline=_names("a code emphasis image strikethrough strong style sub sup"),
     apart=frozenset({"td", "th"}),
@@ -107,7 +109,7 @@ _FICTION_BOOK = _Elements(
 )
 
 
-_KNOWN = frozenset().union(*_HTML) | _names(
+_KNOWN = _NO_BLOCKS | _names(
     "address article aside base blockquote body caption center dd details dir div dl dt fieldset "
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li link main "
     "menu ol optgroup option p section summary table tbody tfoot thead tr ul"
@@ -242,12 +244,12 @@ def markup_text(markup: str | bytes) -> str:
     image whose alternative text is one or two letters becomes these.
 
     Args:
-        markup: the text, or its bytes. Of bytes, a byte-order mark decides on the encoding, else
-            an XML declaration or a <meta charset> if the bytes agree with it, else UTF-8. If none
-            of them does, the encoding is guessed, with a warning.
+        markup: the text, or its bytes. Bytes are decoded as in `lstmlib.decoding`; declared is
+            what an XML declaration says or, without one, a <meta charset>.
 
     Raises:
-        MarkupError: the entities that the text declares multiply without end.
+        MarkupError: its entities multiply without end, or its elements nest without end.
+        CorpusError: bytes that are no text, or in no encoding that could be recognised.
     """
     markup = _decoded(markup)
     root = _TAG.match(markup, _root(markup))
@@ -361,9 +363,9 @@ def _flattened(tag: re.Match) -> str:
     name = tag[1].lower()
     if name in _HTML.apart:
         return " "
-    if name in _HTML.inline - _HTML.hidden - _ADD_TEXT:
+    if name in _WITHOUT_TRACE:
         return ""
-    return tag[0] if name in frozenset().union(*_HTML) else "<hr>"
+    return tag[0] if name in _NO_BLOCKS else "<hr>"
 
 
 def _xhtml_text(markup: str) -> str:
@@ -484,7 +486,8 @@ def epub_text(path: str | Path) -> tuple[str, str]:
     left = f"left out of the text: {'; '.join(book.left_out)}" if book.left_out else ""
     remarks = "; ".join(filter(None, [left, *book.remarks]))
     if not book.parts:
-        raise MarkupError(f"This EPUB holds no text ({remarks or 'pictures only'}).")
+        shortened = remarks[:500] + "…" * (len(remarks) > 500)
+        raise MarkupError(f"This EPUB holds no text ({shortened or 'pictures only'}).")
     if remarks:
         warn(f"{path}: {remarks}.")
     return "\n\n".join(book.parts) + "\n", ", ".join(book.encodings)
@@ -504,7 +507,8 @@ class _Members:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) > _MOST_MEMBERS:
             raise MarkupError(f"It holds {len(members):,} files, more than any book does.")
-        self.path, self._archive, self._left = archive.filename, archive, _LARGEST_BOOK
+        self.path, self._archive = archive.filename, archive
+        self._size = self._packed = 0  # bytes read so far, and what they were packed in
         self._exact = {name: m for m in members for name in _spellings(m)}
         self._folded = {_folded(name): m for name, m in self._exact.items()}
 
@@ -512,7 +516,7 @@ class _Members:
         """Find what a reference in a folder leads to, however its name is written."""
         href = href.strip().replace("\\", "/")
         plain = href.partition("#")[0]
-        for name in (urllib.parse.unquote(plain), plain, href):
+        for name in (urllib.parse.unquote(plain), href):
             # A path that leads out of the archive starts again at its root.
             path = posixpath.normpath(posixpath.join(folder, name)).lstrip("/")
             path = re.sub(r"^(\.\./)+", "", path)
@@ -529,19 +533,20 @@ class _Members:
         """Return how a member begins, as far as it is ASCII."""
         return self._read(member, 4096).replace(b"\0", b"").decode("ascii", "ignore")
 
-    def read(self, member: zipfile.ZipInfo) -> bytes:
-        """Return all of a member."""
-        size, packed = member.file_size, max(member.compress_size, 1)
-        self._left -= size
-        if size > _LARGEST_DOCUMENT or self._left < 0:
+    def read(self, member: zipfile.ZipInfo, most: int) -> bytes:
+        """Return all of a member, if it has no more bytes than `most`."""
+        size = member.file_size
+        self._size += size
+        self._packed += member.compress_size
+        if size > most or self._size > _LARGEST_BOOK:
             raise MarkupError(
                 f"Unpacked, it is larger than any book: {member.filename} has {size:,} bytes "
-                f"({_LARGEST_DOCUMENT:,} may be in a file, {_LARGEST_BOOK:,} in all)."
+                f"({most:,} may be in such a file, {_LARGEST_BOOK:,} in all)."
             )
-        if size > _RATIO_COUNTS_FROM and size > _LARGEST_RATIO * packed:
+        if self._size > max(_RATIO_COUNTS_FROM, _LARGEST_RATIO * self._packed):
             raise MarkupError(
-                f"{member.filename} is packed to a {size // packed:,}th of its size, as no text "
-                "is. Such a file is made to do harm."
+                f"It unpacks to more than {_LARGEST_RATIO} times its size, as no book does "
+                f"({member.filename} has {size:,} bytes). Such a file is made to do harm."
             )
         return self._read(member, size)
 
@@ -585,7 +590,7 @@ class _Book:
         self.encodings: dict[str, None] = {}  # in the order of their first use
         self.left_out: list[str] = []
         self.remarks: list[str] = []
-        self._members, self._read = members, set()
+        self._members, self._tried, self._read = members, set(), set()  # ids, files
         name, package = self._package()
         self._folder = posixpath.dirname(name)
         self._items = {}
@@ -615,7 +620,7 @@ class _Book:
         raise MarkupError(_no_epub("neither container.xml nor a package file leads to its text"))
 
     def _xml(self, member: zipfile.ZipInfo) -> etree._Element:
-        markup, _ = _decode(self._members.read(member), member.filename)
+        markup, _ = _decode(self._members.read(member, _LARGEST_PACKAGE), member.filename)
         markup = _plain_xml(markup).encode("utf-8", "replace")
         try:
             return etree.fromstring(markup, etree.XMLParser(encoding="utf-8", **_HARDENED))
@@ -635,24 +640,24 @@ class _Book:
         encryption = self._members.find("", "META-INF/encryption.xml")
         if encryption is None:
             return
+        try:
+            references = list(self._xml(encryption).iter("{*}CipherReference"))
+        except (MarkupError, CorpusError, etree.LxmlError):
+            return  # it is empty or broken; a document that is noise is found out by itself
         hrefs = [self._items[name].get("href", "") for name in spine if name in self._items]
         documents = {id(self._members.find(self._folder, href)) for href in hrefs} - {id(None)}
-        for reference in self._xml(encryption).iter("{*}CipherReference"):
-            uri = reference.get("URI", "")
-            for folder in {
-                "",
-                self._folder,
-            }:  # stated from the root, or from the package by mistake
-                if id(self._members.find(folder, uri)) in documents:
-                    raise MarkupError(_protected(f"encryption.xml names {uri}"))
+        for uri in (reference.get("URI", "") for reference in references):
+            # It should be stated from the root, and sometimes is from the package's folder.
+            if {id(self._members.find(folder, uri)) for folder in ("", self._folder)} & documents:
+                raise MarkupError(_protected(f"encryption.xml names {uri}"))
 
     def _add(self, name: str) -> None:
         """Add what a reference of the spine leads to or, where it is not text, its fallback."""
-        item, seen = self._items.get(name), set()
+        item = self._items.get(name)
         if item is None:
             self.left_out.append(f"{name!r} (not in the manifest)")
-        while item is not None and item.get("id") not in seen:
-            seen.add(item.get("id"))
+        while item is not None and item.get("id") not in self._tried:
+            self._tried.add(item.get("id"))
             member = self._members.find(self._folder, item.get("href", ""))
             reason = self._not_text(member, item)
             if reason is None:
@@ -665,16 +670,16 @@ class _Book:
 
     def _not_text(self, member: zipfile.ZipInfo | None, item: etree._Element) -> str | None:
         """Say why an item is no text that can be read, if it is none."""
-        href, kind = item.get("href", ""), item.get("media-type", "").partition(";")[0]
+        kind = item.get("media-type", "").partition(";")[0].strip()
         if member is None:
-            remote = urllib.parse.urlsplit(href).scheme in ("http", "https")
+            remote = re.match("https?:", item.get("href", ""), re.I)
             return "on the web" if remote else "not in the archive"
         beginning = self._members.beginning(member)
         root = (_root_name(beginning) or "").lower()
         if root in ("html", "body"):
             return None
-        if "html" not in kind.lower() and kind.strip().lower() != "text/x-oeb1-document":
-            return kind.strip() or "of no stated type, and not HTML"
+        if "html" not in kind.lower() and kind.lower() != "text/x-oeb1-document":
+            return kind or "of no stated type, and not HTML"
         if not root and _CONTROL.search(beginning):
             return "no markup; damaged or encrypted"
         return None
@@ -684,9 +689,8 @@ class _Book:
             return  # its text is there already
         self._read.add(member.filename)
         try:
-            markup, encoding = _decode(
-                self._members.read(member), f"{member.filename} in {self._members.path}"
-            )
+            data = self._members.read(member, _LARGEST_DOCUMENT)
+            markup, encoding = _decode(data, f"{member.filename} in {self._members.path}")
         except CorpusError:
             self.left_out.append(f"{item.get('href')} (in no encoding that could be recognised)")
             return

@@ -89,7 +89,7 @@ def test_a_word_of_several_inline_elements_stays_whole(page):
         ("<ruby>漢<rt>kan</rt>字<rt>ji</rt></ruby>。", "漢(kan)字(ji)。"),
         ("<ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>字", "漢(kan)字"),
         ("<ruby>漢<rp>[<rt>kan<rp>]</ruby>字", "漢(kan)字"),
-        ("<ruby>漢<rt></rt></ruby>字", "漢字"),
+        ("<ruby>漢<rt> </rt></ruby>字<ruby>漢<rt>kan </rt></ruby>字", "漢 字漢(kan)字"),
         ("<q>He said <q>no</q>.</q>", "“He said ‘no’.”"),
         ("<p>a<img alt='A mill by a river'>", "a"),
         ("<svg><title>no</title><text>one</text><text>two</text></svg>three", "one two three"),
@@ -508,6 +508,7 @@ def test_what_the_text_does_not_need_may_be_missing(book, extra):
         ({"OPS/a": None, "OPS/my%20page": ONE}, [item("a", "my%20page"), item("b")]),
         ({"OPS/a": None, "text/a": ONE}, [item("a", "../text/a"), item("b")]),
         ({"OPS/a": None, "text/a": ONE}, [item("a", "/text/a"), item("b")]),
+        ({"OPS/a": None, "text/a": ONE}, [item("a", "../../text/a"), item("b")]),
         ({"OPS/a": None, "text/a": ONE}, [item("a", "..\\text\\a#top"), item("b")]),
         ({"OPS/a": None, "OPS\\a": ONE}, None),
         ({"OPS/a": None, "ops/A": ONE}, None),
@@ -538,6 +539,7 @@ def test_a_name_in_utf_8_that_does_not_say_so_is_found(book):
         ([item("c", "c.xhtml")], {}, r"c\.xhtml \(not in the archive\)"),
         ([], {}, r"'c' \(not in the manifest\)"),
         ([item("c", "https://x.org/c")], {}, r"https://x.org/c \(on the web\)"),
+        ([item("c", "http://[x")], {}, r"http://\[x \(on the web\)"),
         ([item("c", kind="image/svg+xml")], {"OPS/c": "<svg/>"}, r"c \(image/svg\+xml\)"),
         ([item("c", kind="image/jpeg")], {"OPS/c": b"\xff\xd8\xff"}, r"c \(image/jpeg\)"),
         ([item("c", kind="application/xml")], {"OPS/c": "<TEI/>"}, r"c \(application/xml\)"),
@@ -630,6 +632,11 @@ def test_garbled_fonts_are_no_copy_protection(book):
     assert silently(book({"META-INF/encryption.xml": garbled}))[0] == BOTH
 
 
+@pytest.mark.parametrize("content", ["", b"\0\xff" * 9])
+def test_an_encryption_file_that_says_nothing_is_no_copy_protection(book, content):
+    assert epub_text(book({"META-INF/encryption.xml": content}))[0] == BOTH
+
+
 def test_a_package_that_is_not_well_formed_is_read_with_a_warning(book):
     opf = package([item("a"), item("b")], ["a", "b"], "").replace(
         "<manifest>", "<x>A & B</x><manifest>"
@@ -665,13 +672,19 @@ def test_what_cannot_be_read_is_refused_by_name(book, changes, opf, message):
 
 
 def test_what_unpacks_to_more_than_a_book_is_refused(book, monkeypatch):
-    with pytest.raises(MarkupError, match="packed to a .*th of its size"):
-        epub_text(book({"OPS/a": bytes(2**25 + 1)}))
+    half = b" " * (2**24 + 1)
+    for changes in ({"OPS/a": 2 * half}, {"OPS/a": half, "OPS/b": half}):
+        with pytest.raises(MarkupError, match="unpacks to more than 200 times its size"):
+            epub_text(book(changes))
     monkeypatch.setattr(markup, "_LARGEST_DOCUMENT", 100)
     with pytest.raises(MarkupError, match="larger than any book"):
         epub_text(book())
     monkeypatch.undo()
     monkeypatch.setattr(markup, "_LARGEST_BOOK", 500)
+    with pytest.raises(MarkupError, match="larger than any book"):
+        epub_text(book())
+    monkeypatch.undo()
+    monkeypatch.setattr(markup, "_LARGEST_PACKAGE", 100)
     with pytest.raises(MarkupError, match="larger than any book"):
         epub_text(book())
     monkeypatch.undo()
