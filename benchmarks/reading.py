@@ -1,8 +1,9 @@
-"""Does the time to read a file grow with its size, and no faster?
+"""Does the time to read a file, and to clean its text, grow with its size, and no faster?
 
     .venv/bin/python benchmarks/reading.py
 
-Prints, for each kind of file and each size to 20 MB, how long load_corpus takes, and the time a
+Prints, for each kind of file and each size to 20 MB, how long load_corpus takes (and clean, where
+the kind says so), and the time a
 byte at the largest size over that at the smallest, which is 1 where reading is linear. Writes
 reading.json beside it. Other work on the machine makes the times longer, and hardly the ratios: a
 time is the least of several, and the sizes take turns.
@@ -13,10 +14,12 @@ import json
 import os
 import tempfile
 import time
+import warnings
 import zipfile
 from itertools import cycle
 from pathlib import Path
 
+from lstmlib.cleaning import clean
 from lstmlib.corpora import load_corpus
 
 SIZES = [312_500, 1_250_000, 5_000_000, 20_000_000]
@@ -41,6 +44,23 @@ def page(body):
 
 def write_html(path, size):
     path.write_text(page("".join(paragraphs(size))), encoding="utf-8")
+
+
+def write_text(path, size, encoding="utf-8"):
+    """Write the help texts, again and again, with curly quotes, and as a library packs a book."""
+    parts = [
+        "The Project Gutenberg EBook of Help\n\n*** START OF THIS PROJECT GUTENBERG EBOOK ***\n\n"
+    ]
+    for text in cycle(load_corpus("python-docs").text.split("\n\n")):
+        if size <= 0:
+            break
+        parts.append(f"“{text}”\n\n".encode(encoding, "replace").decode(encoding))
+        size -= len(parts[-1].encode(encoding))
+    path.write_bytes("".join(parts).encode(encoding))
+
+
+def write_windows_text(path, size):
+    write_text(path, size, "cp1252")
 
 
 def write_html_of_tags(path, size):
@@ -72,15 +92,28 @@ def write_book(path, chapters):
             archive.writestr(f"c{n}.html", page(chapter))
 
 
+def read(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an encoding was guessed
+        return load_corpus(path).text
+
+
+def read_and_clean(path):
+    clean(read(path), newlines="space", straight_quotes=True, ascii_only=True, lowercase=True)
+
+
 KINDS = {
-    "HTML": (write_html, ".html"),
-    "HTML, hardly anything but tags": (write_html_of_tags, ".html"),
-    "EPUB in chapters": (write_epub, ".epub"),
-    "EPUB of one document": (write_epub_of_one_document, ".epub"),
+    "plain text": (write_text, ".txt", read),
+    "plain text of an encoding that is guessed": (write_windows_text, ".txt", read),
+    "plain text, read and cleaned": (write_text, ".txt", read_and_clean),
+    "HTML": (write_html, ".html", read),
+    "HTML, hardly anything but tags": (write_html_of_tags, ".html", read),
+    "EPUB in chapters": (write_epub, ".epub", read),
+    "EPUB of one document": (write_epub_of_one_document, ".epub", read),
 }
 
 
-def measure(write, suffix, sizes=SIZES, rounds=ROUNDS):
+def measure(write, suffix, task, sizes=SIZES, rounds=ROUNDS):
     """Return the least seconds that each size takes."""
     seconds = {size: [] for size in sizes}
     with tempfile.TemporaryDirectory() as folder:
@@ -90,15 +123,15 @@ def measure(write, suffix, sizes=SIZES, rounds=ROUNDS):
         for _ in range(rounds):
             for size, path in paths.items():
                 start = time.perf_counter()
-                load_corpus(path)
+                task(path)
                 seconds[size].append(time.perf_counter() - start)
     return {size: min(times) for size, times in seconds.items()}
 
 
 def main():
     result = {"seconds": {}, "time_per_byte_largest_over_smallest": {}}
-    for kind, (write, suffix) in KINDS.items():
-        seconds = {size: round(value, 4) for size, value in measure(write, suffix).items()}
+    for kind, how in KINDS.items():
+        seconds = {size: round(value, 4) for size, value in measure(*how).items()}
         first, last = min(SIZES), max(SIZES)
         ratio = round(seconds[last] / last / (seconds[first] / first), 2)
         result["seconds"][kind] = seconds

@@ -201,7 +201,8 @@ def drop_control(text: str) -> str:
     in every version of Python.
     """
     text = re.sub("\r\n|[\r\u0085\u2028\u2029]", "\n", text)
-    text = _DROPPED.sub(lambda match: match[1] or "", text)
+    if _DROPPED.search("".join(set(text))):  # most texts hold none, and a look at each costs time
+        text = _DROPPED.sub(lambda match: match[1] or "", text)
     return _SEPARATORS.sub(_separate, text)
 
 

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 
 from lstmlib.batching import windows
-from lstmlib.corpora import load_corpus
 from lstmlib.models import CharRNN, count_parameters
 from lstmlib.speed import operations_per_character
 from lstmlib.training import TrainingConfig
@@ -254,12 +253,16 @@ def test_the_other_ratios_follow_from_their_figures():
 def test_reading_measures_files_of_the_sizes_it_names_that_are_read_whole(tmp_path):
     reading = script("reading")
     texts = {}
-    for kind, (write, suffix) in reading["KINDS"].items():
+    for kind, (write, suffix, _) in reading["KINDS"].items():
         path = tmp_path / f"{len(texts)}{suffix}"
         write(path, 200_000)
-        texts[kind] = load_corpus(path).text
+        texts[kind] = reading["read"](path)
         assert suffix == ".epub" or path.stat().st_size == pytest.approx(200_000, rel=0.1)
+    assert min(map(len, texts.values())) > 50_000
     assert len(texts["HTML"]) > 150_000
+    assert texts["plain text"].count("“") == texts["plain text, read and cleaned"].count("“") > 300
+    assert "“" in texts["plain text of an encoding that is guessed"]
+    assert "GUTENBERG" not in texts["plain text"]
     assert texts["HTML"] == texts["EPUB of one document"] == texts["EPUB in chapters"]
     assert texts["HTML, hardly anything but tags"].count("a b\nc") > 4_000
 
