@@ -226,6 +226,33 @@ def test_settings_act_in_their_order():
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 0.5},
+        {"top_k": 2},
+        {"top_p": 0.6},
+        {"temperature": 0.5, "top_p": 0.6},
+        {"min_p": 0.6},
+        {"redraw_once": True},
+        {"repetition_penalty": 2.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("constant", [-3, 8])
+def test_logits_that_differ_by_a_constant_are_one_distribution(settings, constant):
+    recent = np.array([0, 2])
+    expected = Sampling(**settings).transform(np.log(P), recent)
+    found = Sampling(**settings).transform(np.log(P) + constant, recent)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_the_nucleus_is_that_of_the_distribution_at_the_temperature():
+    # p² of 0.4, 0.1, 0.3, 0.2 is as 16, 1, 9, 4: 0.53, 0.03, 0.3, 0.13; the first two have 0.83.
+    p = np.exp(Sampling(temperature=0.5, top_p=0.8).transform(np.log(P)))
+    np.testing.assert_allclose(p, [16 / 25, 0, 9 / 25, 0])
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"top_k": 0},
