@@ -90,7 +90,13 @@ def _header_start(before: str) -> int:
     window = max(0, len(before) - LONGEST_HEADER)
     found = _HEADER.search(before, window)
     if found:
-        return found.start()
+        first_line = before[found.start() :].split("\n", 1)[0]
+        start = found.start()
+        for a, b in reversed([span for span in _paragraphs(before[:start]) if span[0] >= window]):
+            if before[a:b].strip() not in first_line:
+                break
+            start = a  # its EPUBs have a page with the book's title before the header
+        return start
     paragraphs = [(a, b) for a, b in _paragraphs(before) if a >= window]
     known = [bool(_LIBRARY_WORDS.search(before[a:b])) for a, b in paragraphs]
     cut = paragraphs[known.index(True) :] if True in known else []

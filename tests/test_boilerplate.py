@@ -101,6 +101,12 @@ def test_own_text_around_books_stays(make):
 
 
 @pytest.mark.filterwarnings("error")
+def test_the_title_page_of_an_epub_is_part_of_its_header():
+    text = "Mine.\n\nThe Mill\n\nThe Mill\n\n" + book("The Mill", "One.")
+    assert strip_boilerplate(text) == "Mine.\n\nOne.\n"
+
+
+@pytest.mark.filterwarnings("error")
 def test_a_lone_marker_cuts_its_own_side():
     whole = book("A", "One.\n\nTwo.")
     start, end = whole.index("\n\nThis is for"), whole.index("*** END")
