@@ -32,6 +32,8 @@ def cleaned(text, **options):
         ("ABC Éa", {"lowercase": True}, "abc éa"),
         ("aaab", {"min_count": 2}, "aaa"),
         ("aaab", {"min_count": 2, "rare": "?"}, "aaa?"),
+        ("aaabb", {"min_count": 2}, "aaabb"),  # as often as that is not rare
+        ("aaabb", {"min_count": 3, "rare": "?"}, "aaa??"),
         ("", {"newlines": "space", "ascii_only": True, "lowercase": True, "min_count": 3}, ""),
     ],
 )
