@@ -19,12 +19,13 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-pythons notebooks format pins stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
 	@echo "make test          run every check: style, tests, every notebook under nbval"
 	@echo "make test-offline  what uses real books (corpora, runs, chapters 01, 03), with no data and no network"
+	@echo "make test-oldest   every notebook again, computed as the oldest processors compute"
 	@echo "make test-pythons  what needs no PyTorch, on each Python that is on this machine"
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
 	@echo "make format        format code and notebooks"
@@ -62,6 +63,10 @@ test-offline: $(FOR_CHECKS)
 	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
 		$(PYTEST) tests/test_corpora.py tests/test_cleaning.py tests/test_runs.py tests/test_patients.py \
 		notebooks/01_data_cleaning.ipynb notebooks/03_lstm_from_scratch.ipynb
+
+# PyTorch and oneDNN compute as on a processor without any instruction set since SSE4.1.
+test-oldest: $(FOR_CHECKS)
+	env ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 $(PYTEST) notebooks
 
 # Python 3.11 has PyTorch, and runs everything in `make test`.
 test-pythons: $(FOR_CHECKS)
