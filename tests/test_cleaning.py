@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmlib.cleaning import clean, drop_control
+from lstmlib.cleaning import clean, drop_control, rare_count
 from lstmlib.corpora import Corpus, load_corpus
 
 
@@ -214,3 +214,28 @@ def test_messy_book_is_messy_and_gets_clean():
     assert {"\xad", "\x07", "\x0c", "\xa0", "“", "”", "’", "—"} <= set(report.vanished)
     assert text.isascii()
     assert text.isprintable()
+
+
+# Rare characters
+
+
+def test_what_is_under_a_20_000th_of_a_text_is_rare():
+    text = "ab" * 20_000 + "cc" + "d"
+    assert rare_count(text) == 3
+    assert clean(text, min_count=rare_count(text))[0] == "ab" * 20_000
+    assert rare_count("ab" * 5_000 + "c") == 1  # once in 10 001: all stay
+
+
+def test_where_nearly_all_characters_are_rare_they_all_stay():
+    hanzi = "".join(chr(0x4E00 + k) for k in range(6_000))
+    text = "的" * 30_000 + hanzi
+    assert len(hanzi) > 0.05 * len(text)
+    assert rare_count(text) == 1
+    assert rare_count(text, most=0.5) == 2
+    assert rare_count("") == 1
+
+
+@pytest.mark.parametrize("wrong", [{"share": 2}, {"share": float("nan")}, {"most": -0.1}])
+def test_shares_that_are_none_are_named(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .* between 0 and 1"):
+        rare_count("text", **wrong)
