@@ -1,6 +1,7 @@
 """The rules of the house: imports in one direction, notebooks in form, one list of dependencies."""
 
 import ast
+import copy
 import json
 import re
 import runpy
@@ -115,6 +116,19 @@ class TestNotebook:
         notebook = json.loads(text)
         assert "widgets" not in notebook["metadata"]
         assert not re.search(r"/(home|root|tmp|work|Users)/", text)
+
+    def test_is_tidy_and_small_enough_for_code_hosts(self, path):
+        notebook = nbformat.read(path, as_version=4)
+        tidied = copy.deepcopy(notebook)
+        runpy.run_path(str(ROOT / "tools" / "execute_notebooks.py"))["tidy"](tidied)
+        is_tidy = tidied == notebook
+        assert is_tidy, "run: make notebooks NB=--tidy-only"
+        assert path.stat().st_size < 1_000_000
+
+    def test_runs_in_any_working_directory_and_writes_where_it_may(self, path):
+        """Paths come from course_folder() and output_folder() in lstmlib.profile."""
+        for cell in code_cells(path):
+            assert not re.search(r"""["'](\.\./|(output|runs|benchmarks)(/|["']\)))""", cell.source)
 
     def test_holds_no_error_and_no_warning(self, path):
         for cell in code_cells(path):
