@@ -19,7 +19,8 @@ CELLS = [
     "check.band('00.five_gram', 99.0)",
     "torch.manual_seed(1)\ncheck.band('01.unigram', torch.rand(1).item())\n"
     "check.band('01.bigram', np.random.default_rng(1).random())",
-    "check.fact('short', len(load_corpus('python-docs').text) < 100)",
+    "corpus = load_corpus('python-docs')\n"
+    "check.fact('short', len(corpus.text) < 100, 'python-docs')",
     "1 / 0",
     "print('as committed')",
 ]
