@@ -2,54 +2,96 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-STAMP := $(VENV)/.installed
+# What a reader needs is installed; what the checks need, too.
+INSTALLED := $(VENV)/.installed
+FOR_CHECKS := $(VENV)/.installed-for-checks
+# An environment knows its place. In a clone that was moved or copied it would import lstmlib from
+# the old one; where its Python is gone it imports nothing. Both are built anew.
+HERE := cd / && "$(CURDIR)/$(PY)" -Ic 'import lstmlib; print(lstmlib.__path__[0])' 2>/dev/null
+ifneq ($(wildcard $(INSTALLED)),)
+ifneq ($(shell $(HERE)),$(CURDIR)/lstmlib)
+STALE := stale
+endif
+endif
 # The settings turn off JupyterLab's questions about news and updates, which need a network.
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 	--LabApp.app_settings_dir=tools/lab_settings
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline notebooks format clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
 	@echo "make test          run every check: style, tests, every notebook under nbval"
 	@echo "make test-offline  what uses real books (corpora, runs, chapters 01, 03), with no data and no network"
+	@echo "make test-oldest   every notebook again, computed as the oldest processors compute"
+	@echo "make test-pythons  what needs no PyTorch, on each Python that is on this machine"
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
 	@echo "make format        format code and notebooks"
+	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
 	@echo "make clean         remove the environment and caches"
 
 # Reinstalled only when the list of dependencies or the tested versions change.
-$(STAMP): pyproject.toml constraints.txt
-	@python=$$(sh tools/find_python.sh) && $$python -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $(STAMP)
+$(INSTALLED): pyproject.toml constraints.txt $(STALE)
+	@sh tools/install.sh
+	@touch $(INSTALLED)
+
+$(FOR_CHECKS): $(INSTALLED)
+	@sh tools/install.sh dev
+	@touch $(FOR_CHECKS)
+
+# Where nothing can be removed, tools/install.sh says what to do.
+stale:
+	@echo "The environment was built in another folder, or its Python is gone: it is built anew."
+	@rm -rf $(VENV) 2> /dev/null || true
 
 # Root needs leave to start JupyterLab; a machine without a screen gets the URL instead of a browser.
-lab: $(STAMP)
+lab: $(INSTALLED)
 	@flags="$(LAB_FLAGS)"; \
 	if [ "$$(id -u)" = 0 ]; then flags="$$flags --allow-root"; fi; \
 	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ]; then flags="$$flags --no-browser"; fi; \
 	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab $$flags
 
-test: $(STAMP)
+test: $(FOR_CHECKS)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PYTEST) tests notebooks
 
 # A proxy that is not there: every download fails at once.
-test-offline: $(STAMP)
+test-offline: $(FOR_CHECKS)
 	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
 		$(PYTEST) tests/test_corpora.py tests/test_cleaning.py tests/test_runs.py tests/test_patients.py \
 		notebooks/01_data_cleaning.ipynb notebooks/03_lstm_from_scratch.ipynb
 
+# PyTorch and oneDNN compute as on a processor without any instruction set since SSE4.1.
+test-oldest: $(FOR_CHECKS)
+	env ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 $(PYTEST) notebooks
+
+# Python 3.11 has PyTorch, and runs everything in `make test`.
+test-pythons: $(FOR_CHECKS)
+	$(PY) tools/test_pythons.py 3.10 3.12 3.13 3.14
+
 PROFILE ?= cpu
-notebooks: $(STAMP)
+notebooks: $(FOR_CHECKS)
 	$(PY) tools/execute_notebooks.py --profile $(PROFILE) $(NB)
 
-format: $(STAMP)
+format: $(FOR_CHECKS)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+# PyTorch stays: a new one is a decision, for all measured numbers may move.
+UPGRADE ?= --upgrade
+PINS := uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-annotate \
+	--custom-compile-command "make pins" pyproject.toml
+BY_PYTORCH := torch fsspec mpmath networkx sympy
+pins: $(FOR_CHECKS)
+	$(PY) -m pip install --quiet uv
+	grep '^torch==' constraints.txt > $(VENV)/torch.txt
+	$(PY) -m $(PINS) $(UPGRADE) -c $(VENV)/torch.txt -o constraints.txt
+	echo "torch; sys_platform == 'none'" > $(VENV)/no-torch.txt
+	$(PY) -m $(PINS) --generate-hashes -c constraints.txt --override $(VENV)/no-torch.txt \
+		$(addprefix --no-emit-package ,$(BY_PYTORCH)) -o constraints-hashes.txt
+
 clean:
-	rm -rf $(VENV) benchmarks/.venv .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -158,6 +158,7 @@ def train(entry: str, seed: int, text: str) -> None:
         "parameters": count_parameters(model),
         "settings": settings,
         "device": device_name(),
+        "precision": history.precision,
         "pytorch": torch.__version__,
     }
     if entry == "recipe" and seed == 1:

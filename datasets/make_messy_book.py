@@ -7,11 +7,11 @@ puts all of those in, in places that a test and chapter 01 know. Run it after ed
     .venv/bin/python datasets/make_messy_book.py
 """
 
+import io
 import re
 import textwrap
+import zipfile
 from pathlib import Path
-
-from ebooklib import epub
 
 HERE = Path(__file__).resolve().parent
 TITLE = "The Patient Machine"
@@ -47,6 +47,33 @@ terms, addresses, and a last line that says END, 100% free, © nobody @ all.
 """
 
 
+CONTAINER = """\
+<?xml version="1.0" encoding="utf-8"?>
+<container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container">
+<rootfiles>
+<rootfile full-path="EPUB/content.opf" media-type="application/oebps-package+xml"/>
+</rootfiles>
+</container>
+"""
+PACKAGE = """\
+<?xml version="1.0" encoding="utf-8"?>
+<package xmlns="http://www.idpf.org/2007/opf" unique-identifier="id" version="3.0">
+<metadata xmlns:dc="http://purl.org/dc/elements/1.1/">
+<dc:identifier id="id">lstm-course-the-patient-machine</dc:identifier>
+<dc:title>{title}</dc:title>
+<dc:language>en</dc:language>
+<meta property="dcterms:modified">2026-11-22T00:00:00Z</meta>
+</metadata>
+<manifest>
+<item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>
+{items}</manifest>
+<spine>
+<itemref idref="nav"/>
+{spine}</spine>
+</package>
+"""
+
+
 def paragraphs() -> list[str]:
     """Return the story's paragraphs; headings start with '#', verse with four spaces."""
     source = (HERE / "messy-book.source.txt").read_text(encoding="utf-8")
@@ -71,35 +98,59 @@ def as_text() -> bytes:
     return b"\xef\xbb\xbf" + (HEADER + story + FOOTER).replace("\n", "\r\n").encode("utf-8")
 
 
-def as_epub() -> epub.EpubBook:
-    """Return the story as an EPUB, one document a chapter."""
-    book = epub.EpubBook()
-    book.set_identifier("lstm-course-the-patient-machine")
-    book.set_title(TITLE)
-    book.set_language("en")
-    chapters: list[epub.EpubHtml] = []
+def chapters() -> list[tuple[str, str]]:
+    """Return the story as (title, XHTML), one a chapter."""
+    found: list[tuple[str, str]] = []
     for paragraph in paragraphs():
         text = paragraph.lstrip("# ").replace("harbour-master", "harbour\u00ad-master")
         if paragraph.startswith("#"):
             level = len(re.match("#+", paragraph).group())
-            chapter = epub.EpubHtml(
-                title=text.capitalize(), file_name=f"chapter{len(chapters)}.xhtml", lang="en"
-            )
-            chapter.content = f"<h{level}>{text}</h{level}>\n"
-            chapters.append(chapter)
-            book.add_item(chapter)
-        elif paragraph.startswith("    "):
-            chapters[-1].content += f"<pre>{text.strip()}</pre>\n"
+            found.append((text.capitalize(), f"<h{level}>{text}</h{level}>\n"))
+            continue
+        if paragraph.startswith("    "):
+            block = f"<pre>{text.strip()}</pre>\n"
         else:
             marked = re.sub(r"\*(.+?)\*", r"<em>\1</em>", textwrap.fill(text, 60))
-            chapters[-1].content += f"<p>\n  {marked}\n</p>\n"
-    book.toc = chapters
-    book.spine = ["nav", *chapters]
-    book.add_item(epub.EpubNcx())
-    book.add_item(epub.EpubNav())
-    return book
+            block = f"<p>\n  {marked}\n</p>\n"
+        found[-1] = (found[-1][0], found[-1][1] + block)
+    return found
+
+
+def page(title: str, body: str) -> str:
+    """Return an XHTML document of an EPUB."""
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html>\n'
+        '<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops" '
+        f'lang="en" xml:lang="en">\n<head><title>{title}</title></head>\n'
+        f"<body>\n{body}</body>\n</html>\n"
+    )
+
+
+def as_epub() -> bytes:
+    """Return the story as an EPUB, one document a chapter behind a contents page."""
+    names = [f"chapter{number}.xhtml" for number in range(len(chapters()))]
+    entries, items, spine, documents = "", "", "", {}
+    for name, (title, body) in zip(names, chapters(), strict=True):
+        entries += f'<li><a href="{name}">{title}</a></li>\n'
+        items += f'<item id="{name}" href="{name}" media-type="application/xhtml+xml"/>\n'
+        spine += f'<itemref idref="{name}"/>\n'
+        documents[f"EPUB/{name}"] = page(title, body)
+    nav = f'<nav epub:type="toc">\n<h2>{TITLE}</h2>\n<ol>\n{entries}</ol>\n</nav>\n'
+    files = {
+        "mimetype": "application/epub+zip",
+        "META-INF/container.xml": CONTAINER,
+        "EPUB/content.opf": PACKAGE.format(title=TITLE, items=items, spine=spine),
+        "EPUB/nav.xhtml": page(TITLE, nav),
+        **documents,
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            method = zipfile.ZIP_STORED if name == "mimetype" else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(name), content, method)  # dated 1980, at every run
+    return buffer.getvalue()
 
 
 if __name__ == "__main__":
     (HERE / "messy-book.txt").write_bytes(as_text())
-    epub.write_epub(str(HERE / "messy-book.epub"), as_epub())
+    (HERE / "messy-book.epub").write_bytes(as_epub())

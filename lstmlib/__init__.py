@@ -3,7 +3,11 @@
 The modules follow that line, and each one imports only modules that stand above it:
 
     profile      which machine is this, and how large may a run be
-    corpora      where texts come from
+    decoding     bytes -> text, with the declared encoding weighed against them
+    markup       markup and EPUB files -> the text that a reader of them sees
+    boilerplate  what a digital library puts around a book -> away
+    readers      files -> decoded text: which reader a file wants
+    corpora      names -> files: the registry, checked downloads, and reviews
     cleaning     raw text -> clean text, with a report of what went
     vocab        characters <-> ids
     batching     windows, contiguous streams for stateful truncated BPTT, padded batches

@@ -7,13 +7,18 @@ the hidden state can be carried from one batch to the next (stateful truncated B
 And one to keep texts whole: `PaddedBatches` puts many short ones side by side.
 """
 
+import reprlib
 from collections.abc import Iterator, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
 IGNORE = -100
 """The target id that losses leave out, as in torch.nn.functional.cross_entropy."""
+MOST_PADDING = 2**20
+"""Tokens of padding that a batch may ask for beyond what its text holds: 16 MB in x and y."""
+MOST_TOKENS = 2**28
+"""Tokens of one padded batch: 4 GB in x and y."""
 
 
 def split(ids: np.ndarray, valid_fraction: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -22,8 +27,8 @@ def split(ids: np.ndarray, valid_fraction: float = 0.1) -> tuple[np.ndarray, np.
     Raises:
         ValueError: the fraction is not between 0 and 1, or a part would hold under 2 characters.
     """
-    if not 0 < valid_fraction < 1:
-        raise ValueError(f"valid_fraction is {valid_fraction}; it must lie between 0 and 1.")
+    if not (isinstance(valid_fraction, Real) and 0 < valid_fraction < 1):
+        raise ValueError(f"valid_fraction is {valid_fraction!r}; it must lie between 0 and 1.")
     cut = len(ids) - round(len(ids) * valid_fraction)
     if cut < 2 or len(ids) - cut < 2:
         raise ValueError(
@@ -31,6 +36,17 @@ def split(ids: np.ndarray, valid_fraction: float = 0.1) -> tuple[np.ndarray, np.
             "each part needs 2 characters or more."
         )
     return ids[:cut], ids[cut:]
+
+
+def _check_sizes(**sizes: int) -> list[int]:
+    """Return sizes as plain numbers; raises ValueError unless each is a whole number from 1."""
+    for name, size in sizes.items():
+        whole = isinstance(size, Integral) and not isinstance(size, bool)
+        if not (whole and 1 <= size < 2**63):
+            raise ValueError(
+                f"{name} is {reprlib.repr(size)}; it must be a whole number, 1 or more."
+            )
+    return [int(size) for size in sizes.values()]
 
 
 def windows(ids: np.ndarray, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -47,8 +63,7 @@ def windows(ids: np.ndarray, length: int, step: int = 1) -> tuple[np.ndarray, np
     Raises:
         ValueError: length or step below 1, or a text too short for one window and its target.
     """
-    if length < 1 or step < 1:
-        raise ValueError(f"length ({length}) and step ({step}) must be 1 or more.")
+    length, step = _check_sizes(length=length, step=step)
     if len(ids) <= length:
         raise ValueError(
             f"A text of {len(ids)} characters is too short for one window of {length} and the "
@@ -80,23 +95,34 @@ class Streams:
     Iterating yields the columns of x and y batch by batch, each (batch_size, seq_len).
 
     Raises:
-        ValueError: sizes below 1, or a text too short (under "drop", for one full batch).
+        ValueError: sizes that are not whole numbers from 1; ids that are not a row of integers; a
+            text too short (under "drop", for one full batch); or, under "mask", a batch that is
+            nearly all padding, and too large for the memory.
     """
 
     def __init__(
         self, ids: np.ndarray, batch_size: int, seq_len: int, remainder: str = "drop"
     ) -> None:
-        if batch_size < 1 or seq_len < 1:
-            raise ValueError(f"batch_size ({batch_size}) and seq_len ({seq_len}) must be ≥ 1.")
+        batch_size, seq_len = _check_sizes(batch_size=batch_size, seq_len=seq_len)
         if remainder not in ("drop", "mask"):
             raise ValueError(f"remainder is {remainder!r}; choose 'drop' or 'mask'.")
-        if len(ids) < 2:
+        ids = np.asarray(ids)
+        if ids.ndim == 1 and len(ids) < 2:
             raise ValueError(f"A text of {len(ids)} characters has no pair to learn from.")
-        ids = np.asarray(ids, dtype=np.int64)
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            raise ValueError(
+                f"A text must be a row of ids (integers), not {ids.dtype} {ids.shape}."
+            )
+        ids = ids.astype(np.int64, copy=False)
         total = len(ids) - 1
         batches = total // (batch_size * seq_len)
         if remainder == "mask":
             batches = -(-total // (batch_size * seq_len))
+            if batch_size * seq_len > total + MOST_PADDING:
+                raise ValueError(
+                    f"A batch of {batch_size} × {seq_len} characters would be nearly all padding: "
+                    f"the text has {len(ids)}. Use a smaller batch_size or seq_len."
+                )
         elif batches == 0:
             raise ValueError(
                 f"A text of {len(ids)} characters is too short for one batch of {batch_size} × "
@@ -158,17 +184,19 @@ class PaddedBatches:
     Raises:
         ValueError: no sequence, one that is not a row of integers, one of under 2 ids, one that is
             longer than the budget, a budget that is not a whole number, 1 or more, or a seed that
-            is none, 0 or more.
+            is none, 0 or more; a pad that is no id; or a batch of more than MOST_TOKENS.
     """
 
     def __init__(
         self, sequences: Sequence[np.ndarray], budget: int, pad: int, seed: int = 0
     ) -> None:
         for name, value, least in (("budget", budget, 1), ("seed", seed, 0)):
-            if not (isinstance(value, Integral) and value >= least):
+            if not (isinstance(value, Integral) and least <= value < 2**63):
                 raise ValueError(
-                    f"{name} is {value!r}; it must be a whole number, {least} or more."
+                    f"{name} is {reprlib.repr(value)}; it must be a whole number, {least} or more."
                 )
+        if not (isinstance(pad, Integral) and -(2**63) <= pad < 2**63):
+            raise ValueError(f"pad is {reprlib.repr(pad)}; it must be an id, a whole number.")
         self.sequences = [np.asarray(sequence) for sequence in sequences]
         for k, sequence in enumerate(self.sequences):
             if sequence.ndim != 1 or sequence.dtype.kind not in "iu":
@@ -190,6 +218,11 @@ class PaddedBatches:
         self._cuts = self._fill(np.sort(self.lengths))
         self.targets = int(self.lengths.sum())
         sizes = np.diff(self._cuts) * np.sort(self.lengths)[self._cuts[1:] - 1]
+        if sizes.max() > MOST_TOKENS:
+            raise ValueError(
+                f"A budget of {self.budget} makes a batch of {sizes.max()} tokens, padding "
+                f"counted, but {MOST_TOKENS} are the most. Lower the budget."
+            )
         self.padding = 1 - self.targets / int(sizes.sum())
         self._epoch, self._batches = None, []
 

@@ -3,24 +3,47 @@
 The tensors are the weights, the optimizer's averages, the hidden state and PyTorch's random states;
 all else is JSON, as bytes in a tensor of its own, since the metadata of a safetensors file may not
 be as long as a history. So a checkpoint cannot run code. It is written whole or not at all, from
-the CPU, and can be loaded on any device.
+the CPU, with a checksum, and can be loaded on any device. A folder belongs to one run at a time.
 """
 
+import contextlib
+import errno
+import inspect
 import json
+import os
 import random
+import re
+import socket
+import warnings
+from collections.abc import Iterator
+from datetime import datetime
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from filelock import FileLock, Timeout
 from torch import Tensor
 
-from lstmlib.models import CharRNN, ModelFileError, load_model, read_file, save_model, write_whole
+from lstmlib.models import (
+    CharRNN,
+    ModelFileError,
+    load_model,
+    read_file,
+    save_model,
+    to_bytes,
+    write_whole,
+)
 from lstmlib.vocab import Vocab
 
 _FORMAT = "lstmlib-checkpoint-1"
-_PROBE = ".lstmlib-probe"
-_NAME = f"step-{'[0-9]' * 8}.safetensors"
+_LOCK, _OWNER = ".lstmlib-lock", ".lstmlib-owner"
+_NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
+_HALF_WRITTEN = re.compile(rf"({_NAME.pattern}|best\.safetensors|{re.escape(_OWNER)})\.\d+\.part")
+_CANNOT_LOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+INSTEAD = "Delete it to go on from the one before it, if there is one."
+_PATIENCE = 0.5
+"""Seconds after which a lock counts as held: one that a run is just letting go of is waited for."""
 
 
 class CheckpointError(Exception):
@@ -40,34 +63,84 @@ class Checkpoints:
         keep: how many checkpoints stay; older ones are deleted after a new one is whole.
 
     Raises:
-        ValueError: every or keep is below 1.
+        ValueError: every or keep is not a whole number from 1.
     """
 
     def __init__(self, folder: str | Path, vocab: Vocab, every: int = 500, keep: int = 2) -> None:
-        if every < 1 or keep < 1:
-            raise ValueError(f"every ({every}) and keep ({keep}) must be 1 or more.")
+        for name, value in (("every", every), ("keep", keep)):
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, 1 or more.")
         self.folder, self.vocab, self.every, self.keep = Path(folder), vocab, every, keep
 
     @property
     def paths(self) -> list[Path]:
         """The checkpoints in the folder, oldest first."""
-        return sorted(self.folder.glob(_NAME))
+        found = {path: _NAME.fullmatch(path.name) for path in self.folder.glob("step-*")}
+        return sorted((p for p in found if found[p]), key=lambda path: int(found[path][1]))
 
     @property
     def best_path(self) -> Path:
         """Where the model with the lowest validation loss is, once there is one."""
         return self.folder / "best.safetensors"
 
-    def check_folder(self) -> None:
-        """Raise CheckpointError if the folder cannot be made or written to."""
-        probe = self.folder / _PROBE
+    @contextlib.contextmanager
+    def owned(self) -> Iterator[None]:
+        """Hold the folder for this run while the context is open.
+
+        The lock is one of the operating system's, which ends with the process however that ends. So
+        a killed run leaves none behind, and no other process is ever taken for it. What it left
+        half written is removed. Several processes that train together take it once, in the first.
+
+        Raises:
+            CheckpointError: another run holds the folder, or it cannot be made or written to.
+        """
+        lock = FileLock(self.folder / _LOCK, timeout=_PATIENCE, thread_local=False)
         try:
-            write_whole(probe, b"")
-            probe.unlink()
-        except OSError as error:
+            self._hold(lock)
+            yield
+        finally:
+            if lock.is_locked:
+                for name in (_OWNER, _LOCK):
+                    with contextlib.suppress(OSError):  # the run itself is whole
+                        (self.folder / name).unlink(missing_ok=True)
+                lock.release()
+
+    def _hold(self, lock: FileLock) -> None:
+        """Take the lock, note who has it, and remove what a killed run left half written."""
+        owner = {"process": os.getpid(), "host": socket.gethostname()}
+        owner["since"] = datetime.now().astimezone().isoformat(timespec="seconds")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            write_whole(self.folder / _OWNER, json.dumps(owner).encode())
+        except Timeout as error:
             raise CheckpointError(
-                f"Checkpoints cannot be written to {self.folder} ({error}). Choose another folder."
+                f"{self.folder} is in use by another run, {self._read_owner()}. "
+                "Wait until it has ended, or stop it, or choose another folder."
             ) from error
+        except (OSError, ValueError) as error:  # ValueError: NUL in the path
+            if getattr(error, "errno", None) not in _CANNOT_LOCK:
+                raise CheckpointError(
+                    f"Checkpoints cannot be written to {self.folder} ({error}). "
+                    "Choose another folder."
+                ) from error
+            warnings.warn(  # some network folders have no locks
+                f"{self.folder} cannot be locked ({error}). Take care that no second run uses it.",
+                stacklevel=2,
+            )
+            return
+        for path in self.folder.glob("*.part"):
+            if _HALF_WRITTEN.fullmatch(path.name):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def _read_owner(self) -> str:
+        """Return in words which process holds the folder, as far as it is noted."""
+        try:
+            owner = json.loads((self.folder / _OWNER).read_text(encoding="utf-8"))
+            return f"process {owner['process']} on {owner['host']}, since {owner['since']}"
+        except (OSError, LookupError, TypeError, ValueError):
+            return "which has not yet noted its process"
 
     def save(self, step: int, tensors: dict[str, Tensor], notes: dict) -> None:
         """Write the checkpoint of a step, then delete the oldest beyond `keep`.
@@ -76,16 +149,12 @@ class Checkpoints:
             CheckpointError: it cannot be written; the earlier ones are as they were.
         """
         metadata = {"format": _FORMAT, "vocab": self.vocab.to_json()}
-        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
         as_bytes = bytearray(json.dumps(notes).encode())
-        tensors["notes"] = torch.frombuffer(as_bytes, dtype=torch.uint8)
+        notes_tensor = {"notes": torch.frombuffer(as_bytes, dtype=torch.uint8)}
         path = self.folder / f"step-{step:08}.safetensors"
         try:
-            write_whole(path, save(tensors, metadata))
-            # A killed process can leave a half-written temporary file of its own behind.
-            names = (f"{_NAME}.*.part", "best.safetensors.*.part", f"{_PROBE}.*.part")
-            half = [path for name in names for path in self.folder.glob(name)]
-            for old in (*self.paths[: -self.keep], *half):
+            write_whole(path, to_bytes(tensors | notes_tensor, metadata))
+            for old in self.paths[: -self.keep]:
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise CheckpointError(
@@ -111,7 +180,8 @@ class Checkpoints:
         """Read the newest checkpoint: (tensors on the CPU, notes), or None if there is none.
 
         Raises:
-            CheckpointError: the file is cut off, of another kind, or of another vocabulary.
+            CheckpointError: the file cannot be read, is cut off, damaged, of another kind, or of
+                another vocabulary.
         """
         if not self.paths:
             return None
@@ -120,10 +190,14 @@ class Checkpoints:
             metadata, tensors = read_file(path, _FORMAT, "fit")
             vocab = Vocab.from_json(metadata["vocab"])
             notes = json.loads(tensors.pop("notes").numpy().tobytes())
-        except (ModelFileError, KeyError, ValueError) as error:
+            if not isinstance(notes, dict):
+                raise ValueError("its notes are not named.")
+        except ModelFileError as error:
+            raise CheckpointError(f"{error} {INSTEAD}") from error
+        # RuntimeError: notes that are too deep; TypeError: a tensor of a kind that NumPy has not.
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{path} is no checkpoint that one could go on from: {error} "
-                "Delete it to go on from the one before it, if there is one."
+                f"{path} is no checkpoint that one could go on from: {error!r} {INSTEAD}"
             ) from error
         if vocab != self.vocab:
             raise CheckpointError(
@@ -158,13 +232,54 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def set_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Set what `optimizer_tensors` returned; the options stay those of the optimizer."""
+    """Set what `optimizer_tensors` returned; the options stay those of the optimizer.
+
+    Raises:
+        ValueError: they are not of this optimizer and its parameters; it is as it was.
+    """
+    _check_averages(optimizer, tensors)
     averages = {}
     for key, value in tensors.items():
         i, name = key.split(".")
         averages.setdefault(int(i), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": averages, "param_groups": groups})
+
+
+def _check_averages(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Raise ValueError unless there are all averages of all parameters that are trained, or none.
+
+    There are none while every step was skipped, and none of gradient descent without momentum.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    names, expected = _names_of_averages(optimizer), {}
+    for i, parameter in enumerate(parameters):
+        if parameter.requires_grad:
+            for name, scalar in names.items():
+                expected[f"{i}.{name}"] = torch.Size() if scalar else parameter.shape
+    wrong = sorted(tensors.keys() ^ expected.keys()) if tensors else []
+    if wrong:
+        raise ValueError(f"the optimizer's averages are missing or unknown: {', '.join(wrong[:5])}")
+    for key, tensor in tensors.items():
+        if tensor.shape != expected[key] or tensor.dtype not in (torch.float32, torch.float64):
+            found = f"{tensor.dtype} {tuple(tensor.shape)}"
+            raise ValueError(f"the optimizer's average {key} is {found}: not of its parameter")
+
+
+def _names_of_averages(optimizer: torch.optim.Optimizer) -> dict[str, bool]:
+    """Return what an optimizer keeps of each parameter: name -> is it a scalar, as Adam's step?
+
+    A second one, with the same options, shows it by a step with a weight of its own.
+    """
+    accepted = inspect.signature(type(optimizer)).parameters
+    accepted = accepted.keys() - {"capturable"}  # it asks for a GPU, and changes no name
+    options = {name: o for name, o in optimizer.defaults.items() if name in accepted}
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.zeros(1)
+    trial = type(optimizer)([weight], **options)
+    trial.step()
+    averages = trial.state_dict()["state"].get(0, {})
+    return {name: value.ndim == 0 for name, value in averages.items() if value is not None}
 
 
 def random_states(device: torch.device) -> tuple[dict[str, Tensor], dict]:
@@ -183,12 +298,34 @@ def set_random_states(tensors: dict[str, Tensor], notes: dict, device: torch.dev
     """Set the global generators to what `random_states` returned.
 
     A device's own generator stays as it is when the states come from another kind of device.
+
+    Raises:
+        ValueError, TypeError, LookupError, OverflowError, RuntimeError: they are no states; those
+            of Python and NumPy, and PyTorch's on the CPU, are then as they were.
     """
+    check_random_states(tensors, notes)
     torch.set_rng_state(tensors["cpu"])
     if device.type == "cuda" and "cuda" in tensors:
         torch.cuda.set_rng_state(tensors["cuda"], device)
     if device.type == "mps" and "mps" in tensors:
         torch.mps.set_rng_state(tensors["mps"])
-    version, internal, gauss = notes["python"]
-    random.setstate((version, tuple(internal), gauss))
+    random.setstate(_python_state(notes))
     np.random.set_state(notes["numpy"])
+
+
+def check_random_states(tensors: dict[str, Tensor], notes: dict) -> None:
+    """Try the states of the generators on generators of its own; raises as `set_random_states`."""
+    torch.Generator().set_state(tensors["cpu"])
+    random.Random().setstate(_python_state(notes))
+    state = notes["numpy"]["state"]
+    # NumPy believes the position, and would read beyond the end of its 624 numbers.
+    if len(state["key"]) != 624 or not 0 <= state["pos"] <= 624:
+        raise ValueError("the state of NumPy's generator is not one")
+    np.random.RandomState().set_state(notes["numpy"])
+
+
+def _python_state(notes: dict) -> tuple:
+    version, internal, gauss = notes["python"]
+    if gauss is not None and not isinstance(gauss, float):
+        raise ValueError("the state of Python's generator is not one")
+    return version, tuple(internal), gauss

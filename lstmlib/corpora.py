@@ -1,4 +1,4 @@
-"""Where text comes from: a registry of corpora, readers for files, and checked downloads.
+"""Names -> files -> texts: a registry of corpora, checked downloads, and film reviews.
 
 `load_corpus` takes a registered name or a path and hands back decoded text with "\\n" line ends,
 without byte-order mark and without the header and footer that a digital library wraps around it.
@@ -6,7 +6,6 @@ without byte-order mark and without the header and footer that a digital library
 Everything else that is wrong with a text is the business of `lstmlib.cleaning`.
 """
 
-import codecs
 import difflib
 import gzip
 import hashlib
@@ -14,60 +13,48 @@ import os
 import re
 import sys
 import tarfile
-import warnings
-import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-import ebooklib
 import pooch
-from bs4 import BeautifulSoup, NavigableString
-from charset_normalizer import from_bytes
-from ebooklib import epub
+import requests
+
+from lstmlib.boilerplate import strip_boilerplate
+from lstmlib.decoding import CorpusError, CorpusUnavailable, warn
+from lstmlib.readers import as_text, find_file, most_unpacked, read_book, read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-DATASETS = Path(__file__).resolve().parents[1] / "datasets"
-
-_BOMS = [
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+__all__ = [
+    "Corpus",
+    "CorpusError",
+    "CorpusUnavailable",
+    "Reviews",
+    "find_corpus",
+    "load_corpus",
+    "load_reviews",
+    "read_text",
+    "registry",
+    "strip_boilerplate",
 ]
-_DECLARED = re.compile(
-    rb"(?:Character set encoding:\s*|charset\s*=\s*[\"']?|encoding\s*=\s*[\"'])([A-Za-z0-9._:-]+)"
-)
-_NOT_TEXT = {b"%PDF-": "PDF", b"{\\rtf": "RTF", b"PK\x03\x04": "zip or office", b"\x1f\x8b": "gzip"}
-# A title may run over a line end, but not over a page.
-_START = re.compile(
-    r"^\*{3} ?START OF (?:THE|THIS) .{0,40}?EBOOK.{0,300}?\*{3}[ \t]*$", re.M | re.S | re.I
-)
-_END = re.compile(r"^\*{3} ?END OF (?:THE|THIS) .*?EBOOK.*$", re.M | re.I)
-_CREDIT = re.compile(r"\A\s*(?:Produced|E-text prepared|Transcribed) by .*?\n\s*\n", re.S)
-_LAST_LINE = re.compile(
-    r"\n[ \t]*End of (?:the )?Project Gutenberg(?:'s|’s)? [^\n]*(?:\n[^\n]+)*\s*\Z"
-)
+
+DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+LONGEST_REVIEW = 2**20
+"""Bytes; the longest of the Large Movie Review Dataset has 14 000."""
+
 _HEADING = re.compile(r"\n([*=\-~^\"])\1+\Z")
-_BLOCKS = re.compile(
-    "^(address|article|aside|blockquote|d[dlt]|div|figcaption|figure|footer|h[1-6]|header|hr|li|main|"
-    "[ou]l|p|pre|section|table|tr)$"
-)
 # No name begins with a dot: not "..", and not "._1_9.txt", which macOS packs beside "1_9.txt".
 _REVIEW = re.compile(r"(?:\./)?[^/.][^/]*/(?:train|test)/(?:pos|neg)/[^/.][^/]*\.txt")
-_BREAK = re.compile(r"[ \t]*<br ?/?>[ \t]*", re.I)
+_BREAK = re.compile(r"<br ?/?>", re.I)
 # The reviews hold control characters where dashes, ellipses and quotes were meant. They are read
 # as HTML reads "&#150;": as Windows-1252, there an en dash. Five stand for nothing there, and go.
 _WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
-
-
-class CorpusError(Exception):
-    """A corpus could not be had; the message says what was wrong and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -135,56 +122,51 @@ def load_corpus(
     keep_boilerplate: bool = False,
     encoding: str | None = None,
 ) -> Corpus:
-    """Load a corpus by its registered name, or a .txt, .html or .epub file by its path.
+    """Load a corpus by its registered name, or a file of text, markup or an EPUB by its path.
 
     A registered file is looked for in datasets/, then in $LSTMLIB_DATA, then downloaded into
-    datasets/; its SHA-256 is checked wherever it comes from.
+    datasets/ (if that is not writable, into $LSTMLIB_DATA or the user's cache); its SHA-256 is
+    checked wherever it comes from. How files are read, `read_text` says.
 
     Args:
-        name_or_path: a name in `registry()`, or a path.
+        name_or_path: a name in `registry()`, or a path, in which ~ is the home folder.
         fallback: a registered name to load instead, with a warning, when the corpus cannot be had
-            from disk or network. It does not hide a file that is there but broken.
+            from disk or network. It hides no file that is there but broken, and nothing that is no
+            path of a file at all, such as a web address.
         keep_boilerplate: keep the header and footer of a digital library (they go by default).
         encoding: the encoding of a text or HTML file, if you know it; None finds out.
 
     Raises:
-        CorpusError: no such corpus, no network, a wrong hash, or a file that holds no text.
+        CorpusError: no such corpus, no network, a wrong hash, a file that holds no text or may not
+            be read, or something that is neither a name nor a path.
     """
-    names = registry()
-    entry = names.get(str(name_or_path))
-    for wanted in (str(name_or_path), str(fallback)):
+    names, asked = registry(), as_text(name_or_path)
+    entry = names.get(asked)
+    for wanted in (asked, str(fallback)):
         if _is_archive(wanted, names):
             raise CorpusError(
                 f"{wanted!r} is an archive of many texts, not one text. If they are film reviews, "
                 f"use load_reviews({wanted!r})."
             )
-    if fallback is not None and fallback not in names:
+    if fallback is not None and str(fallback) not in names:
         raise CorpusError(f"There is no corpus {fallback!r} to fall back on: {', '.join(names)}.")
     if entry and entry.get("builtin"):
-        return Corpus(str(name_or_path), _python_docs(), None, "pydoc_data.topics")
+        return Corpus(asked, _python_docs(), None, "pydoc_data.topics")
     try:
-        path = find_corpus(name_or_path)
+        path = find_corpus(asked)
     except CorpusUnavailable as error:
         if fallback is None:
             raise
-        warnings.warn(f"Using {fallback!r} instead of {name_or_path!r}. {error}", stacklevel=2)
+        warn(f"Using {fallback!r} instead of {asked!r}. {error}")
         got = load_corpus(fallback, keep_boilerplate=keep_boilerplate)
-        return Corpus(got.name, got.text, got.encoding, got.source, str(name_or_path))
-    text, encoding = read_text(path, encoding)
-    if not keep_boilerplate:
-        text = strip_boilerplate(text)
-    if not text.strip():
-        raise CorpusError(f"{path} holds no text. Is it the right file, and was it copied whole?")
-    return Corpus(str(name_or_path) if entry else path.name, text, encoding, str(path))
+        return Corpus(got.name, got.text, got.encoding, got.source, asked)
+    text, encoding = read_book(path, encoding=encoding, keep_boilerplate=keep_boilerplate)
+    return Corpus(asked if entry else path.name, text, encoding, str(path))
 
 
 def _is_archive(name_or_path: str, names: dict[str, dict]) -> bool:
     file = names.get(name_or_path, {"file": name_or_path}).get("file", "")
     return file.endswith(".tar.gz")
-
-
-class CorpusUnavailable(CorpusError):
-    """The corpus is neither on disk nor to be downloaded now."""
 
 
 def load_reviews(name_or_path: str | Path, *, fallback: str | Path | None = None) -> Reviews:
@@ -208,8 +190,8 @@ def load_reviews(name_or_path: str | Path, *, fallback: str | Path | None = None
             archive without reviews, or a review that is not UTF-8. A `CorpusUnavailable` if
             neither the reviews nor the fallback are to be had.
     """
-    names = registry()
-    for wanted in (str(name_or_path), str(fallback)):
+    names, asked = registry(), as_text(name_or_path)
+    for wanted in (asked, str(fallback)):
         if wanted in names and not _is_archive(wanted, names):
             archives = ", ".join(name for name in names if _is_archive(name, names))
             raise CorpusError(
@@ -217,37 +199,30 @@ def load_reviews(name_or_path: str | Path, *, fallback: str | Path | None = None
                 f"Registered reviews: {archives}."
             )
     try:
-        path = find_corpus(name_or_path)
+        path = find_corpus(asked)
     except CorpusUnavailable as error:
         if fallback is None:
             raise
-        asked, instead = str(name_or_path), str(fallback)
+        instead = as_text(fallback)
         try:
             got = load_reviews(fallback)
         except CorpusUnavailable as second:
             raise CorpusUnavailable(
                 f"Neither {asked!r} nor its fallback {instead!r} is to be had. {error} {second}"
             ) from second
-        warnings.warn(f"Using {instead!r} instead of {asked!r}. {error}", stacklevel=2)
+        warn(f"Using {instead!r} instead of {asked!r}. {error}")
         return Reviews(got.name, got.texts, got.source, asked)
-    name = str(name_or_path) if str(name_or_path) in names else path.name
-    return Reviews(name, _reviews(path), str(path))
+    return Reviews(asked if asked in names else path.name, _reviews(path), str(path))
 
 
 def _reviews(path: Path) -> tuple[str, ...]:
     """Read an archive's reviews, and sort them by path: archives differ in their own order."""
-    found = {}
     try:
-        with gzip.open(path) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
-                for member in archive:
-                    if member.isreg() and _REVIEW.fullmatch(member.name):
-                        found[member.name] = archive.extractfile(member).read()
-            while stream.read(2**20):  # to the checksum, which stands behind the archive's end
-                pass
+        found = dict(_members(path))
     except EOFError as error:
         raise CorpusError(f"{path} is cut off. Copy or download it again.") from error
-    except (OSError, zlib.error, tarfile.TarError) as error:
+    # tarfile lets through what its parsing of numbers and names raises.
+    except (OSError, zlib.error, tarfile.TarError, ValueError, OverflowError) as error:
         raise CorpusError(
             f"{path} is not a tar.gz archive that can be read ({type(error).__name__}: {error}). "
             "Is it the right file, and was it copied whole?"
@@ -261,6 +236,47 @@ def _reviews(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, bytes) of each review in an archive, in the archive's order."""
+    with gzip.open(path) as unpacked:
+        stream = _Bounded(unpacked, most_unpacked(path.stat().st_size), path)
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                if member.isreg() and _REVIEW.fullmatch(member.name):
+                    # Asked before it is read: a sparse file says in 89 bytes that it has 4 GB.
+                    if member.size > LONGEST_REVIEW:
+                        raise CorpusError(
+                            f"{member.name} in {path} has {member.size:,} bytes; a review has at "
+                            f"most {LONGEST_REVIEW:,}. Leave it out, and pack the archive again."
+                        )
+                    yield member.name, archive.extractfile(member).read()
+                archive.members.clear()  # tarfile would keep them all
+        while stream.read(2**20):  # to the checksum, which stands behind the archive's end
+            pass
+
+
+class _Bounded:
+    """A stream that may give so many bytes and no more: an archive unpacks to a thousandfold."""
+
+    def __init__(self, stream: BinaryIO, most: int, path: Path) -> None:
+        self._stream, self._left, self._path, self._most = stream, most, path, most
+
+    def read(self, size: int) -> bytes:
+        """Read up to so many bytes.
+
+        Raises:
+            CorpusError: they are too many.
+        """
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise CorpusError(
+                f"{self._path} unpacks to more than {self._most:,} bytes, more than reviews would. "
+                "Is it the right file?"
+            )
+        return data
+
+
 def _review_text(data: bytes, where: str) -> str:
     try:
         text = data.decode("utf-8-sig")
@@ -269,49 +285,74 @@ def _review_text(data: bytes, where: str) -> str:
             f"{where} is not UTF-8 ({error}). Save it as UTF-8, and pack the archive again."
         ) from error
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_WINDOWS)
-    return _BREAK.sub("\n", text).strip()
+    # Not "[ \t]*<br>[ \t]*", which takes the square of a run of spaces.
+    return "\n".join(line.strip(" \t") for line in _BREAK.split(text)).strip()
 
 
 def find_corpus(name_or_path: str | Path) -> Path:
     """Return the path of a corpus file, downloading a registered one if it is on no disk.
 
     Raises:
-        CorpusError: no such name or path, no network, or a wrong hash.
+        CorpusError: no such name or path, no network, a wrong hash, a folder or file that may not
+            be read, or something that is neither a name nor a path.
     """
-    names = registry()
-    entry = names.get(str(name_or_path))
+    names, asked = registry(), as_text(name_or_path)
+    entry = names.get(asked)
     if entry is None:
-        path = Path(name_or_path).expanduser()
-        if path.is_file():
-            return path
-        near = difflib.get_close_matches(str(name_or_path), names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        what = "is a folder, not a file" if path.is_dir() else "is not there"
-        raise CorpusUnavailable(
-            f"{path.absolute()} {what}, and no corpus has the name {str(name_or_path)!r}.{hint} "
-            f"Registered corpora: {', '.join(names)}."
-        )
+        try:
+            return find_file(asked)
+        except CorpusUnavailable as error:
+            near = difflib.get_close_matches(asked, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise CorpusUnavailable(
+                f"{error} No corpus has that name, either.{hint} Registered corpora: "
+                f"{', '.join(names)}."
+            ) from None
     if entry.get("builtin"):
-        raise CorpusError(f"{name_or_path!r} is built in and has no file; use load_corpus.")
+        raise CorpusError(f"{asked!r} is built in and has no file; use load_corpus.")
     local = DATASETS / entry["file"]
-    if entry.get("bundled") or (local.is_file() and _sha256(local) == entry["sha256"]):
+    if entry.get("bundled") or (os.path.isfile(local) and _sha256(local) == entry["sha256"]):
         return local
-    shared = os.environ.get("LSTMLIB_DATA")
-    if shared and (Path(shared) / entry["file"]).is_file():
-        return _checked(Path(shared) / entry["file"], entry["sha256"])
+    shared = _shared_folder()
+    if shared and os.path.isfile(shared / entry["file"]):
+        return _checked(shared / entry["file"], entry["sha256"])
+    cached = _cache() / entry["file"]
+    if os.path.isfile(cached) and _sha256(cached) == entry["sha256"]:
+        return cached
     if "url" in entry:
-        return _download(str(name_or_path), entry)
-    if local.is_file():
+        return _download(asked, entry, shared)
+    if os.path.isfile(local):
         return _checked(local, entry["sha256"])  # broken: say so
     raise CorpusUnavailable(
-        f"{name_or_path!r} is not on this machine, and is not to be downloaded. If you have "
+        f"{asked!r} is not on this machine, and is not to be downloaded. If you have "
         f"{entry['file']}, put it in {DATASETS} or in the folder that $LSTMLIB_DATA names. "
         f"If not, take {entry['instead']!r}."
     )
 
 
+def _shared_folder() -> Path | None:
+    """Return the folder that $LSTMLIB_DATA names, or None, with a warning if there is none."""
+    named = os.environ.get("LSTMLIB_DATA")
+    if not named:
+        return None
+    folder = Path(os.path.expanduser(named)).absolute()
+    if os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK):
+        return folder
+    what = "may not be read" if os.path.isdir(folder) else "is no folder"
+    warn(f"LSTMLIB_DATA is {named!r}, but {folder} {what}: it is passed over.")
+    return None
+
+
+def _cache() -> Path:
+    """Return the folder of the user's for what is downloaded where datasets/ is not writable."""
+    return Path(pooch.os_cache("lstmlib"))
+
+
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _checked(path: Path, expected: str) -> Path:
@@ -324,17 +365,17 @@ def _checked(path: Path, expected: str) -> Path:
     return path
 
 
-def _download(name: str, entry: dict) -> Path:
-    """Download into datasets/ with pooch: to a temporary file that is moved when whole."""
+def _download(name: str, entry: dict, shared: Path | None) -> Path:
+    """Download with pooch: to a temporary file that is moved when whole."""
+    places = [place for place in (DATASETS, shared) if place and os.access(place, os.W_OK)]
+    folder = places[0] if places else _cache()
     try:
-        return Path(
-            pooch.retrieve(
-                entry["url"],
-                known_hash=f"sha256:{entry['sha256']}",
-                fname=entry["file"],
-                path=DATASETS,
-                downloader=pooch.HTTPDownloader(timeout=30),
-            )
+        path = pooch.retrieve(
+            entry["url"],
+            known_hash=f"sha256:{entry['sha256']}",
+            fname=entry["file"],
+            path=folder,
+            downloader=pooch.HTTPDownloader(timeout=30),
         )
     except ValueError as error:  # pooch: the hash of what came does not match
         raise CorpusError(
@@ -342,161 +383,32 @@ def _download(name: str, entry: dict) -> Path:
             "Try again; if it stays wrong, the file has changed at its source."
         ) from error
     except OSError as error:  # every network error of requests is one
-        if (DATASETS / entry["file"]).is_file():
-            _checked(DATASETS / entry["file"], entry["sha256"])  # broken: say so, hide nothing
-        text = not _is_archive(entry["file"], {})
-        hint = ", or call load_corpus with fallback='python-docs'" if text else ""
-        raise CorpusUnavailable(
-            f"{name!r} could not be downloaded ({type(error).__name__}). With a network, try "
-            f"again. Without one, put the file at {DATASETS / entry['file']} or in the folder "
-            f"that $LSTMLIB_DATA names{hint}."
-        ) from error
+        if os.path.isfile(folder / entry["file"]):
+            _checked(folder / entry["file"], entry["sha256"])  # broken: say so, hide nothing
+        raise CorpusUnavailable(_why_not(name, entry, folder, error)) from error
+    if folder != DATASETS:
+        warn(f"{DATASETS} is not writable: {name!r} was downloaded to {folder}.")
+    return Path(path)
 
 
-def read_text(path: str | Path, encoding: str | None = None) -> tuple[str, str]:
-    """Read a .txt, .html or .epub file: (text, the encoding it was decoded from).
-
-    Line ends become "\\n" and a byte-order mark goes. Markup becomes paragraphs set apart by a
-    blank line. Any other suffix is read as plain text. Without an encoding, a byte-order mark
-    decides, else the bytes if they are UTF-8, else what the file declares; if none of them does,
-    the encoding is guessed, with a warning.
-
-    Raises:
-        CorpusError: the file is missing, empty, binary, in no known encoding, or no EPUB.
-    """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}.") from error
-    if not data:
-        raise CorpusError(f"{path} is empty. Was it copied or downloaded whole?")
-    suffix = path.suffix.lower()
-    if suffix == ".epub":
-        return _epub_text(path), "utf-8"
-    if encoding is not None:
-        text, encoding = _decode_as(data, encoding, path)
+def _why_not(name: str, entry: dict, folder: Path, error: OSError) -> str:
+    """Say why a download failed, and what to do."""
+    file = entry["file"]
+    if isinstance(error, requests.RequestException):
+        reason = f"could not be downloaded ({type(error).__name__}). With a network, try again"
+        reason += ". Without one,"
     else:
-        text, encoding = _decode(data, path)
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if suffix in (".html", ".htm", ".xhtml"):
-        text = _markup_text(text)
-    return text, encoding
-
-
-def _decode(data: bytes, path: Path) -> tuple[str, str]:
-    """Decode by byte-order mark, else UTF-8, else the declared encoding, else a guessed one."""
-    for magic, kind in _NOT_TEXT.items():
-        if data.startswith(magic):
-            raise CorpusError(f"{path} is a {kind} file. Save its text as .txt first.")
-    for bom, encoding in _BOMS:
-        if data.startswith(bom):
-            return _decode_as(data, encoding, path)
-    if b"\0" in data:
-        raise CorpusError(
-            f"{path} is a binary file (it holds NUL bytes), or UTF-16 without its mark. "
-            "Give a .txt, .html or .epub file, or save the text as UTF-8."
+        reason = f"could not be written to {folder} ({error.strerror or type(error).__name__}):"
+    if folder == DATASETS:
+        advice = f"put the file at {DATASETS / file} or in the folder that $LSTMLIB_DATA names"
+    else:
+        advice = (
+            f"put {file} in a folder of yours, and set LSTMLIB_DATA to that folder, since "
+            f"{DATASETS} is not writable"
         )
-    try:
-        return data.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        pass
-    declared = _DECLARED.search(data[:4096])
-    if declared:
-        return _decode_as(data, declared.group(1).decode("ascii"), path)
-    return _decode_as(data, _guess(data, path), path)
-
-
-def _guess(data: bytes, path: Path) -> str:
-    """Guess an encoding, and warn; of several that fit, take Windows-1252, the commonest."""
-    matches = from_bytes(data)
-    best = matches.best()
-    if best is None:
-        raise CorpusError(
-            f"{path} is in no encoding that could be recognised. If it is text and you know its "
-            "encoding, give encoding=…; if it is no text, use another file."
-        )
-    close = [m for m in matches if m.chaos <= best.chaos and m.coherence > best.coherence - 0.1]
-    names = {name for m in close for name in (m.encoding, *m.could_be_from_charset)}
-    encoding = "cp1252" if "cp1252" in names else best.encoding
-    warnings.warn(
-        f"{path} does not say its encoding; it is read as {encoding}, a guess. "
-        "If letters look wrong, give encoding=….",
-        stacklevel=5,
-    )
-    return encoding
-
-
-def _decode_as(data: bytes, encoding: str, path: Path) -> tuple[str, str]:
-    try:
-        return data.decode(encoding), encoding
-    except LookupError as error:
-        raise CorpusError(
-            f"{path}: Python does not know the encoding {encoding!r}. Give the right name as "
-            "encoding=…, or save the file as UTF-8."
-        ) from error
-    except UnicodeError as error:
-        raise CorpusError(
-            f"{path} does not decode as {encoding}: {error}. "
-            "Was it cut off? If it is in another encoding, give encoding=…."
-        ) from error
-
-
-def strip_boilerplate(text: str) -> str:
-    """Drop what a digital library puts before and after a book, if its markers are there.
-
-    The markers are lines such as "*** START OF THIS PROJECT GUTENBERG EBOOK … ***"; with them go
-    the credit paragraph ("Produced by …") behind the first and the closing line before the last.
-    """
-    start, end = _START.search(text), _END.search(text)
-    last = end.start() if end else len(text)
-    first = start.end() if start and start.end() <= last else 0
-    if not first and not end:
-        return text
-    body = _LAST_LINE.sub("", _CREDIT.sub("", text[first:last]))
-    return body.strip("\n") + "\n"
-
-
-def _epub_text(path: Path) -> str:
-    """Return the text of an EPUB's documents in reading order."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.getinfo("META-INF/container.xml")
-        book = epub.read_epub(str(path), options={"ignore_ncx": True})
-        documents = [book.get_item_with_id(name) for name, _ in book.spine]
-        parts = [
-            _markup_text(item.get_content().decode("utf-8"))
-            for item in documents
-            if item is not None
-            and item.get_type() == ebooklib.ITEM_DOCUMENT
-            and not isinstance(item, epub.EpubNav)
-        ]
-    except Exception as error:  # ebooklib lets errors of zipfile, lxml and its own through
-        raise CorpusError(
-            f"{path} is not an EPUB that can be read ({type(error).__name__}: {error}). "
-            "An EPUB is a zip archive with META-INF/container.xml and without copy protection. "
-            "Save the book again as EPUB, or as plain text."
-        ) from error
-    return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
-
-
-def _markup_text(markup: str) -> str:
-    """Turn HTML or XHTML into paragraphs: runs of white space are one space, as a browser shows."""
-    soup = BeautifulSoup(re.sub(r"^\s*<\?xml[^>]*\?>", "", markup), "lxml")
-    for tag in soup(["head", "script", "style", "nav", "template"]):
-        tag.decompose()
-    for string in soup.find_all(string=lambda s: type(s) is NavigableString):
-        if string.find_parent("pre"):  # its spaces count, so they hide from the trimming below
-            string.replace_with(string.replace(" ", "\0"))
-        else:
-            string.replace_with(re.sub(r"[ \t\r\n]+", " ", string))
-    for tag in soup("br"):
-        tag.replace_with("\n")
-    for tag in soup(_BLOCKS):
-        tag.insert_before("\n\n")
-        tag.insert_after("\n\n")
-    lines = re.sub(r" *\n *", "\n", soup.get_text())
-    return re.sub(r"\n{3,}", "\n\n", lines).strip("\n ").replace("\0", " ") + "\n"
+    text = not _is_archive(file, {})
+    hint = "; or call load_corpus with fallback='python-docs'" if text else ""
+    return f"{name!r} {reason} {advice}{hint}."
 
 
 def _python_docs() -> str:

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from lstmlib.models import CharRNN, CoupledLSTM, State
 
+AT_ONCE = 4096
+"""Characters of a text that a network reads in one call; of these it keeps every state."""
+
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
@@ -37,6 +40,8 @@ def _numpy(logits: Tensor) -> np.ndarray:
 def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[np.ndarray, State]:
     """Read several texts, each different one once, from a state of zeros.
 
+    A long text is read in pieces of `AT_ONCE` characters, in no more memory than one piece takes.
+
     Args:
         model: a network, on any device.
         contexts: ids (T,) of each of N texts, which may be of different lengths.
@@ -44,13 +49,17 @@ def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[np.ndarray, St
     Returns:
         Logits (N, V) of the character after each, and the state after its last one, parts
         (num_layers, N, hidden_size).
+
+    Raises:
+        ValueError: a text is empty.
     """
     device, answers = next(model.parameters()).device, {}
     with _evaluating(model):
         for ids in contexts:
             if ids.tobytes() not in answers:
-                logits, state = model(torch.from_numpy(ids)[None].to(device))
-                answers[ids.tobytes()] = logits[:, -1], state
+                for logits, state in _pieces(model, ids, device):
+                    answer = logits[:, -1].clone(), state  # not the whole piece behind a view
+                answers[ids.tobytes()] = answer
     found = [answers[ids.tobytes()] for ids in contexts]
     parts = zip(*(state for _, state in found), strict=True)
     state = tuple(torch.cat(part, dim=1) for part in parts)
@@ -58,10 +67,28 @@ def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[np.ndarray, St
 
 
 def read_through(model: CharRNN, ids: np.ndarray) -> np.ndarray:
-    """Read one text, ids (T,), from a state of zeros; return the logits after each id, (T, V)."""
+    """Read one text, ids (T,), from a state of zeros; return the logits after each id, (T, V).
+
+    Raises:
+        ValueError: the text is empty.
+    """
+    device = next(model.parameters()).device
     with _evaluating(model):
-        logits, _ = model(torch.from_numpy(ids)[None].to(next(model.parameters()).device))
-    return _numpy(logits[0])
+        read = [_numpy(logits[0]) for logits, _ in _pieces(model, ids, device)]
+    return np.concatenate(read)
+
+
+def _pieces(
+    model: CharRNN, ids: np.ndarray, device: torch.device
+) -> Iterator[tuple[Tensor, State]]:
+    """Read a text, ids (T,), piece by piece; yield the logits (1, t, V) of each, and the state."""
+    if not len(ids):
+        raise ValueError("The text is empty; give at least one character to read.")
+    state = None  # which is one of zeros
+    for start in range(0, len(ids), AT_ONCE):
+        piece = torch.from_numpy(ids[start : start + AT_ONCE])[None].to(device)
+        logits, state = model(piece, state)
+        yield logits, state
 
 
 def stepper_for(model: CharRNN, state: State) -> "FusedSteps | ModelSteps":

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -42,8 +42,8 @@ class NGramModel:
         vocab_size: number of tokens V; every id lies in 0 … V - 1.
 
     Raises:
-        ValueError: an order below 1, a text shorter than the order, an id outside 0 … V - 1, or V^n
-            beyond 64 bits.
+        ValueError: an order below 1, a text shorter than the order, an id outside 0 … V - 1, or a
+            text and a vocabulary so large that N · V is beyond 64 bits.
     """
 
     def __init__(self, ids: np.ndarray, order: int, vocab_size: int) -> None:
@@ -76,27 +76,39 @@ class NGramModel:
         """Count the n-grams that end where counted, (N,) bool, is set."""
         if np.min(ids) < 0 or np.max(ids) >= vocab_size:
             raise ValueError(f"ids must lie in 0 … {vocab_size - 1}, below vocab_size.")
-        if vocab_size**order >= 2**63:
-            raise ValueError(f"{vocab_size} tokens at order {order} do not fit into 64 bits.")
+        if len(ids) * vocab_size >= 2**63:
+            raise ValueError(f"{len(ids)} ids of {vocab_size} tokens do not fit into 64 bits.")
         self.order, self.vocab_size = order, vocab_size
-        self._grams, self._contexts = [], []
+        self._known, self._grams, self._contexts = [], [], []
+        codes = ids = ids.astype(np.int64)
         for n in range(1, order + 1):
-            codes = self._codes(ids, n)[counted[n - 1 :]]
-            grams, counts = np.unique(codes, return_counts=True)
+            known, places = np.unique(codes, return_inverse=True)
+            counts = np.bincount(places[counted[n - 1 :]], minlength=len(known))
+            # One that is not counted may still be the context of one that is.
+            self._known.append(known)
+            grams, counts = known[counts > 0], counts[counts > 0]
             contexts, first, types = np.unique(
                 grams // vocab_size, return_index=True, return_counts=True
             )
             totals = np.add.reduceat(counts, first)
             self._grams.append((grams, counts))
             self._contexts.append((contexts, totals, types))
+            codes = places[:-1] * vocab_size + ids[n:]  # as in _codes
 
-    def _codes(self, ids: np.ndarray, n: int) -> np.ndarray:
-        """Return each n-gram of ids as one number: its digits to base V."""
+    def _codes(self, ids: np.ndarray, order: int) -> Iterator[np.ndarray]:
+        """Yield the codes of all n-grams of ids, (len(ids) - n + 1,) int64, for n = 1 … order.
+
+        The code of an n-gram h c is (place of h among the known (n - 1)-grams) · V + c: below
+        N · V, however many n-grams the vocabulary allows, and in the order of the ids. Where h is
+        not known, the code is negative.
+        """
         ids = np.asarray(ids, dtype=np.int64)
-        codes = np.zeros(len(ids) - n + 1, dtype=np.int64)
-        for k in range(n):
-            codes = codes * self.vocab_size + ids[k : len(ids) - n + 1 + k]
-        return codes
+        codes = ids
+        yield codes
+        for n in range(2, order + 1):
+            places = _place(self._known[n - 2], codes[:-1])
+            codes = places * self.vocab_size + ids[n - 1 :]
+            yield codes
 
     def _refine(self, p: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:
         """From P(c | h'), (m,), make P(c | h) of the n-grams with these codes, (m,)."""
@@ -113,8 +125,8 @@ class NGramModel:
         Near the start, where the context is shorter than n - 1, all of it counts.
         """
         p = np.full(len(ids) - 1, 1 / self.vocab_size)
-        for n in range(1, min(self.order, len(ids)) + 1):
-            codes = self._codes(ids, n)
+        longest = min(self.order, len(ids))
+        for n, codes in enumerate(self._codes(ids, longest), start=1):
             if n == 1:
                 codes = codes[1:]  # the first character is given, not predicted
             p[-len(codes) :] = self._refine(p[-len(codes) :], codes, n)
@@ -125,9 +137,12 @@ class NGramModel:
         context = np.asarray(context, dtype=np.int64)
         p = np.full(self.vocab_size, 1 / self.vocab_size)
         for n in range(1, min(self.order, len(context) + 1) + 1):
-            history = context[len(context) - n + 1 :]
-            code = int(self._codes(history, n - 1)[0]) if n > 1 else 0
-            p = self._refine(p, code * self.vocab_size + np.arange(self.vocab_size), n)
+            history = context[len(context) - n + 1 :]  # h, the last n - 1 ids
+            place = np.zeros(1, dtype=np.int64)
+            if n > 1:
+                *_, code = self._codes(history, n - 1)
+                place = _place(self._known[n - 2], code)
+            p = self._refine(p, place * self.vocab_size + np.arange(self.vocab_size), n)
         return p
 
     def nats_per_char(self, ids: np.ndarray) -> float:
@@ -161,6 +176,12 @@ def _padded(sequences: Sequence[np.ndarray], order: int) -> tuple[np.ndarray, np
     parts = [np.concatenate([np.repeat(s[:1], before), s]) for s in sequences]
     counted = [np.arange(len(part)) > before for part in parts]
     return np.concatenate(parts), np.concatenate(counted)
+
+
+def _place(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the place of each wanted key among sorted keys, -1 where they do not hold it."""
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, at, -1)
 
 
 def _look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -1,17 +1,21 @@
 """The character-level network in PyTorch, and model files, also those of NumPy networks.
 
-A model file is one safetensors file: the weights, and as metadata the vocabulary and the sizes (or,
-for a NumPy network, its cell). It holds no code, and it is written whole or not at all.
+A model file is one safetensors file: the weights, and as metadata the vocabulary, the sizes (or,
+for a NumPy network, its cell) and a checksum of it all. It holds no code, it is written whole or
+not at all, and equal models are equal files.
 """
 
+import hashlib
 import json
 import math
 import os
+import reprlib
+from collections.abc import Mapping
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
@@ -26,6 +30,11 @@ State = tuple[Tensor, ...]
 
 _FORMAT = "lstmlib-model-2"
 _SCRATCH_FORMAT = "lstmlib-scratch-1"
+_CHECKSUM = "sha256"
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_FLOATS = (np.float16, np.float32, np.float64)
+_CONTRADICTIONS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+"""What Python and PyTorch raise where a file's parts do not belong together."""
 
 
 class ModelFileError(Exception):
@@ -110,7 +119,8 @@ class CharRNN(nn.Module):
             dropout it would read longer vectors in training than in evaluation.
 
     Raises:
-        ValueError: a size below 1, a dropout outside [0, 1), or a cell of another name.
+        ValueError: a size that is not a whole number from 1, a dropout outside [0, 1), a forget
+            bias that is not finite, a cell of another name, or an output_norm of another kind.
     """
 
     def __init__(
@@ -125,34 +135,28 @@ class CharRNN(nn.Module):
         output_norm: bool = False,
     ) -> None:
         super().__init__()
-        sizes = {"vocab_size": vocab_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        for name, size in (sizes | {"embedding_size": embedding_size}).items():
-            if size is not None and size < 1:
-                raise ValueError(f"{name} is {size}; it must be 1 or more.")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; it is a probability, 0 or more and below 1.")
-        if cell not in LAYERS:
-            raise ValueError(f"cell is {cell!r}; choose one of {', '.join(LAYERS)}.")
-        self.config = sizes | {
-            "embedding_size": embedding_size,
-            "dropout": dropout,
-            "forget_bias": forget_bias,
-            "cell": cell,
-            "output_norm": output_norm,
-        }
-        self.vocab_size = vocab_size
-        self.embedding = nn.Embedding(vocab_size, embedding_size) if embedding_size else None
-        self.layers = LAYERS[cell](
-            embedding_size or vocab_size,
-            hidden_size,
-            num_layers,
-            dropout=dropout if num_layers > 1 else 0.0,
+        self.config = _check_config(
+            {
+                "vocab_size": vocab_size,
+                "hidden_size": hidden_size,
+                "num_layers": num_layers,
+                "embedding_size": embedding_size,
+                "dropout": dropout,
+                "forget_bias": forget_bias,
+                "cell": cell,
+                "output_norm": output_norm,
+            }
         )
+        V, H, L = (self.config[name] for name in ("vocab_size", "hidden_size", "num_layers"))
+        E, dropout = self.config["embedding_size"], self.config["dropout"]
+        self.vocab_size = V
+        self.embedding = nn.Embedding(V, E) if E else None
+        self.layers = LAYERS[cell](E or V, H, L, dropout=dropout if L > 1 else 0.0)
         self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(hidden_size) if output_norm else nn.Identity()
-        self.output = nn.Linear(hidden_size, vocab_size)
+        self.norm = nn.LayerNorm(H) if output_norm else nn.Identity()
+        self.output = nn.Linear(H, V)
         if cell in ("lstm", "cifg"):
-            self._set_forget_bias(forget_bias)
+            self._set_forget_bias(self.config["forget_bias"])
 
     def _set_forget_bias(self, value: float) -> None:
         """Set the forget gates' bias; where PyTorch adds two biases, one of them is 0."""
@@ -190,6 +194,28 @@ class CharRNN(nn.Module):
         return self.output(self.dropout(self.norm(hidden))), state
 
 
+def _check_config(config: dict) -> dict:
+    """Return the arguments of CharRNN as plain numbers; raises ValueError as CharRNN does."""
+    for name in ("vocab_size", "hidden_size", "num_layers", "embedding_size"):
+        size = config[name]
+        if name == "embedding_size" and size is None:
+            continue
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{name} is {size!r}; it must be a whole number, 1 or more.")
+        config[name] = int(size)
+    dropout, bias, cell = config["dropout"], config["forget_bias"], config["cell"]
+    if not (isinstance(dropout, Real) and 0 <= dropout < 1):
+        raise ValueError(f"dropout is {dropout!r}; it is a probability, 0 or more and below 1.")
+    if not (isinstance(bias, Real) and abs(bias) < math.inf):
+        raise ValueError(f"forget_bias is {bias!r}; it must be a finite number.")
+    if not (isinstance(cell, str) and cell in LAYERS):
+        raise ValueError(f"cell is {cell!r}; choose one of {', '.join(LAYERS)}.")
+    if not isinstance(config["output_norm"], (bool, np.bool_)):
+        raise ValueError(f"output_norm is {config['output_norm']!r}; it must be True or False.")
+    plain = {"dropout": float(dropout), "forget_bias": float(bias)}
+    return config | plain | {"output_norm": bool(config["output_norm"])}
+
+
 def detach(state: State) -> State:
     """Cut a state from the graph that made it, so that no gradient flows past this point."""
     return tuple(part.detach() for part in state)
@@ -216,52 +242,151 @@ def save_model(path: str | Path, model: CharRNN, vocab: Vocab) -> None:
     A wrapper of DistributedDataParallel or torch.compile is left out.
 
     Raises:
-        ValueError: the vocabulary is not of the model's size.
+        ValueError: the vocabulary is not of the model's size, or a weight is not finite.
     """
     model = unwrap(model)
     check_vocab(model, vocab)
+    weights = model.state_dict()
+    _check_finite(weights)
     metadata = {"format": _FORMAT, "config": json.dumps(model.config), "vocab": vocab.to_json()}
-    weights = {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}
-    write_whole(path, save(weights, metadata))
+    write_whole(path, to_bytes(weights, metadata))
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[CharRNN, Vocab]:
     """Read a file that `save_model` wrote: (model in evaluation mode on the device, vocabulary).
 
     Raises:
-        ModelFileError: the file is missing, cut off, of another kind, or contradicts itself.
+        ModelFileError: the file is missing, unreadable, cut off, damaged, of another kind, or
+            contradicts itself.
     """
     metadata, weights = read_file(path, _FORMAT, "save_model")
     try:
-        model, vocab = CharRNN(**json.loads(metadata["config"])), Vocab.from_json(metadata["vocab"])
+        config, vocab = json.loads(metadata["config"]), Vocab.from_json(metadata["vocab"])
+        _check_weights(config, weights)
+        model = CharRNN(**config)
         model.to(weights["output.weight"].dtype)
         check_vocab(model, vocab)
         model.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, VocabError, RuntimeError) as error:
-        raise ModelFileError(f"{path} contradicts itself: {error}") from error
+    except _CONTRADICTIONS as error:
+        raise _contradiction(path, error) from error
     return model.to(device).eval(), vocab
+
+
+def _check_weights(config: dict, weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless the weights are those of the sizes, before memory is taken for any.
+
+    A file of 400 bytes can declare a network of any size, so the network is first built on
+    PyTorch's device "meta", where an array is a shape and takes no memory.
+    """
+    if not isinstance(config, dict):
+        raise ValueError("its sizes are not named.")
+    numbers = sum(weight.numel() for weight in weights.values())
+    for name, size in config.items():
+        most = len(weights) if name == "num_layers" else numbers  # each layer has several arrays
+        if isinstance(size, int) and size > most:
+            held = f"{len(weights)} arrays of {numbers} numbers in all"
+            raise ValueError(f"{name} is {reprlib.repr(size)}, but it holds {held}.")
+    with torch.device("meta"):
+        expected = CharRNN(**config).state_dict()
+    check_shapes(weights, expected)
+    dtypes = {weight.dtype for weight in weights.values()}
+    if len(dtypes) > 1 or not dtypes <= set(_DTYPES):
+        found = ", ".join(sorted(map(str, dtypes)))
+        raise ValueError(f"its weights are {found}, where floats of one kind are asked for.")
+    _check_finite(weights)
+
+
+def check_shapes(arrays: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless arrays have the names and shapes that are expected."""
+    wrong = sorted(arrays.keys() ^ expected.keys())
+    if wrong:
+        raise ValueError(f"missing or unknown: {', '.join(wrong[:5])}.")
+    for name, array in arrays.items():
+        if array.shape != expected[name].shape:
+            shapes = tuple(array.shape), tuple(expected[name].shape)
+            raise ValueError(f"{name} is {shapes[0]}, where the sizes ask for {shapes[1]}.")
+
+
+def _check_finite(weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError if a weight is infinite or not a number."""
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise ValueError(
+                f"{name} has weights that are infinite or not a number: the network is of no use. "
+                "Train it again with a lower learning rate, or clip its gradients."
+            )
+
+
+def to_bytes(arrays: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Return a safetensors file with a checksum; equal arrays and metadata are equal bytes.
+
+    Args:
+        arrays: of any dtypes, on any device.
+        metadata: "sha256" is added, which `read_file` compares.
+    """
+    arrays = {name: array.detach().cpu().contiguous() for name, array in arrays.items()}
+    metadata = metadata | {_CHECKSUM: _checksum(arrays, metadata)}
+    # safetensors writes the metadata in the order of a hash table, which is another in each
+    # process. So it writes the arrays alone, and the metadata is put before them in a fixed order.
+    data = save(arrays)
+    size = int.from_bytes(data[:8], "little")
+    header = {"__metadata__": dict(sorted(metadata.items()))} | json.loads(data[8 : 8 + size])
+    header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)  # the arrays begin at a multiple of 8
+    return b"".join([len(header).to_bytes(8, "little"), header, memoryview(data)[8 + size :]])
+
+
+def _checksum(arrays: Mapping[str, Tensor], metadata: dict[str, str]) -> str:
+    """Return the SHA-256 of names, dtypes, shapes, bytes and metadata, whatever their order."""
+    names = sorted(arrays)
+    kinds = [[name, str(arrays[name].dtype), list(arrays[name].shape)] for name in names]
+    notes = sorted((name, note) for name, note in metadata.items() if name != _CHECKSUM)
+    digest = hashlib.sha256(json.dumps([kinds, notes]).encode())
+    for name in names:
+        digest.update(arrays[name].contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def read_file(path: str | Path, file_format: str, writer: str) -> tuple[dict, dict[str, Tensor]]:
     """Read a safetensors file of one of our formats: (metadata, arrays on the CPU).
 
+    A file without a checksum, as earlier versions wrote it, is read all the same.
+
     Raises:
-        ModelFileError: the file is missing, cut off, or not one that `writer` wrote.
+        ModelFileError: the file is missing, unreadable, cut off, damaged, or not one that `writer`
+            wrote.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"There is no file {path}.")
+    where = os.path.abspath(path)
+    if os.path.isdir(where):
+        raise ModelFileError(f"{where} is a folder; give the path of a file in it.")
+    if not os.path.isfile(where):
+        raise ModelFileError(f"There is no file {where}.")
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with safe_open(where, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except OSError as error:
+        raise ModelFileError(f"{where} cannot be read ({error}).") from error
+    except (SafetensorError, AttributeError, *_CONTRADICTIONS) as error:
         raise ModelFileError(
-            f"{path} is not a whole safetensors file ({error}). Was it cut off? Save it again."
+            f"{where} is not a whole safetensors file ({error}). Was it cut off? Save it again."
         ) from error
     if metadata.get("format") != file_format:
-        raise ModelFileError(f"{path} is a safetensors file, but not one that {writer} wrote.")
+        raise ModelFileError(f"{where} is a safetensors file, but not one that {writer} wrote.")
+    if metadata.get(_CHECKSUM) not in (None, _checksum(arrays, metadata)):
+        raise ModelFileError(
+            f"{where} is damaged: what it holds is not what was written (its checksum is another). "
+            "Copy or save it again."
+        )
     return metadata, arrays
+
+
+def _contradiction(path: str | Path, error: Exception) -> ModelFileError:
+    """Return the error of a file whose parts do not belong together."""
+    # The kind is named where Python or PyTorch speaks: KeyError says no more than the key.
+    kind = "" if type(error) in (ValueError, VocabError) else f"{type(error).__name__}: "
+    said = kind + next(iter(str(error).splitlines()), "")  # PyTorch adds where it stood, in lines
+    return ModelFileError(f"{os.path.abspath(path)} contradicts itself: {said}")
 
 
 def save_scratch(
@@ -275,13 +400,14 @@ def save_scratch(
     """
     _check_scratch(weights, cell, vocab)
     metadata = {"format": _SCRATCH_FORMAT, "cell": cell.name, "vocab": vocab.to_json()}
-    # safetensors stores an array's memory as it lies, so a transposed view must be laid out first.
-    weights = {name: np.ascontiguousarray(w) for name, w in weights.items()}
-    write_whole(path, safetensors.numpy.save(weights, metadata))
+    arrays = {name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in weights.items()}
+    write_whole(path, to_bytes(arrays, metadata))
 
 
 def _check_scratch(weights: scratch.Weights, cell: scratch.Cell, vocab: Vocab) -> None:
-    """Raise ValueError unless a NumPy network is whole, and of the vocabulary's size."""
+    """Raise ValueError unless a NumPy network is whole, finite, and of the vocabulary's size."""
+    floats = {name: w for name, w in weights.items() if w.dtype in _FLOATS}
+    _check_finite({name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in floats.items()})
     _check_network(weights, cell)
     if not len(vocab) == len(weights["Wx0"]) == len(weights["by"]):
         raise ValueError(
@@ -302,15 +428,16 @@ def load_scratch(path: str | Path) -> tuple[scratch.Weights, scratch.Cell, Vocab
     """Read a file that `save_scratch` wrote: (weights, cell, vocabulary).
 
     Raises:
-        ModelFileError: the file is missing, cut off, of another kind, or contradicts itself.
+        ModelFileError: the file is missing, unreadable, cut off, damaged, of another kind, or
+            contradicts itself.
     """
     metadata, arrays = read_file(path, _SCRATCH_FORMAT, "save_scratch")
-    weights = {name: array.numpy() for name, array in arrays.items()}
     try:
+        weights = {name: array.numpy() for name, array in arrays.items()}
         cell, vocab = scratch.CELLS[metadata["cell"]], Vocab.from_json(metadata["vocab"])
         _check_scratch(weights, cell, vocab)
-    except (KeyError, TypeError, ValueError, VocabError) as error:
-        raise ModelFileError(f"{path} contradicts itself: {error}") from error
+    except _CONTRADICTIONS as error:
+        raise _contradiction(path, error) from error
     return weights, cell, vocab
 
 

@@ -1,21 +1,29 @@
 """Every figure of the course, one function each.
 
+Names, titles and characters are drawn as they are: a `$` in them begins no formula, and what no
+font has is a box, or in a single character's place its code point. They are cut where they are too
+long. Numbers that are NaN or infinite leave gaps. What cannot be drawn is a ValueError.
+
 Each function returns a matplotlib Figure; as the last line of a notebook cell it is shown once.
 Colours are those of Okabe and Ito, which stay apart for colour-blind readers.
 """
 
 import io
-from collections.abc import Sequence
+import unicodedata
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import cycle
 
 import numpy as np
 from IPython import get_ipython
 from IPython.core.pylabtools import select_figure_formats
 from IPython.display import Image, display
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps, rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
 
 from lstmlib import scratch
@@ -43,6 +51,21 @@ _STYLE = {
     "grid.alpha": 0.3,
 }
 
+# What matplotlib's own fonts lack (Chinese, Korean, Hindi, Thai …) is taken from the first of these
+# that the machine has.
+_FONTS = [
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC"),
+    *("WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback"),
+    *("Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS"),
+    *("Malgun Gothic", "Apple SD Gothic Neo", "Nirmala UI", "Leelawadee UI", "Segoe UI Symbol"),
+    *("Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Thai"),
+]
+_installed = {font.name for font in fontManager.ttflist}
+# For good, and not in rc_context: a figure makes its ticks when it is drawn.
+rcParams["font.family"] += [
+    name for name in _FONTS if name in _installed and name not in rcParams["font.family"]
+]
+
 if get_ipython() is not None:
     select_figure_formats(get_ipython(), {"png"}, dpi=110)
 
@@ -51,6 +74,101 @@ def _figure(rows: int, columns: int, width: float, height: float, **kwargs: obje
     with rc_context(_STYLE):
         figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
         return figure, figure.subplots(rows, columns, **kwargs)
+
+
+def _give(things: Mapping | Sequence, what: str, most: int = 100) -> None:
+    """Raise ValueError if there is nothing to draw, or more than there is room for."""
+    if not len(things):
+        raise ValueError(f"There is nothing to draw: no {what} are given.")
+    if len(things) > most:
+        raise ValueError(
+            f"There are {len(things)} {what}; this figure has room for {most}. Leave some out."
+        )
+
+
+# Words
+
+
+@cache
+def _has_glyph(character: str) -> bool:
+    """Say whether one of the fonts of a figure has a character."""
+    if unicodedata.category(character) in ("Cc", "Cs"):
+        return False
+    fonts = (get_font(findfont(FontProperties(family=[name]))) for name in rcParams["font.family"])
+    return any(font.get_char_index(ord(character)) for font in fonts)
+
+
+def _visible(token: str) -> str:
+    """Return something one can see for a character: itself, a name, or its code point."""
+    return "".join(map(_visible_character, token))
+
+
+def _visible_character(character: str) -> str:
+    names = {" ": "␣", "\n": "\\n", "\r": "\\r", "\t": "\\t", "$": "\\$"}
+    if character in names:
+        return names[character]
+    if not (character.isprintable() and _has_glyph(character)):
+        return f"U+{ord(character):04X}"
+    # An accent alone stands on a circle, as in the Unicode charts.
+    return "◌" * (unicodedata.category(character)[0] == "M") + character
+
+
+def _plain(text: object, most: int = 100) -> str:
+    """Return a text as a figure shows it, of no more than so many characters and three lines.
+
+    Each `$` gets a backslash: matplotlib takes that away again, and finds no formula.
+    """
+    text = str(text)
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    lines = text.split("\n")
+    text = text if len(lines) <= 3 else "\n".join([*lines[:2], "…"])
+    shown = "".join(c if c == "\n" or _has_glyph(c) else _box(c) for c in text)
+    return shown.replace("$", "\\$")
+
+
+def _box(character: str) -> str:
+    """Return what stands in a text for a character that has no glyph, and say so once."""
+    if character.isspace():
+        return " "
+    warnings.warn(
+        "No font of this machine has some of the characters of a figure; they are drawn as □. "
+        "Install one that has them, such as Noto Sans CJK, and start the kernel anew.",
+        stacklevel=2,
+    )
+    return "□"
+
+
+def _monospace() -> list[str]:
+    """Return the fonts of text whose characters are equally wide, where they can be."""
+    return ["monospace", *rcParams["font.family"]]
+
+
+def _name(text: object) -> str:
+    """Return a name as a legend shows it, also one that begins with the "_" that hides it."""
+    shown = _plain(text, 60)
+    return shown if shown and shown[0] != "_" else "\u200b" + shown
+
+
+# Numbers
+
+
+def _finite(values: object) -> np.ndarray:
+    """Return numbers as float64, NaN where they are none, not finite or too large to draw."""
+    values = np.array(values, dtype=float)
+    return np.where(np.abs(values) < 1e200, values, np.nan)
+
+
+def _column(history: History, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps at which a column has a finite number, and the numbers."""
+    steps, values = history.column(name)
+    values = _finite(values)
+    return steps[np.isfinite(values)], values[np.isfinite(values)]
+
+
+def _upright_log(axis: Axes) -> None:
+    """Make the upright scale of what is drawn logarithmic, if any of it is above 0."""
+    if any((_finite(line.get_ydata()) > 0).any() for line in axis.get_lines()):
+        axis.set_yscale("log")
 
 
 def _smooth(values: np.ndarray, span: int) -> np.ndarray:
@@ -71,23 +189,24 @@ def loss_and_gradient(
     the steps that were clipped.
     """
     figure, (top, bottom) = _figure(2, 1, 8, 5.6, sharex=True, height_ratios=[3, 2])
-    steps, loss = history.column("loss")
+    steps, loss = _column(history, "loss")
     top.plot(steps, loss, color=SKY, alpha=0.45, linewidth=1)
     top.plot(steps, _smooth(loss, 20), color=BLUE, label="training (mean of 20 steps)")
-    at, valid = history.column("valid_loss")
+    at, valid = _column(history, "valid_loss")
     if len(at):
         top.plot(at, valid, "o-", color=RED, markersize=4, label="validation")
     for (name, nats), color in zip((baselines or {}).items(), (BLACK, GREEN, PINK), strict=False):
-        top.axhline(nats, color=color, linestyle="--", linewidth=1, label=name)
+        top.axhline(nats, color=color, linestyle="--", linewidth=1, label=_name(name))
     highest = max(loss.max(initial=0.1), valid.max(initial=0.1))
-    top.set(title=title, ylabel="loss\n(nats per character)", ylim=(0, highest * 1.05))
+    top.set(title=_plain(title), ylabel="loss\n(nats per character)", ylim=(0, highest * 1.05))
     top.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
-    steps, norm = history.column("grad_norm")  # a step that was skipped has none
-    _, clipped = history.column("clipped_norm")
-    hit = clipped < norm
-    bottom.semilogy(steps, norm, color=BLUE, linewidth=1, label="before clipping")
+    steps, norm = _column(history, "grad_norm")  # a step that was skipped has none
+    clipped = dict(zip(*history.column("clipped_norm"), strict=True))
+    hit = np.array([clipped.get(k, n) < n for k, n in zip(steps, norm, strict=True)], dtype=bool)
+    bottom.plot(steps, norm, color=BLUE, linewidth=1, label="before clipping")
     if hit.any():
-        bottom.semilogy(steps[hit], norm[hit], "x", color=ORANGE, label="steps that were clipped")
+        bottom.plot(steps[hit], norm[hit], "x", color=ORANGE, label="steps that were clipped")
+    _upright_log(bottom)
     _plain_numbers(bottom)
     bottom.set(xlabel="step", ylabel="gradient norm\n(log scale)")
     bottom.legend(loc="upper right")
@@ -96,6 +215,8 @@ def loss_and_gradient(
 
 def _plain_numbers(axis: Axes) -> None:
     """Label an upright log scale with 0.1, 0.2, 0.5 and so on; a long one with 0.1, 1, 10."""
+    if axis.get_yscale() != "log":
+        return
     bottom, top = axis.get_ylim()
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if top < 1000 * bottom else (1,)))
     axis.yaxis.set_major_formatter("{x:g}")
@@ -131,33 +252,47 @@ def png(figure: Figure) -> bytes:
 
 
 def character_counts(before: dict[str, int], after: dict[str, int]) -> Figure:
-    """Draw how often each character occurs, raw text above clean text, most frequent first."""
+    """Draw how often each character occurs, raw text above clean text, most frequent first.
+
+    Of more than 150 characters, those that are most frequent.
+    """
     figure, axes = _figure(2, 1, 10, 5.2, sharey=True)
-    width = max(len(before), len(after))
+    most = 150
+    width = min(max(len(before), len(after)), most)
     for axis, counts, name in zip(axes, (before, after), ("raw", "clean"), strict=True):
-        items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
         axis.bar(range(len(items)), [n for _, n in items], color=BLUE)
-        axis.set_yscale("log")
+        if any(n > 0 for _, n in items):
+            axis.set_yscale("log")
         axis.set_xticks(range(len(items)), [_visible(c) for c, _ in items], fontsize=8)
         for label in axis.get_xticklabels():
             label.set_rotation(90 if len(label.get_text()) > 1 else 0)  # code points take room
         axis.set_xlim(-1, width)
         axis.grid(axis="x", visible=False)
-        axis.set(title=f"{name}: {len(items)} distinct characters", ylabel="count (log scale)")
+        shown = f"; the {most} most frequent" if len(counts) > most else ""
+        title = f"{name}: {len(counts)} distinct characters{shown}"
+        axis.set(title=title, ylabel="count (log scale)")
     axes[-1].set_xlabel("character, most frequent first")
     return figure
 
 
-def _visible(character: str) -> str:
-    """Return something one can see for a character: itself, a name, or its code point."""
-    names = {" ": "␣", "\n": "\\n", "\r": "\\r", "\t": "\\t", "$": "\\$"}
-    if character in names:
-        return names[character]
-    return character if character.isprintable() else f"U+{ord(character):04X}"
-
-
 def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_len: int) -> Figure:
-    """Draw, on a short text, which characters `windows` and `Streams` put into which example."""
+    """Draw, on a short text, which characters `windows` and `Streams` put into which example.
+
+    Raises:
+        ValueError: a size is below 1; the text is too short for one window and one batch of
+            streams, or longer than 100 characters.
+    """
+    sizes = {"length": length, "step": step, "batch_size": batch_size, "seq_len": seq_len}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} is {size}; it must be 1 or more.")
+    needed = max(length, batch_size * seq_len) + 1
+    if not needed <= len(text) <= 100:
+        raise ValueError(
+            f"The text has {len(text)} characters; give from {needed}, for one window and one "
+            "batch of streams, to 100."
+        )
     figure, (left, right) = _figure(1, 2, 11, 3.6)
     for axis in (left, right):
         axis.grid(visible=False)
@@ -200,7 +335,7 @@ def _cells(axis: object, text: str, x: float, y: float, color: str) -> None:
             _visible(character),
             ha="center",
             va="center",
-            family="monospace",
+            family=_monospace(),
             bbox={"facecolor": color, "edgecolor": "white", "alpha": 0.6, "pad": 2.5},
         )
 
@@ -208,9 +343,9 @@ def _cells(axis: object, text: str, x: float, y: float, color: str) -> None:
 def ngram_losses(train: list[float], valid: list[float]) -> Figure:
     """Draw the loss of n-gram models against their order, on text they saw and on held-out text."""
     figure, axis = _figure(1, 1, 7, 3.8)
-    orders = range(1, len(valid) + 1)
-    axis.plot(orders, train, "s--", color=SKY, label="on the text it was counted on")
-    axis.plot(orders, valid, "o-", color=RED, label="on held-out text")
+    orders = range(1, max(len(train), len(valid)) + 1)
+    axis.plot(orders[: len(train)], train, "s--", color=SKY, label="on the text it was counted on")
+    axis.plot(orders[: len(valid)], valid, "o-", color=RED, label="on held-out text")
     axis.set(
         title="What counting alone achieves",
         xlabel="order n (characters, the predicted one included)",
@@ -232,6 +367,7 @@ def temperature_bars(
         distributions: temperature -> probabilities (V,).
         most: how many characters to show, the most probable at the highest temperature first.
     """
+    _give(distributions, "distributions", 12)
     figure, axes = _figure(1, len(distributions), 3.6 * len(distributions), 3.4, sharey=True)
     order = np.argsort(-distributions[max(distributions)], kind="stable")[:most]
     for axis, (temperature, p) in zip(np.atleast_1d(axes), distributions.items(), strict=True):
@@ -244,7 +380,13 @@ def temperature_bars(
 
 
 def unrolled(text: str) -> Figure:
-    """Draw an RNN unrolled over a text, each character predicting the next, forwards and back."""
+    """Draw an RNN unrolled over a text, each character predicting the next, forwards and back.
+
+    Raises:
+        ValueError: the text has not 2 to 20 characters.
+    """
+    if not 2 <= len(text) <= 20:
+        raise ValueError(f"The text has {len(text)} characters; give from 2 to 20.")
     figure, axis = _figure(1, 1, 9.5, 4.4)
     steps, box = len(text) - 1, {"boxstyle": "round,pad=0.45", "edgecolor": "white"}
     for t in range(steps + 1):
@@ -278,7 +420,7 @@ def _cell_box(axis: object, x: float, y: float, text: str, color: str, box: dict
         _visible(text),
         ha="center",
         va="center",
-        family="monospace",
+        family=_monospace(),
         bbox=box | {"facecolor": color},
     )
 
@@ -303,11 +445,20 @@ def _arrows(axis: object, start: tuple, end: tuple, forth: str, back: str) -> No
 
 
 def step_sizes(steps: np.ndarray, errors: dict[str, np.ndarray], chosen: float) -> Figure:
-    """Draw the error of numeric gradients against their step size, name -> worst |a - n|."""
+    """Draw the error of numeric gradients against their step size, name -> worst |a - n|.
+
+    Raises:
+        ValueError: no step, or one that is not finite and above 0.
+    """
+    _give(steps, "steps", 1000)
+    if not all(0 < step < np.inf for step in (*steps, chosen)):
+        raise ValueError("A step is not finite and above 0; it has no place on a log scale.")
     figure, axis = _figure(1, 1, 7, 3.8)
     for (name, error), color, mark in zip(errors.items(), cycle((BLUE, RED)), cycle("os")):
-        axis.loglog(steps, error, f"{mark}-", color=color, label=name)
+        axis.plot(steps, _finite(error), f"{mark}-", color=color, label=_name(name))
+    _upright_log(axis)
     axis.axvline(chosen, color=BLACK, linestyle="--", linewidth=1, label=f"step {chosen:g}")
+    axis.set(xscale="log", xlim=(0.5 * min(*steps, chosen), 2 * max(*steps, chosen)))
     axis.set(
         title="Large steps miss the curve, small steps drown in rounding",
         xlabel="step size (log scale)",
@@ -332,16 +483,22 @@ def loss_curves(
 
     `top` cuts the picture off above, for curves that start or go far up; `log` makes the upright
     scale logarithmic, for what spans several powers of ten, such as norms and update sizes.
+
+    Raises:
+        ValueError: no curve, or more than 40; `top` is not finite.
     """
+    _give(curves, "curves", 40)
+    if top is not None and not np.isfinite(top):
+        raise ValueError(f"top is {top}; it must be a finite number, or None.")
     figure, axis = _figure(1, 1, 8, 4)
     colors, styles = cycle((BLUE, RED, GREEN, ORANGE, PINK)), cycle(("-", "--", "-.", ":"))
     for (name, (x, y)), color, style in zip(curves.items(), colors, styles, strict=False):
-        axis.plot(x, y, style if len(x) > 1 else "D", color=color, label=name)
+        axis.plot(x, _finite(y), style if len(x) > 1 else "D", color=color, label=_name(name))
     for (name, value), color in zip((baselines or {}).items(), cycle((BLACK, PINK))):
-        axis.axhline(value, color=color, linestyle=(0, (6, 3)), linewidth=1, label=name)
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        axis.axhline(value, color=color, linestyle=(0, (6, 3)), linewidth=1, label=_name(name))
+    axis.set(title=_plain(title), xlabel=_plain(xlabel), ylabel=_plain(ylabel, 60))
     if log:
-        axis.set_yscale("log")
+        _upright_log(axis)
     if top is not None:
         axis.set_ylim(top=top)
     if len(curves) > 6:  # too many to leave the curves room
@@ -355,21 +512,24 @@ def ranked(
     losses: dict[str, list[float]], title: str, xlabel: str = "loss (nats per character)"
 ) -> Figure:
     """Draw a row of dots for each entry, name -> its losses by seed, the first entry on top."""
+    _give(losses, "entries")
     figure, axis = _figure(1, 1, 8, 1.2 + 0.3 * len(losses))
     for row, values in enumerate(losses.values()):
-        axis.plot(values, [row] * len(values), "o", color=BLUE, alpha=0.6)
-    axis.set(title=title, xlabel=xlabel, ylabel="entry", yticks=range(len(losses)))
-    axis.set_yticklabels(losses)
+        axis.plot(_finite(values), [row] * len(values), "o", color=BLUE, alpha=0.6)
+    axis.set(title=_plain(title), xlabel=_plain(xlabel), ylabel="entry", yticks=range(len(losses)))
+    axis.set_yticklabels([_plain(name, 60) for name in losses])
     axis.invert_yaxis()
     return figure
 
 
 def gradient_against_lag(norms: dict[str, np.ndarray]) -> Figure:
     """Draw how strongly the last hidden state depends on an earlier state, name -> norm by lag."""
+    _give(norms, "curves", 40)
     figure, axis = _figure(1, 1, 8, 4)
     colors, styles = cycle((RED, BLUE, GREEN, ORANGE)), cycle(("-", "-", "--", ":"))
     for (name, norm), color, style in zip(norms.items(), colors, styles, strict=False):
-        axis.semilogy(range(1, len(norm) + 1), norm, style, color=color, label=name)
+        axis.plot(range(1, len(norm) + 1), _finite(norm), style, color=color, label=_name(name))
+    _upright_log(axis)
     axis.set(
         title="What is left of the gradient after so many steps",
         xlabel="lag (characters back)",
@@ -386,18 +546,30 @@ def gates(text: str, panels: dict[str, np.ndarray]) -> Figure:
         text: (T,) characters.
         panels: title -> values (units, T); those with "gate" in the title get a scale from 0 to 1,
             the others one that is white at 0.
+
+    Raises:
+        ValueError: no panel, or one whose values are not one for each of 1 to 100 characters.
     """
+    _give(text, "characters")
+    _give(panels, "panels", 20)
+    for title, values in panels.items():
+        if np.shape(values)[1:] != (len(text),):
+            raise ValueError(
+                f"{title!r} has the shape {np.shape(values)}; for this text it must be "
+                f"(units, {len(text)})."
+            )
     figure, axes = _figure(len(panels), 1, 11, 1.45 * len(panels), sharex=True)
     for axis, (title, values) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         gate = "gate" in title
-        limit = np.abs(values).max()
+        values = _finite(values)
+        limit = np.abs(values[np.isfinite(values)]).max(initial=0) or 1
         scale = {"vmin": 0, "vmax": 1} if gate else {"vmin": -limit, "vmax": limit}
         image = axis.imshow(values, aspect="auto", cmap="Blues" if gate else "RdBu", **scale)
         figure.colorbar(image, ax=axis, pad=0.01)
         axis.grid(visible=False)
-        axis.set(title=title, ylabel="unit", yticks=range(len(values)))
+        axis.set(title=_plain(title), ylabel="unit", yticks=range(len(values)))
         axis.set_yticks(range(len(values)), range(1, len(values) + 1), fontsize=8)
-    axis.set_xticks(range(len(text)), [_visible(c) for c in text], family="monospace")
+    axis.set_xticks(range(len(text)), [_visible(c) for c in text], family=_monospace())
     axis.set_xlabel("character read")
     return figure
 
@@ -413,6 +585,7 @@ def distributions(
         title: what the figure shows.
         most: how many characters to show, the most probable of the first distribution.
     """
+    _give(panels, "distributions", 12)
     figure, axis = _figure(1, 1, 9, 3.8)
     order = np.argsort(-next(iter(panels.values())), kind="stable")[:most]
     width = 0.8 / len(panels)
@@ -422,17 +595,26 @@ def distributions(
             p[order],
             width,
             color=color,
-            label=name,
+            label=_name(name),
         )
     axis.set_xticks(range(len(order)), [_visible(tokens[i]) for i in order])
     axis.grid(axis="x", visible=False)
-    axis.set(title=title, xlabel="next character", ylabel="probability")
+    axis.set(title=_plain(title), xlabel="next character", ylabel="probability")
     axis.legend()
     return figure
 
 
 def clipping(gradients: list[tuple[float, float]], limit: float) -> Figure:
-    """Draw gradients of two weights as arrows, clipped by global norm and by value at one limit."""
+    """Draw gradients of two weights as arrows, clipped by global norm and by value at one limit.
+
+    Raises:
+        ValueError: no gradient, or one that is not finite; a limit that is not finite and above 0.
+    """
+    _give(gradients, "gradients")
+    if not np.isfinite(gradients).all():
+        raise ValueError("A gradient is NaN or infinite; it cannot be drawn as an arrow.")
+    if not 0 < limit < np.inf:
+        raise ValueError(f"limit is {limit}; it must be finite, and above 0.")
     figure, axes = _figure(1, 2, 9, 4.4, sharex=True, sharey=True)
     angle = np.linspace(0, 2 * np.pi, 200)
     circle = (limit * np.cos(angle), limit * np.sin(angle))
@@ -469,7 +651,14 @@ def training_speeds(results: dict[str, dict], precision: str = "float32") -> Fig
     Args:
         results: name of the device -> what its result.json holds.
         precision: which of the rows to draw.
+
+    Raises:
+        ValueError: no device, or one that was not measured in that precision.
     """
+    _give(results, "devices", 12)
+    for device, result in results.items():
+        if precision not in result["product_operations_per_second"]:
+            raise ValueError(f"{device!r} was not measured in {precision}.")
     figure, (left, right) = _figure(1, 2, 11, 4.2)
     for (device, result), style in zip(results.items(), cycle(("-", "--", ":"))):
         rows = [row for row in result["points"] if row["precision"] == precision]
@@ -480,7 +669,7 @@ def training_speeds(results: dict[str, dict], precision: str = "float32") -> Fig
             batch = [row["batch_size"] for row in of_size]
             speed = np.array([row["characters_per_second"] for row in of_size])
             operations = np.array([row["operations_per_character"] for row in of_size])
-            label = f"{device}, H = {hidden}"
+            label = _name(f"{str(device)[:45]}, H = {hidden}")
             left.loglog(batch, speed, f"o{style}", color=color, label=label)
             right.semilogx(batch, 100 * speed * operations / ceiling, f"o{style}", color=color)
     for axis in (left, right):
@@ -513,12 +702,14 @@ def norms_over_time(
         label: what the colours mean, with the unit.
 
     Raises:
-        ValueError: no value can be drawn.
+        ValueError: no value can be drawn, or there are more than 200 parts.
     """
+    _give(steps, "steps", np.inf)
+    _give(parts, "parts", 200)
     figure, axis = _figure(1, 1, 10, 1.3 + 0.28 * len(parts))
     starts = np.arange(0, len(steps), -(-len(steps) // 400))
-    values = np.array(list(parts.values()), float)
-    values[~(np.isfinite(values) & (values > 0))] = np.nan
+    values = _finite(list(parts.values()))
+    values[~(values > 0)] = np.nan
     if np.isnan(values).all():
         raise ValueError("There is nothing to draw: no value is finite and above 0.")
     # fmax takes a number over NaN, so that a column is grey only where all its steps are.
@@ -528,11 +719,11 @@ def norms_over_time(
     mesh = axis.pcolormesh(
         edges, np.arange(len(parts) + 1) - 0.5, values, norm=LogNorm(), cmap=colours
     )
-    figure.colorbar(mesh, ax=axis, pad=0.01, label=label)
+    figure.colorbar(mesh, ax=axis, pad=0.01, label=_plain(label, 60))
     axis.grid(visible=False)
-    axis.set_yticks(range(len(parts)), parts)
+    axis.set_yticks(range(len(parts)), [_plain(part, 60) for part in parts])
     axis.invert_yaxis()
-    axis.set(title=title, xlabel="step", ylabel="part of the network")
+    axis.set(title=_plain(title), xlabel="step", ylabel="part of the network")
     return figure
 
 
@@ -558,11 +749,22 @@ def loss_surface(
         title: what the figure shows.
         xlabel: the first parameter.
         ylabel: the second parameter.
+
+    Raises:
+        ValueError: fewer than two values of a parameter; no loss is finite and above 0; a path
+            without a point.
     """
+    losses = np.ma.masked_invalid(_finite(losses))
+    if min(losses.shape) < 2:
+        raise ValueError(f"The losses have the shape {losses.shape}; a surface needs 2 by 2.")
+    if not losses.max() > 0:
+        raise ValueError("There is nothing to draw: no loss is finite and above 0.")
+    for points in paths.values():
+        _give(points, "points of a path", np.inf)
     figure, axis = _figure(1, 1, 8, 5.4)
-    losses = np.ma.masked_invalid(losses)
     highest = losses.max()
-    levels = np.geomspace(max(losses.min(), 1e-3 * highest), highest, 25)
+    # From 1e-3 of the highest at least, and where all are equal from a little below.
+    levels = np.geomspace(np.clip(losses.min(), 1e-3 * highest, 0.99 * highest), highest, 25)
     norm = LogNorm(levels[0], 20 * highest)  # short of black, so that the paths stand out
     losses = losses.clip(levels[0] / 2)  # below the lowest level; 0 itself has no logarithm
     filled = axis.contourf(x, y, losses, levels, norm=norm, cmap="Greys", extend="min")
@@ -570,12 +772,13 @@ def loss_surface(
     bar.locator, bar.formatter = LogLocator(), LogFormatterSciNotation()
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
     for (name, points), color in zip(paths.items(), cycle((RED, BLUE, GREEN, ORANGE))):
-        axis.plot(*np.transpose(points), "o-", color=color, markersize=5, label=name, **edge)
+        look = {"color": color, "markersize": 5, "label": _name(name)} | edge
+        axis.plot(*np.transpose(points), "o-", **look)
     starts = np.transpose([points[0] for points in paths.values()])
     axis.plot(*starts, "*", color=BLACK, markersize=16, label="start", **edge)
     axis.grid(visible=False)
     axis.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axis.set(title=_plain(title), xlabel=_plain(xlabel), ylabel=_plain(ylabel, 60))
     axis.legend()
     return figure
 
@@ -598,13 +801,23 @@ def clip_sweep(
         title: what the figure shows.
         suggestion: the clip value of the dashed line, such as that of `diagnostics.suggest_clip`.
         xlabel: what the limits are.
+
+    Raises:
+        ValueError: no limit, one that is not above 0, or no seed.
     """
-    figure, axis = _figure(1, 1, 8, 4.2)
+    _give(limits, "clip values")
+    if not np.size(losses):
+        raise ValueError("There is nothing to draw: give the loss of at least one seed.")
     limits = np.array([np.inf if limit is None else limit for limit in limits], float)
+    if not (limits > 0).all():
+        raise ValueError(f"A clip value is {limits.min()}; all must be above 0, or None.")
+    if suggestion is not None and not 0 < suggestion < np.inf:
+        raise ValueError(f"suggestion is {suggestion}; it must be finite and above 0, or None.")
+    figure, axis = _figure(1, 1, 8, 4.2)
     order = np.argsort(limits)
     limits, losses = limits[order], np.asarray(losses, float)[order]
     finite = np.isfinite(limits)
-    places = np.where(finite, limits, 4 * max([*limits[finite], suggestion or 0]))
+    places = np.where(finite, limits, 4 * max([*limits[finite], suggestion or 0]) or 1)
     losses, diverged = np.ma.masked_invalid(losses), (~np.isfinite(losses)).sum(axis=1)
     axis.plot(places, losses.mean(axis=1), "-", color=BLUE, label="mean")
     dots = np.repeat(places, losses.shape[1])
@@ -616,14 +829,14 @@ def clip_sweep(
         axis.axvline(suggestion, color=BLACK, linestyle="--", linewidth=1, label=name)
     axis.set_xscale("log")
     if losses.max() > 5 * losses.min():
-        axis.set_yscale("log")
+        _upright_log(axis)
         _plain_numbers(axis)
     names = [f"{limit:g}" if np.isfinite(limit) else "no\nclipping" for limit in limits]
     axis.set_xticks(places, names)
     axis.set_xticks([], minor=True)
     axis.set(
-        title=title,
-        xlabel=f"{xlabel} (log scale)",
+        title=_plain(title),
+        xlabel=f"{_plain(xlabel, 80)} (log scale)",
         ylabel="validation loss\n(nats per character)",
     )
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -684,7 +897,7 @@ def training_moment(history: History, step: int) -> Figure:
             axis.grid(visible=False)
             axis.set(xticks=[])
     parts = list(recorded[0]["diagnostics"]["gradient"]) if recorded else []
-    lower[0].set_yticks(range(len(parts)), parts)
+    lower[0].set_yticks(range(len(parts)), [_plain(part, 40) for part in parts])
     lower[0].set(ylim=(len(parts) - 0.4, -0.6), ylabel="part of the network")
     return figure
 
@@ -692,22 +905,24 @@ def training_moment(history: History, step: int) -> Figure:
 def _mark_step(axes: Sequence[Axes], history: History, row: dict) -> None:
     """Draw the loss and the gradient norm of a run, and a line at the step of a row."""
     left, right = axes
-    steps, loss = history.column("loss")
+    steps, loss = _column(history, "loss")
     left.plot(steps, loss, color=SKY, linewidth=1)
     left.plot(steps, _smooth(loss, 20), color=BLUE)
     left.set(xlabel="step (dark: mean of 20)", ylabel="loss\n(nats per character)")
-    right.semilogy(*history.column("grad_norm"), color=BLUE, linewidth=1)
+    right.plot(*_column(history, "grad_norm"), color=BLUE, linewidth=1)
+    _upright_log(right)
     right.set(xlabel="step", ylabel="before clipping\n(log scale)")
     _plain_numbers(right)
     for axis, name, column in ((left, "loss", "loss"), (right, "gradient norm", "grad_norm")):
-        number = "not finite" if row[column] is None else f"{row[column]:.3g}"
+        number = _finite(row[column])
+        number = f"{number:.3g}" if np.isfinite(number) else "not finite"
         axis.axvline(row["step"], color=RED)
         axis.set_title(f"step {row['step']}: {name} {number}")
 
 
 def _gradient_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
     """Draw the gradient norm of each part at one step, before and after clipping."""
-    before, after = found["gradient"].values(), found["clipped"].values()
+    before, after = (_finite(list(found[name].values())) for name in ("gradient", "clipped"))
     axis.barh(range(len(before)), before, 0.8, color=SKY, label="before clipping")
     axis.barh(range(len(after)), after, 0.4, color=BLUE, label="after")
     axis.set(xlabel="norm (log scale)")
@@ -716,7 +931,7 @@ def _gradient_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
 
 def _update_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
     """Draw the update of each part at one step as a share of its weights."""
-    ratios = np.array(list(found["update"].values()), float)
+    ratios = _finite(list(found["update"].values()))
     axis.barh(range(len(ratios)), ratios, 0.8, color=GREEN)
     axis.axvline(1e-3, color=BLACK, linestyle="--", linewidth=1, label="usual: about 0.001")
     axis.set(xlabel="norm / norm of the weights\n(log scale)")
@@ -726,18 +941,19 @@ def _update_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
 def _gate_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
     """Draw the saturated share of each gate: near 0 from the left, near 1 from the right."""
     rows = [list(found["gradient"]).index(gate) for gate in found["near_0"]]
-    axis.barh(rows, found["near_0"].values(), color=ORANGE, label="near 0")
-    shares = [-share for share in found["near_1"].values()]
-    axis.barh(rows, shares, left=1, color=PINK, label="near 1")
+    near_0, near_1 = (_finite(list(found[name].values())) for name in ("near_0", "near_1"))
+    axis.barh(rows, near_0, color=ORANGE, label="near 0")
+    axis.barh(rows, -near_1, left=1, color=PINK, label="near 1")
     axis.set(xlabel="share of a gate's values", xlim=(0, 1))
 
 
 def _log_scale(axis: Axes, recorded: list[dict], *names: str) -> None:
     """Give an axis the log scale of what a whole run recorded under some names."""
     parts = [values for name in names for values in series(recorded, name)[1].values()]
-    values = np.concatenate(parts)
-    values = values[np.isfinite(values) & (values > 0)]
-    axis.set(xscale="log", xlim=(values.min() / 2, values.max() * 2))
+    values = _finite(np.concatenate(parts))
+    values = values[values > 0]
+    if len(values):
+        axis.set(xscale="log", xlim=(values.min() / 2, values.max() * 2))
 
 
 def entropy_by_temperature(
@@ -753,7 +969,7 @@ def entropy_by_temperature(
     figure, axis = _figure(1, 1, 8, 3.8)
     lines = cycle([(BLUE, "-"), (RED, "--"), (GREEN, "-."), (PINK, ":")])
     for (name, entropy), (color, line) in zip(entropies.items(), lines, strict=False):
-        axis.plot(temperatures, entropy, line, color=color, label=name)
+        axis.plot(temperatures, _finite(entropy), line, color=color, label=_name(name))
     axis.axhline(largest, color=BLACK, linestyle="--", linewidth=1, label="uniform: ln V")
     axis.axvline(1, color=BLACK, linewidth=0.8)
     axis.set(
@@ -773,7 +989,13 @@ def draws(tokens: Sequence[str], distributions: dict[str, np.ndarray], uniform: 
         tokens: the tokens of the vocabulary, (V,).
         distributions: what one is called -> probabilities (V,).
         uniform: the random number u that all are drawn with, 0 ≤ u < 1.
+
+    Raises:
+        ValueError: no distribution; u is no such number.
     """
+    _give(distributions, "distributions", 40)
+    if not 0 <= uniform < 1:
+        raise ValueError(f"u is {uniform}; it must be 0 or more, and below 1.")
     figure, axis = _figure(1, 1, 10, 0.8 + 0.65 * len(distributions))
     for row, p in enumerate(distributions.values()):
         order = np.argsort(-p, kind="stable")
@@ -785,7 +1007,7 @@ def draws(tokens: Sequence[str], distributions: dict[str, np.ndarray], uniform: 
             if p[i] > 0.02:
                 axis.text(end - p[i] / 2, row, _visible(tokens[i]), ha="center", va="center")
     axis.axvline(uniform, color=BLACK, linewidth=1.5)
-    axis.set_yticks(range(len(distributions)), list(distributions))
+    axis.set_yticks(range(len(distributions)), [_plain(name, 60) for name in distributions])
     axis.invert_yaxis()
     axis.grid(visible=False)
     axis.set(
@@ -803,9 +1025,17 @@ def shaded_texts(samples: dict[str, tuple[str, np.ndarray]], width: int = 40) ->
     Args:
         samples: title -> (characters (n,), the probability of each (n,)).
         width: characters of a line; longer lines are broken anywhere.
+
+    Raises:
+        ValueError: no text, a width below 1, or a text of more than 200 lines.
     """
+    _give(samples, "texts", 12)
+    if width < 1:
+        raise ValueError(f"width is {width}; it must be 1 or more.")
     lines = {title: _in_lines(*sample, width) for title, sample in samples.items()}
     rows = max(map(len, lines.values()))
+    if rows > 200:
+        raise ValueError(f"A text has {rows} lines; this figure has room for 200. Cut it.")
     figure, axes = _figure(
         1, len(lines), 0.105 * width * len(lines), 0.21 * rows + 1, squeeze=False
     )
@@ -814,9 +1044,17 @@ def shaded_texts(samples: dict[str, tuple[str, np.ndarray]], width: int = 40) ->
         for y, line in enumerate(text):
             for x, (character, p) in enumerate(line):
                 surprise[y, x] = -np.log(max(p, 1e-12))
-                axis.text(x, y, character, family="monospace", fontsize=9, ha="center", va="center")
+                axis.text(
+                    x,
+                    y,
+                    _plain(character),
+                    family=_monospace(),
+                    fontsize=9,
+                    ha="center",
+                    va="center",
+                )
         picture = axis.imshow(surprise, cmap=_surprise_map(), vmin=0, vmax=6, aspect="auto")
-        axis.set(title=title, xlabel="characters", xticks=[], yticks=[])
+        axis.set(title=_plain(title, 60), xlabel="characters", xticks=[], yticks=[])
         axis.grid(visible=False)
     axes[0, 0].set_ylabel("lines")
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, ticks=-np.log([1, 0.3, 0.1, 0.03, 0.003]))
@@ -855,13 +1093,14 @@ def measures_by_temperature(
         real: the same measure of real text.
         span: from which temperature to which the text is good; shaded.
     """
+    _give(measured, "measures", 12)
     shared = {"sharex": True, "sharey": True, "squeeze": False}
     figure, (axes,) = _figure(1, len(measured), 4 * len(measured), 3.8, **shared)
     for axis, (name, (mean, error)) in zip(axes, measured.items(), strict=True):
         axis.axvspan(*span, color=YELLOW, alpha=0.3, linewidth=0)
         axis.errorbar(temperatures, mean, error, fmt="o-", color=BLUE, markersize=4, capsize=3)
         axis.axhline(real[name], color=RED, linestyle="--", label="held-out text")
-        axis.set(title=name, xlabel="temperature", ylim=(0, 1.03))
+        axis.set(title=_plain(name, 60), xlabel="temperature", ylim=(0, 1.03))
         axis.legend(loc="best")
     axes[0].set_ylabel("share")
     return figure
@@ -879,13 +1118,15 @@ def loop(distances: np.ndarray, temperatures: np.ndarray, again: np.ndarray) -> 
         again: probability of one more round at each temperature, (m,).
     """
     figure, (left, right) = _figure(1, 2, 10, 3.8)
-    left.semilogy(distances, color=BLUE)
+    left.plot(_finite(distances), color=BLUE)
+    _upright_log(left)
     left.set(
         title="The hidden state comes back to itself",
         xlabel="characters written after the first round",
         ylabel="distance of the hidden state\nfrom a round ago (log scale)",
     )
-    right.semilogy(temperatures, again, color=RED)
+    right.plot(temperatures, _finite(again), color=RED)
+    _upright_log(right)
     right.set(
         title="Staying in the loop",
         xlabel="temperature",
@@ -909,10 +1150,10 @@ def tradeoff(
     figure, axis = _figure(1, 1, 8.5, 5)
     marks = cycle([(BLUE, "o"), (RED, "s"), (GREEN, "^"), (PINK, "D"), (ORANGE, "v")])
     for (name, (x, y, settings)), (color, mark) in zip(curves.items(), marks, strict=False):
-        axis.plot(x, y, mark + "-", color=color, markersize=6, label=name)
-        for k in sorted({0, len(x) - 1}):
+        axis.plot(x, y, mark + "-", color=color, markersize=6, label=_name(name))
+        for k in sorted({0, len(x) - 1} & set(range(len(x)))):
             axis.annotate(
-                settings[k],
+                _plain(settings[k], 40),
                 (x[k], y[k]),
                 xytext=(5, 5) if k else (-14, -14),
                 textcoords="offset points",
@@ -921,7 +1162,7 @@ def tradeoff(
             )
     axis.plot(*real, "*", color=BLACK, markersize=14, label="held-out text")
     axis.set(
-        title=title,
+        title=_plain(title),
         xlabel="novelty (share of runs of 10 characters that the training text has not)",
         ylabel="share of known words",
     )
@@ -941,22 +1182,34 @@ def validity_by_epoch(
         counts: temperature -> n times the counts of as many samples.
         title: stands above.
     """
+    _give(epochs, "epochs", 10_000)
+    _give(counts, "temperatures", 12)
     figure, (axes,) = _figure(1, len(counts), 4 * len(counts), 3.8, sharey=True, squeeze=False)
     for axis, (temperature, found) in zip(axes, counts.items(), strict=True):
         parts = (("complete", "o-", BLUE), ("legal prefix", "s--", ORANGE))
         totals = [sum(each) for each in found]
         for (label, style, color), values in zip(parts, zip(*found, strict=True), strict=False):
-            shares = np.array(values) / totals
-            ends = np.array([wilson(v, n) for v, n in zip(values, totals, strict=True)]).T
-            errors = np.abs(ends - shares)
+            shares, errors = _shares(values, totals)
             axis.errorbar(
                 epochs, shares, errors, fmt=style, color=color, markersize=4, capsize=3, label=label
             )
         axis.set(title=f"temperature {temperature:g}", xlabel="epoch", ylim=(-0.03, 1.03))
     axes[0].set_ylabel("share of samples")
     axes[-1].legend(loc="best")
-    figure.suptitle(title)
+    figure.suptitle(_plain(title))
     return figure
+
+
+def _shares(counts: Sequence[int], totals: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return shares (n,), and how far their intervals reach down and up (2, n); NaN of no total."""
+    counts, totals = np.asarray(counts, float), np.asarray(totals, float)
+    shares = np.divide(counts, totals, out=np.full(len(counts), np.nan), where=totals > 0)
+    nothing = (np.nan, np.nan)
+    ends = [
+        wilson(int(count), int(total)) if total else nothing
+        for count, total in zip(counts, totals, strict=True)
+    ]
+    return shares, np.abs(np.reshape(ends, (-1, 2)).T - shares)
 
 
 def counting(
@@ -973,19 +1226,18 @@ def counting(
         of: strings of each size.
         trained: what size is meant -> the largest in training, marked by a line.
     """
+    _give(panels, "panels", 12)
     shared = {"sharey": True, "squeeze": False}
     figure, (axes,) = _figure(1, len(panels), 5 * len(panels) + 2, 3.8, **shared)
     for axis, (label, (sizes, networks)) in zip(axes, panels.items(), strict=True):
         looks = cycle((("o-", BLUE), ("s--", ORANGE), ("^-.", GREEN)))
         for (name, counts), (style, color) in zip(networks.items(), looks, strict=False):
-            shares = np.array(counts) / of
-            ends = np.array([wilson(int(count), of) for count in counts]).T
-            errors = np.abs(ends - shares)
-            axis.errorbar(
-                sizes, shares, errors, fmt=style, color=color, markersize=5, capsize=3, label=name
-            )
+            shares, errors = _shares(counts, [of] * len(counts))
+            look = {"color": color, "markersize": 5, "capsize": 3, "label": _name(name)}
+            axis.errorbar(sizes, shares, errors, fmt=style, **look)
         axis.axvline(trained[label], color=BLACK, linestyle=":", label="largest in training")
-        axis.set(title=f"by {label}", xlabel=label, xscale="log", ylim=(-0.04, 1.04))
+        shown = _plain(label, 60)
+        axis.set(title=f"by {shown}", xlabel=shown, xscale="log", ylim=(-0.04, 1.04))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("share of strings")
@@ -1010,7 +1262,7 @@ def counter(text: str, depth: np.ndarray, probe: np.ndarray, unit: np.ndarray, n
     top.plot(at, probe, ".-", color=BLACK, linewidth=1, label="linear probe of the cell state")
     top.set(title="Where the network keeps the count", ylabel="open brackets")
     top.legend(loc="best")
-    bottom.plot(at, unit, color=BLUE, linewidth=1.5, label=name)
+    bottom.plot(at, _finite(unit), color=BLUE, linewidth=1.5, label=_name(name))
     bottom.set(xlabel="place in the string (brackets)", ylabel="cell state")
     bottom.legend(loc="best")
     return figure
@@ -1040,7 +1292,7 @@ def prefix_reading(reading: PrefixReading, title: str) -> Figure:
         if legal <= count:
             label = "after an illegal character"
             axis.axvspan(legal - 0.5, count + 0.5, color="#E4E4E4", zorder=0, label=label)
-    axes[0, 0].set_title(title)
+    axes[0, 0].set_title(_plain(title))
     axes[-2, 0].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
     last = axes[-1, 0]
     last.set(xlim=(-0.5, count + 0.5), xlabel="character read last; probabilities are of the next")
@@ -1048,7 +1300,7 @@ def prefix_reading(reading: PrefixReading, title: str) -> Figure:
         last.set_xlabel("characters read; probabilities are of the next")
         return figure
     read = [START, *map(_visible, reading.prefix)]
-    last.set_xticks(range(count + 1), read, family="monospace", fontsize=11 if count < 60 else 8)
+    last.set_xticks(range(count + 1), read, family=_monospace(), fontsize=11 if count < 60 else 8)
     last.get_xticklabels()[0].set_horizontalalignment("right")  # it is wider than a place
     return figure
 

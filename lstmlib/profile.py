@@ -1,14 +1,23 @@
-"""Which machine is this, and how large may a run be?
+"""Which machine is this, how large may a run be, and where are the course's files?
 
 Every notebook reads its sizes from one table keyed by the profile, so that the same cells run in
-continuous integration ("ci"), on a laptop ("cpu") and on a graphics card ("gpu").
+continuous integration ("ci"), on a laptop ("cpu") and on a graphics card ("gpu"). It finds what it
+reads and writes from here too, so that it runs in any working directory.
 """
 
 import os
 import random
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+# PyTorch is imported where it is used: folders are asked for where there is none, too.
+if TYPE_CHECKING:
+    import torch
 
 PROFILES = ("ci", "cpu", "gpu")
 
@@ -24,6 +33,8 @@ def profile() -> str:
     """
     chosen = os.environ.get("LSTMLIB_PROFILE", "").strip().lower()
     if not chosen:
+        import torch
+
         return "gpu" if torch.cuda.is_available() else "cpu"
     if chosen not in PROFILES:
         raise ValueError(
@@ -32,12 +43,14 @@ def profile() -> str:
     return chosen
 
 
-def pick_device() -> torch.device:
+def pick_device() -> "torch.device":
     """Return the device to train on: the CPU for "ci" and "cpu", else CUDA, else Apple's MPS.
 
     Raises:
         RuntimeError: the profile is "gpu" and this machine has neither CUDA nor MPS.
     """
+    import torch
+
     if profile() != "gpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
@@ -52,6 +65,82 @@ def pick_device() -> torch.device:
 
 def seed_everything(seed: int) -> None:
     """Seed the global generators of Python, NumPy and PyTorch (all devices)."""
+    import torch
+
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def course_folder() -> Path:
+    """Return the folder of the course, which holds notebooks/, runs/, benchmarks/ and datasets/.
+
+    It is the folder that lstmlib lies in. Where lstmlib was installed apart from the course, it is
+    the working directory or the nearest of its parents that holds the notebooks.
+
+    Raises:
+        FileNotFoundError: the course is in none of these folders.
+    """
+    beside = Path(__file__).resolve().parents[1]
+    if _holds_the_course(beside):
+        return beside
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if _holds_the_course(folder):
+            return folder
+    raise FileNotFoundError(
+        f"The folder of the course is neither beside lstmlib nor above {here}. "
+        "Start the notebook from a folder of the course, or install lstmlib from it: "
+        "pip install -e FOLDER."
+    )
+
+
+def _holds_the_course(folder: Path) -> bool:
+    """Say whether a folder is a copy of the course."""
+    return (folder / "notebooks" / "00_start_here.ipynb").is_file()
+
+
+def output_folder() -> Path:
+    """Return the folder that notebooks write into: models, checkpoints, runs. It exists.
+
+    $LSTMLIB_OUTPUT names it when that is set. Otherwise it is notebooks/output in the course. Where
+    nothing can be written there, as in a course that many readers share, it is the folder
+    lstm-course-output in the reader's home, and one printed sentence says so.
+
+    Raises:
+        OSError: nothing can be written in the folder that $LSTMLIB_OUTPUT names, or in the home.
+    """
+    chosen = os.environ.get("LSTMLIB_OUTPUT", "").strip()
+    if chosen:
+        folder = Path(os.path.expanduser(chosen)).absolute()
+        if not _can_be_written(folder):
+            raise OSError(
+                f"Nothing can be written in {folder}, which LSTMLIB_OUTPUT names. "
+                "Set it to a folder of yours, or unset it."
+            )
+        return folder
+    folder = course_folder() / "notebooks" / "output"
+    return folder if _can_be_written(folder) else _output_in_home(folder)
+
+
+@cache  # The sentence is printed once.
+def _output_in_home(refused: Path) -> Path:
+    """Return the folder for output in the reader's home, and say why it is used."""
+    folder = Path(os.path.expanduser("~/lstm-course-output")).absolute()
+    if not _can_be_written(folder):
+        raise OSError(
+            f"Nothing can be written in {refused}, nor in {folder}. "
+            "Set LSTMLIB_OUTPUT to a folder of yours."
+        )
+    print(f"{refused} cannot be written: output goes to {folder}.", file=sys.stderr)
+    return folder
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Make the folder if need be, and write in it. Only that tells: permissions are not all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ logits are of: near temperature 0 nothing overflows, and a character that is rul
 """
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -17,6 +18,14 @@ from torch import Tensor
 from lstmlib.inference import FusedSteps, ModelSteps, read, stepper_for
 from lstmlib.models import CharRNN, check_vocab, unwrap
 from lstmlib.vocab import END, START, Vocab
+
+MEMORY = 2**31
+"""Bytes that a batch may take while it is written."""
+KEPT = 10**7
+"""Characters that `generate` keeps at most: each with its figures takes about 150 bytes."""
+
+AHEAD = 2**16
+"""Random numbers that are drawn at once."""
 
 # Transforms of a distribution
 
@@ -135,6 +144,7 @@ def penalize_repetition(log_p: np.ndarray, recent: np.ndarray, penalty: float) -
         recent: ids (…, W); -1 stands for none.
         penalty: 1 changes nothing, more makes repetition rarer.
     """
+    penalty = min(_checked_penalty(penalty), 1e300)  # more overflows, and rules out no more
     seen = np.zeros((*log_p.shape[:-1], log_p.shape[-1] + 1), dtype=bool)
     np.put_along_axis(seen, recent, True, -1)  # -1 falls into the column that is left out
     return log_softmax(np.where(seen[..., :-1], penalty * log_p, log_p))
@@ -195,14 +205,15 @@ class Sampling:
             _check_top_k(self.top_k)
         _check_top_p(self.top_p)
         _check_min_p(self.min_p)
-        if not (_number(self.repetition_penalty) and 0 < self.repetition_penalty < math.inf):
-            raise ValueError(
-                f"repetition_penalty is {self.repetition_penalty}; it must be above 0, and is 1 "
-                "where nothing is to change."
-            )
+        _checked_penalty(self.repetition_penalty)
         if not (_whole(self.penalty_window) and self.penalty_window >= 1):
             raise ValueError(
-                f"penalty_window is {self.penalty_window}; it must be a whole number, 1 or more."
+                f"penalty_window is {_shown(self.penalty_window)}; it must be a whole number, "
+                "1 or more."
+            )
+        if not isinstance(self.redraw_once, bool | np.bool_):
+            raise ValueError(
+                f"redraw_once is {_shown(self.redraw_once)}; it must be True or False."
             )
 
     def transform(
@@ -245,19 +256,29 @@ class Sampling:
 def _check_top_k(k: int) -> None:
     """Raise ValueError if that is no number of characters to keep."""
     if not (_whole(k) and k >= 1):
-        raise ValueError(f"top_k is {k}; it must be a whole number, 1 or more.")
+        raise ValueError(f"top_k is {_shown(k)}; it must be a whole number, 1 or more.")
 
 
 def _check_top_p(share: float) -> None:
     """Raise ValueError if that is no share to keep."""
     if not (_number(share) and 0 < share <= 1):
-        raise ValueError(f"top_p is {share}; it must be above 0 and at most 1.")
+        raise ValueError(f"top_p is {_shown(share)}; it must be above 0 and at most 1.")
 
 
 def _check_min_p(share: float) -> None:
     """Raise ValueError if that is no share of the largest probability."""
     if not (_number(share) and 0 <= share <= 1):
-        raise ValueError(f"min_p is {share}; it must lie between 0 and 1.")
+        raise ValueError(f"min_p is {_shown(share)}; it must lie between 0 and 1.")
+
+
+def _checked_penalty(penalty: float) -> float:
+    """Return a repetition penalty; raise ValueError if it is none."""
+    if not (_number(penalty) and 0 < penalty < math.inf):
+        raise ValueError(
+            f"repetition_penalty is {_shown(penalty)}; it must be a finite number above 0, and is "
+            "1 where nothing is to change."
+        )
+    return float(penalty)
 
 
 def _checked_temperature(temperature: float | Sequence[float]) -> float | tuple[float, ...]:
@@ -266,7 +287,9 @@ def _checked_temperature(temperature: float | Sequence[float]) -> float | tuple[
         temperature = temperature.tolist()
     for tau in temperature if _several(temperature) else [temperature]:
         if not (_number(tau) and 0 <= tau < math.inf):
-            raise ValueError(f"temperature is {tau!r}; it must be a number, 0 or more.")
+            raise ValueError(
+                f"temperature is {_shown(tau)}; it must be a finite number, 0 or more."
+            )
     if _several(temperature):
         return tuple(float(tau) for tau in temperature)
     return float(temperature)
@@ -274,17 +297,31 @@ def _checked_temperature(temperature: float | Sequence[float]) -> float | tuple[
 
 def _several(value: object) -> bool:
     """Say whether a value is a list, a tuple or an array, and not one text or number."""
-    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
 
 
 def _number(value: object) -> bool:
-    """Say whether a value is a real number, and not NaN."""
-    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+    """Say whether a value is a real number that a float can hold, and not NaN."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return not math.isnan(float(value))
+    except OverflowError:  # 10**400 is a number to Python, but to no float
+        return False
 
 
 def _whole(value: object) -> bool:
     """Say whether a value is a whole number."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    """Return a value as a message quotes it, and no more of it than one can read."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:50]}… ({len(text)} characters)"
 
 
 def draw(logits: np.ndarray | Tensor, uniform: np.ndarray | float) -> np.ndarray:
@@ -301,8 +338,17 @@ def draw(logits: np.ndarray | Tensor, uniform: np.ndarray | float) -> np.ndarray
         ids, (…) int64.
 
     Raises:
-        ValueError: a logit is NaN, or the largest is infinite.
+        ValueError: a logit is NaN, or the largest is infinite; u is below 0, or 1 or more.
     """
+    uniform = np.asarray(uniform, dtype=np.float64)
+    wrong = uniform[~((uniform >= 0) & (uniform < 1))]
+    if wrong.size:
+        raise ValueError(f"u is {wrong[0]}; it must be 0 or more, and below 1.")
+    return _draw(logits, uniform)
+
+
+def _draw(logits: np.ndarray | Tensor, uniform: np.ndarray) -> np.ndarray:
+    """Do what `draw` does, for random numbers that are known to be such."""
     shifted = _below_largest(logits)
     *shape, V = shifted.shape
     flat = shifted.reshape(-1, V)
@@ -392,7 +438,8 @@ def steps(
     """Write on from several prompts at once, one step at a time; see `generate`.
 
     The prompts are read when this is called, each different one once. `.end` is drawn as other
-    tokens are, and its text is missing from the steps that follow.
+    tokens are, and its text is missing from the steps that follow. Nothing is kept of a step that
+    is over, so that the memory does not grow with the length.
 
     Args:
         prompts: N texts.
@@ -410,44 +457,75 @@ def steps(
         raise ValueError(
             f"{len(prompts)} prompts need as many seeds, and one temperature or as many."
         )
-    if not (_whole(length) and length >= 0):
-        raise ValueError(f"length is {length}; it must be a whole number, 0 or more.")
-    contexts = [_context(vocab, prompt) for prompt in prompts]
+    if not (_whole(length) and 0 <= length <= sys.maxsize):
+        raise ValueError(
+            f"length is {_shown(length)}; it must be a whole number from 0 to {sys.maxsize}."
+        )
+    _check_count(model, len(prompts))
+    encoded = {prompt: _context(vocab, prompt) for prompt in dict.fromkeys(prompts)}
+    contexts = [encoded[prompt] for prompt in prompts]
     logits, state = read(model, contexts)
-    recent = np.stack([_last(ids, sampling.penalty_window) for ids in contexts])
-    uniforms = np.stack([np.random.default_rng(seed).random(length) for seed in seeds], axis=1)
+    # What is further back than the longest prompt is nothing, however long the window.
+    window = min(sampling.penalty_window, max(map(len, contexts)))
+    recent = np.stack([_last(ids, window) for ids in contexts])
     end = vocab.id_of(END) if END in vocab else None
     stepper = stepper_for(model, state) if length > 1 else None  # the first needs no step
-    return _steps(stepper, logits, recent, uniforms, sampling, end)
+    return _steps(stepper, logits, recent, _uniforms(seeds, int(length)), sampling, end)
+
+
+def _check_count(model: CharRNN, count: int) -> None:
+    """Raise ValueError if a model cannot write that many texts at once in `MEMORY`."""
+    layers, H = model.config["num_layers"], model.config["hidden_size"]
+    # States, gates and their work space, in 32 bits; distributions; a random generator.
+    each = 4 * 20 * layers * H + 8 * 10 * model.vocab_size + 2000
+    if count * each > MEMORY:
+        raise ValueError(
+            f"A batch of {count} texts would take {count * each / 2**30:.0f} GiB of memory; "
+            f"with this model, write {MEMORY // each} or fewer at once."
+        )
+
+
+def _uniforms(seeds: Sequence[int | None], length: int) -> Iterator[np.ndarray]:
+    """Yield the random numbers (N,) of each step, for N seeds.
+
+    They are drawn many steps ahead. A generator gives the same numbers whether it is asked
+    for all at once or in pieces.
+    """
+    generators = [np.random.default_rng(seed) for seed in seeds]
+    ahead = max(1, AHEAD // len(generators))
+    for start in range(0, length, ahead):
+        count = min(ahead, length - start)
+        yield from np.stack([each.random(count) for each in generators], axis=1)  # (count, N)
 
 
 def _steps(
     stepper: FusedSteps | ModelSteps | None,
     logits: np.ndarray,
     recent: np.ndarray,
-    uniforms: np.ndarray,
+    uniforms: Iterator[np.ndarray],
     sampling: Sampling,
     end: int | None,
 ) -> Iterator[Step]:
-    """Yield the steps of `steps`; logits (N, V), recent (N, W), uniforms (length, N)."""
-    length, count = uniforms.shape
-    rows = np.arange(count)
-    for t in range(length):
+    """Yield the steps of `steps`; logits (N, V), recent (N, W), uniforms (N,) for each step."""
+    rows = np.arange(len(logits))
+    ids = None
+    for numbers in uniforms:
+        if ids is not None:  # what was drawn last is read
+            logits = stepper.step(ids)
+        u = numbers[rows]
         weights = sampling.weigh(logits, recent)
-        ids = draw(weights, uniforms[t])
-        yield Step(rows, logits, weights, uniforms[t], ids)
+        ids = _draw(weights, u)
+        yield Step(rows, logits, weights, u, ids)
         if sampling.repetition_penalty != 1:
-            recent = np.concatenate([recent[:, 1:], ids[:, None]], axis=1)
+            recent = np.concatenate([recent, ids[:, None]], axis=1)[:, -sampling.penalty_window :]
         if end is not None and (ids == end).any():
             kept = np.flatnonzero(ids != end)
             if not len(kept):
                 return
-            rows, ids, recent, uniforms = rows[kept], ids[kept], recent[kept], uniforms[:, kept]
+            rows, ids, recent = rows[kept], ids[kept], recent[kept]
             sampling = sampling.of(kept)
             if stepper is not None:
                 stepper.select(kept)
-        if t + 1 < length:
-            logits = stepper.step(ids)
 
 
 def _context(vocab: Vocab, prompt: str) -> np.ndarray:
@@ -502,13 +580,18 @@ def generate(
     Raises:
         TypeError: a setting of another name, or a prompt that is no text.
         ValueError: an empty prompt, a negative length, settings without meaning, numbers of
-            prompts, temperatures and seeds that differ, or a vocabulary that is not the model's.
+            prompts, temperatures and seeds that differ, or a vocabulary that is not the model's;
+            a batch larger than `MEMORY` allows; or more than `KEPT` characters, where no `.end`
+            can make them fewer.
         VocabError: a character of the prompt is not in the vocabulary.
     """
-    batch = _batch(prompt, temperature, seed)
+    batch = _batch(model, prompt, temperature, seed)
     sampling = Sampling(batch.temperature, **settings)
+    _check_kept(vocab, length, len(batch.prompts))
     taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
-    rows, ids, figures = _figures(taken)
+    # A hundred, or fewer where the distributions of a hundred steps are large.
+    at_once = min(100, max(1, 10**6 // (len(batch.prompts) * len(vocab))))
+    rows, ids, figures = _figures(taken, at_once)
     by_text = np.argsort(rows, kind="stable")
     ends = np.cumsum(np.bincount(rows, minlength=len(batch.prompts)))
     samples = [
@@ -518,7 +601,17 @@ def generate(
     return samples if batch.several else samples[0]
 
 
-def _figures(taken: Iterator[Step], at_once: int = 100) -> tuple[np.ndarray, ...]:
+def _check_kept(vocab: Vocab, length: int, count: int) -> None:
+    """Raise ValueError if so many texts of a length are surely more than `generate` keeps."""
+    if END not in vocab and _whole(length) and length * count > KEPT:
+        raise ValueError(
+            f"length is {_shown(length)}, for {count} text{'s' if count > 1 else ''}: generate() "
+            f"keeps every character with its probabilities, {KEPT} at most in all. Write less, "
+            "or use stream(), which keeps none."
+        )
+
+
+def _figures(taken: Iterator[Step], at_once: int) -> tuple[np.ndarray, ...]:
     """Return of all characters drawn: row (K,), id (K,), and their figures in a Sample (K, 4).
 
     They are computed for so many steps at once, which is faster than for each.
@@ -552,9 +645,10 @@ def stream(
     """Yield the characters that `generate` would add, each as soon as it is drawn.
 
     For a batch, yield a list at every step, with "" for a text that has ended. Arguments and errors
-    are those of `generate`; errors are raised at once.
+    are those of `generate`, but for its bound on characters, since nothing is kept here; errors
+    are raised at once.
     """
-    batch = _batch(prompt, temperature, seed)
+    batch = _batch(model, prompt, temperature, seed)
     sampling = Sampling(batch.temperature, **settings)
     taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
     return _characters(taken, vocab, batch)
@@ -580,26 +674,42 @@ class _Batch(NamedTuple):
 
 
 def _batch(
+    model: CharRNN,
     prompt: str | Sequence[str],
     temperature: float | Sequence[float],
     seed: int | Sequence[int] | None,
 ) -> _Batch:
     """Return the batch that is meant, where each may be given once or for each text."""
-    temperature = _checked_temperature(temperature)
     given = {"prompts": prompt, "temperatures": temperature, "seeds": seed}
-    counts = {name: len(value) for name, value in given.items() if _several(value)}
+    for name, value in given.items():
+        given[name] = value.tolist() if isinstance(value, np.ndarray) else value
+    counts = {name: _count(value) for name, value in given.items() if _several(value)}
     if len(set(counts.values())) > 1 or 0 in counts.values():
         said = " and ".join(f"{count} {name}" for name, count in counts.items())
         raise ValueError(f"A batch needs one of each for every text, but there are {said}.")
     size = next(iter(counts.values()), 1)
-    prompts = list(prompt) if "prompts" in counts else [prompt] * size
+    _check_count(unwrap(model), size)  # before a list of that length is made
+    prompts, temperature, seeds = given.values()
+    prompts = list(prompts) if "prompts" in counts else [prompts] * size
     for text in prompts:
         if not isinstance(text, str):
-            raise TypeError(f"A prompt is {text!r}; it must be a text.")
-    seeds = list(seed) if "seeds" in counts else [seed]
+            raise TypeError(f"A prompt is {_shown(text)}; it must be a text.")
+    seeds = list(seeds) if "seeds" in counts else [seeds]
     for each in seeds:
         if each is not None and not (_whole(each) and each >= 0):
-            raise ValueError(f"seed is {each!r}; it must be a whole number, 0 or more, or None.")
+            raise ValueError(
+                f"seed is {_shown(each)}; it must be a whole number, 0 or more, or None."
+            )
+    # As Python's numbers, which do not overflow when a row is added.
+    seeds = [None if each is None else int(each) for each in seeds]
     if "seeds" not in counts:
-        seeds = [None if seed is None else seed + row for row in range(size)]
-    return _Batch(prompts, temperature, seeds, bool(counts))
+        seeds = [None if seeds[0] is None else seeds[0] + row for row in range(size)]
+    return _Batch(prompts, _checked_temperature(temperature), seeds, bool(counts))
+
+
+def _count(values: Sequence) -> int:
+    """Return how many values there are; of a range with more than Python counts, the most."""
+    try:
+        return len(values)
+    except OverflowError:
+        return sys.maxsize

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lstmlib.models import CharRNN, detach
-from lstmlib.training import autocast
+from lstmlib.training import autocast, has_bfloat16
 
 
 def synchronize(device: torch.device) -> None:
@@ -74,8 +74,13 @@ def training_speed(
         batch_size: parallel streams B.
         seq_len: characters T of each.
         precision: "float32" or "bfloat16", as in `TrainingConfig`.
+
+    Raises:
+        ValueError: the device cannot train in bfloat16, so that there is nothing to measure.
     """
     device = next(model.parameters()).device
+    if precision == "bfloat16" and not has_bfloat16(device):
+        raise ValueError(f"This machine ({device.type}) cannot train in bfloat16; measure float32.")
     ids = torch.randint(model.vocab_size, (batch_size, seq_len + 1), device=device)
     optimizer = torch.optim.Adam(model.parameters())
     carried = [None]

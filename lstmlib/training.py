@@ -1,13 +1,19 @@
 """fit(): (truncated) back-propagation through time, clipped, guarded and resumable."""
 
+import contextlib
+import functools
 import hashlib
+import inspect
 import json
 import math
+import os
+import reprlib
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -20,8 +26,10 @@ from tqdm.auto import tqdm
 
 from lstmlib.batching import IGNORE, PaddedBatches, Streams
 from lstmlib.checkpoints import (
+    INSTEAD,
     CheckpointError,
     Checkpoints,
+    check_random_states,
     optimizer_tensors,
     random_states,
     set_optimizer_tensors,
@@ -29,7 +37,15 @@ from lstmlib.checkpoints import (
 )
 from lstmlib.diagnostics import Diagnostics
 from lstmlib.distributed import Processes
-from lstmlib.models import CharRNN, State, check_vocab, detach, unwrap, write_whole
+from lstmlib.models import (
+    CharRNN,
+    State,
+    check_shapes,
+    check_vocab,
+    detach,
+    unwrap,
+    write_whole,
+)
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -39,6 +55,39 @@ OPTIMIZERS = {
 }
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
 PRECISIONS = ("float32", "bfloat16")
+_NUMBERS = {
+    "step",
+    "epoch",
+    "characters",
+    "loss",
+    "grad_norm",
+    "clipped_norm",
+    "learning_rate",
+    "seconds",
+    "valid_loss",
+}
+_COLUMNS = _NUMBERS | {"skipped"}
+"""Of every row that `fit` writes."""
+_NOTES = {
+    "settings": dict,
+    "texts": list,
+    "rows": list,
+    "ended": str,
+    "skipped_in_a_row": int,
+    "best": list,
+    "seconds": float,
+}
+"""Of every checkpoint that `fit` writes."""
+_MEANINGLESS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What Python and PyTorch raise of values without meaning."""
 _IN_WORDS = {int: "a whole number", float: "a number"}
 MOST_SKIPPED = 10
 """Steps in a row that may be skipped for a loss or gradient that is not finite."""
@@ -75,7 +124,8 @@ class TrainingConfig:
             other (in every process its own rows). The gradient is that of the whole batch (but for
             dropout's draws), the memory that of one part.
         precision: "float32", or "bfloat16" for the forward pass where that is safe (autocast); the
-            weights, their updates and the loss stay in the model's dtype.
+            weights, their updates and the loss stay in the model's dtype. A device that cannot
+            train in bfloat16 trains in float32, and `fit` says so.
 
     Raises:
         ValueError: a setting has no meaning.
@@ -111,8 +161,9 @@ class TrainingConfig:
                 raise ValueError(f"{name} is {value}; it must be above 0.")
         choices = {"optimizer": tuple(OPTIMIZERS), "schedule": SCHEDULES, "precision": PRECISIONS}
         for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}.")
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value in allowed):
+                raise ValueError(f"{name} is {reprlib.repr(value)}; choose one of {allowed}.")
         if not 0 <= self._plain("warmup", Integral, int) <= self.steps:
             raise ValueError(f"warmup is {self.warmup}; it must lie between 0 and steps.")
         if self.batch_size % self.accumulate:
@@ -129,15 +180,46 @@ class TrainingConfig:
             value = self._plain(name, Real, float)
             if not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0, or None for no clipping.")
-        self.make_optimizer([torch.zeros(1)])
+        self._try_optimizer()
+        self._try_rates()
 
     def _plain(self, name: str, kind: type, plain: type) -> float:
         """Make a setting, which may come from NumPy, a plain number, as JSON needs it."""
         value = getattr(self, name)
-        if not isinstance(value, kind):
-            raise ValueError(f"{name} is {value!r}; it must be {_IN_WORDS[plain]}.")
-        object.__setattr__(self, name, plain(value))  # the class is frozen
-        return plain(value)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{name} is {reprlib.repr(value)}; it must be {_IN_WORDS[plain]}.")
+        try:
+            number = plain(value)
+            if plain is int:
+                np.int64(number)  # as PyTorch and NumPy count
+        except OverflowError as error:
+            raise ValueError(f"{name} is {reprlib.repr(value)}, which is too large.") from error
+        object.__setattr__(self, name, number)  # the class is frozen
+        return number
+
+    def _try_optimizer(self) -> None:
+        """Raise ValueError unless the optimizer takes a step: some options fail only then."""
+        options, weight = self.optimizer_options, torch.zeros(1, requires_grad=True)
+        if isinstance(options, dict):  # what "capturable" asks for, only a GPU has
+            options = {name: o for name, o in options.items() if name != "capturable"}
+        optimizer = self._optimizer([weight], options)
+        weight.grad = torch.ones(1)
+        try:
+            optimizer.step()
+        except _MEANINGLESS as error:
+            raise self._refused(error) from error
+
+    def _try_rates(self) -> None:
+        """Raise ValueError if a decay above 1 makes the learning rate infinite."""
+        try:
+            finite = math.isfinite(self.rate_at(self.steps))
+        except OverflowError:
+            finite = False
+        if not finite:
+            raise ValueError(
+                f"decay is {self.decay}; with it the learning rate of step {self.steps} is "
+                "infinite. Lower it, or raise decay_every."
+            )
 
     def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """Return the optimizer of these settings, for some parameters.
@@ -145,14 +227,21 @@ class TrainingConfig:
         Raises:
             ValueError: it does not take the options.
         """
-        kind, options = OPTIMIZERS[self.optimizer], self.optimizer_options
+        return self._optimizer(parameters, self.optimizer_options)
+
+    def _optimizer(self, parameters: Iterable[Tensor], options: dict) -> torch.optim.Optimizer:
         try:
-            json.dumps(options)  # a checkpoint notes them
-            return kind(parameters, lr=self.learning_rate, **options)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"optimizer_options is {options}, which {self.optimizer} cannot take: {error}"
-            ) from error
+            json.dumps(options, allow_nan=False)  # a checkpoint notes them
+            return OPTIMIZERS[self.optimizer](parameters, lr=self.learning_rate, **options)
+        except _MEANINGLESS as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> ValueError:
+        """Return the error of an optimizer that cannot work with its settings."""
+        return ValueError(
+            f"optimizer_options is {reprlib.repr(self.optimizer_options)}, which "
+            f"{self.optimizer} cannot take with learning_rate {self.learning_rate}: {error!r}"
+        )
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 1."""
@@ -179,6 +268,17 @@ class TrainingConfig:
         return b + (a - b) * 0.5 * (1 + math.cos(math.pi * share))
 
 
+def _defaults() -> dict:
+    """Return the settings of a run that need not be given, as JSON has them."""
+    arguments = inspect.signature(CharRNN).parameters
+    defaults = {n: a.default for n, a in arguments.items() if a.default is not a.empty}
+    defaults |= {"dtype": str(torch.float32), "optimizer_options": {}}
+    return defaults | {f.name: f.default for f in fields(TrainingConfig) if f.default != MISSING}
+
+
+_DEFAULTS = _defaults()
+
+
 class History:
     """What happened at each step, as a list of rows.
 
@@ -192,11 +292,13 @@ class History:
     Attributes:
         rows: the rows, a list of dicts.
         ended: why the run is over: "all steps", "early", or "interrupted"; "" while it runs.
+        precision: what the forward passes were computed in, "float32" or "bfloat16"; "" in rows
+            that were loaded from a file.
     """
 
     def __init__(self, rows: Iterable[dict] = ()) -> None:
         self.rows = list(rows)
-        self.ended = ""
+        self.ended = self.precision = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -228,8 +330,71 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> "History":
-        """Read what `save` wrote."""
-        return cls(json.loads(line) for line in Path(path).read_text().splitlines())
+        """Read what `save` wrote, or other JSON lines that are rows of a run.
+
+        Every row has a step, above that of the row before it, a loss and a grad_norm. All rows have
+        the columns of the first one, but for "diagnostics".
+
+        Raises:
+            HistoryError: the file cannot be read, or a line is no such row.
+        """
+        where, rows = os.path.abspath(path), []
+        try:
+            lines = Path(where).read_bytes().split(b"\n")
+        except (OSError, ValueError) as error:  # ValueError: NUL in the path
+            raise HistoryError(f"{where} cannot be read ({error}).") from error
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"))
+                _check_row(row, rows[-1] if rows else None)
+            # RecursionError: too deep; ValueError: no text, no JSON, or no row.
+            except (RecursionError, ValueError) as error:
+                bad_json = isinstance(error, json.JSONDecodeError)  # it counts lines, too, from 1
+                said = f"{error.msg} at column {error.colno}" if bad_json else error
+                raise HistoryError(
+                    f"{where}, line {number}, is no row of a history as History.save writes it "
+                    f"({said}). Copy the file again, or correct the line."
+                ) from error
+            rows.append(row)
+        return cls(rows)
+
+
+class HistoryError(ValueError):
+    """A file is not a history; the message names the file and the line."""
+
+
+def _check_row(row: dict, before: dict | None) -> None:
+    """Raise ValueError unless this is a row of a history, and follows on the one before it."""
+    if not isinstance(row, dict):
+        raise ValueError(f"{reprlib.repr(row)} has no columns")
+    missing = [name for name in ("step", "loss", "grad_norm") if name not in row]
+    if missing:
+        raise ValueError(f"missing: {', '.join(missing)}")
+    for name, value in row.items():
+        if name in _NUMBERS and not (value is None or _is_number(value)):
+            raise ValueError(f"{name} is {reprlib.repr(value)}, not a number")
+    if not isinstance(row["step"], int) or row["step"] < 1:
+        raise ValueError(f"step is {row['step']}, not a whole number from 1")
+    if not isinstance(row.get("skipped", False), bool):
+        raise ValueError(f"skipped is {reprlib.repr(row['skipped'])}, not true or false")
+    if not isinstance(row.get("diagnostics"), (dict, type(None))):
+        raise ValueError(f"diagnostics is {reprlib.repr(row['diagnostics'])}")
+    if before is None:
+        return
+    if row["step"] <= before["step"]:
+        raise ValueError(f"step {row['step']} follows on step {before['step']}")
+    other = sorted((row.keys() ^ before.keys()) - {"diagnostics"})
+    if other:
+        raise ValueError(f"the row before it has other columns: {reprlib.repr(other)}")
+
+
+def _is_number(value: object) -> bool:
+    """Say whether a value of JSON is a number that NumPy can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, float) or abs(value) < 2**63
 
 
 class TrainingDiverged(RuntimeError):
@@ -349,8 +514,11 @@ def fit(
     With checkpoints, the same call goes on from the newest one in the folder: it takes the steps
     that it would have taken without the break. On one CPU thread they are the same bit for bit; on
     several, or on a GPU, PyTorch itself may add in another order, and cuDNN draws the dropout
-    between layers anew. A finished run is not run again; steps may be added where the schedule does
-    not depend on them. What stops a run carries the history so far, as `history` of the exception.
+    between layers anew. The model must be made as it was at first, with the same seed, or be the
+    one that was interrupted, or the best one so far. A finished run is not run again; steps may be
+    added where the schedule does not depend on them. The folder belongs to one call at a time; a
+    killed one no longer holds it. What stops a run carries the history so far, as `history` of the
+    exception.
 
     Several processes that call fit with the same arguments, and a model wrapped in PyTorch's
     DistributedDataParallel, train it together (tools/train_distributed.py does). Each has its share
@@ -374,15 +542,26 @@ def fit(
 
     Raises:
         ValueError: a text is too short, or has ids that are not in the model's vocabulary; patience
-            without a validation text; a device without bfloat16; a batch that the processes
-            cannot share out in equal parts; sequences in several processes, or accumulated.
+            without a validation text; a batch that the processes cannot share out in equal parts;
+            sequences in several processes, or accumulated.
         TrainingDiverged: MOST_SKIPPED steps in a row were not finite.
-        CheckpointError: a checkpoint cannot be written, or is not one of this run.
+        CheckpointError: a checkpoint cannot be written, or is not one of this run, or is damaged;
+            or another run holds the folder.
     """
     run = _Run(model, train_ids, valid_ids, config, checkpoints, diagnostics)
-    history = run.history
+    with contextlib.ExitStack() as stack:
+        if checkpoints is not None:
+            run.processes.on_first(lambda: stack.enter_context(checkpoints.owned()))
+            run.resume()
+        _train(run, on_step, progress)
+    return run.history
+
+
+def _train(run: "_Run", on_step: Callable[[History], None] | None, progress: bool) -> None:
+    """Take the steps that are left; the model ends with its best weights where patience asks."""
+    history, steps = run.history, run.config.steps
     hidden = not progress or run.processes.rank > 0
-    bar = tqdm(total=config.steps, initial=len(history), unit="step", disable=hidden)
+    bar = tqdm(total=steps, initial=len(history), unit="step", disable=hidden)
     try:
         with bar, _Interrupt() as interrupt:
             while not history.ended:
@@ -397,8 +576,14 @@ def fit(
         error.history = history
         raise
     if run.best_weights is not None and history.ended != "interrupted":
-        unwrap(model).load_state_dict(run.best_weights)
-    return history
+        run.bare.load_state_dict(run.best_weights)
+
+
+_BEGUN = weakref.WeakKeyDictionary()
+"""Models of this process -> the sketch of the weights that their run with checkpoints began with.
+
+So a cell that was interrupted can be run again by itself, with the model as the break left it.
+"""
 
 
 class _Run:
@@ -417,7 +602,6 @@ class _Run:
         self.device, self.dtype = weight.device, weight.dtype
         self.processes, bare = Processes(model), unwrap(model)
         _check_ids(bare, train_ids, valid_ids)
-        _check_device(config, self.device)
         if config.patience is not None and valid_ids is None:
             raise ValueError("patience counts validations; give valid_ids, or patience=None.")
         # The wrapper is for the forward pass alone, where it prepares the averaging.
@@ -430,7 +614,9 @@ class _Run:
         else:
             self.source = _Text(train_ids, config, self.device, self.processes)
         self.optimizer = config.make_optimizer(model.parameters())
+        self.precision = usable_precision(config.precision, self.device, self.say)
         self.history, self.state, self.skipped_in_a_row = History(), None, 0
+        self.history.precision = self.precision
         self.best_loss, self.best_step, self.best_weights, self.waited = math.inf, 0, None, 0
         settings = {**bare.config, "dtype": str(self.dtype), **asdict(config)}
         settings |= self.source.settings
@@ -438,10 +624,10 @@ class _Run:
         self.settings = json.loads(json.dumps(settings))
         self.texts = _fingerprint(train_ids, valid_ids)
         self.start = time.perf_counter()
+        self.initial = None
         if checkpoints is not None:
             check_vocab(bare, checkpoints.vocab)
-            self.processes.on_first(checkpoints.check_folder)
-            self._resume()
+            self.initial = _sketch(bare.state_dict())
 
     @property
     def step(self) -> int:
@@ -513,7 +699,7 @@ class _Run:
             part = slice(first, first + rows)
             state = self.state and tuple(s[:, part].contiguous() for s in self.state)
             averaging = self.processes.averaging(part.stop == len(x))
-            with averaging, autocast(self.config.precision, self.device):
+            with averaging, autocast(self.precision, self.device):
                 logits, state = self.model(x[part], state)
             logits, target = logits.to(self.dtype).flatten(0, 1), y[part].flatten()
             loss = F.cross_entropy(logits, target, ignore_index=IGNORE) / self.config.accumulate
@@ -583,6 +769,7 @@ class _Run:
         notes = {
             "settings": self.settings,
             "texts": self.texts,
+            "initial": self.initial,
             "rows": self.history.rows,
             "ended": self.history.ended,
             "skipped_in_a_row": self.skipped_in_a_row,
@@ -594,28 +781,64 @@ class _Run:
             notes[_random(rank)] = randoms[1]
         return tensors, notes
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         """Go on from the newest checkpoint, if there is one, and if it is of this run."""
         kept = self.checkpoints
         loaded, paths = self.processes.on_first(lambda: (kept.load(), kept.paths))
-        if loaded is None:
-            return
-        tensors, notes = loaded
-        try:
-            self._check_same_run(notes)
-            self._unpack(tensors, notes)
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{paths[-1]} contradicts itself: {type(error).__name__}: {error}"
-            ) from error
+        if loaded is not None:
+            try:
+                self._check_notes(loaded[1])
+                self._check_same_run(loaded[1])
+                self._check_tensors(*loaded)
+                self._check_same_start(*loaded)
+                self._unpack(*loaded)
+            except _MEANINGLESS as error:
+                kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+                raise CheckpointError(
+                    f"{paths[-1]} contradicts itself: {kind}{error}. {INSTEAD}"
+                ) from error
+        _BEGUN[self.bare] = self.initial
+
+    def _check_notes(self, notes: dict) -> None:
+        """Raise ValueError unless the notes are such as `_pack` writes."""
+        for name, kind in _NOTES.items():
+            if not isinstance(notes.get(name), kind) or isinstance(notes[name], bool):
+                raise ValueError(f"its {name} is {reprlib.repr(notes.get(name))}")
+        rows = notes["rows"]
+        for row, before in zip(rows, [None, *rows], strict=False):
+            _check_row(row, before)
+        if [row["step"] for row in rows] != list(range(1, len(rows) + 1)):
+            raise ValueError("its history is not whole")
+        if not (rows and rows[0].keys() >= _COLUMNS and rows[-1]["characters"] is not None):
+            raise ValueError("its history has not all columns")
+        steps = notes["settings"].get("steps")
+        if not isinstance(steps, int) or len(rows) > steps:
+            raise ValueError(f"it has {len(rows)} of {reprlib.repr(steps)} steps")
+        loss, step, waited = notes["best"]
+        whole = isinstance(step, int) and isinstance(waited, int)
+        if not (whole and _is_number(loss) and 0 <= step <= len(rows) and waited >= 0):
+            raise ValueError(f"its best is {reprlib.repr(notes['best'])}")
+        if not (0 <= notes["skipped_in_a_row"] < MOST_SKIPPED and 0 <= notes["seconds"] < math.inf):
+            raise ValueError("its count of skipped steps or of seconds is none")
+        if notes["ended"] not in ("", "all steps", "early", "interrupted"):
+            raise ValueError(f"its end is {reprlib.repr(notes['ended'])}")
 
     def _check_same_run(self, notes: dict) -> None:
-        """Raise CheckpointError unless the checkpoint is of the same model, texts and settings."""
-        folder, saved = self.checkpoints.folder, notes["settings"]
+        """Raise CheckpointError unless the checkpoint is of the same model, texts and settings.
+
+        A setting that the checkpoint does not know, since it is newer, had its default value.
+        """
+        folder, saved = self.checkpoints.folder, _DEFAULTS | notes["settings"]
         if notes["texts"] != self.texts:
             raise CheckpointError(
                 f"{folder} holds a run on other texts. Use another folder, or the texts that it "
                 "began with, split in the same way."
+            )
+        unknown = sorted(saved.keys() - self.settings.keys())
+        if unknown:
+            raise CheckpointError(
+                f"{folder} holds a run of another version of lstmlib, with settings that this one "
+                f"does not know: {', '.join(unknown)}. Use that version, or another folder."
             )
         may_grow = self.config.schedule in ("constant", "step")
         for name, here in self.settings.items():
@@ -625,20 +848,61 @@ class _Run:
                     f"{folder} holds a run with {name} = {saved[name]}, not {here}. "
                     f"Use another folder, or {name} = {saved[name]} to go on with that run."
                 )
-        if [row["step"] for row in notes["rows"]] != list(range(1, len(notes["rows"]) + 1)):
-            raise ValueError("its history is not whole")
+
+    def _check_tensors(self, tensors: dict[str, Tensor], notes: dict) -> None:
+        """Raise an error unless the tensors are of this model, before anything is changed."""
+        ranks = {name for name in notes if name.startswith("random")}
+        groups = {name.partition(".")[0] for name in tensors}
+        if "random" not in ranks or not groups - ranks <= {"model", "optimizer", "state"}:
+            raise ValueError(f"it holds {', '.join(sorted(groups))}")
+        weights, state = _named(tensors, "model."), _named(tensors, "state.")
+        check_shapes(weights, self.bare.state_dict())
+        if any(weight.dtype != self.dtype for weight in weights.values()):
+            raise ValueError(f"its weights are not all {self.dtype}")
+        for name in ranks:
+            check_random_states(_named(tensors, f"{name}."), notes[name])
+        config = self.bare.config
+        parts = ["0", "1"] if config["cell"] in ("lstm", "cifg") else ["0"]
+        if state and not (self.source.goes_on and sorted(state) == parts):
+            raise ValueError(f"its state has the parts {', '.join(sorted(state))}")
+        shape = (config["num_layers"], self.config.batch_size, config["hidden_size"])
+        for part in state.values():
+            if part.shape != shape or part.dtype not in (self.dtype, torch.bfloat16):
+                raise ValueError(f"its state is {part.dtype} {tuple(part.shape)}, not {shape}")
+
+    def _check_same_start(self, tensors: dict[str, Tensor], notes: dict) -> None:
+        """Raise CheckpointError if the model is not the one that the run began with.
+
+        It may also have gone on from there: in this process, or as the newest checkpoint or the
+        best model has it. What a checkpoint of an earlier version began with is not known.
+        """
+        began, given = notes.get("initial"), self.initial
+        if began is not None and not (
+            _alike(began, given)
+            or _alike(began, _BEGUN.get(self.bare, {}))
+            or _alike(given, _sketch(_named(tensors, "model.")))
+            or _alike(given, self.processes.on_first(self._sketch_best))
+        ):
+            folder, best = self.checkpoints.folder, self.checkpoints.best_path
+            also = f"; load_model({str(best)!r}) goes on with it, too" if best.exists() else ""
+            raise CheckpointError(
+                f"{folder} holds a run that began with other weights, as of another seed. Use "
+                f"another folder, or make the model with the seed that the run began with{also}."
+            )
+        self.initial = began
+
+    def _sketch_best(self) -> dict[str, list[float]]:
+        """Return the sketch of the best model, empty if there is none."""
+        try:
+            return _sketch(self.checkpoints.load_best())
+        except CheckpointError:
+            return {}
 
     def _unpack(self, tensors: dict[str, Tensor], notes: dict) -> None:
         """Set everything that `_pack` returned."""
-
-        def named(prefix: str) -> dict[str, Tensor]:
-            return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
-
-        tensors["random.cpu"], notes["random"], notes["best"]  # missed before the model is changed
-        self.bare.load_state_dict(named("model."))
-        set_optimizer_tensors(self.optimizer, named("optimizer."))
-        state = named("state.")
-        rows = self.source.rows
+        set_optimizer_tensors(self.optimizer, _named(tensors, "optimizer."))
+        self.bare.load_state_dict(_named(tensors, "model."))
+        state, rows = _named(tensors, "state."), self.source.rows
         self.state = tuple(state[n][:, rows].to(self.device) for n in sorted(state)) or None
         self.history.rows = notes["rows"]
         done = self.step == self.config.steps or notes["ended"] == "early"
@@ -650,10 +914,11 @@ class _Run:
             self.processes.on_first(lambda: self.checkpoints.save_best(self.bare))
         if self.config.patience is not None and self.best_step:
             self.best_weights = self.processes.on_first(self.checkpoints.load_best)
+            check_shapes(self.best_weights, self.bare.state_dict())
         # Last, since a model that is loaded draws random weights first.
         mine = _random(self.processes.rank)
         if mine in notes:  # else fewer processes wrote the checkpoint
-            set_random_states(named(f"{mine}."), notes[mine], self.device)
+            set_random_states(_named(tensors, f"{mine}."), notes[mine], self.device)
 
 
 class _Text:
@@ -747,6 +1012,34 @@ def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: weight.clone() for name, weight in model.state_dict().items()}
 
 
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors of a group, by what follows on its prefix."""
+    return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _sketch(weights: dict[str, Tensor]) -> dict[str, list[float]]:
+    """Return of each weight its norm, and its product with a fixed wave: every number counts.
+
+    It tells one seed from another. A hash would be simpler, but the last bits of new weights
+    depend on the processor, and a run may go on on another one.
+    """
+    sketch = {}
+    for name, weight in weights.items():
+        flat = weight.detach().cpu().double().flatten()
+        wave = torch.cos(torch.arange(len(flat), dtype=torch.float64))
+        sketch[name] = [flat.norm().item(), (flat @ wave).item()]
+    return sketch
+
+
+def _alike(sketch: dict[str, list[float]], other: dict[str, list[float]]) -> bool:
+    """Say whether two sketches are of the same weights, but for rounding."""
+    return sketch.keys() == other.keys() and all(
+        abs(a - b) <= 1e-4 * sketch[name][0]
+        for name in sketch
+        for a, b in zip(sketch[name], other[name], strict=True)
+    )
+
+
 def _random(rank: int) -> str:
     """Return the name in a checkpoint of a process's random states."""
     return f"random{rank or ''}"
@@ -773,12 +1066,40 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def _check_device(config: TrainingConfig, device: torch.device) -> None:
-    if config.precision != "bfloat16" or device.type != "cuda":
-        return
-    if not torch.cuda.is_bf16_supported(including_emulation=False):
-        name = torch.cuda.get_device_name(device)
-        raise ValueError(f"{name} has no bfloat16; use precision='float32'.")
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Say whether a device can train an LSTM in bfloat16, by trying it once.
+
+    No name tells: PyTorch's LSTM needs AVX-512 for it on a CPU, and older GPUs only imitate it,
+    slower than float32. No random number is drawn.
+    """
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return False
+    with torch.random.fork_rng(devices=[]):
+        layer = nn.LSTM(8, 8).to(device)
+    try:
+        with autocast("bfloat16", device):
+            out, _ = layer(torch.zeros(2, 1, 8, device=device))  # (T, B, H)
+        out.float().sum().backward()
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+def usable_precision(
+    precision: str, device: torch.device, say: Callable[[str], None] = tqdm.write
+) -> str:
+    """Return one of PRECISIONS that a device can train in: the wanted one, else float32.
+
+    Args:
+        precision: the wanted one.
+        device: where the model is.
+        say: called with a sentence where it is another one than was wanted.
+    """
+    if precision == "bfloat16" and not has_bfloat16(device):
+        say(f"This machine ({device.type}) cannot train in bfloat16; it trains in float32.")
+        return "float32"
+    return precision
 
 
 def _check_ids(

@@ -5,6 +5,8 @@ ids in every process and on every machine.
 """
 
 import json
+import os
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,19 +28,22 @@ class Vocab:
         specials: special tokens such as ".pad", in the order of their ids, from 0.
 
     Raises:
-        VocabError: an entry of characters is not one character, or specials repeat.
+        VocabError: an entry of characters is not one character; a special token is not a string of
+            two characters or more, repeats, or holds half of a surrogate pair.
     """
 
     def __init__(self, characters: Iterable[str], specials: Iterable[str] = ()) -> None:
-        self.specials = tuple(specials)
-        self.characters = tuple(sorted(set(characters)))
-        wrong = [c for c in self.characters if not isinstance(c, str) or len(c) != 1]
+        characters, self.specials = _listed("characters", characters), _listed("specials", specials)
+        wrong = [c for c in characters if not isinstance(c, str) or len(c) != 1]
         if wrong:
-            raise VocabError(f"{wrong[0]!r} is not one character.")
-        if len(set(self.specials)) != len(self.specials):
-            raise VocabError(f"A special token repeats in {self.specials}.")
-        if any(len(token) < 2 for token in self.specials):
+            raise VocabError(f"{_shown(wrong[0])} is not one character.")
+        if any(not isinstance(token, str) or len(token) < 2 for token in self.specials):
             raise VocabError("A special token needs two characters or more, such as '.pad'.")
+        if any("\ud800" <= c <= "\udfff" for token in self.specials for c in token):
+            raise VocabError("A special token holds half of a surrogate pair; spell it in letters.")
+        if len(set(self.specials)) != len(self.specials):
+            raise VocabError(f"A special token repeats in {_shown(self.specials)}.")
+        self.characters = tuple(sorted(set(characters)))
         self.tokens = self.specials + self.characters
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         # Code point -> id, -1 where there is none: encodes a megabyte in milliseconds.
@@ -48,7 +53,12 @@ class Vocab:
 
     @classmethod
     def from_text(cls, text: str, specials: Iterable[str] = ()) -> "Vocab":
-        """Return the vocabulary of the distinct characters of a text."""
+        """Return the vocabulary of the distinct characters of a text.
+
+        Raises:
+            VocabError: it is empty, or no text.
+        """
+        _check_text(text)
         if not text:
             raise VocabError("The text is empty, so it has no characters to number.")
         return cls(set(text), specials)
@@ -70,8 +80,8 @@ class Vocab:
 
     def id_of(self, token: str) -> int:
         """Return the id of one character or special token; raises VocabError if it has none."""
-        if token not in self._ids:
-            raise VocabError(f"{token!r} is not in the vocabulary ({self!r}).")
+        if not isinstance(token, str) or token not in self._ids:
+            raise VocabError(f"{_shown(token)} is not in the vocabulary ({self!r}).")
         return self._ids[token]
 
     def encode(self, text: str, unknown: str = "error") -> np.ndarray:
@@ -83,9 +93,10 @@ class Vocab:
                 "skip" leaves it out, "unk" gives the id of the special token ".unk".
 
         Raises:
-            VocabError: an unknown character under "error", or "unk" without ".unk".
+            VocabError: an unknown character under "error", "unk" without ".unk", or no text.
             ValueError: unknown is none of the three.
         """
+        _check_text(text)
         if unknown not in UNKNOWN:
             raise ValueError(f"unknown is {unknown!r}; choose one of {', '.join(UNKNOWN)}.")
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -123,9 +134,15 @@ class Vocab:
         """Return the text of ids; special tokens are spelled out, or left out.
 
         Raises:
-            VocabError: an id outside the vocabulary.
+            VocabError: an id outside the vocabulary, or ids that are not integers.
         """
-        ids = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
+        try:
+            ids = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+        except (TypeError, ValueError) as error:
+            raise VocabError(f"ids must be integers in rows, not {_shown(ids)}.") from error
+        if ids.size and ids.dtype.kind not in "iu":
+            raise VocabError(f"ids must be integers in 0 … {len(self) - 1}, not {ids.dtype}.")
+        ids = ids.astype(np.int64, copy=False)
         if ids.size and (ids.min() < 0 or ids.max() >= len(self)):
             raise VocabError(f"ids must lie in 0 … {len(self) - 1}.")
         if not keep_specials:
@@ -133,17 +150,28 @@ class Vocab:
         return "".join(self.tokens[i] for i in ids.ravel())
 
     def to_json(self) -> str:
-        """Return the vocabulary as JSON; `from_json` reads it back equal."""
-        return json.dumps({"specials": self.specials, "characters": "".join(self.characters)})
+        """Return the vocabulary as JSON; `from_json` reads it back equal.
+
+        The characters stand in one string, or, where that would not come back, in a list: two
+        halves of a surrogate pair that met in the string would be read as one character.
+        """
+        characters = "".join(self.characters)
+        if json.loads(json.dumps(characters)) != characters:
+            characters = self.characters
+        return json.dumps({"specials": self.specials, "characters": characters})
 
     @classmethod
     def from_json(cls, text: str) -> "Vocab":
         """Read what `to_json` wrote; raises VocabError for anything else."""
         try:
             data = json.loads(text)
-            return cls(data["characters"], data["specials"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            characters, specials = data["characters"], data["specials"]
+        # Too deep (RecursionError), too long a number, bytes that are no text (both ValueError).
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise VocabError("This is not a vocabulary as Vocab.to_json writes it.") from error
+        if not isinstance(characters, (str, list)) or not isinstance(specials, list):
+            raise VocabError("This is not a vocabulary as Vocab.to_json writes it.")
+        return cls(characters, specials)
 
     def save(self, path: str | Path) -> None:
         """Write the vocabulary as a JSON file."""
@@ -151,5 +179,32 @@ class Vocab:
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocab":
-        """Read a vocabulary that `save` wrote; raises VocabError if the file holds none."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        """Read a vocabulary that `save` wrote.
+
+        Raises:
+            VocabError: the file cannot be read, or holds none.
+        """
+        where = os.path.abspath(path)
+        try:
+            return cls.from_json(Path(where).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise VocabError(f"{where} cannot be read: {error.strerror}.") from error
+        except ValueError as error:  # VocabError, bytes that are not UTF-8, or NUL in the path
+            raise VocabError(f"{where} holds no vocabulary: {error}") from error
+
+
+def _listed(name: str, tokens: Iterable[str]) -> tuple[str, ...]:
+    try:
+        return tuple(tokens)
+    except TypeError as error:
+        raise VocabError(f"{name} is {_shown(tokens)}; it must be strings.") from error
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise VocabError(f"A text is a string, not {type(text).__name__}.")
+
+
+def _shown(thing: object) -> str:
+    """Return how a message shows a thing: not at any length, and not at any depth."""
+    return reprlib.repr(thing)

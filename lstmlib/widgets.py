@@ -1,14 +1,23 @@
-"""Panels that move: a slider, and what follows from it."""
+"""Panels that move: a slider, and what follows from it.
+
+A panel that a notebook cell makes anew, when it is run again, takes the place of the one before:
+the old one is closed, and what it held is free.
+"""
 
 import math
+import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from html import escape
+from reprlib import repr as short
+from weakref import WeakSet
 
 import ipywidgets
 import numpy as np
 import torch
+from IPython import get_ipython
 
 from lstmlib.grammars import Language
 from lstmlib.metrics import PrefixReading, read_prefix
@@ -19,7 +28,78 @@ from lstmlib.training import History
 from lstmlib.vocab import END, START, Vocab
 
 
-class TrainingScrubber(ipywidgets.VBox):
+class Panel(ipywidgets.VBox):
+    """A panel that can be closed whole.
+
+    ipywidgets keeps every widget that was ever made, and each observer keeps its panel, so that a
+    panel nobody sees any more would hold its model for ever. `close` ends that.
+    """
+
+    _own: Collection[str] = ()
+    """Names of what a panel holds, itself apart."""
+
+    @contextmanager
+    def _building(self) -> Iterator[None]:
+        """Surround what makes the panel: if it fails, nothing of it is left."""
+        before = {*vars(self), "_own"}
+        try:
+            yield
+        except BaseException:
+            self._own = set(vars(self)) - before
+            self.close()
+            raise
+        self._own = set(vars(self)) - before
+        _take_the_place_of_earlier_ones(self)
+
+    def close(self) -> None:
+        """Close every widget of the panel, and let go of its model, texts and pictures."""
+        for widget in _widgets_of(self, *vars(self).values()):
+            ipywidgets.VBox.close(self) if widget is self else widget.close()
+            widget.unobserve_all()
+        self.children = ()
+        for name in self._own:
+            delattr(self, name)
+        self._own = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._said() if self._own else 'closed'})"
+
+
+def _widgets_of(*values: object) -> list[ipywidgets.Widget]:
+    """Return all widgets in some values: with their children, layouts, styles and ends of links."""
+    found, waiting = {}, list(values)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, ipywidgets.Widget) and id(value) not in found:
+            found[id(value)] = value
+            waiting += [getattr(value, name) for name in value.keys]
+    return list(found.values())
+
+
+_made: dict[str, tuple[int, WeakSet]] = {}
+"""Notebook cell -> the number of its last run, and the panels that this run has made."""
+
+
+def _take_the_place_of_earlier_ones(panel: Panel) -> None:
+    """Close the panels that an earlier run of the same notebook cell has made."""
+    shell = get_ipython()
+    if shell is None:
+        return
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    # Jupyter says which cell is run; where a program does not, the cell's text tells.
+    cell = parent.get("metadata", {}).get("cellId") or shell.user_ns.get("_ih", [""])[-1]
+    run, panels = _made.get(cell, (None, ()))
+    if run != shell.execution_count:
+        for each in list(panels):
+            each.close()
+        panels = WeakSet()
+    panels.add(panel)
+    _made[cell] = shell.execution_count, panels
+
+
+class TrainingScrubber(Panel):
     """A panel to move through a training run: a slider over its steps, and what each step was.
 
     It shows `plots.training_moment`, the numbers of the step, and the text that the network wrote
@@ -41,13 +121,19 @@ class TrainingScrubber(ipywidgets.VBox):
     """
 
     def __init__(self, history: History, samples: dict[int, str]) -> None:
+        super().__init__()
+        with self._building():
+            self._build(history, samples)
+
+    def _build(self, history: History, samples: dict[int, str]) -> None:
+        """Make the slider, and show its first step."""
         if not any(row.get("diagnostics") for row in history.rows):
             raise ValueError(
                 "The history has no diagnostics to show: train with "
                 "fit(…, diagnostics=Diagnostics())."
             )
-        super().__init__()
-        self.history, self.samples, self._drawn = history, samples, {}
+        self.history, self.samples = history, samples
+        self._drawn = lru_cache(_PICTURES)(lambda step: png(training_moment(history, step)))
         # A skipped step has no diagnostics either, but it is the one to look at.
         kept = [row for row in history.rows if row.get("diagnostics") or row.get("skipped")]
         self.rows = {row["step"]: row for row in kept}
@@ -57,23 +143,27 @@ class TrainingScrubber(ipywidgets.VBox):
         )
         stride = max(1, (last - first) // 100)
         play = ipywidgets.Play(value=first, min=first, max=last, step=stride, interval=600)
-        ipywidgets.jslink((play, "value"), (self.slider, "value"))
+        self._links = [ipywidgets.jslink((play, "value"), (self.slider, "value"))]
         self.image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
         self.details = ipywidgets.HTML()
         self.slider.observe(lambda _: self._show(), "value")
         self._show()
         self.children = [ipywidgets.HBox([play, self.slider]), self.image, self.details]
 
-    def __repr__(self) -> str:
-        return f"TrainingScrubber({len(self.rows)} steps)"
+    def _said(self) -> str:
+        return f"{len(self.rows)} steps"
 
     def _show(self) -> None:
         """Show the step that the slider stands on, or the newest before it that was recorded."""
         step = _newest(self.rows, self.slider.value)
-        if step not in self._drawn:
-            self._drawn[step] = png(training_moment(self.history, step))
-        self.image.value = self._drawn[step]
+        self.image.value = self._drawn(step)
         self.details.value = _in_words(self.rows[step]) + _sample(self.samples, step)
+
+
+_PICTURES = 128
+"""Pictures that a panel keeps, those shown last: the play button goes through about a hundred."""
+_SAMPLE = 20_000
+"""Characters of a sample that are shown."""
 
 
 def _newest(steps: dict[int, object], step: int) -> int | None:
@@ -88,11 +178,18 @@ def _in_words(row: dict) -> str:
     if row.get("skipped"):
         said = "skipped, since its loss or its gradient was not finite"
     else:
+        before, after = _known(row, "grad_norm", ".4g"), _known(row, "clipped_norm", ".4g")
         said = (
-            f"loss {row['loss']:.4f} nats per character; "
-            f"gradient norm {row['grad_norm']:.4g} before clipping, {row['clipped_norm']:.4g} after"
+            f"loss {_known(row, 'loss', '.4f')} nats per character; "
+            f"gradient norm {before} before clipping, {after} after"
         )
-    return f"<b>Step {row['step']}</b>: {said}; learning rate {row['learning_rate']:.3g}"
+    rate = _known(row, "learning_rate", ".3g")
+    return f"<b>Step {row['step']}</b>: {said}; learning rate {rate}"
+
+
+def _known(row: dict, name: str, digits: str) -> str:
+    """Return a number of a row, or that it is not known."""
+    return "unknown" if row.get(name) is None else format(row[name], digits)
 
 
 def _sample(samples: dict[int, str], step: int) -> str:
@@ -100,11 +197,15 @@ def _sample(samples: dict[int, str], step: int) -> str:
     newest = _newest(samples, step)
     if newest is None:
         return "<p>no sample yet</p>"
-    text = escape(samples[newest])
-    return f'<p>Written after step {newest}:</p><pre style="white-space: pre-wrap">{text}</pre>'
+    text = samples[newest]
+    cut = f" (the first {_SAMPLE} of {len(text)} characters)" if len(text) > _SAMPLE else ""
+    text = _html(text[:_SAMPLE])
+    return (
+        f'<p>Written after step {newest}{cut}:</p><pre style="white-space: pre-wrap">{text}</pre>'
+    )
 
 
-class TemperatureExplorer(ipywidgets.VBox):
+class TemperatureExplorer(Panel):
     """A panel to feel what temperature does: sliders, a text, and the draw of each character.
 
     Below the sliders stand the distribution of one character of the text, before and after the
@@ -142,6 +243,20 @@ class TemperatureExplorer(ipywidgets.VBox):
         seed: int = 1,
     ) -> None:
         super().__init__()
+        with self._building():
+            self._build(model, vocab, prompt, temperature, length, seed)
+
+    def _build(
+        self,
+        model: CharRNN,
+        vocab: Vocab,
+        prompt: str,
+        temperature: float,
+        length: int,
+        seed: int,
+    ) -> None:
+        """Make the controls, and write the first text."""
+        _check_starts(temperature, length=length, seed=seed)
         self.model, self.vocab = model, vocab
         self.prompt = _prompt(prompt)
         self.temperature = _temperature_slider(temperature)
@@ -150,10 +265,13 @@ class TemperatureExplorer(ipywidgets.VBox):
         self.length = _slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
         self.seed = _seed(seed)
         self.keep = ipywidgets.Checkbox(True, description="Keep the randomness", indent=False)
-        self.at = _slider(ipywidgets.IntSlider, "Character", 0, 0, length - 1, 1)
-        play = ipywidgets.Play(min=0, max=length - 1, interval=500)
-        ipywidgets.jslink((play, "value"), (self.at, "value"))
-        ipywidgets.jslink((self.at, "max"), (play, "max"))
+        last = self.length.value - 1
+        self.at = _slider(ipywidgets.IntSlider, "Character", 0, 0, last, 1)
+        play = ipywidgets.Play(min=0, max=last, interval=500)
+        self._links = [
+            ipywidgets.jslink((play, "value"), (self.at, "value")),
+            ipywidgets.jslink((self.at, "max"), (play, "max")),
+        ]
         self.bars, self.text, self.said = (ipywidgets.HTML() for _ in range(3))
         for slider in (self.temperature, self.top_k, self.top_p):
             slider.observe(lambda _: self._moved(), "value")
@@ -172,8 +290,8 @@ class TemperatureExplorer(ipywidgets.VBox):
             self.text,
         ]
 
-    def __repr__(self) -> str:
-        return f"TemperatureExplorer({self.prompt.value!r})"
+    def _said(self) -> str:
+        return short(self.prompt.value)
 
     def _moved(self) -> None:
         """Write anew after a slider has moved, with another seed unless the randomness is kept."""
@@ -185,6 +303,7 @@ class TemperatureExplorer(ipywidgets.VBox):
     def _write(self) -> None:
         """Write the text that the controls ask for, and show it."""
         prompt, length, seed = self.prompt.value, self.length.value, self.seed.value
+        _check_length(prompt, "prompt", _LONGEST_PROMPT)
         sampling = Sampling(self.temperature.value, self.top_k.value or None, self.top_p.value)
         with _one_thread():
             taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed])
@@ -197,7 +316,7 @@ class TemperatureExplorer(ipywidgets.VBox):
         """Show the draw of one character, and where in the text it stands."""
         prompt, tokens, p = self.written
         at = min(self.at.value, len(tokens) - 1)
-        context = escape("".join(map(_sign, (prompt + "".join(tokens[:at]))[-24:])))
+        context = _html("".join(map(_sign, (prompt + "".join(tokens[:at]))[-24:])))
         self.bars.value = (
             f"<div>After <code>{context}</code>:</div>"
             f"{_bars(self.steps[at], self.vocab)}{_draw_line(self.steps[at], self.vocab)}"
@@ -205,7 +324,7 @@ class TemperatureExplorer(ipywidgets.VBox):
         self.text.value = _LEGEND + _shaded(prompt, tokens, p, at)
 
 
-class SideBySide(ipywidgets.VBox):
+class SideBySide(Panel):
     """A panel with several temperatures in columns, a slider above each text.
 
     With the same random numbers for all, the columns differ by their temperatures alone; without,
@@ -236,9 +355,28 @@ class SideBySide(ipywidgets.VBox):
         length: int = 300,
         seed: int = 1,
     ) -> None:
-        if not len(temperatures):
-            raise ValueError("There is no temperature; give one for each column.")
         super().__init__()
+        with self._building():
+            self._build(model, vocab, prompt, temperatures, length, seed)
+
+    def _build(
+        self,
+        model: CharRNN,
+        vocab: Vocab,
+        prompt: str,
+        temperatures: Sequence[float],
+        length: int,
+        seed: int,
+    ) -> None:
+        """Make the controls, and write the first texts."""
+        if not isinstance(temperatures, Sequence | np.ndarray) or not len(temperatures):
+            raise ValueError("There is no temperature; give a list, with one for each column.")
+        if len(temperatures) > _COLUMNS_OF_TEXT:
+            raise ValueError(
+                f"There are {len(temperatures)} temperatures; this panel has room for "
+                f"{_COLUMNS_OF_TEXT} columns."
+            )
+        _check_starts(temperatures, length=length, seed=seed)
         self.model, self.vocab = model, vocab
         self.prompt = _prompt(prompt)
         self.length = _slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
@@ -265,12 +403,13 @@ class SideBySide(ipywidgets.VBox):
             ipywidgets.HTML(_LEGEND),
         ]
 
-    def __repr__(self) -> str:
-        return f"SideBySide({self.prompt.value!r}, {len(self.texts)} columns)"
+    def _said(self) -> str:
+        return f"{short(self.prompt.value)}, {len(self.texts)} columns"
 
     def _write(self) -> None:
         """Write the texts that the controls ask for, and show them."""
         count, prompt = len(self.texts), self.prompt.value
+        _check_length(prompt, "prompt", _LONGEST_PROMPT)
         sampling = Sampling(tuple(slider.value for slider in self.temperatures))
         seeds = [self.seed.value + (0 if self.keep.value else k) for k in range(count)]
         with _one_thread():
@@ -279,6 +418,27 @@ class SideBySide(ipywidgets.VBox):
             drawn = _drawn(list(taken), self.vocab, count)
         for text, (tokens, p) in zip(self.texts, drawn, strict=True):
             text.value = _shaded(prompt, tokens, p)
+
+
+_COLUMNS_OF_TEXT = 12
+_LONGEST_PROMPT = 1000
+"""Characters of a prompt, which is read anew at every move of a slider."""
+
+
+def _check_starts(temperature: float | Sequence[float], **numbers: int) -> None:
+    """Raise ValueError if a panel cannot start with these values."""
+    Sampling(temperature)
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise ValueError(f"{name} is {short(number)}; it must be a whole number.")
+
+
+def _check_length(text: str, name: str, longest: int) -> None:
+    """Raise ValueError if a text is longer than a panel reads."""
+    if len(text) > longest:
+        raise ValueError(
+            f"The {name} has {len(text)} characters; this panel reads up to {longest}."
+        )
 
 
 @contextmanager
@@ -331,6 +491,15 @@ def _seed(value: int) -> ipywidgets.BoundedIntText:
     return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed")
 
 
+def _html(text: str) -> str:
+    """Return a text as HTML that shows it as it is.
+
+    What HTML cannot hold, or no message to a browser can carry, is shown as �: NUL, and half of a
+    surrogate pair.
+    """
+    return escape(re.sub("[\\0\ud800-\udfff]", "\ufffd", text))
+
+
 def _write_or_say(panel: "TemperatureExplorer | SideBySide | PrefixExplorer") -> None:
     """Write what a panel's controls ask for, or say why not; a screen reader says it, too."""
     try:
@@ -338,7 +507,7 @@ def _write_or_say(panel: "TemperatureExplorer | SideBySide | PrefixExplorer") ->
         panel.said.value = ""
     except ValueError as error:
         said = f"{error} What stands below was written before."
-        panel.said.value = f'<div role="alert"><b>{escape(said)}</b></div>'
+        panel.said.value = f'<div role="alert"><b>{_html(said)}</b></div>'
 
 
 def _shade(p: float) -> str:
@@ -350,10 +519,10 @@ def _shade(p: float) -> str:
 def _shaded(prompt: str, tokens: Sequence[str], p: Sequence[float], at: int | None = None) -> str:
     """Return a text as HTML, each character shaded by its probability; one may be framed."""
     style = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:monospace;line-height:1.5"
-    parts = [f'<div style="{style}"><u>{escape(prompt)}</u>']
+    parts = [f'<div style="{style}"><u>{_html(prompt)}</u>']
     for k, (token, probability) in enumerate(zip(tokens, p, strict=True)):
         frame = ";outline:2px solid" if k == at else ""
-        shown = "↵\n" if k == at and token == "\n" else escape(token)
+        shown = "↵\n" if k == at and token == "\n" else _html(token)
         style = f"{_shade(probability)}{frame}"
         parts.append(f'<span style="{style}" title="p = {probability:.3g}">{shown}</span>')
     return "".join(parts) + "</div>"
@@ -370,14 +539,15 @@ _WIDE, _HIGH = 720, 130  # of a drawing, in its own units
 
 
 def _sign(token: str) -> str:
-    """Return a token, a space or a line break as a sign that one can see."""
-    return {" ": "␣", "\n": "↵"}.get(token, token)
+    """Return a sign that one can see for a token: itself, a name, or its code point."""
+    sign = {" ": "␣", "\n": "↵", "\t": "⇥"}.get(token, token)
+    return sign if sign.isprintable() else "".join(f"U+{ord(c):04X}" for c in sign)
 
 
 def _svg(high: float, said: str, inside: str) -> str:
     """Return a drawing as HTML; what it says is read out where it cannot be seen."""
     return (
-        f'<svg viewBox="0 0 {_WIDE} {high}" role="img" aria-label="{escape(said)}" '
+        f'<svg viewBox="0 0 {_WIDE} {high}" role="img" aria-label="{_html(said)}" '
         f'font-size="12" style="width:100%;max-width:{_WIDE}px;display:block" '
         f'fill="currentColor" text-anchor="middle">{inside}</svg>'
     )
@@ -400,7 +570,7 @@ def _bars(step: Step, vocab: Vocab) -> str:
             )
         weight = ' font-weight="bold"' if i == drawn else ""
         parts.append(
-            f'<text x="{left + width / 2:.1f}" y="{_HIGH + 30}"{weight}>{escape(name)}</text>'
+            f'<text x="{left + width / 2:.1f}" y="{_HIGH + 30}"{weight}>{_html(name)}</text>'
         )
         top = _HIGH + 10 - _HIGH * max(before[i], after[i])
         parts.append(
@@ -428,20 +598,21 @@ def _draw_line(step: Step, vocab: Vocab) -> str:
         parts.append(
             f'<rect x="{at:.1f}" y="16" width="{max(wide, 1):.1f}" height="24" fill="{color}"/>'
         )
-        if wide > 14:
-            text = escape(_sign(vocab.tokens[i]))
+        sign = _sign(vocab.tokens[i])
+        if wide > 7 + 7 * len(sign):
+            text = _html(sign)
             ink = "#fff" if color == BLUE else "#000"
             parts.append(f'<text x="{at + wide / 2:.1f}" y="32" fill="{ink}">{text}</text>')
     x = _WIDE * u
     parts.append(f'<path d="M{x:.1f} 42 l-5 9 h10 z"/>')
     anchor = "start" if u < 0.2 else "end" if u > 0.8 else "middle"
     said = f"u = {u:.3f} falls on {_sign(vocab.tokens[drawn])}"
-    parts.append(f'<text x="{x:.1f}" y="64" text-anchor="{anchor}">{escape(said)}</text>')
+    parts.append(f'<text x="{x:.1f}" y="64" text-anchor="{anchor}">{_html(said)}</text>')
     parts.append('<text x="0" y="11" text-anchor="start">the draw: after, end to end</text>')
     return _svg(70, f"The draw: {said}", "".join(parts))
 
 
-class PrefixExplorer(ipywidgets.VBox):
+class PrefixExplorer(Panel):
     """A panel to type a prefix, and see what a network takes for legal behind it, and what is.
 
     The network allows a symbol if it gives it the threshold or more. At one place of the prefix the
@@ -480,6 +651,13 @@ class PrefixExplorer(ipywidgets.VBox):
         threshold: float = 0.01,
     ) -> None:
         super().__init__()
+        with self._building():
+            self._build(model, vocab, language, prefix, threshold)
+
+    def _build(
+        self, model: CharRNN, vocab: Vocab, language: Language, prefix: str, threshold: float
+    ) -> None:
+        """Make the controls, and read the first prefix."""
         self.model, self.vocab, self.language = model, vocab, language
         self.prefix = ipywidgets.Text(prefix, description="Prefix", layout={"width": "98%"})
         self.threshold = _slider(ipywidgets.FloatLogSlider, "Threshold", threshold, -3, -1, 0.1)
@@ -497,16 +675,13 @@ class PrefixExplorer(ipywidgets.VBox):
             self.table,
         ]
 
-    def __repr__(self) -> str:
-        return f"PrefixExplorer({self.language.name!r}, {self.prefix.value!r})"
+    def _said(self) -> str:
+        return f"{self.language.name!r}, {short(self.prefix.value)}"
 
     def _write(self) -> None:
         """Read the prefix, go to its end, and show it."""
         prefix = self.prefix.value
-        if len(prefix) > _LONGEST:
-            raise ValueError(
-                f"The prefix has {len(prefix)} characters; this panel reads up to {_LONGEST}."
-            )
+        _check_length(prefix, "prefix", _LONGEST)
         with _one_thread():
             self.reading = read_prefix(self.model, self.vocab, self.language, prefix)
         self.at.max = len(prefix)
@@ -569,7 +744,7 @@ def _percent(p: float) -> str:
 
 def _code(text: str) -> str:
     """Return a text as HTML of a monospaced font, its spaces visible."""
-    return f"<code>{escape(''.join(map(_sign, text)))}</code>"
+    return f"<code>{_html(''.join(map(_sign, text)))}</code>"
 
 
 def _place(reading: PrefixReading, k: int, verdicts: dict[int, str], threshold: float) -> str:
@@ -625,10 +800,10 @@ def _pairs(reading: PrefixReading, k: int, symbols: list[int], verdicts: dict[in
                 f'<rect x="{at:.1f}" y="{_LOW + 14 - high:.1f}" width="{0.36 * width:.1f}" '
                 f'height="{high:.1f}" {look}/>'
                 f'<text x="{at + 0.18 * width:.1f}" y="{_LOW + 10 - high:.1f}" '
-                f'font-size="10">{escape(_percent(p))}</text>'
+                f'font-size="10">{_html(_percent(p))}</text>'
             )
         weight = "" if verdicts[i] in (_RIGHT, _RARE) else ' font-weight="bold"'
-        parts.append(f'<text x="{middle:.1f}" y="{_LOW + 30}"{weight}>{escape(name)}</text>')
+        parts.append(f'<text x="{middle:.1f}" y="{_LOW + 30}"{weight}>{_html(name)}</text>')
         parts.append(f'<text x="{middle:.1f}" y="{_LOW + 46}"{weight}>{verdicts[i]}</text>')
         share = f"model {_percent(ours)} %, exact {_percent(exact)} %"
         said.append(f"{name} {share}, {_MEANING[verdicts[i]]}")
@@ -644,9 +819,9 @@ def _places(reading: PrefixReading, at: int, verdicts: list[dict[int, str]]) -> 
     right = sum(found == [_RIGHT] for found in signs[:legal])
     rows = {
         "place": [str(k) for k in range(len(signs))],
-        "read": [START, *(escape(_sign(c)) for c in reading.prefix)],
+        "read": [START, *(_html(_sign(c)) for c in reading.prefix)],
         "depth": [str(depth) for depth in reading.depth],
-        "illegal mass, %": [escape(_percent(mass)) for mass in reading.illegal_mass],
+        "illegal mass, %": [_html(_percent(mass)) for mass in reading.illegal_mass],
         "legal set": ["".join(map(_said, found)) for found in signs[:legal]]
         + ["–"] * (len(signs) - legal),
     }
@@ -676,7 +851,7 @@ def _table(rows: dict[str, list[str]], shades: list[str], at: int, columns: rang
     lines = []
     for name, cells in rows.items():
         style = "text-align:left;padding-right:8px;white-space:nowrap"
-        line = f'<th scope="row" style="{style}">{escape(name)}</th>'
+        line = f'<th scope="row" style="{style}">{_html(name)}</th>'
         for k in columns:
             style = cell + (f";{shades[k]}" if name.startswith("illegal") else "")
             style += ";border:solid;border-width:0 2px" if k == at else ""

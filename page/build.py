@@ -9,6 +9,7 @@ computes in evaluation mode (network.js), from the very weights of the file.
 
 import argparse
 import base64
+import hashlib
 import html
 import json
 import os
@@ -110,14 +111,15 @@ def build(model: CharRNN, vocab: Vocab, about: str, prompt: str = PROMPT) -> str
     # In a script element only "<" could end or disturb the data, and JSON can do without it.
     header = json.dumps(header_of(model, vocab, prompt, arrays)).replace("<", "\\u003c")
     weights = b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
-    style, network, explorer = map(_source, ("page.css", "network.js", "explorer.js"))
+    style, *scripts = (f"\n{_source(n)}" for n in ("page.css", "network.js", "explorer.js"))
     parts = {
+        "<!-- policy -->": policy_of(scripts, style),
         "<!-- description -->": html.escape(description_of(model, vocab, about)),
-        '<link rel="stylesheet" href="page.css">': f"<style>\n{style}</style>",
+        '<link rel="stylesheet" href="page.css">': f"<style>{style}</style>",
         "<!-- header -->": header,
         "<!-- weights -->": base64.encodebytes(weights).decode(),
-        '<script src="network.js"></script>': f"<script>\n{network}</script>",
-        '<script src="explorer.js"></script>': f"<script>\n{explorer}</script>",
+        '<script src="network.js"></script>': f"<script>{scripts[0]}</script>",
+        '<script src="explorer.js"></script>': f"<script>{scripts[1]}</script>",
     }
     page = _source("page.html")
     for mark, part in parts.items():
@@ -125,6 +127,23 @@ def build(model: CharRNN, vocab: Vocab, about: str, prompt: str = PROMPT) -> str
         assert found, f"page.html lacks {mark}"
         page = before + part + after
     return page
+
+
+def policy_of(scripts: list[str], style: str) -> str:
+    """Return the page's Content-Security-Policy: these scripts and this style run, nothing else.
+
+    A script or style is known by the SHA-256 of all that stands between its tags. A `style`
+    attribute in the page would not be applied; what a script sets in `element.style` is.
+    """
+
+    def hashes(texts: list[str]) -> str:
+        digests = (hashlib.sha256(text.encode("utf-8")).digest() for text in texts)
+        return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; script-src {hashes(scripts)}; style-src {hashes([style])}; "
+        "img-src data:; form-action 'none'; base-uri 'none'"
+    )
 
 
 def _source(name: str) -> str:

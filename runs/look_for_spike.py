@@ -83,6 +83,7 @@ def summary(run: Run, diverged_at: int | None) -> dict:
         "diverged_at": diverged_at,
         "training_seconds": round(run.seconds, 1),
         "machine": describe(run.device),
+        "precision": run.precision,
     }
 
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from lstmlib.models import CharRNN, write_whole
 from lstmlib.speed import copy_speed, operations_per_character, product_speed, training_speed
+from lstmlib.training import PRECISIONS, usable_precision
 
 VOCAB_SIZE, SEQ_LEN = 96, 64
 HIDDEN_SIZES = {"cpu": (64, 128, 256, 512), "gpu": (128, 256, 512, 1024, 2048)}
@@ -49,17 +50,18 @@ def measure(device: torch.device) -> dict:
     kind = "cpu" if device.type == "cpu" else "gpu"
     # cuDNN's LSTM may round products to TF32 by default: let the ceiling do the same.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    precisions = sorted({usable_precision(precision, device) for precision in PRECISIONS})
     ceilings = {
-        str(dtype).removeprefix("torch."): max(
-            product_speed(device, size, dtype) for size in PRODUCT_SIZES[kind]
+        precision: max(
+            product_speed(device, size, getattr(torch, precision)) for size in PRODUCT_SIZES[kind]
         )
-        for dtype in (torch.float32, torch.bfloat16)
+        for precision in precisions
     }
     grid = [
         (hidden_size, batch_size, precision)
         for hidden_size in HIDDEN_SIZES[kind]
         for batch_size in BATCH_SIZES[kind]
-        for precision in ("float32", "bfloat16")
+        for precision in precisions
     ]
     return {
         "device": describe(device),

@@ -99,6 +99,7 @@ def train(config: dict, settings: dict, texts: tuple) -> dict:
     return settings | {
         "valid_loss": history.rows[-1]["valid_loss"],
         "diverged": diverged,
+        "precision": history.precision,
         "clipped_share": history.clipped_share,
         "norms": norms,
         "largest_norm": max(norms, default=None),

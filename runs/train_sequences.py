@@ -353,6 +353,7 @@ def train(
         "diverged": diverged,
         "training_seconds": round(history.rows[-1]["seconds"], 1),
         "machine": describe(device),
+        "precision": history.precision,
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }

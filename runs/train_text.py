@@ -85,6 +85,7 @@ def main(folder: Path) -> None:
         "text_characters": len(text),
         "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "machine": describe(torch.device("cpu")),
+        "precision": history.precision,
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }

@@ -38,8 +38,10 @@ from lstmlib.checkpoints import (
     set_random_states,
 )
 from lstmlib.cleaning import clean
+from lstmlib.decoding import CorpusError
 from lstmlib.metrics import words
 from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
+from lstmlib.readers import read_book
 from lstmlib.sampling import generate
 from lstmlib.training import (
     History,
@@ -48,6 +50,7 @@ from lstmlib.training import (
     autocast,
     clip_by_global_norm,
     evaluate,
+    usable_precision,
 )
 from lstmlib.vocab import Vocab
 
@@ -94,27 +97,33 @@ def check(config: dict) -> None:
 
 
 def load_text(config: dict, path: Path | None = None) -> str:
-    """Return the corpus of a config, or a text file, cleaned as case A does.
+    """Return the corpus of a config, or that of a file, cleaned as case A does.
 
     Cleaning a clean text changes nothing, so a file may hold either.
 
     Raises:
-        ValueError: there is no such corpus, or a corpus cannot be read on this machine.
+        ValueError: there is no such corpus, or it cannot be read on this machine.
     """
-    if path is not None:
-        raw = path.read_text(encoding="utf-8")
-    else:
-        try:
-            # Here, since a machine that only trains has not what reading a corpus needs.
-            from lstmlib.corpora import CorpusError, load_corpus
-        except ImportError as error:
-            raise ValueError(f"No corpus can be read here ({error}): give --text.") from error
-        try:
-            raw = load_corpus(config["corpus"]).text
-        except CorpusError as error:
-            raise ValueError(str(error)) from error
+    try:
+        raw = corpus_text(config["corpus"]) if path is None else read_book(path)[0]
+    except CorpusError as error:
+        raise ValueError(str(error)) from error
     lower_case = config["lower_case"]
     return clean(raw, newlines="space", ascii_only=True, lowercase=lower_case)[0]
+
+
+def corpus_text(name: str) -> str:
+    """Return the text of a corpus.
+
+    Raises:
+        CorpusError: there is no such corpus.
+        ValueError: this machine has not what looking one up needs: it only trains.
+    """
+    try:
+        from lstmlib.corpora import load_corpus
+    except ImportError as error:
+        raise ValueError(f"No corpus can be read here ({error}): give --text.") from error
+    return load_corpus(name).text
 
 
 def build_model(config: dict, vocab_size: int) -> CharRNN:
@@ -175,6 +184,7 @@ class Run:
             decay_every=self.epoch_steps,
             **{name: config[name] for name in TRAINING},
         )
+        self.precision = usable_precision(config["precision"], self.device)
         torch.manual_seed(config["seed"])
         self.model = build_model(config, len(self.vocab)).to(self.device)
         self.optimizer = self.settings.make_optimizer(self.model.parameters())
@@ -209,7 +219,7 @@ class Run:
         pieces = self.pieces[self.order[k * batch_size : (k + 1) * batch_size]]
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.settings.precision, self.device):
+        with autocast(self.precision, self.device):
             logits, targets = predictions(self.model, pieces, self.config["predict"])
         loss = F.cross_entropy(logits.float(), targets)
         loss.backward()
@@ -329,8 +339,13 @@ def train(run: Run, folder: Path) -> None:
         TrainingDiverged: a loss or a gradient is not finite.
     """
     checkpoints = Checkpoints(folder, run.vocab, run.config["checkpoint_every"], keep=1)
-    checkpoints.check_folder()
-    run.load(checkpoints)
+    with checkpoints.owned():
+        run.load(checkpoints)
+        take_steps(run, folder, checkpoints)
+
+
+def take_steps(run: Run, folder: Path, checkpoints: Checkpoints) -> None:
+    """Take the steps that are left, write what is due, and say how long it will take."""
     first, warm_up, measured, total = run.step, 5, 20, run.settings.steps
     with tqdm(total=total, initial=first, desc=folder.name, unit="step") as bar:
         while run.step < total:
@@ -382,6 +397,7 @@ def summary(run: Run) -> dict:
         "text_sha256": sha256(run.text),
         "distinct_characters": len(run.vocab),
         "machine": describe(run.device),
+        "precision": run.precision,
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
@@ -416,7 +432,7 @@ def parse(what: str) -> argparse.Namespace:
     devices = ["cuda"] * torch.cuda.is_available() + ["cpu"]
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("folder", type=Path, help="such as runs/case-a-lower-case")
-    parser.add_argument("--text", type=Path, help="a text file, read instead of the corpus")
+    parser.add_argument("--text", type=Path, help="a file to read instead of the corpus")
     parser.add_argument("--write-text", type=Path, help="write the clean text to a file, and end")
     parser.add_argument("--device", choices=devices, default=devices[0])
     parser.add_argument("--threads", type=int, help="threads of PyTorch on the CPU")

@@ -133,6 +133,7 @@ def train(config: dict, changes: dict, texts: tuple, folder: Path) -> dict:
         "parameters": count_parameters(model),
         "training_seconds": round(history.rows[-1]["seconds"], 1),
         "machine": describe(torch.device("cpu")),
+        "precision": history.precision,
     }
     write_json(folder / "result.json", done)
     remove_checkpoints(folder)

@@ -3,18 +3,39 @@
 import os
 import signal
 import socket
+import sys
 
 import numpy as np
 import pytest
-import torch
 
-from lstmlib.models import CharRNN
 from lstmlib.vocab import Vocab
 
 os.environ["LSTMLIB_PROFILE"] = "ci"
 _connect = socket.socket.connect
 # A shell's background jobs start with Ctrl-C ignored; some tests send it to themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--without-torch", action="store_true", help="run what needs no PyTorch")
+
+
+def pytest_configure(config):
+    """Refuse PyTorch where the tests are to run without it, also where it is installed."""
+    if config.getoption("--without-torch"):
+        sys.modules["torch"] = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Leave out a file that fails to import because it imports torch, itself or through others."""
+    report = yield
+    if report.failed and collector.config.getoption("--without-torch"):
+        said = str(report.longrepr)
+        if "No module named 'torch" in said or "import of torch" in said:
+            report.outcome = "skipped"
+            report.longrepr = (str(collector.path), None, "Skipped: needs PyTorch")
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +69,9 @@ def ids(text, vocab) -> np.ndarray:
 
 
 @pytest.fixture
-def model(vocab) -> CharRNN:
+def model(vocab):
+    torch = pytest.importorskip("torch")
+    from lstmlib.models import CharRNN
+
     torch.manual_seed(0)
     return CharRNN(len(vocab), hidden_size=16, num_layers=2, dropout=0.3)

@@ -86,13 +86,29 @@ def test_a_batch_beyond_the_epoch_is_an_error(k):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Streams(np.arange(9), 0, 2), "≥ 1"),
-        (lambda: Streams(np.arange(9), 2, 0), "≥ 1"),
+        (lambda: Streams(np.arange(9), 0, 2), "batch_size is 0; it must be a whole number, 1"),
+        (lambda: Streams(np.arange(9), 2, 0), "seq_len is 0; it must be a whole number, 1"),
+        (lambda: Streams(np.arange(9), 2.0, 1), "batch_size is 2.0"),
+        (lambda: Streams(np.arange(9), True, 1), "batch_size is True"),
+        (lambda: Streams(np.arange(9), 1, 2**63), "seq_len is 9223372036854775808"),
+        (lambda: Streams(np.arange(9), float("nan"), 1), "batch_size is nan"),
+        (lambda: Streams(np.arange(9), 10**12, 10, "mask"), "nearly all padding: the text has 9"),
+        (lambda: Streams(np.arange(9), 3, 2**62, "mask"), "nearly all padding: the text has 9"),
+        (lambda: Streams(np.arange(9), 10**12, 10), "too short for one batch"),
+        (lambda: Streams(np.arange(9) / 2, 1, 1), r"row of ids \(integers\), not float64"),
+        (lambda: Streams(np.arange(9) > 2, 1, 1), r"row of ids \(integers\), not bool"),
+        (lambda: Streams(np.ones((3, 3), int), 1, 1), r"not int64 \(3, 3\)"),
+        (lambda: Streams([10**30, 1, 2], 1, 1), "not object"),
+        (lambda: Streams("abc", 1, 1), "row of ids"),
+        (lambda: windows(np.arange(9), 2.5), "length is 2.5"),
+        (lambda: windows(np.arange(9), 10**400), "length is 1000"),
+        (lambda: windows(np.arange(9), 2, "3"), "step is '3'"),
+        (lambda: split(np.arange(9), "0.1"), "valid_fraction is '0.1'"),
         (lambda: Streams(np.arange(1), 1, 1, "mask"), "no pair"),
         (lambda: Streams(np.arange(9), 2, 2, "pad"), "'drop' or 'mask'"),
     ],
 )
-def test_streams_bad_input(call, message):
+def test_sizes_and_texts_without_meaning(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -263,6 +279,12 @@ def test_padded_batches_need_a_seed(seed):
         PaddedBatches(numbered([3, 3]), 5, PAD, seed)
 
 
+@pytest.mark.parametrize("pad", [None, "x", float("nan"), 0.5, 10**30])
+def test_padding_that_is_no_id(pad):
+    with pytest.raises(ValueError, match="pad is .*; it must be an id"):
+        PaddedBatches(numbered([3, 3]), 5, pad)
+
+
 @pytest.mark.parametrize(
     ("sequences", "budget", "message"),
     [
@@ -272,6 +294,8 @@ def test_padded_batches_need_a_seed(seed):
             "Sequence 1 has 3 symbols to predict, more than the budget of 2",
         ),
         ([[1, 2]], 0, "budget is 0"),
+        ([[1, 2]], 10**30, "budget is 1000"),
+        ([[1, 2]] * 3000 + [[1] * 100_001], 2**40, "a batch of 300100000 tokens"),
         ([[1, 2]], 2.5, "budget is 2.5; it must be a whole number, 1 or more"),
         ([], 5, "no sequence"),
         ([[1, 2], [3]], 5, "Sequence 1 has under 2 ids"),

@@ -122,7 +122,7 @@ def test_the_peer_runs_on_the_tested_pytorch_and_numpy():
     assert all(re.fullmatch(r"[a-z]+==[\d.]+", line) for line in listed)
     for name in ("numpy", "torch"):
         pin = next(line for line in listed if line.startswith(f"{name}=="))
-        assert any(line.split(";")[0] == pin for line in constraints)
+        assert any(line.partition(";")[0].strip() == pin for line in constraints)
 
 
 def test_a_read_character_counts_for_each_place_of_a_window():
@@ -245,3 +245,34 @@ def test_the_other_ratios_follow_from_their_figures():
     speed = result("numpy_cifg")["characters_per_second"]
     for shape, ratio in result("numpy_cifg")["ratio_to_loop"].items():
         assert ratio == pytest.approx(speed[f"scratch, {shape}"] / speed["loop"], rel=0.02)
+
+
+# reading
+
+
+def test_reading_measures_files_of_the_sizes_it_names_that_are_read_whole(tmp_path):
+    reading = script("reading")
+    texts = {}
+    for kind, (write, suffix, _) in reading["KINDS"].items():
+        path = tmp_path / f"{len(texts)}{suffix}"
+        write(path, 200_000)
+        texts[kind] = reading["read"](path)
+        assert suffix == ".epub" or path.stat().st_size == pytest.approx(200_000, rel=0.1)
+    assert min(map(len, texts.values())) > 30_000
+    assert len(texts["HTML"]) > 150_000
+    assert texts["plain text"].count("“") == texts["plain text, read and cleaned"].count("“") > 300
+    assert "“" in texts["plain text of an encoding that is guessed"]
+    assert "GUTENBERG" not in texts["plain text"]
+    assert texts["HTML"] == texts["EPUB of one document"] == texts["EPUB in chapters"]
+    assert texts["HTML, hardly anything but tags"].count("a b\nc") > 4_000
+
+
+def test_reading_takes_a_time_that_grows_with_size():
+    reading, found = script("reading"), result("reading")
+    assert found["seconds"].keys() == reading["KINDS"].keys()
+    for kind, seconds in found["seconds"].items():
+        small, *_, large = (value / int(size) for size, value in seconds.items())
+        ratio = found["time_per_byte_largest_over_smallest"][kind]
+        assert ratio == pytest.approx(large / small, abs=0.01)
+        assert ratio < 2
+    assert max(map(int, seconds)) == 20_000_000

@@ -9,6 +9,7 @@ from chromium import browser, needs_chromium, screenshot
 from lab import ROOT, drag, press, run_all_cells, running, slider
 from playwright.sync_api import expect
 
+pytest.importorskip("torch")  # the notebooks' kernel needs it
 pytestmark = needs_chromium
 # Tracebacks are shown as what a cell writes to stderr is, warnings among it; none is wanted.
 PROBLEMS = '.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"]'

@@ -4,12 +4,9 @@ import argparse
 import hashlib
 import json
 import math
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from killed import run_until_it_has_written
 from torch import nn
 
 from lstmlib.batching import split, windows
@@ -231,24 +229,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_break(config
 # The command
 
 
+def command_of(folder):
+    command = [str(RUNS / "train_windows.py"), str(folder)]
+    return [*command, "--text", str(folder / "book.txt"), "--threads", "1", "--device", "cpu"]
+
+
 def start(folder):
-    command = [sys.executable, str(RUNS / "train_windows.py"), str(folder)]
-    command += ["--text", str(folder / "book.txt"), "--threads", "1", "--device", "cpu"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """Run train_windows.py to its end; return (what it said, its exit code)."""
+    command = [sys.executable, *command_of(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    return run.stdout + run.stderr, run.returncode
 
 
 def run_to_the_end(folder):
-    process = start(folder)
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+    said, code = start(folder)
+    assert code == 0, said
     return said
-
-
-def wait_for_checkpoint(folder, process):
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("step-*.safetensors")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def without_seconds(folder):
@@ -262,10 +258,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, config, text, change):
     for folder in (whole, cut):
         write(folder, config | {"epochs": 8} | change)
         (folder / "book.txt").write_text(text)
-    process = start(cut)
-    wait_for_checkpoint(cut, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    run_until_it_has_written("step-", *command_of(cut))
     assert not (cut / "result.json").exists()
     for folder in (cut, whole):
         said = run_to_the_end(folder)
@@ -306,19 +299,15 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, config, text):
     config |= {"epochs": 100_000}
     write(tmp_path, config)
     (tmp_path / "book.txt").write_text(text)
-    process = start(tmp_path)
-    wait_for_checkpoint(tmp_path, process)
-    process.kill()
-    process.communicate()
+    run_until_it_has_written("step-", *command_of(tmp_path))
     for change in ("settings", "text", "damage"):
         write(tmp_path, config | ({"learning_rate": 0.1} if change == "settings" else {}))
         (tmp_path / "book.txt").write_text(text * (2 if change == "text" else 1))
         if change == "damage":
             (path,) = tmp_path.glob("step-*.safetensors")
             path.write_bytes(path.read_bytes()[:-9])
-        process = start(tmp_path)
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 1
+        said, code = start(tmp_path)
+        assert code == 1
         assert "Traceback" not in said
         assert ("elete it to" if change == "damage" else "another text or another config") in said
 

@@ -19,7 +19,7 @@ def verdict(capsys):
 
 def test_every_band_is_an_interval_for_every_profile():
     for name, entry in check.bands().items():
-        assert set(entry) == {"what", *PROFILES}, name
+        assert set(entry) == {"what", "measured", *PROFILES}, name
         for profile in PROFILES:
             low, high = entry[profile]
             assert low < high, name
@@ -52,6 +52,37 @@ def test_fact_prints_ok_or_raises(capsys):
     assert verdict(capsys) == "snow is white: ok"
     with pytest.raises(AssertionError, match="snow is black"):
         check.fact("snow is black", False)
+
+
+def test_a_fact_about_the_default_text_is_not_checked_on_another(capsys):
+    check.fact("q is followed by u", False, "dna.txt")
+    said = verdict(capsys)
+    assert (
+        said == "q is followed by u: not checked, since it is about python-docs, not about dna.txt"
+    )
+    with pytest.raises(AssertionError, match="q is followed by u"):
+        check.fact("q is followed by u", False, "python-docs")
+
+
+def test_a_short_text_is_said_to_be_short(capsys):
+    check.enough_text("a" * 50_000)
+    assert verdict(capsys) == "enough text to learn from: ok"
+    check.enough_text("a" * 49_999)
+    assert "This text has 49,999 characters. All cells run" in verdict(capsys)
+
+
+@pytest.mark.parametrize(
+    ("band", "measured", "room"),
+    [
+        ([0.0, 4.0], [1.0, 3.0, 5], True),
+        ([0.5, 4.0], [1.0, 3.0, 5], False),
+        ([0.0, 3.5], [1.0, 3.0, 5], False),
+        ([2.0, 2.0], [2.0, 2.0, 3], True),
+        ([0.0, 1.0], [2.0, 2.0, 3], False),
+    ],
+)
+def test_a_band_has_room_if_a_third_of_what_was_seen_is_left_on_each_side(band, measured, room):
+    assert check.has_room(band, measured) == room
 
 
 # Exercises: (check, its other arguments, right answer, [(wrong answer, word of the hint)])
@@ -709,4 +740,10 @@ def test_every_public_check_is_tested():
         if callable(thing) and getattr(thing, "__module__", "") == check.__name__
     }
     tested = {exercise.__name__ for exercise, *_ in EXERCISES}
-    assert {n for n in public if not n.startswith("_")} == tested | {"band", "bands", "fact"}
+    assert {n for n in public if not n.startswith("_")} == tested | {
+        "band",
+        "bands",
+        "enough_text",
+        "fact",
+        "has_room",
+    }

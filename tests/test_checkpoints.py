@@ -1,10 +1,16 @@
 """Resuming: after kills, interrupts, full disks and broken files. The runs are real processes."""
 
+import contextlib
+import dataclasses
+import errno
 import json
 import os
 import random
+import re
 import resource
+import shutil
 import signal
+import socket
 import threading
 import time
 from multiprocessing import get_context
@@ -17,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
-from lstmlib.models import CharRNN, load_model
+from lstmlib.models import CharRNN, load_model, save_model, to_bytes
 from lstmlib.training import TrainingConfig, TrainingDiverged, fit
 from lstmlib.vocab import Vocab
 
@@ -117,7 +123,7 @@ def test_killed_while_it_writes(tmp_path, whole, name, count):
 
 
 def train_slowly(folder):
-    start(folder, on_step=lambda _: time.sleep(0.02))
+    start(folder, on_step=lambda _: time.sleep(0.05))
 
 
 def test_killed_at_any_moment_again_and_again(tmp_path, whole):
@@ -130,7 +136,7 @@ def test_killed_at_any_moment_again_and_again(tmp_path, whole):
             p.name for p in Checkpoints(tmp_path, texts()[0]).paths
         ]:
             time.sleep(0.001)  # until it has moved on, so that the whole loop comes to its end
-        process.join(rng.uniform(0, 0.08))
+        process.join(rng.uniform(0, 0.2))
         if process.exitcode is not None:
             break
         process.kill()
@@ -159,6 +165,7 @@ def test_steps_skipped_in_a_row_are_counted_across_a_break(tmp_path):
     vocab, train_ids, _ = texts()
 
     def train():
+        torch.manual_seed(0)
         model = CharRNN(len(vocab), 8, 1)
 
         def break_it(history):
@@ -279,19 +286,19 @@ def test_fit_works_outside_the_main_thread():
 def test_a_finished_run_is_not_run_again(tmp_path, whole):
     start(tmp_path)
     calls = []
-    again = start(tmp_path, on_step=calls.append, seed=5)
+    again = start(tmp_path, on_step=calls.append)
     assert calls == []
     assert same(again, whole)
 
 
-def test_a_run_that_ended_early_has_its_best_weights_again_and_again(tmp_path):
+def test_a_run_that_ended_early_has_its_best_weights_again_and_again(tmp_path, monkeypatch):
+    losses = iter([3.0, 2.5, 2.9, 2.8])  # given, since where a real run ends hangs on last bits
+    monkeypatch.setattr("lstmlib.training.evaluate", lambda model, ids: next(losses))
     config = TrainingConfig(60, 4, 32, learning_rate=0.3, eval_every=2, patience=2)
     model, history = start(tmp_path, config)
-    assert history.ended == "early"
-    steps, losses = history.column("valid_loss")
-    assert steps[-1] == len(history) == steps[np.argmin(losses)] + 4
+    assert (history.ended, len(history)) == ("early", 8)
     best, _ = load_model(tmp_path / "best.safetensors")
-    for other in (best, start(tmp_path, config, seed=3)[0]):
+    for other in (best, start(tmp_path, config)[0]):
         assert all(
             torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
         )
@@ -378,42 +385,408 @@ def test_truncated_checkpoint(tmp_path, whole, keep):
     assert same(start(tmp_path), whole)
 
 
-def metadata_of(path):
+def rewrite(path, change):
+    """Write a checkpoint again, with a checksum, after a change to its tensors or notes.
+
+    The change works in place, or returns other (tensors, notes).
+    """
     with safe_open(path, framework="pt") as file:
-        return file.metadata()
+        metadata = file.metadata()
+    tensors = load_file(path)
+    notes = json.loads(tensors.pop("notes").numpy().tobytes())
+    changed = change(tensors, notes)
+    tensors, notes = changed if isinstance(changed, tuple) else (tensors, notes)
+    as_tensor = torch.tensor(list(json.dumps(notes).encode()), dtype=torch.uint8)
+    path.write_bytes(to_bytes({"notes": as_tensor} | tensors, metadata))
 
 
-def as_tensor(notes):
-    return torch.tensor(list(json.dumps(notes).encode()), dtype=torch.uint8)
+def noted(**changes):
+    """Return a change to the notes of a checkpoint."""
+    return lambda tensors, notes: (tensors, notes | changes)
 
 
-def test_foreign_and_contradicting_checkpoints(tmp_path):
-    start(tmp_path, on_step=stop_after(4))
-    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
-    data = path.read_bytes()
-    tensors, metadata = load_file(path), metadata_of(path)
-    notes = json.loads(tensors["notes"].numpy().tobytes())
-    for wrong in ({}, {**notes, "rows": notes["rows"][1:]}, {**notes, "rows": "x"}, [], 5):
-        save_file({**tensors, "notes": as_tensor(wrong)}, path, metadata)
-        with pytest.raises(CheckpointError, match="contradicts itself: "):
-            start(tmp_path)
-    save_file({**tensors, "notes": as_tensor(notes)[:-9]}, path, metadata)
-    with pytest.raises(CheckpointError, match="no checkpoint that one could go on from"):
-        start(tmp_path)
-    for name in ("model.output.bias", "random.cpu"):
-        rest = {n: t for n, t in tensors.items() if n != name}
-        save_file(rest, path, metadata)
-        with pytest.raises(CheckpointError, match=f"(?s)contradicts itself.*{name.split('.')[1]}"):
-            start(tmp_path)
-    path.write_bytes(data)
-    assert len(start(tmp_path)[1]) == CONFIG.steps
-    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
+def row(k, **changes):
+    """Return a change to a row of a checkpoint's history."""
+    return lambda tensors, notes: notes["rows"][k].update(changes)
+
+
+def without(name):
+    """Return a change that leaves out a tensor."""
+    return lambda tensors, notes: tensors.pop(name)
+
+
+def tensor(name, change):
+    """Return a change to a tensor."""
+    return lambda tensors, notes: tensors.update({name: change(tensors[name])})
+
+
+def python_state(k, part):
+    return lambda tensors, notes: notes["random"]["python"].__setitem__(k, part)
+
+
+def numpy_state(**changes):
+    return lambda tensors, notes: notes["random"]["numpy"]["state"].update(changes)
+
+
+CHANGES = {
+    "no notes": lambda tensors, notes: (tensors, {}),
+    "notes in a list": lambda tensors, notes: (tensors, []),
+    "notes that are a number": lambda tensors, notes: (tensors, 5),
+    "notes too deep": lambda tensors, notes: tensors.update(
+        notes=torch.tensor(list(b"[" * 10**5), dtype=torch.uint8)
+    ),
+    "notes cut off": lambda tensors, notes: tensors.update(
+        notes=torch.tensor(list(json.dumps(notes).encode())[:-9], dtype=torch.uint8)
+    ),
+    "notes that are no bytes": lambda tensors, notes: tensors.update(
+        notes=torch.zeros(3).to(torch.float8_e4m3fn)
+    ),
+    "no rows": noted(rows=[]),
+    "rows that are text": noted(rows="x"),
+    "rows by name": noted(rows={}),
+    "rows of numbers": noted(rows=[1, 2, 3]),
+    "the first row is missing": lambda tensors, notes: notes["rows"].pop(0),
+    "rows with a column less": lambda tensors, notes: [r.pop("epoch") for r in notes["rows"]],
+    "a loss that is text": row(2, loss="3"),
+    "characters that are none": row(-1, characters=None),
+    "a step too large": row(-1, step=10**400),
+    "more rows than steps": lambda tensors, notes: notes["settings"].update(steps=3),
+    "steps that are text": lambda tensors, notes: notes["settings"].update(steps="24"),
+    "no steps": lambda tensors, notes: notes["settings"].pop("steps"),
+    "settings in a list": noted(settings=[]),
+    "an end that is none": noted(ended="now"),
+    "half a step was skipped": noted(skipped_in_a_row=1.5),
+    "too many steps were skipped": noted(skipped_in_a_row=10),
+    "time runs backwards": noted(seconds=-1.0),
+    "seconds without end": noted(seconds=float("inf")),
+    "best that is short": noted(best=[1.0, 2]),
+    "best that waited for text": noted(best=[1.0, 2, ""]),
+    "best in the future": noted(best=[1.0, 99, 0]),
+    "a best loss by name": noted(best=[{}, 2, 0]),
+    "a weight is missing": without("model.output.bias"),
+    "a weight too many": lambda tensors, notes: tensors.update({"model.more": torch.zeros(1)}),
+    "a weight of another shape": tensor("model.output.bias", lambda w: w[:1].clone()),
+    "a weight of another dtype": tensor("model.output.bias", lambda w: w.double()),
+    "an unknown tensor": lambda tensors, notes: tensors.update({"more.0": torch.zeros(1)}),
+    "an average is missing": without("optimizer.0.exp_avg"),
+    "an average with another name": lambda tensors, notes: tensors.update(
+        {"optimizer.0.exp_avgx": tensors.pop("optimizer.0.exp_avg")}
+    ),
+    "an average of no parameter": lambda tensors, notes: tensors.update(
+        {"optimizer.99.step": tensors["optimizer.0.step"].clone()}
+    ),
+    "an average without a number": lambda tensors, notes: tensors.update(
+        {"optimizer.step": torch.zeros(())}
+    ),
+    "an average of another shape": tensor("optimizer.0.exp_avg", lambda a: a[:0]),
+    "an average of bytes": tensor("optimizer.0.step", lambda a: a.bool()),
+    "an average of complex numbers": tensor("optimizer.1.step", lambda a: a.to(torch.complex64)),
+    "an average of eight bits": tensor("optimizer.1.step", lambda a: a.to(torch.float8_e4m3fn)),
+    "a state is missing": without("state.1"),
+    "a state too many": lambda tensors, notes: tensors.update({"state.2": tensors["state.1"] * 2}),
+    "a state of another batch": tensor("state.0", lambda s: s[:, :1].clone()),
+    "a state of two dimensions": tensor("state.0", lambda s: s[0].clone()),
+    "a state of bytes": tensor("state.0", lambda s: s.to(torch.uint8)),
+    "a random state is missing": without("random.cpu"),
+    "a random state that is short": tensor("random.cpu", lambda r: r[:9].clone()),
+    "a random state of zeros": tensor("random.cpu", lambda r: r * 0),
+    "no other random states": lambda tensors, notes: notes.pop("random"),
+    "random states in a list": noted(random=[]),
+    "Python's random state is short": python_state(1, [1]),
+    "Python's next random number is text": python_state(2, "x"),
+    "NumPy's position beyond the end": numpy_state(pos=10**6),
+    "NumPy's position before the start": numpy_state(pos=-1),
+    "NumPy's position is text": numpy_state(pos="1"),
+    "NumPy's random state is short": numpy_state(key=[1, 2, 3]),
+    "NumPy's random state is too large": numpy_state(key=[10**30] * 624),
+    "a start that is text": noted(initial="x"),
+    "a start of text": lambda tensors, notes: notes["initial"].update({"output.bias": ["x", 1]}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The folder of a run that stopped after 7 steps, in mid-epoch, with a best model at step 5."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    start(folder, on_step=stop_after(7))
+    return folder
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_checkpoint_that_contradicts_itself(tmp_path, stopped, what):
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    path = Checkpoints(folder, texts()[0]).paths[-1]
+    rewrite(path, CHANGES[what])
+    steps = []
+    with pytest.raises(CheckpointError, match=f"{path} (contradicts itself: |is no checkpoint)"):
+        start(folder, on_step=steps.append)
+    assert steps == []
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in stopped.iterdir())
+
+
+def test_foreign_checkpoints(tmp_path):
+    path = tmp_path / "step-00000004.safetensors"
     path.write_bytes(b"\x80\x04\x95pickle" * 20)
     with pytest.raises(CheckpointError, match="not a whole safetensors"):
         start(tmp_path)
     save_file({"w": torch.zeros(2)}, path)
     with pytest.raises(CheckpointError, match="not one that fit wrote"):
         start(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CheckpointError, match=f"{path} is a folder"):
+        start(tmp_path)
+
+
+def test_a_best_model_of_another_shape_is_refused(tmp_path, stopped):
+    folder, vocab = shutil.copytree(stopped, tmp_path / "run"), texts()[0]
+    save_model(folder / "best.safetensors", CharRNN(len(vocab), 3, 1), vocab)
+    with pytest.raises(CheckpointError, match="contradicts itself: missing or unknown"):
+        start(folder)
+
+
+def test_flipped_bits_in_a_checkpoint_are_found(tmp_path):
+    vocab = Vocab("ab")
+    Checkpoints(tmp_path, vocab).save(1, {"w": torch.arange(3.0)}, {"rows": [1.5]})
+    (path,) = Checkpoints(tmp_path, vocab).paths
+    data, harmless = path.read_bytes(), set()
+    assert json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["sha256"]
+    for k in range(len(data)):
+        flipped = bytearray(data)
+        flipped[k] ^= 1 << k % 8
+        path.write_bytes(flipped)
+        try:
+            tensors, notes = Checkpoints(tmp_path, vocab).load()
+            assert tensors.keys() == {"w"} and tensors["w"].tolist() == [0, 1, 2]
+            assert notes == {"rows": [1.5]}
+            harmless.add(k)
+        except CheckpointError:
+            pass
+    start = data.index(b'"sha256"')  # a file without this name is one of an earlier version
+    assert harmless <= set(range(start, start + 8))
+
+
+# Of another version
+
+
+def test_a_checkpoint_without_a_checksum_and_without_a_note_of_the_start_is_read(tmp_path, whole):
+    start(tmp_path, on_step=stop_after(7))
+    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
+    rewrite(path, lambda tensors, notes: notes.pop("initial"))
+    with safe_open(path, framework="pt") as file:
+        metadata = {name: note for name, note in file.metadata().items() if name != "sha256"}
+    save_file(load_file(path), path, metadata)
+    assert same(start(tmp_path), whole)
+
+
+@pytest.mark.parametrize("name", ["clip_ratio", "accumulate", "output_norm", "dtype"])
+def test_a_setting_that_is_newer_than_the_checkpoint_had_its_default(tmp_path, whole, name):
+    start(tmp_path, on_step=stop_after(7))
+    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
+    rewrite(path, lambda tensors, notes: notes["settings"].pop(name))
+    assert same(start(tmp_path), whole)
+    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
+    rewrite(path, lambda tensors, notes: notes["settings"].pop(name))
+    other = {"clip_norm": None, "clip_ratio": 0.1}
+    with pytest.raises(
+        CheckpointError, match="clip_norm = 5.0, not None|clip_ratio = None, not 0.1"
+    ):
+        start(tmp_path, dataclasses.replace(CONFIG, **other))
+
+
+def test_a_setting_that_this_version_does_not_know_is_named(tmp_path):
+    start(tmp_path, on_step=stop_after(4))
+    path = Checkpoints(tmp_path, texts()[0]).paths[-1]
+    rewrite(path, lambda tensors, notes: notes["settings"].update(lookahead=5))
+    with pytest.raises(CheckpointError, match="another version of lstmlib.*not know: lookahead"):
+        start(tmp_path)
+
+
+# Of another start
+
+
+@pytest.mark.parametrize("config", [CONFIG, CONFIG_PLAIN], ids=["stopped", "finished"])
+def test_another_seed_is_refused_by_name(tmp_path, config):
+    start(tmp_path, config, stop_after(6))
+    with pytest.raises(CheckpointError, match="began with other weights, as of another seed"):
+        start(tmp_path, config, seed=1)
+    start(tmp_path, config)
+
+
+def go_on(folder, model):
+    """Train a model that is at hand, as a cell of a notebook that is run again by itself."""
+    vocab, train_ids, valid_ids = texts()
+    return model, fit(
+        model, train_ids, valid_ids, CONFIG, checkpoints=Checkpoints(folder, vocab, 3)
+    )
+
+
+def test_the_model_that_was_interrupted_goes_on_as_the_break_left_it(tmp_path, whole):
+    def stop_at_once(history):
+        if len(history) == 7:
+            raise ZeroDivisionError  # so that the newest checkpoint is one of before
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    vocab, train_ids, valid_ids = texts()
+    model = CharRNN(len(vocab), 12, 2, embedding_size=5, dropout=0.3)
+    for on_step in (stop_at_once, stop_after(11)):
+        with contextlib.suppress(ZeroDivisionError):
+            kept = Checkpoints(tmp_path, vocab, 3)
+            fit(model, train_ids, valid_ids, CONFIG, on_step, kept)
+    assert same(go_on(tmp_path, model), whole)
+
+
+def test_the_best_model_and_the_newest_go_on_with_their_run(tmp_path, whole):
+    start(tmp_path, on_step=stop_after(7))
+    shutil.copytree(tmp_path, tmp_path / "twin")
+    best, vocab = load_model(tmp_path / "best.safetensors")
+    assert same(go_on(tmp_path, best), whole)
+    newest = CharRNN(len(vocab), 12, 2, embedding_size=5, dropout=0.3)
+    tensors = load_file(Checkpoints(tmp_path / "twin", vocab).paths[-1])
+    weights = {n[len("model.") :]: t for n, t in tensors.items() if n.startswith("model.")}
+    newest.load_state_dict(weights)
+    assert same(go_on(tmp_path / "twin", newest), whole)
+
+
+def test_a_start_that_differs_in_its_last_bits_is_the_same(tmp_path, whole):
+    """Processors draw the numbers of an embedding with other last bits."""
+    start(tmp_path, on_step=stop_after(7))
+    torch.manual_seed(0)
+    vocab, *_ = texts()
+    model = CharRNN(len(vocab), 12, 2, embedding_size=5, dropout=0.3)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1 + 1e-7 * torch.randint(-1, 2, weight.shape))
+    assert same(go_on(tmp_path, model), whole)
+
+
+def test_one_other_weight_is_another_start(tmp_path):
+    start(tmp_path, on_step=stop_after(7))
+    torch.manual_seed(0)
+    vocab, *_ = texts()
+    model = CharRNN(len(vocab), 12, 2, embedding_size=5, dropout=0.3)
+    model.output.bias.data[-1] += 0.1
+    with pytest.raises(
+        CheckpointError, match=r"began with other weights.*best.safetensors'\) goes"
+    ):
+        go_on(tmp_path, model)
+
+
+# Two runs in one folder
+
+
+def train_beside(folder, seed, report):
+    """Train in a folder that another run may want, too: what came of it?"""
+    try:
+        model, history = start(folder, on_step=lambda _: time.sleep(0.05), seed=seed)
+        report.send((seed, history.ended, model.output.bias.tolist()))
+    except CheckpointError as error:
+        report.send((seed, str(error), None))
+
+
+def test_of_two_runs_in_one_folder_one_is_refused_and_told_who_holds_it(tmp_path):
+    expected = {seed: start(tmp_path / f"alone {seed}", seed=seed)[0] for seed in (1, 2)}
+    pipes = {seed: PROCESSES.Pipe(duplex=False) for seed in (1, 2)}
+    runs = {
+        seed: PROCESSES.Process(target=train_beside, args=(tmp_path / "run", seed, send))
+        for seed, (_, send) in pipes.items()
+    }
+    for process in runs.values():
+        process.start()
+    said = [receive.recv() for receive, _ in pipes.values()]
+    for process in runs.values():
+        process.join()
+    (trained,) = [each for each in said if each[2] is not None]
+    (refused,) = [each for each in said if each[2] is None]
+    assert trained[1] == "all steps"
+    assert trained[2] == expected[trained[0]].output.bias.tolist()
+    holder = f"process {runs[trained[0]].pid} on {re.escape(socket.gethostname())}"
+    assert re.search(f"is in use by another run, {holder}, since 20.*another folder", refused[1])
+
+
+def test_a_folder_is_let_go_of_however_the_run_ends(tmp_path):
+    def fail(history):
+        raise ZeroDivisionError
+
+    vocab = texts()[0]
+    with pytest.raises(ZeroDivisionError):
+        start(tmp_path, on_step=fail)
+    start(tmp_path, on_step=stop_after(4))
+    with pytest.raises(CheckpointError, match="another seed"):
+        start(tmp_path, seed=3)
+    with Checkpoints(tmp_path, vocab).owned():
+        pass
+    assert not list(tmp_path.glob(".lstmlib*"))
+
+
+def test_a_run_within_a_run_and_in_another_thread_is_refused(tmp_path):
+    errors = []
+
+    def second():
+        try:
+            start(tmp_path)
+        except CheckpointError as error:
+            errors.append(str(error))
+
+    def on_step(history):
+        if len(history) == 2:
+            second()
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join()
+
+    start(tmp_path, on_step=on_step)
+    assert len(errors) == 2
+    assert all(f"another run, process {os.getpid()} on" in error for error in errors)
+
+
+def test_what_another_run_is_writing_stays(tmp_path):
+    """A model that is saved by another program, and what is no checkpoint's, are not touched."""
+    (tmp_path / "step-00000003.safetensors.77.part").write_bytes(b"of a killed run")
+    others = {"model.safetensors.77.part", "film.part", "step-1.safetensors.7.part"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"of another program")
+
+    def on_step(history):
+        if len(history) == 2:  # while it trains, nothing half written is removed
+            (tmp_path / "best.safetensors.88.part").write_bytes(b"being written")
+
+    start(tmp_path, on_step=on_step)
+    left = {p.name for p in tmp_path.glob("*.part")}
+    assert left == others | {"best.safetensors.88.part"}
+
+
+def test_a_lock_of_a_killed_run_is_taken_over_although_its_process_number_is_used_again(
+    tmp_path, whole
+):
+    """Its files are there, and name a process that runs: this one."""
+    assert in_process(kill_at, tmp_path, "replace", 6) == -signal.SIGKILL
+    owner = tmp_path / ".lstmlib-owner"
+    noted = json.loads(owner.read_text())
+    owner.write_text(json.dumps(noted | {"process": os.getpid()}))
+    assert (tmp_path / ".lstmlib-lock").exists()
+    assert same(start(tmp_path), whole)
+    assert not owner.exists()
+
+
+@pytest.mark.parametrize("owner", [b"", b"[]", b"{}", b"\xff", b"5"])
+def test_an_owner_that_is_not_noted(tmp_path, owner):
+    vocab = texts()[0]
+    with Checkpoints(tmp_path, vocab).owned():
+        (tmp_path / ".lstmlib-owner").write_bytes(owner)
+        with pytest.raises(CheckpointError, match="another run, which has not yet noted its pro"):
+            start(tmp_path)
+
+
+def test_a_folder_that_cannot_be_locked_is_used_with_a_warning(tmp_path, whole, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.warns(UserWarning, match="cannot be locked.*Take care that no second run uses it"):
+        run = start(tmp_path)
+    assert same(run, whole)
 
 
 def test_the_best_weights_are_lost(tmp_path):
@@ -476,7 +849,7 @@ def test_saved_on_one_device_loaded_on_another(tmp_path):
             assert torch.equal(weight.cpu(), weights[f"model.{name}"])
 
 
-@pytest.mark.parametrize("folder", ["file", "file/below"])
+@pytest.mark.parametrize("folder", ["file", "file/below", "nul\0"])
 def test_a_folder_that_cannot_be_one_is_refused_before_the_first_step(tmp_path, folder):
     (tmp_path / "file").write_text("not a folder")
     steps = []
@@ -562,7 +935,21 @@ def test_ctrl_c_that_is_ignored_stays_ignored():
     assert history.ended == "all steps"
 
 
-@pytest.mark.parametrize("setting", [{"every": 0}, {"keep": 0}])
+def test_more_steps_than_eight_digits_hold(tmp_path):
+    kept = Checkpoints(tmp_path, Vocab("ab"))
+    for step in (99_999_999, 100_000_000):
+        kept.save(step, {}, {"step": step})
+    assert kept.load()[1] == {"step": 100_000_000}
+    kept.save(100_000_001, {}, {})
+    assert [path.name for path in kept.paths] == [
+        "step-100000000.safetensors",
+        "step-100000001.safetensors",
+    ]
+
+
+@pytest.mark.parametrize(
+    "setting", [{"every": 0}, {"keep": 0}, {"every": 2.5}, {"keep": "2"}, {"keep": True}]
+)
 def test_settings_without_meaning(setting):
     with pytest.raises(ValueError, match="1 or more"):
         Checkpoints("folder", Vocab("ab"), **setting)

@@ -1,11 +1,15 @@
+import re
+import time
 import unicodedata
+from array import array
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmlib.cleaning import clean
-from lstmlib.corpora import load_corpus
+from lstmlib.cleaning import clean, drop_control, rare_count
+from lstmlib.corpora import Corpus, load_corpus
 
 
 def cleaned(text, **options):
@@ -16,7 +20,7 @@ def cleaned(text, **options):
     ("text", "options", "expected"),
     [
         ("a\r\nb\rc\u2028d\x85e", {}, "a\nb\nc\nd\ne"),
-        ("so\u00adft\x07\ufeff\x0cly", {}, "softly"),
+        ("so\u00adft\x07\ufeffly", {}, "softly"),
         ("tab\tstays", {}, "tab\tstays"),
         ("\u0646\u200c\u0627", {}, "\u0646\u200c\u0627"),  # spelled with a non-joiner
         ("a\n\n  b\t\u00a0c ", {"newlines": "space"}, "a b c"),
@@ -44,11 +48,129 @@ def test_steps(text, options, expected):
         ({"unicode_form": "NFX"}, "NFC"),
         ({"min_count": 0}, "1 or more"),
         ({"rare": "??"}, "one character"),
+        ({"min_count": b"x"}, "min_count is b'x'.*a whole number"),
+        ({"min_count": 2.5}, "min_count is 2.5"),
+        ({"min_count": array("d", [2])}, "min_count is array"),
+        ({"rare": 0.5}, "rare is 0.5"),
+        ({"rare": ["?"]}, "one character"),
     ],
 )
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         clean("a", **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a", r"got bytes: decode bytes with load_corpus"),
+        (None, "got NoneType"),
+        (Corpus("a", "a", None, "memory"), r"got Corpus: clean\(corpus.text\)"),
+    ],
+)
+def test_what_is_no_text_is_named(text, message):
+    with pytest.raises(ValueError, match=message):
+        clean(text)
+
+
+def test_counts_may_be_numpys():
+    assert cleaned("aaab", min_count=np.int64(2)) == "aaa"
+
+
+# Separators and invisible characters
+
+LINE_SEPARATORS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+WORD_SEPARATORS = "\x1f\u200b\ufffa"
+
+
+@pytest.mark.parametrize("separator", LINE_SEPARATORS + WORD_SEPARATORS)
+def test_two_words_stay_two_words(separator):
+    between = "\n" if separator in LINE_SEPARATORS else " "
+    assert cleaned(f"the end{separator}Next") == f"the end{between}Next"
+    # A soft hyphen beside it goes, and hides nothing.
+    assert cleaned(f"the end\u00ad{separator}\u00ad{separator}\ufeffNext").split() == [
+        "the",
+        "end",
+        "Next",
+    ]
+    assert cleaned(f"the end{separator}Next", newlines="space") == "the end Next"
+
+
+@pytest.mark.parametrize("separator", "\x0b\x0c\x1c\x1d\x1e\x1f\u200b")
+def test_a_separator_beside_white_space_adds_none(separator):
+    """A form feed at the head of a page is no paragraph break within a sentence."""
+    assert cleaned(f"page one\n{separator}page two") == "page one\npage two"
+    assert cleaned(f"page one {separator}page two") == "page one page two"
+    assert cleaned(f"page one{separator}\npage two") == "page one\npage two"
+    assert cleaned(f"{separator}page{separator}") == "page"
+
+
+@given(st.text(st.sampled_from("ab \n\x1f\x0c\u200b\u00ad\u2028\ufeff\x07"), max_size=30))
+def test_words_of_a_clean_text_are_those_between_separators(text):
+    kept = text.translate(dict.fromkeys(map(ord, "\u00ad\ufeff\x07")))
+    words = re.split("[ \n\x1f\x0c\u200b\u2028]+", kept)
+    assert cleaned(text).split() == [word for word in words if word]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "بسم ۝١",  # U+06DD, the end of ayah, a format character
+        *"\u0600\u0601\u0602\u0603\u0604\u0605\u070f\u0890\u0891\u08e2\U000110bd\U000110cd",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",  # England
+        "\U0001f469\u200d\U0001f680",  # an astronaut, joined
+        "می\u200cخواهم",  # Persian, spelled with a non-joiner
+        "\u2764\ufe0f",  # a heart that asks for colour
+        "葛\U000e0100",  # a form of the character, by a variation selector
+        "\U0001faef\U0001fa8a",  # emoji of Unicode 17, which no Python to 3.14 knows
+        "\U0003fffd",  # not assigned
+        "\uf8ff\ue5e5\U000f0000\U0010fffd",  # private
+        "\u180e",  # Mongolian is spelled with it
+        "\U00013430",  # so are hieroglyphs
+    ],
+)
+def test_what_one_sees_stays(text):
+    clean_text, report = clean(f"a {text} b", unicode_form=None)
+    assert clean_text == f"a {text} b"
+    assert not report.vanished
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *"\0\x08\x0e\x1b\x7f\x80\x9f\u00ad\u061c\u200e\u200f\u202a\u202e\u2060\u2066\u206f",
+        *"\ufeff\ufff9\ufffb\U0001d173\ud800\udfff\ufdd0\ufffe\uffff\U0001ffff\U0010ffff",
+        *"\U000e0001\U000e0067\U000e007f",  # tags that spell no flag
+    ],
+)
+def test_what_one_does_not_see_goes_and_is_listed(text):
+    clean_text, report = clean(f"a{text}b")
+    assert clean_text == "ab"
+    assert report.vanished == {text: 1}
+
+
+def test_tags_without_their_end_spell_no_flag():
+    assert cleaned("\U0001f3f4\U000e0067\U000e0062 goal") == "\U0001f3f4 goal"
+
+
+def test_what_goes_is_what_python_calls_invisible_or_no_character():
+    """Everything that goes is so by this Python's Unicode; what only it does not know stays."""
+    every = map(chr, range(0x110000))
+    gone = {c for c in every if not drop_control(c)}
+    assert {unicodedata.category(c) for c in gone} == {"Cc", "Cf", "Cs", "Cn"}
+    # Of unassigned ones, those that Unicode keeps free for invisible ones, or never assigns.
+    unassigned = {ord(c) for c in gone if unicodedata.category(c) == "Cn"}
+    free = {0x2065, *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000)}
+    never = {*range(0xFDD0, 0xFDF0), *(c for c in range(0x110000) if c & 0xFFFE == 0xFFFE)}
+    assert unassigned <= free | never
+
+
+def test_cleaning_is_linear():
+    """Each took minutes, or would, if it went by the square of the length."""
+    for text in ("\x0c" * 10**6, " " * 10**6, "\U0001f3f4\U000e0067" * 10**5, "\u200b " * 10**5):
+        begun = time.perf_counter()
+        clean(text, newlines="space", ascii_only=True)
+        assert time.perf_counter() - begun < 5
 
 
 def test_report_counts_exactly():
@@ -92,3 +214,28 @@ def test_messy_book_is_messy_and_gets_clean():
     assert {"\xad", "\x07", "\x0c", "\xa0", "“", "”", "’", "—"} <= set(report.vanished)
     assert text.isascii()
     assert text.isprintable()
+
+
+# Rare characters
+
+
+def test_what_is_under_a_20_000th_of_a_text_is_rare():
+    text = "ab" * 20_000 + "cc" + "d"
+    assert rare_count(text) == 3
+    assert clean(text, min_count=rare_count(text))[0] == "ab" * 20_000
+    assert rare_count("ab" * 5_000 + "c") == 1  # once in 10 001: all stay
+
+
+def test_where_nearly_all_characters_are_rare_they_all_stay():
+    hanzi = "".join(chr(0x4E00 + k) for k in range(6_000))
+    text = "的" * 30_000 + hanzi
+    assert len(hanzi) > 0.05 * len(text)
+    assert rare_count(text) == 1
+    assert rare_count(text, most=0.5) == 2
+    assert rare_count("") == 1
+
+
+@pytest.mark.parametrize("wrong", [{"share": 2}, {"share": float("nan")}, {"most": -0.1}])
+def test_shares_that_are_none_are_named(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .* between 0 and 1"):
+        rare_count("text", **wrong)

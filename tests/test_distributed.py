@@ -6,6 +6,7 @@ import json
 import os
 import random
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,19 +57,24 @@ def join(rank, store, target, arguments):
     dist.destroy_process_group()
 
 
-def finish(processes, signal_number=None):
-    """Wait for processes, which may have been sent a signal; none is left behind."""
+def kill(processes):
+    """Kill processes all at once: stopped first, so that none notices another's end."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in processes:
+            os.kill(process.pid, number)
+
+
+def finish(processes, exit_code=0):
+    """Wait for processes, which all end with one exit code; none is left behind."""
     deadline = time.monotonic() + SECONDS
     for process in processes:
-        if signal_number is not None:
-            os.kill(process.pid, signal_number)
         process.join(max(deadline - time.monotonic(), 0))
     hung = [process for process in processes if process.exitcode is None]
     for process in hung:
         process.kill()
         process.join()
     assert not hung
-    assert {process.exitcode for process in processes} == {-(signal_number or 0)}
+    assert {process.exitcode for process in processes} == {exit_code}
 
 
 def train(config, wrap=lambda model: model, folder=None, on_step=None, look=None, **settings):
@@ -232,12 +238,13 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped_in_all(tmp_path):
 WITH_DROPOUT = TrainingConfig(20, 8, 32, 3e-2, "adamw", eval_every=4, patience=50)
 
 
-def train_with_dropout(rank, folder, name, pause):
+def train_with_dropout(rank, folder, name, stop):
     drawn = []
 
     def on_step(history):
         drawn.append([len(history), torch.rand(()).item(), random.random(), np.random.rand()])
-        time.sleep(pause)
+        if len(history) == stop:
+            time.sleep(SECONDS)  # until the test kills it
 
     settings = {"dropout": 0.3, "dtype": torch.float32}
     run = train(WITH_DROPOUT, DistributedDataParallel, folder / name, on_step, **settings)
@@ -248,12 +255,13 @@ def train_with_dropout(rank, folder, name, pause):
 def test_killed_and_started_again_it_is_the_run_that_was_never_stopped(tmp_path):
     # In mid-epoch, where a state is carried.
     checkpoint, deadline = tmp_path / "cut/step-00000009.safetensors", time.monotonic() + SECONDS
-    processes = start(train_with_dropout, tmp_path, "cut", 0.1)
+    processes = start(train_with_dropout, tmp_path, "cut", 11)
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    finish(processes, signal.SIGKILL)
-    finish(start(train_with_dropout, tmp_path, "cut", 0))
-    finish(start(train_with_dropout, tmp_path, "whole", 0))
+    kill(processes)
+    finish(processes, -signal.SIGKILL)
+    finish(start(train_with_dropout, tmp_path, "cut", None))
+    finish(start(train_with_dropout, tmp_path, "whole", None))
     for rank in (0, 1):
         weights, rows = left(tmp_path, f"cut {rank}")
         expected, expected_rows = left(tmp_path, f"whole {rank}")
@@ -367,14 +375,27 @@ def end_of(process):
             process.wait(SECONDS)
 
 
+def interrupted(folder, batch_size):
+    """Launch, press Ctrl-C once a network is saved, and return what was said.
+
+    On a busy machine the run may be over before the signal comes; then it is launched anew.
+    """
+    for _ in range(5):
+        process, deadline = launch(folder, batch_size), time.monotonic() + SECONDS
+        while not (folder / "run/best.safetensors").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = end_of(process)
+        if "ended: all steps." not in said:
+            break
+        shutil.rmtree(folder / "run")
+    return said
+
+
 def test_the_launcher_interrupted_and_started_again_does_what_one_process_does(
     tmp_path, monkeypatch
 ):
-    process, deadline = launch(tmp_path, 8), time.monotonic() + SECONDS
-    while not (tmp_path / "run/best.safetensors").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    said = end_of(process)
+    said = interrupted(tmp_path, 8)
     assert said.count("Interrupted: model and history are those of step") == 1, said
     assert len(History.load(tmp_path / "run/history.jsonl")) < 300
     process = launch(tmp_path, 8)

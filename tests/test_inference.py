@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from lstmlib import inference
 from lstmlib.inference import FusedSteps, ModelSteps, read, read_through, stepper_for
 from lstmlib.models import CharRNN
 from lstmlib.sampling import generate
@@ -39,7 +40,7 @@ def test_fused_steps_compute_what_the_model_computes(settings, dtype):
     contexts = [rng.integers(V, size=n) for n in (4, 1, 9)]
     _, state = read(model, contexts)
     fused, called = FusedSteps(model, state), ModelSteps(model, state)
-    tolerance = 1e-9 if dtype == torch.float64 else 1e-4
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-3
     for t in range(60):
         ids = rng.integers(V, size=len(contexts))
         ours, theirs = fused.step(ids), called.step(ids)
@@ -154,3 +155,33 @@ def test_a_text_read_through_has_at_each_place_the_logits_of_what_came_before(se
     assert logits.shape == (9, V) and model.training
     for k in range(9):
         np.testing.assert_allclose(logits[k], read(model, [ids[: k + 1]])[0][0], atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"cell": "gru"}, {"cell": "cifg"}], ids=str)
+def test_a_long_text_read_in_pieces_is_read_as_in_one(settings, monkeypatch):
+    model = network(**settings).double()
+    contexts = [np.random.default_rng(n).integers(V, size=n) for n in (1, 6, 7, 8, 20)]
+    whole = [read_through(model, ids) for ids in contexts]
+    logits, state = read(model, contexts)
+    monkeypatch.setattr(inference, "AT_ONCE", 7)
+    for ids, expected in zip(contexts, whole, strict=True):
+        np.testing.assert_allclose(read_through(model, ids), expected, atol=1e-9)
+    in_pieces, state_in_pieces = read(model, contexts)
+    np.testing.assert_allclose(in_pieces, logits, atol=1e-9)
+    for part, expected in zip(state_in_pieces, state, strict=True):
+        torch.testing.assert_close(part, expected, atol=1e-9, rtol=0)
+
+
+def test_a_text_up_to_the_length_of_a_piece_is_read_in_one_call(model):
+    calls = []
+    model.register_forward_pre_hook(lambda _, args: calls.append(args[0].shape[1]))
+    read(model, [np.zeros(inference.AT_ONCE, dtype=np.int64)])
+    read(model, [np.zeros(inference.AT_ONCE + 1, dtype=np.int64)])
+    assert calls == [inference.AT_ONCE, inference.AT_ONCE, 1]
+
+
+def test_an_empty_text_is_refused(model):
+    nothing = np.zeros(0, dtype=np.int64)
+    for act in (lambda: read(model, [nothing]), lambda: read_through(model, nothing)):
+        with pytest.raises(ValueError, match="The text is empty"):
+            act()

@@ -1,10 +1,15 @@
 import copy
 import json
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lstmlib import scratch
@@ -21,6 +26,7 @@ from lstmlib.models import (
     load_scratch,
     save_model,
     save_scratch,
+    to_bytes,
     to_scratch,
     write_whole,
 )
@@ -237,12 +243,10 @@ def test_file_of_another_kind(tmp_path):
 
 
 def rewrite(path, weights=None, **changes):
-    """Write a model file again with some of its metadata changed."""
-    from safetensors import safe_open
-
+    """Write a model file again with some of its metadata changed, and a checksum of all of it."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
-    save_file(weights or load_file(path), path, {**metadata, **changes})
+    path.write_bytes(to_bytes(weights or load_file(path), metadata | changes))
 
 
 def test_vocabulary_in_the_file_does_not_fit(tmp_path, model, vocab):
@@ -253,12 +257,198 @@ def test_vocabulary_in_the_file_does_not_fit(tmp_path, model, vocab):
         load_model(path)
 
 
-def test_weights_in_the_file_do_not_fit(tmp_path, model, vocab):
+BIG = 10**15
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": 8}, r"is \(64,\), where the sizes ask for \(32,\)"),
+        ({"hidden_size": BIG}, "is 1000000000000000, but it holds 10 arrays of"),
+        ({"hidden_size": 2**62}, "but it holds"),
+        ({"hidden_size": 10**400}, "but it holds"),
+        ({"hidden_size": -1}, "hidden_size is -1"),
+        ({"hidden_size": 16.0}, "hidden_size is 16.0"),
+        ({"hidden_size": [16]}, r"hidden_size is \[16\]"),
+        ({"num_layers": 10**5}, "num_layers is 100000, but it holds 10 arrays"),
+        ({"num_layers": 10**9}, "num_layers is 1000000000, but it holds 10 arrays"),
+        ({"num_layers": 10**400}, "num_layers is 1000.*, but it holds 10 arrays"),
+        ({"num_layers": 1e9}, "num_layers is 1000000000.0"),
+        ({"num_layers": 3}, "missing or unknown: layers.bias_hh_l2"),
+        ({"num_layers": True}, "num_layers is True"),
+        ({"embedding_size": BIG}, "but it holds"),
+        ({"embedding_size": 3}, "missing or unknown: embedding.weight"),
+        ({"embedding_size": "2"}, "embedding_size is '2'"),
+        ({"vocab_size": BIG}, "but it holds"),
+        ({"dropout": "0"}, "dropout is '0'"),
+        ({"dropout": float("nan")}, "dropout is nan"),
+        ({"forget_bias": None}, "forget_bias is None"),
+        ({"cell": ["lstm"]}, r"cell is \['lstm'\]"),
+        ({"cell": "gru"}, "where the sizes ask for"),
+        ({"output_norm": 1}, "output_norm is 1"),
+        ({"output_norm": True}, "missing or unknown: norm.bias, norm.weight"),
+        ({"depth": 3}, "TypeError.*depth"),
+    ],
+    ids=lambda part: str(part)[:40],
+)
+def test_sizes_are_not_believed_before_the_weights_are_looked_at(
+    tmp_path, model, vocab, changes, message
+):
     path = tmp_path / "m.safetensors"
     save_model(path, model, vocab)
-    rewrite(path, config=json.dumps({**model.config, "hidden_size": 8}))
+    rewrite(path, config=json.dumps(model.config | changes))
+    started = time.perf_counter()
+    with pytest.raises(ModelFileError, match=f"m.safetensors contradicts itself: .*{message}"):
+        load_model(path)
+    assert time.perf_counter() - started < 5  # what was believed took minutes, and all memory
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"config": "[1, 2]"},
+        {"config": "5"},
+        {"config": "{}"},
+        {"config": ""},
+        {"config": "[" * 10**5},
+        {"config": "9" * 5000},
+        {"vocab": "[" * 10**5},
+        {"vocab": "{}"},
+    ],
+    ids=lambda metadata: str(metadata)[:20],
+)
+def test_metadata_that_is_none(tmp_path, model, vocab, metadata):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model, vocab)
+    rewrite(path, **metadata)
     with pytest.raises(ModelFileError, match="contradicts itself"):
         load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda w: w | {"output.bias": w["output.bias"].double()}, "floats of one kind"),
+        (lambda w: {n: v.to(torch.int32) for n, v in w.items()}, "floats of one kind"),
+        (lambda w: {n: v.to(torch.float8_e4m3fn) for n, v in w.items()}, "floats of one kind"),
+        (lambda w: {n: v.to(torch.complex64) for n, v in w.items()}, "floats of one kind"),
+        (lambda w: w | {"output.bias": w["output.bias"] * float("nan")}, "infinite or not a num"),
+        (lambda w: w | {"output.bias": w["output.bias"] + float("inf")}, "infinite or not a num"),
+        (lambda w: w | {"output.bias": w["output.bias"][:0]}, r"output.bias is \(0,\)"),
+        (lambda w: w | {"more": w["output.bias"].clone()}, "missing or unknown: more"),
+        (
+            lambda w: {"more": w["output.bias"]},
+            "num_layers is 2, but it holds 1 arrays of 28 numbers",
+        ),
+    ],
+)
+def test_weights_that_are_not_those_of_a_network(tmp_path, model, vocab, spoil, message):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model, vocab)
+    rewrite(path, spoil(load_file(path)))
+    with pytest.raises(ModelFileError, match=f"contradicts itself: .*{message}"):
+        load_model(path)
+
+
+def test_a_network_that_is_not_finite_is_not_saved(tmp_path, model, vocab):
+    torch.nn.init.constant_(model.output.bias, float("nan"))
+    with pytest.raises(ValueError, match="output.bias has weights that are infinite or not a num"):
+        save_model(tmp_path / "m", model, vocab)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_from_numpy_can_be_saved(tmp_path, vocab):
+    model = CharRNN(np.int64(len(vocab)), np.int32(4), 1, dropout=0, forget_bias=np.float32(1))
+    save_model(tmp_path / "m", model, vocab)
+    assert load_model(tmp_path / "m")[0].config == model.config
+
+
+def small_files(folder):
+    """Return (path, its reader) of a small model file and of a small file of a NumPy network."""
+    torch.manual_seed(0)
+    save_model(folder / "model", CharRNN(2, 1, 1), Vocab("ab"))
+    weights = scratch.init_weights(scratch.RNN, 2, 1)
+    save_scratch(folder / "scratch", weights, scratch.RNN, Vocab("ab"))
+    return [(folder / "model", load_model), (folder / "scratch", load_scratch)]
+
+
+def content(loaded):
+    """Return all that a reader returned, in a form that can be compared."""
+    first, *rest = loaded
+    weights = first.state_dict() if isinstance(first, CharRNN) else first
+    sizes = first.config if isinstance(first, CharRNN) else None
+    return sizes, {name: weight.tolist() for name, weight in weights.items()}, rest
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["model", "scratch"])
+def test_every_flipped_bit_is_found_or_changes_nothing(tmp_path, kind):
+    path, load = small_files(tmp_path)[kind]
+    data, expected, harmless = path.read_bytes(), content(load(path)), set()
+    for k in range(len(data)):  # a bit of every byte, since all of them take half a minute
+        flipped = bytearray(data)
+        flipped[k] ^= 1 << k % 8
+        path.write_bytes(flipped)
+        try:
+            assert content(load(path)) == expected, f"byte {k} changes the network unseen"
+            harmless.add(k)
+        except ModelFileError:
+            pass
+    # Only in the name of the checksum: the file is then taken for one of an earlier version.
+    start = data.index(b'"sha256"')
+    assert harmless <= set(range(start, start + 8))
+
+
+def test_files_without_a_checksum_as_earlier_versions_wrote_them_are_read(tmp_path):
+    for path, load in small_files(tmp_path):
+        expected = content(load(path))
+        with safe_open(path, framework="pt") as file:
+            metadata = {n: note for n, note in file.metadata().items() if n != "sha256"}
+        save_file(load_file(path), path, metadata)
+        assert b"sha256" not in path.read_bytes()
+        assert content(load(path)) == expected
+
+
+SAVE_AGAIN = """
+from lstmlib.models import load_model, load_scratch, save_model, save_scratch
+for k in range(4):
+    save_model(f"model {k}", *load_model("model"))
+    weights, cell, vocab = load_scratch("scratch")
+    save_scratch(f"scratch {k}", dict(reversed(weights.items())), cell, vocab)
+"""
+
+
+def test_equal_models_are_equal_files_in_every_process(tmp_path):
+    for path, _ in small_files(tmp_path):
+        assert path.stat().st_size < 1500
+    # The hash tables of safetensors are in another order at each call and in each process.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", SAVE_AGAIN], check=True, cwd=tmp_path, env=environment)
+    for name in ("model", "scratch"):
+        data = (tmp_path / name).read_bytes()
+        assert [(tmp_path / f"{name} {k}").read_bytes() == data for k in range(4)] == [True] * 4
+
+
+@pytest.mark.parametrize("load", [load_model, load_scratch])
+def test_a_path_that_is_no_file_is_named_in_full(tmp_path, monkeypatch, load):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("there/is/none", "pipe", "nul\0", "~/model"):
+        with pytest.raises(ModelFileError, match=f"There is no file {tmp_path}/{path}"):
+            load(path)
+    with pytest.raises(ModelFileError, match=f"{tmp_path}/folder is a folder"):
+        load("folder")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, model, vocab, monkeypatch):
+    save_model(tmp_path / "m", model, vocab)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")  # root, as here, may read all
+
+    monkeypatch.setattr("lstmlib.models.safe_open", refuse)
+    with pytest.raises(ModelFileError, match=f"{tmp_path}/m cannot be read .*Permission denied"):
+        load_model(tmp_path / "m")
 
 
 def test_written_files_have_the_permissions_of_any_new_file(tmp_path):
@@ -326,6 +516,20 @@ def test_scratch_files_that_are_none(tmp_path, model, vocab):
         rewrite(path, **changes)
         with pytest.raises(ModelFileError, match="contradicts itself"):
             load_scratch(path)
+    for spoil, message in (
+        (lambda w: torch.full_like(w, float("inf")), "infinite or not a number"),
+        (lambda w: w.to(torch.float8_e4m3fn), "TypeError"),
+        (lambda w: w.to(torch.int32), "dtype"),
+        (lambda w: w[:0], ""),
+        (lambda w: w.sum(), ""),
+    ):
+        for name in weights:
+            save_scratch(path, weights, scratch.LSTM, vocab)
+            arrays = load_file(path)
+            rewrite(path, arrays | {name: spoil(arrays[name])})
+            with pytest.raises(ModelFileError, match=f"contradicts itself: .*{message}"):
+                load_scratch(path)
+    save_scratch(path, weights, scratch.LSTM, vocab)
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ModelFileError, match="not a whole safetensors"):
         load_scratch(path)

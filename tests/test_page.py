@@ -1,5 +1,7 @@
 """The temperature explorer: its file, and in Chromium its numbers and its controls."""
 
+import base64
+import hashlib
 import json
 import re
 import runpy
@@ -114,7 +116,36 @@ def test_an_error_is_one_line_and_leaves_no_page(tmp_path):
     command = [sys.executable, str(FOLDER / "build.py"), "missing.safetensors", "--out", str(out)]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 1 and not out.exists()
-    assert run.stderr == "ModelFileError: There is no file missing.safetensors.\n"
+    assert run.stderr == f"ModelFileError: There is no file {Path.cwd() / 'missing.safetensors'}.\n"
+
+
+POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
+
+
+def test_the_policy_names_what_the_page_holds_and_nothing_else():
+    page = PAGE.read_text(encoding="utf-8")
+    (policy,) = POLICY.findall(page)
+    directives = {name: rest for name, *rest in (each.split() for each in policy.split(";"))}
+
+    def hashes(kind):
+        """The hashes of what stands between tags without attributes: scripts that run, styles."""
+        texts = re.findall(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        digests = [hashlib.sha256(text.encode()).digest() for text in texts]
+        return [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
+
+    assert directives == {
+        "default-src": ["'none'"],
+        "script-src": hashes("script"),
+        "style-src": hashes("style"),
+        "img-src": ["data:"],
+        "form-action": ["'none'"],
+        "base-uri": ["'none'"],
+    }
+    assert (len(hashes("script")), len(hashes("style"))) == (2, 1)
+    # Before anything that it is to govern.
+    assert page.index(policy) < min(page.index(tag) for tag in ("<style", "<script", "<link"))
+    markup = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"<[^>]*\s(?:style|on\w+)\s*=", markup)
 
 
 # In Chromium
@@ -331,6 +362,65 @@ def test_the_random_numbers_are_even_and_a_seed_gives_the_same(page):
     assert page.evaluate(numbers, [1, 5]) == found[:5].tolist()
     for seed in (0, 2, 2**31, 2**32 - 1):
         assert page.evaluate(numbers, [seed, 5]) != found[:5].tolist()
+
+
+INJECTED = """
+<script>document.title = "owned by a script"</script>
+<script src="data:text/javascript,document.title='owned by a source'"></script>
+<img src="data:," onerror="document.title = 'owned by a handler'">
+<base href="https://example.org/">
+<style>h1 { display: none }</style>
+<p id="styled" style="position: fixed">a style attribute</p>
+<a id="link" href="javascript:void(document.title = 'owned by a link')">a link</a>
+<form id="form" action="SENT"></form>
+</body>"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "without the policy"])
+def test_what_is_injected_into_the_page_does_nothing(chromium, tmp_path, guarded):
+    """Without the policy it all happens, so that this test can fail."""
+    path, sent = tmp_path / "page.html", tmp_path / "sent.html"
+    sent.write_text("sent")
+    text = PAGE.read_text(encoding="utf-8")
+    text = text.replace("</body>", INJECTED.replace("SENT", sent.as_uri()))
+    path.write_text(text if guarded else POLICY.sub("", text), encoding="utf-8")
+    said, send = [], "document.getElementById('form').submit()"
+    with chromium.new_context(offline=True) as context:
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(path.as_uri())
+        settled(page)
+        page.locator("#link").click()
+        page.evaluate(
+            """() => {
+                const script = document.createElement("script");
+                script.textContent = 'document.body.dataset.owned = "by a script made later"';
+                document.body.append(script);
+            }"""
+        )
+        at = page.evaluate("document.baseURI")
+        happened = {
+            "a script": page.title() != "Temperature explorer",
+            "a script made later": page.locator("body").get_attribute("data-owned") is not None,
+            "a base": at != path.as_uri(),
+            "a style": not page.locator("h1").is_visible(),
+            "a style attribute": page.locator("#styled").evaluate(
+                "e => getComputedStyle(e).position === 'fixed'"
+            ),
+        }
+        assert set(happened.values()) == {not guarded}, happened
+        set_value(page, "temperature", 0.3)  # the page itself goes on
+        assert len(text_of(page)) == 300
+        if guarded:
+            with page.expect_console_message(lambda message: "form-action" in message.text):
+                page.evaluate(send)
+            assert page.url == path.as_uri()
+            assert len(said) >= 8 and all("Content Security Policy" in each for each in said)
+        else:
+            with page.expect_navigation():
+                page.evaluate(send)
+            assert page.url.startswith(sent.as_uri()) and said == []
 
 
 # The controls

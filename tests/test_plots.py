@@ -1,10 +1,14 @@
 import io
+import time
+import warnings
 from collections import Counter
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 
 from lstmlib import plots
 from lstmlib.metrics import PrefixReading, Validity, wilson
@@ -541,3 +545,281 @@ def test_the_counter_shows_what_it_is_given_after_each_character():
     probe = lines(top)["linear probe of the cell state"]
     assert probe.get_xydata().tolist() == [[1, 0.9], [2, 2.1], [3, 1.0], [4, 0.1]]
     assert lines(bottom)["unit 7"].get_xydata().tolist() == [[1, 0], [2, 1], [3, 2], [4, 3]]
+
+
+# Whatever a user's text, files and titles are called
+
+NASTY = r"$\frac{a}$ \$5 \x ^ $_{ 北京 مرحبا"
+
+
+def named(text):
+    """Every figure that shows a text of its caller's, with this text wherever there is one."""
+    x, y, one, validity = np.arange(2.0), np.array([1.0, 2.0]), np.ones(1), [Validity(1, 1, 1)]
+    tokens, p = [text[0], "$", "\\", "_"], np.array([0.4, 0.3, 0.2, 0.1])
+    run = recorded()
+    for row in run.rows:
+        for part in (row.get("diagnostics") or {}).values():
+            part |= {text: part.pop(PARTS[0])} if PARTS[0] in part else {}
+    letters = "a$b\\_$^"
+    grid, path = np.array([[1.0, 2], [3, 4]]), np.array([[1.0, 1.0]])
+    return {
+        "loss_and_gradient": lambda: plots.loss_and_gradient(history(), {text: 1.0}, text),
+        "character_counts": lambda: plots.character_counts(Counter(text), Counter(letters)),
+        "windows_and_streams": lambda: plots.windows_and_streams(letters, 3, 1, 1, 4),
+        "temperature_bars": lambda: plots.temperature_bars(tokens, {1.0: p}),
+        "unrolled": lambda: plots.unrolled(letters),
+        "step_sizes": lambda: plots.step_sizes(y, {text: y}, 1.0),
+        "loss_curves": lambda: plots.loss_curves({text: (x, y)}, text, text, text, {text: 1.0}),
+        "ranked": lambda: plots.ranked({text: [1.0]}, text, text),
+        "gradient_against_lag": lambda: plots.gradient_against_lag({text: y}),
+        "gates": lambda: plots.gates("$\\", {text: y[None]}),
+        "distributions": lambda: plots.distributions(tokens, {text: p}, text),
+        "training_speeds": lambda: plots.training_speeds({text: SPEEDS}),
+        "norms_over_time": lambda: plots.norms_over_time(x, {text: y}, text, text),
+        "loss_surface": lambda: plots.loss_surface(x, x, grid, {text: path}, text, text, text),
+        "clip_sweep": lambda: plots.clip_sweep([1.0], [[1.0]], text, 1.0, text),
+        "training_moment": lambda: plots.training_moment(run, 10),
+        "entropy_by_temperature": lambda: plots.entropy_by_temperature(x, {text: y}, 1.0),
+        "draws": lambda: plots.draws(tokens, {text: p}, 0.5),
+        "shaded_texts": lambda: plots.shaded_texts({text: (letters, np.ones(len(letters)))}),
+        "measures_by_temperature": lambda: plots.measures_by_temperature(
+            one, {text: (one, one)}, {text: 1.0}, (0, 1)
+        ),
+        "tradeoff": lambda: plots.tradeoff({text: (x, y, [text] * 2)}, (0.5, 0.5), text),
+        "validity_by_epoch": lambda: plots.validity_by_epoch([1], {1.0: validity}, text),
+        "counting": lambda: plots.counting({text: ([1], {text: [1]})}, 1, {text: 1}),
+        "counter": lambda: plots.counter("()", y, y, y, text),
+        "prefix_reading": lambda: plots.prefix_reading(reading("$\\_", characters="$\\_"), text),
+    }
+
+
+def texts_of(figure):
+    """What stands in a figure, as it is drawn."""
+    return [text._preprocess_math(text.get_text())[0] for text in figure.findobj(Text)]
+
+
+@pytest.mark.parametrize("name", named(NASTY))
+@pytest.mark.filterwarnings("ignore:No font of this machine")
+def test_what_a_caller_names_is_drawn_as_it_is_and_no_formula(name, monkeypatch):
+    formulas, parse = [], MathTextParser.parse
+
+    def noted(self, text, *args, **kwargs):
+        formulas.append(text)
+        return parse(self, text, *args, **kwargs)
+
+    monkeypatch.setattr(MathTextParser, "parse", noted)
+    figure = named(NASTY)[name]()
+    figure.savefig(io.BytesIO(), format="png")
+    # The ticks of log scales are formulas, and the arrows of an unrolled RNN.
+    ours = [each for each in formulas if "mathdefault" not in each]
+    assert [each for each in ours if name != "unrolled" or not each.startswith(ARROWS)] == []
+    shown = NASTY if plots._has_glyph("北") else NASTY.replace("北京", "□□")
+    drawn = texts_of(figure)
+    if name not in ("character_counts", "windows_and_streams", "temperature_bars", "unrolled"):
+        assert any(shown in each for each in drawn)
+    if name not in NO_CHARACTERS:
+        assert "$" in drawn
+
+
+ARROWS = ("$h_{", "$W_", "$dz", "$(p-y)")
+NO_CHARACTERS = set(FIGURES) - {
+    *("character_counts", "windows_and_streams", "temperature_bars", "unrolled", "gates"),
+    *("distributions", "draws", "shaded_texts", "prefix_reading"),
+}
+
+
+def test_every_figure_is_named_so_or_shows_nothing_of_its_caller():
+    fixed = {"ngram_losses", "clipping", "loop"}
+    assert set(named(NASTY)) == set(FIGURES) - fixed
+
+
+def test_a_name_that_begins_with_an_underscore_stays_in_the_legend():
+    figure = plots.loss_curves({"_mine": (np.arange(2), np.ones(2)), "": ([1], [1])}, "t")
+    shown = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [text.strip("\u200b") for text in shown] == ["_mine", ""]
+
+
+LONG = "a name that goes on " * 500
+
+
+@pytest.mark.parametrize("name", named(LONG))
+def test_long_names_are_cut_and_leave_the_axes_their_room(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = named(LONG)[name]()
+        figure.savefig(io.BytesIO(), format="png")
+    for axis in figure.axes:
+        box = axis.get_window_extent()
+        if axis.get_label() != "<colorbar>":
+            assert box.width > 30 and box.height > 30
+    assert all(len(text) < 250 for text in texts_of(figure))
+
+
+STRANGE = "\0\ud800\t\x0b\u202e\u0301\U000e0067\ue000"
+
+
+def test_a_character_that_cannot_be_seen_has_a_name_or_its_code_point():
+    shown = [plots._visible(c) for c in "a \n" + STRANGE]
+    points = ["U+0000", "U+D800", "\\t", "U+000B", "U+202E", "◌\u0301", "U+E0067", "U+E000"]
+    assert shown == ["a", "␣", "\\n", *points]
+    assert plots._visible(".a\t$") == ".a\\t\\$"
+
+
+def test_what_no_font_has_is_a_box_and_one_warning_says_so(monkeypatch):
+    has_glyph = plots._has_glyph
+    monkeypatch.setattr(plots, "_has_glyph", lambda c: c not in "北京" and has_glyph(c))
+    with pytest.warns(UserWarning, match="No font of this machine has some .* Noto Sans CJK"):
+        figure = plots.loss_curves({"北京": (np.arange(2), np.ones(2))}, "京 a\tb")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib has nothing to warn of
+        figure.savefig(io.BytesIO(), format="png")
+    assert {"□□", "□ a b"} <= set(texts_of(figure))
+    axis = plots.character_counts({"北": 2, "a": 1}, {"a": 1}).axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["U+5317", "a"]
+
+
+def test_a_font_of_the_machine_fills_in_for_what_the_first_lacks():
+    assert plots._has_glyph("a") and not plots._has_glyph("北" if len(FONTS) == 1 else "\ue000")
+    assert FONTS[0] == "sans-serif" and all(name in plots._installed for name in FONTS[1:])
+
+
+FONTS = plots.rcParams["font.family"]
+
+
+def test_of_thousands_of_characters_the_most_frequent_are_drawn():
+    counts = {chr(0x4E00 + k): 6000 - k for k in range(6000)}
+    start = time.perf_counter()
+    axis = plots.character_counts(counts, counts).axes[0]
+    assert axis.get_title() == "raw: 6000 distinct characters; the 150 most frequent"
+    assert len(axis.patches) == 150 and time.perf_counter() - start < 20
+
+
+# Numbers that cannot be drawn
+
+
+def with_rows(**columns):
+    """A history of the rows that these columns have."""
+    steps = range(1, 1 + max(map(len, columns.values())))
+    names = ("loss", "grad_norm", "clipped_norm")
+    rest = {"valid_loss": None}
+    return History(
+        {"step": k} | rest | {n: columns.get(n, [1.0] * len(steps))[k - 1] for n in names}
+        for k in steps
+    )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values",
+    [[], [1.0], [np.nan], [np.inf, 2.0], [None], [0.0], [1e308, 1e-320], [-1.0, np.nan, 3.0]],
+    ids=str,
+)
+def test_histories_are_drawn_whatever_is_in_them(values):
+    for name in ("loss", "grad_norm"):
+        run = with_rows(**{name: values})
+        plots.png(plots.loss_and_gradient(run))
+        if values:
+            plots.png(plots.training_moment(run, len(values)))
+
+
+def test_a_loss_that_is_no_number_leaves_a_gap_and_the_mean_goes_on():
+    top = plots.loss_and_gradient(with_rows(loss=[4.0, np.nan, 2.0])).axes[0]
+    assert lines(top)["training (mean of 20 steps)"].get_xydata().tolist() == [[1, 4], [3, 3]]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, None])
+def test_a_moment_is_drawn_whatever_was_measured(value):
+    run = recorded()
+    for row in run.rows:
+        for name, found in (row.get("diagnostics") or {}).items():
+            row["diagnostics"][name] = dict.fromkeys(found, value)
+    plots.png(plots.training_moment(run, 10))
+
+
+NOTHING = {
+    "loss_curves": lambda: plots.loss_curves({}, "t"),
+    "ranked": lambda: plots.ranked({}, "t"),
+    "gradient_against_lag": lambda: plots.gradient_against_lag({}),
+    "gates": lambda: plots.gates("", {}),
+    "temperature_bars": lambda: plots.temperature_bars(["a"], {}),
+    "distributions": lambda: plots.distributions(["a"], {}, "t"),
+    "clipping": lambda: plots.clipping([], 1.0),
+    "training_speeds": lambda: plots.training_speeds({}),
+    "norms_over_time": lambda: plots.norms_over_time(np.array([]), {}, "t", "l"),
+    "step_sizes": lambda: plots.step_sizes(np.array([]), {}, 1.0),
+    "loss_surface": lambda: plots.loss_surface([1, 2], [1, 2], np.zeros((2, 2)), {}, "", "", ""),
+    "clip_sweep": lambda: plots.clip_sweep([], [], "t"),
+    "clip_sweep, no seed": lambda: plots.clip_sweep([1.0], [[]], "t"),
+    "draws": lambda: plots.draws(["a"], {}, 0.5),
+    "shaded_texts": lambda: plots.shaded_texts({}),
+    "measures_by_temperature": lambda: plots.measures_by_temperature([], {}, {}, (0, 1)),
+    "validity_by_epoch": lambda: plots.validity_by_epoch([], {}, "t"),
+    "counting": lambda: plots.counting({}, 1, {}),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_nothing_to_draw_is_said(name):
+    with pytest.raises(ValueError, match="There is nothing to draw: "):
+        NOTHING[name]()
+
+
+WRONG = {
+    "has 2000 characters": lambda: plots.windows_and_streams("ab" * 1000, 8, 3, 2, 4),
+    "has 4 characters; give from 9": lambda: plots.windows_and_streams("abcd", 8, 3, 2, 4),
+    "step is 0": lambda: plots.windows_and_streams("abcdefghij", 8, 0, 2, 4),
+    "has 1 characters": lambda: plots.unrolled("a"),
+    "has 21 characters": lambda: plots.unrolled("a" * 21),
+    "200 curves": lambda: plots.loss_curves({str(k): ([1], [1]) for k in range(200)}, "t"),
+    "3000 entries": lambda: plots.ranked({str(k): [1.0] for k in range(3000)}, "t"),
+    "top is nan": lambda: plots.loss_curves({"a": ([1], [1])}, "t", top=np.nan),
+    "must be (units, 3)": lambda: plots.gates("abc", {"gate": np.ones((2, 2))}),
+    "A gradient is NaN": lambda: plots.clipping([(np.nan, 1.0)], 1.0),
+    "limit is inf": lambda: plots.clipping([(1.0, 1.0)], np.inf),
+    "'a' was not measured in bfloat16": lambda: plots.training_speeds({"a": SPEEDS}, "bfloat16"),
+    "needs 2 by 2": lambda: plots.loss_surface([1], [1], np.ones((1, 1)), {}, "t", "x", "y"),
+    "A clip value is 0.0": lambda: plots.clip_sweep([0.0, 1.0], [[1.0], [1.0]], "t"),
+    "suggestion is nan": lambda: plots.clip_sweep([1.0], [[1.0]], "t", np.nan),
+    "A step is not finite": lambda: plots.step_sizes([1.0, 0.0], {}, 1.0),
+    "u is 1.0": lambda: plots.draws(["a"], {"p": np.ones(1)}, 1.0),
+    "width is 0": lambda: plots.shaded_texts({"a": ("ab", np.ones(2))}, 0),
+    "has 201 lines": lambda: plots.shaded_texts({"a": ("\n" * 200, np.ones(200))}),
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_a_figure_has_no_room_or_no_meaning_for_is_said(said):
+    with pytest.raises(ValueError) as raised:
+        WRONG[said]()
+    assert said in str(raised.value)
+
+
+ODD = {
+    "one point": lambda: plots.loss_curves({"a": ([1], [1.0])}, "t"),
+    "no point": lambda: plots.loss_curves({"a": ([], [])}, "t"),
+    "nothing finite": lambda: plots.loss_curves({"a": ([1, 2], [np.nan, np.inf])}, "t", log=True),
+    "nothing above 0": lambda: plots.loss_curves({"a": ([1, 2], [0.0, -1.0])}, "t", log=True),
+    "None": lambda: plots.loss_curves({"a": ([1, 2], [None, 1.0])}, "t"),
+    "too large": lambda: plots.loss_curves({"a": ([1, 2], [1e308, -1e308])}, "t"),
+    "lags": lambda: plots.gradient_against_lag({"a": np.array([0.0, np.nan])}),
+    "no count": lambda: plots.character_counts({}, {}),
+    "counts of 0": lambda: plots.character_counts({"a": 0}, {"a": 0}),
+    "gates": lambda: plots.gates("ab", {"x": np.array([[np.nan, np.inf]]), "y": np.zeros((1, 2))}),
+    "flat surface": lambda: plots.loss_surface([1, 2], [1, 2], np.ones((2, 2)), {}, "t", "x", "y"),
+    "all diverged": lambda: plots.clip_sweep([None], [[np.nan]], "t"),
+    "one limit": lambda: plots.clip_sweep([None], [[1.0]], "t"),
+    "loop": lambda: plots.loop(np.array([0.0, np.nan]), np.ones(1), np.zeros(1)),
+    "no sample": lambda: plots.validity_by_epoch([1], {1.0: [Validity(0, 0, 0)]}, "t"),
+    "no string": lambda: plots.counting({"a": ([1], {"b": [0]})}, 0, {"a": 1}),
+    "no curve": lambda: plots.tradeoff({"a": ([], [], [])}, (0.5, 0.5), "t"),
+    "orders": lambda: plots.ngram_losses([1.0, 2.0], [np.nan]),
+    "steps": lambda: plots.step_sizes(np.ones(1), {"a": np.array([np.nan])}, 1.0),
+    "p": lambda: plots.shaded_texts({"a": ("ab", [np.nan, 2.0])}),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.filterwarnings("error")
+def test_odd_numbers_are_drawn_without_a_word(name):
+    plots.png(ODD[name]())

@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-import os
 import re
 import runpy
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from killed import run_until_it_has_written
 
 from lstmlib import scratch
 from lstmlib.batching import split
@@ -20,7 +19,7 @@ from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.models import CharRNN, load_scratch
 from lstmlib.speed import operations_per_character
-from lstmlib.training import History
+from lstmlib.training import History, has_bfloat16
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 FOLDERS = sorted(path.parent for path in RUNS.glob("*/config.json"))
@@ -125,15 +124,14 @@ class TestRecorded:
 
 
 def start(folder):
-    command = [sys.executable, str(RUNS / "train_numpy.py"), str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """Run train_numpy.py to its end; return (what it said, its exit code)."""
+    command = [sys.executable, *command_of(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    return run.stdout + run.stderr, run.returncode
 
 
-def wait_for(path, process):
-    deadline = time.monotonic() + 60
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert path.exists()
+def command_of(folder):
+    return str(RUNS / "train_numpy.py"), str(folder)
 
 
 def small_run(folder, text):
@@ -161,15 +159,12 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, text):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
         small_run(folder, text)
-    checkpoint, process = cut / "checkpoint.safetensors", start(cut)
-    wait_for(checkpoint, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert not (cut / "result.json").exists()
+    checkpoint = cut / "checkpoint.safetensors"
+    run_until_it_has_written(checkpoint.name, *command_of(cut))
+    assert checkpoint.exists() and not (cut / "result.json").exists()
     for folder in (cut, whole):
-        process = start(folder)
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+        said, code = start(folder)
+        assert code == 0, said
     assert not checkpoint.exists()
     assert without_seconds(cut) == without_seconds(whole)
     assert (cut / "samples.txt").read_text() == (whole / "samples.txt").read_text()
@@ -181,10 +176,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, text):
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, text):
     folder = tmp_path / "run"
     small_run(folder, text)
-    process = start(folder)
-    wait_for(folder / "checkpoint.safetensors", process)
-    process.kill()
-    process.communicate()
+    run_until_it_has_written("checkpoint.safetensors", *command_of(folder))
     config = read(folder, "config.json")
     checkpoint = (folder / "checkpoint.safetensors").read_bytes()
     for change in ("settings", "text", "damage"):
@@ -194,9 +186,8 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, text):
         (folder / "book.txt").write_text(text * (4 if change == "text" else 5))
         if change == "damage":
             (folder / "checkpoint.safetensors").write_bytes(checkpoint[:-9])
-        process = start(folder)
-        said, _ = process.communicate(timeout=60)
-        assert process.returncode == 1
+        said, code = start(folder)
+        assert code == 1
         assert "Traceback" not in said
         assert "delete it to start anew" in said
         assert ("damaged" if change == "damage" else "another text or another config") in said
@@ -296,6 +287,9 @@ def test_measuring_a_device_writes_one_result(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["", "--device", "cpu", "--out", str(tmp_path / "new")])
     script["main"]()
     result = read(tmp_path / "new", "result.json")
-    assert len(result["points"]) == 8
+    precisions = {"float32", "bfloat16"} if has_bfloat16(torch.device("cpu")) else {"float32"}
+    assert {row["precision"] for row in result["points"]} == precisions
+    assert set(result["product_operations_per_second"]) == precisions
+    assert len(result["points"]) == 4 * len(precisions)
     assert result["points"][0]["characters_per_second"] == 1 * 3 / 0.5
     assert result["product_operations_per_second"]["float32"] == 2 * 8**3 / 0.5

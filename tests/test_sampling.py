@@ -1,6 +1,9 @@
 """Transforms of a distribution, the draw, and texts, alone and in batches."""
 
 import math
+import sys
+import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -99,7 +102,11 @@ def test_any_floating_type_and_leading_shape(dtype):
     np.testing.assert_allclose(np.exp(log_p).sum(-1), 1)
 
 
-@pytest.mark.parametrize("temperature", [-0.1, math.nan, math.inf, -math.inf, "warm", None, True])
+@pytest.mark.parametrize(
+    "temperature",
+    [-0.1, math.nan, math.inf, -math.inf, "warm", None, True, 10**400, 10**5000, b"1"],
+    ids=sampling._shown,
+)
 def test_bad_temperature_is_named(temperature, model, vocab):
     for bad in (temperature, [1.0, temperature]):
         with pytest.raises(ValueError, match="temperature is"):
@@ -259,12 +266,18 @@ def test_the_nucleus_is_that_of_the_distribution_at_the_temperature():
         {"repetition_penalty": 0},
         {"repetition_penalty": math.inf},
         {"penalty_window": 0},
+        {"redraw_once": "no"},
+        *({name: 10**400} for name in ("top_p", "min_p", "repetition_penalty")),
+        *({name: -(10**5000)} for name in ("top_k", "top_p", "min_p", "penalty_window")),
+        {"repetition_penalty": Fraction(10**400)},
     ],
+    ids=sampling._shown,
 )
 def test_a_setting_without_meaning_is_named(wrong, model, vocab):
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"{name} is"):
+    with pytest.raises(ValueError, match=f"{name} is") as raised:
         generate(model, vocab, "the", 5, **wrong)
+    assert len(str(raised.value)) < 200
     with pytest.raises(TypeError, match="top_q"):
         generate(model, vocab, "the", 5, top_q=1)
 
@@ -291,6 +304,13 @@ def test_the_ends_of_the_unit_interval_draw_nothing_impossible(u):
     assert draw(apply_temperature(np.array([0.0, 9.0, 0.0]), 0), u) == 1
     rounded = np.log(np.full(10, 0.1))  # adds up to less than 1
     assert 0 <= draw(rounded, u) <= 9
+
+
+@pytest.mark.parametrize("u", [-1e-9, 1.0, math.nan, math.inf])
+def test_a_number_outside_the_unit_interval_is_named(u):
+    for given_ in (u, [0.5, u]):
+        with pytest.raises(ValueError, match=r"u is .*; it must be 0 or more, and below 1"):
+            draw(np.log([P, P]), given_)
 
 
 @given(distributions, uniforms, st.tuples(st.floats(0, 5), st.floats(0, 5)).map(sorted))
@@ -403,18 +423,30 @@ def test_unseen_character_in_the_prompt_is_named(model, vocab):
         ({"seed": [1, "two"]}, "seed is 'two'"),
         ({"temperature": [1, 2], "seed": [1, 2, 3]}, "2 temperatures and 3 seeds"),
         ({"prompt": []}, "0 prompts"),
+        ({"length": 10**400}, r"length is 1000*… \(401 characters\)"),
+        ({"length": 10**5000}, "length is a number of thousands of digits"),
+        ({"length": -(10**5000)}, "length is a number of thousands of digits"),
+        ({"seed": -(10**5000)}, "seed is a number of thousands of digits"),
+        ({"seed": "x" * 10**6}, r"seed is 'x*… \(1000002 characters\)"),
+        ({"seed": range(10**400)}, "texts would take"),
+        ({"temperature": range(10**12)}, "A batch of 1000000000000 texts would take"),
+        ({"prompt": ["t"] * 10**6}, "A batch of 1000000 texts would take .* write [0-9]+ or fewer"),
     ],
+    ids=sampling._shown,
 )
 def test_bad_arguments_are_named_at_once(model, vocab, arguments, message):
     arguments = {"prompt": "t", "length": 5} | arguments
     for write in (generate, stream):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=message) as raised:
             write(model, vocab, **arguments)
+        assert len(str(raised.value)) < 300
 
 
-@pytest.mark.parametrize("prompt", [7, ["the", None]])
+@pytest.mark.parametrize(
+    "prompt", [7, ["the", None], b"the", [b"the" * 10**5]], ids=sampling._shown
+)
 def test_a_prompt_that_is_no_text_is_named(model, vocab, prompt):
-    with pytest.raises(TypeError, match="prompt is (7|None); it must be a text"):
+    with pytest.raises(TypeError, match="prompt is (7|None|b'the'|b'the.*…).*; it must be a text"):
         generate(model, vocab, prompt, 5)
 
 
@@ -465,6 +497,97 @@ def test_one_of_anything_serves_the_whole_batch(model, vocab):
 def test_every_option_may_stay_as_it_is_with_every_temperature_of_its_own(model, vocab):
     cold, warm = generate(model, vocab, "the", 30, [0, 2.0], seed=[1, 1])
     assert cold.entropy_after.max() == 0 < warm.entropy_after.min()
+
+
+def test_an_array_of_no_dimension_is_one_value(model, vocab):
+    found = generate(model, vocab, np.array("the"), 20, np.array(0.5), np.array(7))
+    assert found.text == generate(model, vocab, "the", 20, 0.5, 7).text
+
+
+@pytest.mark.parametrize("seed", [np.uint8(255), np.int64(2**63 - 1)])
+def test_the_seeds_of_a_batch_do_not_overflow(model, vocab, seed):
+    texts = [sample.text for sample in generate(model, vocab, ["the"] * 2, 30, seed=seed)]
+    assert texts == [generate(model, vocab, "the", 30, seed=int(seed) + k).text for k in (0, 1)]
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("count", [1, 3, 500])
+def test_numbers_drawn_some_at_a_time_are_those_drawn_all_at_once(count):
+    seeds = range(5, 5 + count)
+    length = 2 * (sampling.AHEAD // count) + 7  # two whole pieces, and a part of one
+    expected = np.stack([np.random.default_rng(s).random(length) for s in seeds], axis=1)
+    found = list(sampling._uniforms(seeds, length))
+    assert len(found) == length
+    np.testing.assert_array_equal(np.array(found), expected)
+
+
+def test_every_text_keeps_its_own_numbers_when_others_have_ended(ending, monkeypatch):
+    monkeypatch.setattr(sampling, "AHEAD", 60)  # a new piece at every third step
+    seeds = list(range(20))
+    expected = np.stack([np.random.default_rng(seed).random(30) for seed in seeds])
+    for t, step in enumerate(steps(*ending, [""] * 20, 30, Sampling(), seeds)):
+        np.testing.assert_array_equal(step.uniforms, expected[step.rows, t])
+    assert t > 6 and len(step.rows) < 20
+
+
+def peak_of(act):
+    """Return the bytes that something takes at most, those of NumPy's arrays among them."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("length", [10**8, sys.maxsize])
+def test_the_first_character_of_a_long_text_costs_no_more_than_that_of_a_short_one(
+    model, vocab, length
+):
+    first = [next(stream(model, vocab, "the", n, seed=3)) for n in (5, length)]
+    assert first[0] == first[1]
+    assert peak_of(lambda: next(stream(model, vocab, ["the"] * 9, length, seed=3))) < 10**7
+
+
+def test_a_text_that_may_end_may_have_any_length(ending):
+    model, vocab = ending
+    sample = generate(model, vocab, "", 10**12, seed=0)
+    assert sample.ended and sample.text == generate(model, vocab, "", 1000, seed=0).text
+
+
+def test_more_characters_than_are_kept_are_refused_at_once(model, vocab):
+    for prompt, length in (("the", 10**8), (["the"] * 1000, 10_001), ("the", 10**400)):
+        with pytest.raises(ValueError, match=r"keeps every character .* or use stream\(\)"):
+            generate(model, vocab, prompt, length)
+
+
+def test_a_window_longer_than_the_text_is_the_whole_text(model, vocab):
+    def written(window):
+        settings = {"repetition_penalty": 1.5, "penalty_window": window}
+        return generate(model, vocab, ["the", "a quick fox"], 60, seed=1, **settings)
+
+    expected = [sample.text for sample in written(100)]
+    assert expected != [sample.text for sample in written(3)]
+    for window in (10**9, 10**400):
+        assert [sample.text for sample in written(window)] == expected
+    assert peak_of(lambda: written(10**9)) < 10**7
+
+
+@pytest.mark.parametrize("penalty", [1e300, sys.float_info.max])
+def test_a_penalty_however_large_leaves_a_distribution(penalty, recwarn):
+    log_p = log_softmax(np.array([0.0, -1.0, -2.0]))
+    assert np.exp(penalize_repetition(log_p, np.arange(3), penalty)).tolist() == [1, 0, 0]
+    assert not recwarn
+
+
+def test_the_figures_of_large_batches_and_vocabularies_are_computed_in_parts():
+    wide = Vocab(map(chr, range(0x4E00, 0x4E00 + 5000)))
+    torch.manual_seed(0)
+    model = CharRNN(len(wide), 4, 1)
+    steps_ = 30  # at once, their distributions take 24 MB, and what is computed of them 150 MB
+    assert peak_of(lambda: generate(model, wide, ["一"] * 20, steps_, seed=0)) < 10**8
 
 
 # Start and end
@@ -522,8 +645,8 @@ def test_a_stream_yields_what_generate_writes(model, vocab):
 
 
 def test_a_stream_comes_character_by_character(model, vocab, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(sampling, "draw", lambda *a: drawn.append(1) or draw(*a))
+    drawn, draw_ = [], sampling._draw
+    monkeypatch.setattr(sampling, "_draw", lambda *a: drawn.append(1) or draw_(*a))
     for k, character in enumerate(stream(model, vocab, "the", 10, seed=0), start=1):
         assert len(character) == 1 and len(drawn) == k
 

@@ -8,6 +8,7 @@ import torch
 
 from lstmlib import speed
 from lstmlib.models import LAYERS, CharRNN
+from lstmlib.training import has_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -88,6 +89,10 @@ def test_training_speed_trains(precision, monkeypatch):
     monkeypatch.setattr(speed, "seconds_per_call", once)
     model = CharRNN(7, 5, 1)
     before = model.output.weight.clone()
+    if precision == "bfloat16" and not has_bfloat16(CPU):
+        with pytest.raises(ValueError, match="cannot train in bfloat16"):
+            speed.training_speed(model, 4, 8, precision)
+        return
     assert speed.training_speed(model, 4, 8, precision) == 4 * 8 / 0.5
     assert not torch.equal(model.output.weight, before)
 

@@ -1,15 +1,19 @@
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from lstmlib.batching import Streams
 from lstmlib.models import CharRNN
 from lstmlib.sampling import generate
 from lstmlib.training import (
     History,
+    HistoryError,
     TrainingConfig,
     TrainingDiverged,
     clip_by_global_norm,
@@ -17,8 +21,10 @@ from lstmlib.training import (
     clip_by_value,
     evaluate,
     fit,
+    has_bfloat16,
 )
 
+CPU = torch.device("cpu")
 CONFIG = TrainingConfig(steps=12, batch_size=4, seq_len=8, eval_every=5, learning_rate=1e-2)
 
 
@@ -360,6 +366,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(vocab, ids, cell, ac
     assert 4 // accumulate in seen
 
 
+@pytest.mark.skipif(not has_bfloat16(CPU), reason="this processor cannot train in bfloat16")
 def test_bfloat16_trains_almost_as_float32_and_keeps_float32_weights(vocab, ids):
     losses = {}
     for precision in ("float32", "bfloat16"):
@@ -368,12 +375,45 @@ def test_bfloat16_trains_almost_as_float32_and_keeps_float32_weights(vocab, ids)
         model.output.register_forward_hook(lambda _, __, out, seen=dtypes: seen.add(out.dtype))
         torch.manual_seed(1)
         config = TrainingConfig(60, 4, 16, 1e-2, precision=precision)
-        losses[precision] = fit(model, ids, None, config).column("loss")[1]
+        history = fit(model, ids, None, config)
+        losses[precision] = history.column("loss")[1]
+        assert history.precision == precision
         assert dtypes == {getattr(torch, precision)}
         assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert not np.array_equal(*losses.values())
     np.testing.assert_allclose(losses["bfloat16"], losses["float32"], atol=0.15)
     assert losses["bfloat16"][-5:].mean() < 0.9 * losses["bfloat16"][0]
+
+
+def test_where_bfloat16_fails_fit_says_so_and_trains_in_float32(vocab, ids, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(nn.LSTM, "forward", refuse)
+    has_bfloat16.cache_clear()
+    before = torch.random.get_rng_state()
+    try:
+        assert not has_bfloat16(CPU)  # tried, not known by name
+        assert torch.equal(torch.random.get_rng_state(), before)
+        monkeypatch.undo()
+        histories = []
+        for precision in ("bfloat16", "float32"):
+            torch.manual_seed(1)
+            config = TrainingConfig(4, 4, 8, precision=precision)
+            histories.append(fit(fresh(vocab), ids, None, config, progress=False))
+    finally:
+        has_bfloat16.cache_clear()
+    assert [history.precision for history in histories] == ["float32", "float32"]
+    assert np.array_equal(*(history.column("loss")[1] for history in histories))
+    said = capsys.readouterr().out
+    assert said == "This machine (cpu) cannot train in bfloat16; it trains in float32.\n"
+
+
+def test_a_gpu_that_only_imitates_bfloat16_does_not_have_it(monkeypatch):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    assert not has_bfloat16.__wrapped__(torch.device("cuda"))
 
 
 # Losses that are not finite
@@ -496,6 +536,46 @@ def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, messag
         {"optimizer_options": {"weight_decay": np.float32(0.1)}},
         {"optimizer_options": {"fused": True, "foreach": True}},
         {"warmup": 6},
+        {"optimizer_options": {"betas": [0.9]}},
+        {"optimizer_options": {"betas": []}},
+        {"optimizer_options": {"betas": {}}},
+        {"optimizer_options": {"betas": [0.9, 0.99, 0.999]}},
+        {"optimizer_options": {"betas": "ab"}},
+        {"optimizer_options": {"eps": 10**400}},
+        {"optimizer_options": {"weight_decay": 10**400}},
+        {"optimizer_options": {"weight_decay": math.inf}},
+        {"optimizer_options": {"eps": math.nan}},
+        {"optimizer_options": {"differentiable": True}},
+        {"optimizer_options": {"lr": 1.0}},
+        {"optimizer_options": {1: 2}},
+        {"optimizer_options": [0.9]},
+        {"optimizer_options": "momentum"},
+        {"optimizer_options": None},
+        {"optimizer": ["adam"]},
+        {"optimizer": None},
+        {"schedule": {}},
+        {"precision": np.array(["float32", "bfloat16"])},
+        {"decay": 10**400},
+        {"decay": 2.0, "schedule": "step", "decay_every": 1, "steps": 5000},
+        {"learning_rate": 10**400},
+        {"learning_rate": -(10**400)},
+        {"learning_rate": 1e300},
+        {"learning_rate": math.inf},
+        {"learning_rate": "0.1"},
+        {"learning_rate": 1j},
+        {"learning_rate": True},
+        {"steps": 10**400},
+        {"steps": True},
+        {"steps": math.inf},
+        {"steps": "5"},
+        {"batch_size": 10**400},
+        {"batch_size": 2**63},
+        {"seq_len": math.nan},
+        {"warmup": -(10**400)},
+        {"eval_every": 10**400},
+        {"patience": "3"},
+        {"clip_norm": 10**400},
+        {"clip_norm": math.nan},
         {"clip_norm": 0.0},
         {"clip_norm": -1.0},
         {"clip_norm": None, "clip_value": math.nan},
@@ -505,6 +585,24 @@ def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, messag
 def test_settings_without_meaning(setting):
     with pytest.raises(ValueError, match="|".join(setting)):
         TrainingConfig(**{"steps": 5, **setting})
+
+
+@pytest.mark.parametrize("setting", [{"steps": 10**400}, {"optimizer": "x" * 10**5}])
+def test_a_message_stays_short(setting):
+    with pytest.raises(ValueError) as error:
+        TrainingConfig(**{"steps": 5, **setting})
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("sizes", [{"batch_size": 10**15}, {"seq_len": 2**62}, {"batch_size": 99}])
+def test_a_batch_that_is_larger_than_the_text_is_refused(vocab, ids, sizes):
+    with pytest.raises(ValueError, match="is too short for one batch"):
+        fit(fresh(vocab), ids, None, TrainingConfig(5, **sizes))
+
+
+def test_what_never_comes_may_be_as_far_off_as_one_likes(vocab, ids):
+    config = TrainingConfig(3, 4, 8, eval_every=2**62, decay_every=2**62, patience=2**62)
+    assert len(fit(fresh(vocab), ids, ids[:50], config)) == 3
 
 
 def test_numbers_from_numpy_become_plain():
@@ -560,3 +658,78 @@ def test_history_file_round_trip(tmp_path, vocab, ids):
     history = fit(fresh(vocab), ids, ids[:100], CONFIG)
     history.save(tmp_path / "h.jsonl")
     assert History.load(tmp_path / "h.jsonl").rows == history.rows
+
+
+def row(step, **changes):
+    return {"step": step, "loss": 2.0, "grad_norm": 1.0, "valid_loss": None} | changes
+
+
+LINES = [json.dumps(row(1)), json.dumps(row(2, valid_loss=2.5)), json.dumps(row(4))]
+
+
+def write(path, *lines):
+    data = [line if isinstance(line, bytes) else line.encode() for line in lines]
+    path.write_bytes(b"\n".join(data) + b"\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("]", "Expecting value at column 1"),
+        ("{", "Expecting property name enclosed in double quotes at column 2"),
+        (LINES[1] + LINES[1], "Extra data at column"),
+        (LINES[1][:-9], "at column"),
+        ("[" * 10**5, "recursion"),
+        ('{"step": ' + "9" * 5000, "digits"),
+        (b'{"step": \x82', "'utf-8' codec"),
+        ("[1, 2]", "has no columns"),
+        ("5", "has no columns"),
+        (json.dumps({"step": 2}), "missing: loss, grad_norm"),
+        (json.dumps(row(2) | {"los": 1}), "other columns: ..los"),
+        (json.dumps(row(2, loss="2")), "loss is '2', not a number"),
+        (json.dumps(row(2, loss=[2])), r"loss is \[2\], not a number"),
+        (json.dumps(row(2, loss=True)), "loss is True, not a number"),
+        (json.dumps(row(2, loss=10**400)), "loss is 1000.*, not a number"),
+        (json.dumps(row(2, diagnostics=[])), r"diagnostics is \[\]"),
+        (json.dumps(row(2, skipped=1)), "skipped is 1"),
+        (json.dumps(row(2.5)), "step is 2.5"),
+        (json.dumps(row(None)), "step is None"),
+        (json.dumps(row(0)), "step is 0"),
+        (json.dumps(row(1)), "step 1 follows on step 1"),
+    ],
+    ids=lambda part: str(part)[:20],
+)
+def test_a_line_that_is_no_row_is_named_with_its_file(tmp_path, monkeypatch, line, message):
+    write(tmp_path / "h.jsonl", LINES[0], line, LINES[2])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HistoryError, match=f"{tmp_path}/h.jsonl, line 2, is no row .*{message}"):
+        History.load("h.jsonl")
+
+
+def test_every_line_of_a_history_is_checked(tmp_path):
+    first = write(tmp_path / "first", json.dumps({"step": 1}), *LINES[1:])
+    with pytest.raises(HistoryError, match="first, line 1, is no row"):
+        History.load(first)
+    with pytest.raises(HistoryError, match="last, line 4, is no row"):
+        History.load(write(tmp_path / "last", *LINES, LINES[0][:-5]))
+
+
+@pytest.mark.parametrize("path", ["none.jsonl", ".", "nul\0"])
+def test_a_history_that_cannot_be_read_is_named_in_full(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HistoryError, match=f"{tmp_path}.* cannot be read"):
+        History.load(path)
+
+
+def test_marks_and_line_ends_of_other_systems_are_no_part_of_a_history(tmp_path):
+    lines = [b"\xef\xbb\xbf" + LINES[0].encode() + b"\r", b"", LINES[1] + "\r"]
+    history = History.load(write(tmp_path / "h", *lines, b"\xef\xbb\xbf" + LINES[2].encode()))
+    assert history.rows == [json.loads(line) for line in LINES]
+
+
+def test_recorded_histories_are_read():
+    paths = sorted((Path(__file__).parents[1] / "runs").glob("*/**/history.jsonl"))
+    assert len(paths) > 20
+    for path in paths:
+        assert len(History.load(path)) > 50

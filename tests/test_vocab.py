@@ -97,6 +97,28 @@ def test_a_frame_by_hand():
         (lambda: Vocab.from_json("{}"), "not a vocabulary"),
         (lambda: Vocab.from_json("[1]"), "not a vocabulary"),
         (lambda: Vocab.from_json("{'"), "not a vocabulary"),
+        (lambda: Vocab.from_json('{"specials": ' + "[" * 9999), "not a vocabulary"),
+        (lambda: Vocab.from_json("9" * 5000), "not a vocabulary"),
+        (lambda: Vocab.from_json('{"specials": [], "characters": {"a": 1}}'), "not a vocabulary"),
+        (lambda: Vocab.from_json('{"specials": "pad", "characters": "a"}'), "not a vocabulary"),
+        (lambda: Vocab.from_json('{"specials": [], "characters": ["a", 5]}'), "5 is not one char"),
+        (lambda: Vocab.from_json('{"specials": [[]], "characters": "a"}'), "two characters"),
+        (lambda: Vocab.from_json(b"\xff"), "not a vocabulary"),
+        (lambda: Vocab(5), "characters is 5"),
+        (lambda: Vocab([["a"]]), "is not one character"),
+        (lambda: Vocab("a", 5), "specials is 5"),
+        (lambda: Vocab("a", [5]), "two characters"),
+        (lambda: Vocab("a", [".\ud800"]), "half of a surrogate pair"),
+        (lambda: Vocab.from_text(np.array([1, 2])), "A text is a string, not ndarray"),
+        (lambda: Vocab("abc").encode(0), "A text is a string, not int"),
+        (lambda: Vocab("abc").encode(b"abc"), "A text is a string, not bytes"),
+        (lambda: Vocab("abc").id_of(["a"]), r"\['a'\] is not in the vocabulary"),
+        (lambda: Vocab("abc").decode("x"), "must be integers"),
+        (lambda: Vocab("abc").decode(None), "must be integers"),
+        (lambda: Vocab("abc").decode([0.5]), "must be integers"),
+        (lambda: Vocab("abc").decode([[0], [1, 2]]), "must be integers"),
+        (lambda: Vocab("abc").decode([10**30]), "must be integers"),
+        (lambda: Vocab("abc").decode(np.array([2**63], np.uint64)), "0 … 2"),
     ],
 )
 def test_bad_input(make, message):
@@ -113,3 +135,33 @@ def test_file_round_trip(tmp_path):
     vocab = Vocab("a“\n\ud800", SPECIALS)
     vocab.save(tmp_path / "v.json")
     assert Vocab.load(tmp_path / "v.json") == vocab
+
+
+@given(st.text(alphabet=st.characters(categories=["Cs"]), min_size=1))
+def test_halves_of_surrogate_pairs_survive_as_json(text):
+    vocab = Vocab.from_text(text + "\udbff\udc00")
+    assert Vocab.from_json(vocab.to_json()) == vocab
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "holds no vocabulary"),
+        (b"\x85", "holds no vocabulary: 'utf-8' codec"),
+        (b'{"specials": []', "holds no vocabulary"),
+    ],
+)
+def test_a_file_that_holds_no_vocabulary_is_named_in_full(tmp_path, monkeypatch, content, message):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "v.json").write_bytes(content)
+    with pytest.raises(VocabError, match=f"{tmp_path}/v.json {message}"):
+        Vocab.load("v.json")
+
+
+@pytest.mark.parametrize("path", [".", "v\0.json"])
+def test_a_path_that_is_no_file(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VocabError, match=f"{tmp_path}.*(Is a directory|holds no vocabulary)"):
+        Vocab.load(path)

@@ -1,12 +1,19 @@
 """The panels: what follows when their slider is moved."""
 
+import gc
 import io
+import json
+import random
 import re
+import weakref
 from html import unescape
 
 import numpy as np
 import pytest
 import torch
+from ipywidgets import HTML
+from ipywidgets.widgets.widget import _instances
+from jupyter_client.manager import start_new_kernel
 from matplotlib.image import imread
 
 from lstmlib import plots, widgets
@@ -104,6 +111,32 @@ def test_a_step_is_drawn_once(monkeypatch):
     for step in (4, 1, 4):
         panel.slider.value = step
     assert drawn == [1, 4]
+
+
+def test_the_pictures_that_are_kept_are_those_shown_last_and_no_more_than_so_many(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(widgets, "_PICTURES", 3)
+    monkeypatch.setattr(widgets, "training_moment", lambda run, step: drawn.append(step))
+    monkeypatch.setattr(widgets, "png", lambda _: b"")
+    panel = TrainingScrubber(history(), {})
+    for step in (2, 3, 4, 2, 1):
+        panel.slider.value = step
+    assert drawn == [1, 2, 3, 4, 1] and panel._drawn.cache_info().maxsize == 3
+
+
+def test_a_row_that_lacks_a_number_says_so():
+    run = history()
+    run.rows[3] |= {"loss": None, "grad_norm": None}
+    del run.rows[3]["learning_rate"]
+    panel = TrainingScrubber(run, {})
+    panel.slider.value = 4
+    assert "loss unknown" in panel.details.value and "learning rate unknown" in panel.details.value
+
+
+def test_of_a_long_sample_the_beginning_is_shown_and_its_length_said():
+    panel = TrainingScrubber(history(), {1: "x" * 10**6})
+    assert len(panel.details.value) < 21_000
+    assert "(the first 20000 of 1000000 characters)" in panel.details.value
 
 
 def test_the_play_button_and_the_slider_cover_the_same_steps():
@@ -344,6 +377,263 @@ def test_every_control_is_labelled_and_described_in_words(explorer, model, vocab
     assert explorer.bars.value.count('role="img" aria-label="') == 2
     assert repr(explorer) == "TemperatureExplorer('the ')"
     assert repr(panel) == "SideBySide('the ', 3 columns)"
+
+
+def test_a_prompt_longer_than_a_panel_reads_is_said(explorer, model, vocab):
+    for panel in (explorer, SideBySide(model, vocab, "the ")):
+        panel.prompt.value = "t" * 10**6
+        assert "1000000 characters; this panel reads up to 1000" in panel.said.value
+        assert len(panel.said.value) < 300 and len(repr(panel)) < 80
+        panel.prompt.value = "t" * 1000
+        assert panel.said.value == ""
+    with pytest.raises(ValueError, match="1001 characters; this panel reads up to 1000"):
+        TemperatureExplorer(model, vocab, "t" * 1001)
+
+
+def test_what_no_browser_can_be_sent_is_shown_as_a_replacement():
+    strange = Vocab("a\0\ud800\u202e\t\x0b")
+    torch.manual_seed(0)
+    panel = TemperatureExplorer(CharRNN(len(strange), 8, 1), strange, "a\0\ud800", 2.0)
+    side = SideBySide(panel.model, strange, "a\0\ud800", [2.0])
+    for at in range(0, 300, 7):
+        panel.at.value = at
+        for html in (panel.bars, panel.text, side.texts[0]):
+            html.value.encode("utf-8")  # as it is sent
+            assert "\0" not in html.value
+    assert "a��" in panel.text.value
+    for name in ("U+D800", "U+0000", "U+202E", "⇥", "U+000B"):
+        assert f">{name}<" in panel.bars.value
+    panel.prompt.value = "\udfff"
+    assert "\\udfff" in panel.said.value and "U+DFFF" in panel.said.value
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ({"temperature": 10**400}, "temperature is 1000"),
+        ({"temperature": "warm"}, "temperature is 'warm'"),
+        ({"length": 2.5}, "length is 2.5"),
+        ({"length": "long"}, "length is 'long'"),
+        ({"seed": None}, "seed is None"),
+    ],
+    ids=str,
+)
+def test_a_start_without_meaning_is_named(model, vocab, start, said):
+    with pytest.raises(ValueError, match=said):
+        TemperatureExplorer(model, vocab, "the ", **start)
+
+
+@pytest.mark.parametrize("length", [0, -5, 10**400])
+def test_a_start_outside_a_control_is_moved_to_its_end(model, vocab, length):
+    panel = TemperatureExplorer(model, vocab, "the ", length=length, seed=10**400)
+    assert panel.length.value == (1000 if length > 0 else 50) == len(panel.steps)
+    assert panel.at.max == panel.length.value - 1 and panel.seed.value == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "said"),
+    [
+        (0.5, "no temperature; give a list"),
+        ([0.5, "warm"], "temperature is 'warm'"),
+        ([1.0] * 13, "13 temperatures; this panel has room for 12"),
+    ],
+    ids=str,
+)
+def test_columns_that_cannot_be_are_named(model, vocab, temperatures, said):
+    with pytest.raises(ValueError, match=said):
+        SideBySide(model, vocab, "the ", temperatures)
+
+
+# What is left of a panel
+
+
+def make(kind):
+    """Return a new panel of a kind with its model, or its history, of its own."""
+    torch.manual_seed(0)
+    if kind is TrainingScrubber:
+        run = history()
+        return TrainingScrubber(run, SAMPLES), run
+    if kind is PrefixExplorer:
+        language = LANGUAGES["brackets"]
+        model = CharRNN(len(language.vocab()), 8, 1)
+        return PrefixExplorer(model, language.vocab(), language), model
+    own = Vocab("the quick")
+    model = CharRNN(len(own), 8, 1)
+    return kind(model, own, "the "), model
+
+
+PANELS = [TrainingScrubber, TemperatureExplorer, SideBySide, PrefixExplorer]
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_of_a_closed_panel_nothing_is_left(kind):
+    before = set(_instances)
+    panel, held = make(kind)
+    controls = weakref.WeakSet(_instances[name] for name in set(_instances) - before)
+    assert len(controls) > 10
+    alive = weakref.ref(held)
+    panel.close()
+    panel.close()  # which may be done again
+    assert set(_instances) == before
+    del held
+    gc.collect()
+    assert alive() is None  # though the panel itself is still there, as in a notebook's Out
+    assert set(controls) == {panel, panel.layout}
+    assert repr(panel) == f"{kind.__name__}(closed)"
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_a_panel_that_fails_to_be_made_leaves_nothing(kind, model, vocab):
+    wrong = {
+        TrainingScrubber: lambda: TrainingScrubber(History([]), {}),
+        TemperatureExplorer: lambda: TemperatureExplorer(model, vocab, "É"),
+        SideBySide: lambda: SideBySide(model, vocab, "É"),
+        PrefixExplorer: lambda: prefix_explorer("É"),
+    }
+    before = set(_instances)
+    with pytest.raises(ValueError):
+        wrong[kind]()
+    assert set(_instances) == before
+
+
+class Shell:
+    """What a panel asks IPython for."""
+
+    def __init__(self):
+        self.execution_count, self.user_ns, self.metadata = 0, {"_ih": [""]}, {}
+
+    def run(self, source, cell=None):
+        self.execution_count += 1
+        self.user_ns["_ih"].append(source)
+        self.metadata = {"cellId": cell} if cell else {}
+
+    def get_parent(self):
+        return {"metadata": self.metadata}
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    shell = Shell()
+    monkeypatch.setattr(widgets, "get_ipython", lambda: shell)
+    monkeypatch.setattr(widgets, "_made", {})
+    return shell
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["cell with a name", "cell without"])
+def test_a_cell_that_is_run_again_frees_what_it_made_before(shell, named):
+    shell.run("a", "1" if named else None)
+    pair = [make(TemperatureExplorer)[0] for _ in range(2)]  # of one run: both stay
+    shell.run("b", "2" if named else None)
+    other = make(TemperatureExplorer)[0]
+    assert all(panel._own for panel in (*pair, other))
+    size, models = len(_instances), weakref.WeakSet(panel.model for panel in pair)
+    for _ in range(3):
+        shell.run("a", "1" if named else None)
+        pair += [make(TemperatureExplorer)[0] for _ in range(2)]
+    gc.collect()
+    assert len(_instances) == size and len(models) == 0
+    assert [bool(panel._own) for panel in pair] == [False] * 6 + [True] * 2 and other._own
+    other.temperature.value = 1.7
+    assert other.said.value == ""
+
+
+def test_a_cell_that_is_changed_is_the_same_cell(shell):
+    shell.run("a", "1")
+    first = make(SideBySide)[0]
+    shell.run("a, changed", "1")
+    second = make(TrainingScrubber)[0]
+    assert repr(first) == "SideBySide(closed)" and second._own
+
+
+CELL = """
+import gc, weakref, torch
+from ipywidgets.widgets.widget import _instances
+from lstmlib.models import CharRNN
+from lstmlib.vocab import Vocab
+from lstmlib.widgets import TemperatureExplorer
+models = globals().get("models") or weakref.WeakSet()
+vocab = Vocab("the")
+torch.manual_seed(0)
+model = CharRNN(len(vocab), 8, 1)
+models.add(model)
+panel = TemperatureExplorer(model, vocab, "the")
+panel
+"""
+
+
+def test_in_a_kernel_a_cell_run_again_does_not_leak():
+    """With the panel in `Out` and in `_`, as IPython keeps what a cell ends with."""
+    manager, client = start_new_kernel()
+    try:
+
+        def run(code, cell):
+            content = {"code": code, "silent": False, "store_history": True}
+            content |= {"user_expressions": {"left": "(len(_instances), len(models))"}}
+            message = client.session.msg("execute_request", content)
+            message["metadata"] = {"cellId": cell}
+            client.shell_channel.send(message)
+            reply = client._recv_reply(message["header"]["msg_id"], timeout=60)["content"]
+            assert reply["status"] == "ok", reply
+            return json.loads(
+                reply["user_expressions"]["left"]["data"]["text/plain"]
+                .replace("(", "[")
+                .replace(")", "]")
+            )
+
+        counts = [run(CELL + "gc.collect()\npanel", "a") for _ in range(4)]
+        assert counts[1] == counts[2] == counts[3]
+        assert counts[0][0] == counts[3][0] > 10 and counts[3][1] <= 2
+        more = run(CELL, "b")
+        assert more[0] == 2 * counts[0][0]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+# Events as they come
+
+
+TEXTS = [
+    "",
+    "the ",
+    "É",
+    "t" * 10**6,
+    "\0",
+    "\ud800",
+    "the\n",
+    "😀",
+    "$x$",
+    "<b>",
+    "(()",
+    "(" * 201,
+]
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_whatever_is_moved_or_typed_ends_in_a_picture_or_a_sentence(kind):
+    panel, _ = make(kind)
+    rng = random.Random(0)
+    parts = widgets._widgets_of(panel)
+    texts = [each for each in parts if isinstance(each, HTML)]
+    controls = [each for each in parts if hasattr(each, "description") and each not in texts]
+    assert len(controls) > 1
+    numbers = [0, -1, 1, 5, 10**6, 0.5, -0.5, 1e300, float("nan"), float("inf"), -float("inf")]
+    for _ in range(100):
+        control = rng.choice(controls)
+        old = control.value
+        if isinstance(old, str):
+            control.value = rng.choice(TEXTS)
+        elif isinstance(old, bool):
+            control.value = not old
+        elif isinstance(old, int):
+            control.value = rng.choice([rng.randint(control.min, control.max), -7, 10**9])
+        else:
+            control.value = rng.choice([rng.uniform(0, 2), *numbers])
+        assert any(each.value for each in texts)
+        for each in texts:
+            each.value.encode("utf-8")
+        if kind is TrainingScrubber:
+            assert panel.image.value[:4] == b"\x89PNG"
 
 
 # A prefix, held to a grammar

@@ -26,7 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
+from lstmlib.decoding import CorpusError
 from lstmlib.models import LAYERS, CharRNN, save_model
+from lstmlib.readers import read_book
 from lstmlib.training import PRECISIONS, TrainingConfig, TrainingDiverged, fit
 from lstmlib.vocab import Vocab
 
@@ -34,7 +36,9 @@ from lstmlib.vocab import Vocab
 def parse() -> argparse.Namespace:
     """Return the command line's settings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", required=True, help="a file of UTF-8 text, or a corpus's name")
+    parser.add_argument(
+        "--text", required=True, help="a file of text, markup or an EPUB, or a corpus's name"
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder, one for each run")
     parser.add_argument("--cell", default="lstm", choices=LAYERS)
     parser.add_argument("--hidden-size", type=int, default=512)
@@ -51,16 +55,20 @@ def parse() -> argparse.Namespace:
 
 
 def read(name: str) -> str:
-    """Return the text of a file, or of a corpus of the course."""
-    if Path(name).is_file():
-        return Path(name).read_text(encoding="utf-8")
+    """Return the text of a file, or of a corpus of the course, as `load_corpus` does.
+
+    Raises:
+        ValueError: it is not to be had, or needs more than this machine has.
+    """
     try:
         # Only here, since it needs packages that a machine for training may not have.
-        from lstmlib.corpora import CorpusError, load_corpus
+        from lstmlib.corpora import load_corpus
     except ImportError as error:
-        raise ValueError(f"There is no file {name}, and no corpora here: {error}.") from error
+        if not Path(name).is_file():
+            raise ValueError(f"There is no file {name}, and no corpora here: {error}.") from error
+        load_corpus = None
     try:
-        return load_corpus(name).text
+        return load_corpus(name).text if load_corpus else read_book(name)[0]
     except CorpusError as error:
         raise ValueError(str(error)) from error
 
