@@ -22,6 +22,7 @@ SEEN_IN_A_CHAPTER = (
     "state-reset-in-generate",
     "targets-unshifted",
     "gate-order-swapped",
+    "dropout-on-in-evaluation",
     "temperature-multiplied",
 )
 
