@@ -69,7 +69,9 @@ def test_measured_ranges_are_written_into_the_bands(tmp_path, monkeypatch, capsy
     file, surveyed = tmp_path / "bands.toml", tmp_path / "survey.jsonl"
     file.write_text('["a"]\nwhat = "first"\nci = [0, 1]\n\n["b"]\nwhat = "second"\nci = [0, 9]\n')
     values = [{"a": 0.4, "b": 1.0}, {"a": 0.6, "b": 8.123456}]
-    rows = [{"profile": "ci", "bands": each} for each in values]
+    run = {"notebook": "a.ipynb", "profile": "ci", "text": "x", "numerics": {}}
+    rows = [run | {"seed": seed, "bands": each} for seed, each in enumerate(values)]
+    rows.append(rows[0])  # made twice, counted once
     surveyed.write_text("\n".join(map(json.dumps, rows)))
     monkeypatch.setattr(check, "_BANDS", file)
     monkeypatch.setitem(tool["write"].__globals__, "BANDS", file)

@@ -15,15 +15,22 @@ from pathlib import Path
 from lstmlib.check import bands, has_room
 
 BANDS = Path(__file__).resolve().parents[1] / "lstmlib" / "bands.toml"
+SAME_RUN = ("notebook", "profile", "seed", "text", "numerics")
 
 
 def measured(paths: list[Path]) -> dict[str, dict[str, list[float]]]:
-    """Return the values of all rows of all files: band -> profile -> values."""
-    values = defaultdict(lambda: defaultdict(list))
+    """Return the values of all rows of all files: band -> profile -> values.
+
+    A run that was made twice, with the same seed, text and numerics, counts once.
+    """
+    values, seen = defaultdict(lambda: defaultdict(list)), set()
     for path in paths:
         for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            run = json.dumps([row[name] for name in SAME_RUN], sort_keys=True)
             for name, value in row["bands"].items():
-                values[name][row["profile"]].append(value)
+                if (name, run) not in seen:
+                    seen.add((name, run))
+                    values[name][row["profile"]].append(value)
     return values
 
 
