@@ -156,6 +156,6 @@ def test_it_is_linear(piece):
     """A regular expression once took 3 s for 40 KB of blank lines."""
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK A"
     for text in (piece * 10**5, marker.format("START") + piece * 10**5 + marker.format("END")):
-        begun = time.perf_counter()
+        begun = time.process_time()
         strip_boilerplate(f"\nEnd of Project Gutenberg's {text}\nProduced by {text}")
-        assert time.perf_counter() - begun < 3
+        assert time.process_time() - begun < 3

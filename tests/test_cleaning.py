@@ -168,9 +168,9 @@ def test_what_goes_is_what_python_calls_invisible_or_no_character():
 def test_cleaning_is_linear():
     """Each took minutes, or would, if it went by the square of the length."""
     for text in ("\x0c" * 10**6, " " * 10**6, "\U0001f3f4\U000e0067" * 10**5, "\u200b " * 10**5):
-        begun = time.perf_counter()
+        begun = time.process_time()
         clean(text, newlines="space", ascii_only=True)
-        assert time.perf_counter() - begun < 5
+        assert time.process_time() - begun < 5
 
 
 def test_report_counts_exactly():

@@ -597,13 +597,13 @@ def test_bad_archive_gets_one_clear_message(tmp_path, damage, message):
 def refused_in_no_time(path, message):
     """Assert that an archive is refused before it fills the memory."""
     tracemalloc.start()
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(CorpusError, match=message) as error:
         load_reviews(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert str(path) in str(error.value)
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
     assert peak < 100 * 2**20
 
 
@@ -640,9 +640,9 @@ def test_an_archive_that_unpacks_to_a_thousandfold_is_refused(tmp_path, name, mo
 def test_a_break_behind_many_spaces_is_read_in_no_time(tmp_path):
     """The square of 100 KB of spaces took 8 s."""
     review = ("a" + " " * 10**5 + "<br>" + "\t" * 10**5 + "b") * 4
-    begun = time.perf_counter()
+    begun = time.process_time()
     texts = load_reviews(pack(tmp_path / "x.tar.gz", [("x/test/pos/0_9.txt", review)])).texts
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
     assert texts == ("a\nba\nba\nba\nb",)
 
 

@@ -230,6 +230,6 @@ def test_the_warning_stands_at_the_callers_line(tmp_path):
 
 def test_decoding_is_linear():
     for data in (b"\xe9 " * 10**6, "é".encode() * 10**6 + b"\xc3", b" " * 10**6 + b"\xff"):
-        begun = time.perf_counter()
+        begun = time.process_time()
         decoded(data)
-        assert time.perf_counter() - begun < 10
+        assert time.process_time() - begun < 10

@@ -297,10 +297,10 @@ def test_sizes_are_not_believed_before_the_weights_are_looked_at(
     path = tmp_path / "m.safetensors"
     save_model(path, model, vocab)
     rewrite(path, config=json.dumps(model.config | changes))
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ModelFileError, match=f"m.safetensors contradicts itself: .*{message}"):
         load_model(path)
-    assert time.perf_counter() - started < 5  # what was believed took minutes, and all memory
+    assert time.process_time() - started < 5  # what was believed took minutes, and all memory
 
 
 @pytest.mark.parametrize(

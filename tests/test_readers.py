@@ -408,6 +408,6 @@ def test_programs_read_an_epub_and_name_what_they_cannot_read(tmp_path):
 @pytest.mark.parametrize("piece", [" ", "\n", "<", "<!--", "a", "\t\r\n", "é", "<p ", "'"])
 def test_reading_is_linear(tmp_path, piece):
     path = write(tmp_path / "a.txt", "x" + piece * 10**6)
-    begun = time.perf_counter()
+    begun = time.process_time()
     load_corpus(path)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
