@@ -53,6 +53,9 @@ OPTIMIZERS = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
+_FUSED = ("adam", "adamw", "sgd")
+_HOW = {"fused", "foreach", "capturable", "differentiable"}
+"""Options of torch.optim that say how an optimizer is computed."""
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
 PRECISIONS = ("float32", "bfloat16")
 _NUMBERS = {
@@ -91,6 +94,8 @@ _MEANINGLESS = (
 _IN_WORDS = {int: "a whole number", float: "a number"}
 MOST_SKIPPED = 10
 """Steps in a row that may be skipped for a loss or gradient that is not finite."""
+FETCH_EVERY = 25
+"""Steps from one look at what a GPU has computed to the next."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,9 @@ class TrainingConfig:
         precision: "float32", or "bfloat16" for the forward pass where that is safe (autocast); the
             weights, their updates and the loss stay in the model's dtype. A device that cannot
             train in bfloat16 trains in float32, and `fit` says so.
+        rotate_streams: let every epoch but the first cut the text into its streams at other places,
+            drawn from the epoch's number, with the text taken as a ring. Without it all epochs have
+            the same batches.
 
     Raises:
         ValueError: a setting has no meaning.
@@ -148,6 +156,7 @@ class TrainingConfig:
     patience: int | None = None
     accumulate: int = 1
     precision: str = "float32"
+    rotate_streams: bool = False
 
     def __post_init__(self) -> None:
         whole = ["steps", "batch_size", "seq_len", "eval_every", "decay_every", "accumulate"]
@@ -166,6 +175,11 @@ class TrainingConfig:
                 raise ValueError(f"{name} is {reprlib.repr(value)}; choose one of {allowed}.")
         if not 0 <= self._plain("warmup", Integral, int) <= self.steps:
             raise ValueError(f"warmup is {self.warmup}; it must lie between 0 and steps.")
+        if not isinstance(self.rotate_streams, (bool, np.bool_)):
+            raise ValueError(
+                f"rotate_streams is {reprlib.repr(self.rotate_streams)}; choose True or False."
+            )
+        object.__setattr__(self, "rotate_streams", bool(self.rotate_streams))
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate is {self.accumulate}; it must divide batch_size, {self.batch_size}."
@@ -224,10 +238,16 @@ class TrainingConfig:
     def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """Return the optimizer of these settings, for some parameters.
 
+        On a CUDA device Adam, AdamW and SGD run as one fused kernel, unless the options say how.
+
         Raises:
             ValueError: it does not take the options.
         """
-        return self._optimizer(parameters, self.optimizer_options)
+        weights, options = list(parameters), self.optimizer_options
+        on_cuda = all(weight.device.type == "cuda" for weight in weights)
+        if on_cuda and self.optimizer in _FUSED and not _HOW & set(options):
+            options = options | {"fused": True}
+        return self._optimizer(weights, options)
 
     def _optimizer(self, parameters: Iterable[Tensor], options: dict) -> torch.optim.Optimizer:
         try:
@@ -289,6 +309,9 @@ class History:
     finite, it is None, skipped is True, and the weights stayed as they were. Where `fit` was given
     diagnostics, a row also has what they recorded (None where the step was skipped).
 
+    A run on a GPU does not wait for every step. Whoever looks at `rows` waits until the device has
+    computed them; `len` does not.
+
     Attributes:
         rows: the rows, a list of dicts.
         ended: why the run is over: "all steps", "early", or "interrupted"; "" while it runs.
@@ -297,11 +320,23 @@ class History:
     """
 
     def __init__(self, rows: Iterable[dict] = ()) -> None:
-        self.rows = list(rows)
+        self._rows = list(rows)
+        self._fetch = None  # in a run on a GPU: fills in what the device still had to compute
         self.ended = self.precision = ""
 
+    @property
+    def rows(self) -> list[dict]:
+        """The rows, whole."""
+        if self._fetch is not None:
+            self._fetch()
+        return self._rows
+
+    @rows.setter
+    def rows(self, rows: list[dict]) -> None:
+        self._rows = rows
+
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._rows)
 
     def column(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (steps, values) of the rows that have a value in a column."""
@@ -401,6 +436,9 @@ class TrainingDiverged(RuntimeError):
     """The loss or the gradient stayed infinite or not a number."""
 
 
+_Norms = tuple[Tensor, Tensor]
+
+
 def clip_by_global_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> tuple[float, float]:
     """Scale all gradients by one factor so that their joint L2 norm is at most max_norm.
 
@@ -410,12 +448,24 @@ def clip_by_global_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> 
         The norm before and after.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
-    norm = _global_norm(grads)
+    norm = _global_norm(grads).item()
     if norm <= max_norm:
         return norm, norm
     for grad in grads:
         grad.mul_(max_norm / norm)
     return norm, max_norm
+
+
+def _clip_by_norm_unseen(parameters: Iterable[nn.Parameter], max_norm: float) -> _Norms:
+    """Do as `clip_by_global_norm`, without waiting for the device: to clip by ≥ 1 changes nothing.
+
+    Returns:
+        The norm before and after, () each.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack(torch._foreach_norm(grads)).norm()  # ()
+    torch._foreach_mul_(grads, (max_norm / norm).clamp(max=1.0))
+    return norm, norm.clamp(max=max_norm)
 
 
 def clip_by_value(parameters: Iterable[nn.Parameter], max_value: float) -> tuple[float, float]:
@@ -424,6 +474,11 @@ def clip_by_value(parameters: Iterable[nn.Parameter], max_value: float) -> tuple
     Returns:
         The global L2 norm before and after.
     """
+    norm, clipped_norm = _clip_by_value_unseen(parameters, max_value)
+    return norm.item(), clipped_norm.item()
+
+
+def _clip_by_value_unseen(parameters: Iterable[nn.Parameter], max_value: float) -> _Norms:
     grads = [p.grad for p in parameters if p.grad is not None]
     norm = _global_norm(grads)
     for grad in grads:
@@ -441,6 +496,11 @@ def clip_by_unit(parameters: Iterable[nn.Parameter], max_ratio: float) -> tuple[
     Returns:
         The global L2 norm before and after.
     """
+    norm, clipped_norm = _clip_by_unit_unseen(parameters, max_ratio)
+    return norm.item(), clipped_norm.item()
+
+
+def _clip_by_unit_unseen(parameters: Iterable[nn.Parameter], max_ratio: float) -> _Norms:
     weights = [p for p in parameters if p.grad is not None]
     norm = _global_norm([w.grad for w in weights])
     for weight in weights:
@@ -451,8 +511,8 @@ def clip_by_unit(parameters: Iterable[nn.Parameter], max_ratio: float) -> tuple[
     return norm, _global_norm([w.grad for w in weights])
 
 
-def _global_norm(grads: list[Tensor]) -> float:
-    return torch.stack([grad.norm() for grad in grads]).norm().item()
+def _global_norm(grads: list[Tensor]) -> Tensor:
+    return torch.stack([grad.norm() for grad in grads]).norm()  # ()
 
 
 @torch.no_grad()
@@ -470,7 +530,7 @@ def evaluate(model: CharRNN, ids: np.ndarray | PaddedBatches, seq_len: int = 256
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    total, count, state = 0.0, 0, None
+    losses, count, state = [], 0, None
     whole = isinstance(ids, PaddedBatches)
     try:
         for x, y in ids if whole else _in_one_pass(ids, seq_len):
@@ -479,10 +539,13 @@ def evaluate(model: CharRNN, ids: np.ndarray | PaddedBatches, seq_len: int = 256
             loss = F.cross_entropy(
                 logits.flatten(0, 1), target, ignore_index=IGNORE, reduction="sum"
             )
-            total += loss.item()
+            losses.append(loss)
             count += int((y != IGNORE).sum())
     finally:
         model.train(was_training)
+    total = 0.0
+    for loss in torch.stack(losses).tolist():  # fetched at once, so that a GPU never waits
+        total += loss
     return total / count
 
 
@@ -507,9 +570,15 @@ def fit(
     graph between them, and starts at zero again when an epoch's streams are at their end. On
     sequences (`PaddedBatches`) it is BPTT through each whole one, from a state of zeros; an epoch
     has as many steps as there are batches, and a step's loss is the mean over the symbols of its
-    batch, padding left out. A step whose loss or gradient is not finite is
-    skipped, and said. Ctrl-C (in Jupyter, the stop button) ends the run after the step it is at; a
-    second one stops at once.
+    batch, padding left out. A step whose loss or gradient is not finite is skipped, and said.
+    Ctrl-C (in Jupyter, the stop button) ends the run after the step it is at; a second one stops at
+    once.
+
+    On a CUDA device `fit` does not wait for the end of a step before it asks for the next one. The
+    device itself decides whether a step is to be skipped. Losses and norms stay there, and are
+    fetched, and skipped steps said, every FETCH_EVERY steps and when somebody looks at the
+    history's rows. This holds with Adam, AdamW, and SGD without momentum. With another optimizer,
+    with diagnostics, and in several processes it waits at every step.
 
     With checkpoints, the same call goes on from the newest one in the folder: it takes the steps
     that it would have taken without the break. On one CPU thread they are the same bit for bit; on
@@ -572,7 +641,10 @@ def _train(run: "_Run", on_step: Callable[[History], None] | None, progress: boo
                     history.ended = "interrupted"
                     run.say(f"Interrupted: model and history are those of step {run.step}.")
                 run.save_if_due()
+            run.fetch()
     except BaseException as error:
+        with contextlib.suppress(TrainingDiverged):  # what stopped the run is said, and this not
+            run.fetch()
         error.history = history
         raise
     if run.best_weights is not None and history.ended != "interrupted":
@@ -616,6 +688,12 @@ class _Run:
         self.optimizer = config.make_optimizer(model.parameters())
         self.precision = usable_precision(config.precision, self.device, self.say)
         self.history, self.state, self.skipped_in_a_row = History(), None, 0
+        alone = self.processes.count == 1 and diagnostics is None
+        self.defers = alone and _defers(self.optimizer, self.device)
+        self.unseen = []  # of the newest steps: loss, norm before clipping and after, (3,) each
+        self.in_a_row = torch.zeros((), device=self.device)  # skipped_in_a_row, as the device knows
+        if self.defers:
+            self.history._fetch = self.fetch
         self.history.precision = self.precision
         self.best_loss, self.best_step, self.best_weights, self.waited = math.inf, 0, None, 0
         settings = {**bare.config, "dtype": str(self.dtype), **asdict(config)}
@@ -648,40 +726,95 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         (x, y), state = self.source.batch(epoch, k), self.state
         loss = self._backward(x, y)
-        if self.diagnostics is not None:
-            self.diagnostics.before_clipping(self.bare)
-        loss = self.processes.mean(loss)  # so that all of them skip a step, or none
-        norm, clipped_norm = _clip(self.model, config)
-        skipped = not (math.isfinite(loss) and math.isfinite(norm))
-        if skipped:
-            self.state = None  # what made the loss infinite may be in the state
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.rate_at(step)
+        row = {
+            "step": step,
+            "epoch": epoch,
+            "characters": self._characters() + self.source.targets(y),
+            "loss": None,
+            "grad_norm": None,
+            "clipped_norm": None,
+            "learning_rate": config.rate_at(step),
+            "seconds": None,
+            "valid_loss": None,
+            "skipped": False,
+        }
+        if self.defers:
+            self._update_unseen(row, loss)
         else:
-            self.optimizer.param_groups[0]["lr"] = config.rate_at(step)
-            # By value or by unit, a cut may be too small to show in the norm.
-            clipped = clipped_norm < norm or config.clip_norm is None
-            record = self._update(x, state, clipped)
-        self.history.rows.append(
-            {
-                "step": step,
-                "epoch": epoch,
-                "characters": self._characters() + self.source.targets(y),
-                "loss": loss if math.isfinite(loss) else None,
-                "grad_norm": None if skipped else norm,
-                "clipped_norm": None if skipped else clipped_norm,
-                "learning_rate": config.rate_at(step),
-                "seconds": time.perf_counter() - self.start,
-                "valid_loss": None,
-                "skipped": skipped,
-            }
-        )
-        if self.diagnostics is not None:
-            self.history.rows[-1]["diagnostics"] = None if skipped else record
-        self._count_skipped(skipped, loss, norm)
+            self._update_seen(row, loss, x, state)
         if step == config.steps:
             self.history.ended = "all steps"
         if self.valid_ids is not None and (step % config.eval_every == 0 or self.history.ended):
             self._validate(bar)
         bar.update()
+
+    def _update_seen(self, row: dict, loss: Tensor, x: Tensor, state: State | None) -> None:
+        """Clip, update unless the step is to be skipped, and add the row to the history."""
+        if self.diagnostics is not None:
+            self.diagnostics.before_clipping(self.bare)
+        loss = self.processes.mean(loss)  # so that all of them skip a step, or none
+        norm, clipped_norm = _clip(self.model, self.config)
+        skipped = not (math.isfinite(loss) and math.isfinite(norm))
+        if skipped:
+            self.state = None  # what made the loss infinite may be in the state
+        else:
+            # By value or by unit, a cut may be too small to show in the norm.
+            clipped = clipped_norm < norm or self.config.clip_norm is None
+            record = self._update(x, state, clipped)
+        row["seconds"] = time.perf_counter() - self.start
+        self.history.rows.append(row)
+        if self.diagnostics is not None:
+            row["diagnostics"] = None if skipped else record
+        self._fill_in(row, loss, norm, clipped_norm)
+
+    def _update_unseen(self, row: dict, loss: Tensor) -> None:
+        """Do as `_update_seen`, but let the device decide, and do not wait for it.
+
+        It decides by the optimizer's `found_inf`, a number (): at 1 a fused step of PyTorch changes
+        neither weights nor averages. After MOST_SKIPPED in a row no step changes anything any more,
+        so that the weights are those of the last good one whenever the run is given up.
+        """
+        norm, clipped_norm = _clip_unseen(self.model, self.config)  # () each
+        good = torch.isfinite(loss) & torch.isfinite(norm) & (self.in_a_row < MOST_SKIPPED)
+        self.in_a_row = torch.where(good, 0.0, self.in_a_row + 1)
+        self.optimizer.grad_scale, self.optimizer.found_inf = None, (~good).float()
+        self.optimizer.step()
+        if self.state is not None:  # after a skipped step it begins at zero
+            self.state = tuple(torch.where(good, part, 0.0) for part in self.state)
+        row["seconds"] = time.perf_counter() - self.start
+        self.history._rows.append(row)
+        self.unseen.append(torch.stack([loss.to(norm.dtype), norm, clipped_norm]))  # (3,)
+        if len(self.unseen) == FETCH_EVERY:
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Wait for the device, and fill in the rows of the steps since the last time.
+
+        Raises:
+            TrainingDiverged: they say that the run is to be given up.
+        """
+        if not self.unseen:
+            return
+        seen, self.unseen = torch.stack(self.unseen).tolist(), []  # (steps, 3)
+        first = len(self.history) - len(seen)
+        self.history._rows[-1]["seconds"] = time.perf_counter() - self.start
+        for number, (loss, norm, clipped_norm) in enumerate(seen, first):
+            row = self.history._rows[number]
+            try:
+                self._fill_in(row, loss, norm, clipped_norm)
+            except TrainingDiverged:
+                del self.history._rows[number + 1 :]  # they changed nothing
+                raise
+
+    def _fill_in(self, row: dict, loss: float, norm: float, clipped_norm: float) -> None:
+        """Write into a row what a step came to; raises TrainingDiverged if it is one too many."""
+        row["loss"] = loss if math.isfinite(loss) else None
+        row["skipped"] = not (math.isfinite(loss) and math.isfinite(norm))
+        if not row["skipped"]:
+            row["grad_norm"], row["clipped_norm"] = norm, clipped_norm
+        self._count_skipped(row, loss, norm)
 
     def _update(self, x: Tensor, state: State | None, clipped: bool) -> dict | None:
         """Take the optimizer's step; return what the diagnostics say of it, if there are any."""
@@ -692,8 +825,11 @@ class _Run:
         self.optimizer.step()
         return self.diagnostics.after_update(x, state)
 
-    def _backward(self, x: Tensor, y: Tensor) -> float:
-        """Add the gradient of one batch to the model; return its loss, and carry its state on."""
+    def _backward(self, x: Tensor, y: Tensor) -> float | Tensor:
+        """Add the gradient of one batch to the model; return its loss, and carry its state on.
+
+        A run that defers gets a tensor (), so that nothing waits for it.
+        """
         rows, states, total = len(x) // self.config.accumulate, [], 0.0
         for first in range(0, len(x), rows):
             part = slice(first, first + rows)
@@ -705,28 +841,29 @@ class _Run:
             loss = F.cross_entropy(logits, target, ignore_index=IGNORE) / self.config.accumulate
             loss.backward()
             states.append(detach(state))
-            total += loss.item()
+            total += loss.detach() if self.defers else loss.item()
         if self.source.goes_on:
             self.state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
         return total
 
     def _characters(self) -> int:
         """Return how many targets the steps before this one had."""
-        return self.history.rows[-1]["characters"] if self.history.rows else 0
+        return self.history._rows[-1]["characters"] if self.step else 0
 
-    def _count_skipped(self, skipped: bool, loss: float, norm: float) -> None:
-        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
-        if not skipped:
+    def _count_skipped(self, row: dict, loss: float, norm: float) -> None:
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if row["skipped"] else 0
+        if not row["skipped"]:
             return
+        step = row["step"]
         self.say(
-            f"Step {self.step} skipped: its loss is {loss:.4g} and its gradient norm {norm:.4g}. "
+            f"Step {step} skipped: its loss is {loss:.4g} and its gradient norm {norm:.4g}. "
             f"The weights stay as they were. Skipped so far: {self.history.skipped}."
         )
         if self.skipped_in_a_row == MOST_SKIPPED:
             raise TrainingDiverged(
-                f"{MOST_SKIPPED} steps in a row, up to step {self.step}, had a loss or a gradient "
+                f"{MOST_SKIPPED} steps in a row, up to step {step}, had a loss or a gradient "
                 f"that was not finite. The weights are still those of step "
-                f"{self.step - MOST_SKIPPED}. Lower the learning rate, or clip at a smaller value."
+                f"{step - MOST_SKIPPED}. Lower the learning rate, or clip at a smaller value."
             )
 
     def _validate(self, bar: tqdm) -> None:
@@ -908,6 +1045,7 @@ class _Run:
         done = self.step == self.config.steps or notes["ended"] == "early"
         self.history.ended = notes["ended"] if done else ""
         self.skipped_in_a_row = notes["skipped_in_a_row"]
+        self.in_a_row += self.skipped_in_a_row
         self.best_loss, self.best_step, self.waited = notes["best"]
         self.start -= notes["seconds"]
         if self.step == self.best_step:  # a kill may have come before this was written
@@ -934,15 +1072,28 @@ class _Text:
         device: torch.device,
         processes: Processes,
     ) -> None:
-        streams = Streams(ids, config.batch_size, config.seq_len)
-        self.batches, self.seq_len, self.settings = len(streams), config.seq_len, {}
+        self.ids, self.rotates, self.device = np.asarray(ids), config.rotate_streams, device
+        self.batch_size, self.seq_len, self.settings = config.batch_size, config.seq_len, {}
         self.pairs = config.batch_size * config.seq_len
         self.rows = processes.share(config.batch_size, config.accumulate)
-        self.x = torch.from_numpy(streams.x[self.rows]).to(device)
-        self.y = torch.from_numpy(streams.y[self.rows]).to(device)
+        self.batches = self._lay_out(0)
+
+    def _lay_out(self, epoch: int) -> int:
+        """Cut the text of an epoch into streams, on the device; return how many batches they are.
+
+        The first epoch begins at the text's first character.
+        """
+        begin = np.random.default_rng([epoch]).integers(len(self.ids)) if epoch else 0
+        streams = Streams(np.roll(self.ids, -begin), self.batch_size, self.seq_len)
+        self.x = torch.from_numpy(streams.x[self.rows]).to(self.device)  # (B, columns)
+        self.y = torch.from_numpy(streams.y[self.rows]).to(self.device)
+        self.epoch = epoch
+        return len(streams)
 
     def batch(self, epoch: int, k: int) -> tuple[Tensor, Tensor]:
-        """Return x and y (B, T) of batch k of an epoch; all epochs are alike."""
+        """Return x and y (B, T) of batch k of an epoch; unless they rotate, all are alike."""
+        if self.rotates and epoch != self.epoch:
+            self._lay_out(epoch)
         columns = slice(k * self.seq_len, (k + 1) * self.seq_len)
         return self.x[:, columns], self.y[:, columns]
 
@@ -1123,6 +1274,26 @@ def _check_ids(
                 f"The {name} text has ids outside 0 … {model.vocab_size - 1}. "
                 "Build the model with vocab_size=len(vocab) of the text's own vocabulary."
             )
+
+
+def _defers(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
+    """Say whether steps are left to the device, which then skips those that are not finite.
+
+    Fused optimizers can, as PyTorch's own loss scaling has them do it. SGD's momentum cannot: a
+    first step that is skipped would leave it without a value.
+    """
+    can = getattr(optimizer, "_step_supports_amp_scaling", False)
+    return device.type == "cuda" and can and not optimizer.defaults.get("momentum")
+
+
+def _clip_unseen(model: CharRNN, config: TrainingConfig) -> _Norms:
+    """Clip as the configuration says; return the global norm before and after, () each."""
+    if config.clip_value is not None:
+        return _clip_by_value_unseen(model.parameters(), config.clip_value)
+    if config.clip_ratio is not None:
+        return _clip_by_unit_unseen(model.parameters(), config.clip_ratio)
+    limit = math.inf if config.clip_norm is None else config.clip_norm
+    return _clip_by_norm_unseen(model.parameters(), limit)
 
 
 def _clip(model: CharRNN, config: TrainingConfig) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lstmlib.batching import Streams
+from lstmlib.checkpoints import Checkpoints
 from lstmlib.models import CharRNN
 from lstmlib.sampling import generate
 from lstmlib.training import (
@@ -210,6 +212,77 @@ def test_state_is_carried_and_reset_at_the_epochs_end(vocab, ids):
         given, previous = states[k][0], states[k - 1][1]
         assert torch.equal(given[0], previous[0])
         assert not given[0].requires_grad
+
+
+class Reader(CharRNN):
+    """A network that remembers what it read in training."""
+
+    def forward(self, x, state=None):
+        if self.training:
+            self.read_so_far.append((x.clone(), state is None))
+        return super().forward(x, state)
+
+
+def batches_read(vocab, ids, config):
+    """Return what fit reads in two epochs: epoch -> (x of each batch, state is None)."""
+    per_epoch = (len(ids) - 1) // (config.batch_size * config.seq_len)
+    model = Reader(len(vocab), 8, 1)
+    model.read_so_far = []
+    fit(model, ids, None, replace(config, steps=2 * per_epoch), progress=False)
+    return model.read_so_far[:per_epoch], model.read_so_far[per_epoch:]
+
+
+def test_on_cuda_optimizers_are_fused_unless_the_options_say_how(monkeypatch):
+    made = []
+    monkeypatch.setattr(TrainingConfig, "_optimizer", lambda self, w, options: made.append(options))
+
+    class Weight:
+        device = torch.device("cuda")
+
+    for optimizer, options in [
+        ("adam", {}),
+        ("sgd", {"momentum": 0.9}),
+        ("adamw", {"foreach": True}),
+        ("rmsprop", {}),
+    ]:
+        config = TrainingConfig.__new__(TrainingConfig)
+        object.__setattr__(config, "optimizer", optimizer)
+        object.__setattr__(config, "optimizer_options", options)
+        config.make_optimizer(iter([Weight()]))
+    assert made == [{"fused": True}, {"momentum": 0.9, "fused": True}, {"foreach": True}, {}]
+
+
+def test_rotated_streams_cut_the_text_at_other_places(vocab, ids):
+    still, rotated = CONFIG, replace(CONFIG, rotate_streams=True)
+    first, second = batches_read(vocab, ids, still)
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
+    begun, moved = batches_read(vocab, ids, rotated)
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, begun, strict=True))
+    assert [new for _, new in moved] == [True] + [False] * (len(moved) - 1)
+    # Each row is a piece of the text, taken as a ring, and goes on where the batch before stopped.
+    ring = np.concatenate([ids, ids])
+    rows = torch.cat([x for x, _ in moved], dim=1).numpy()
+    starts = [
+        next(i for i in range(len(ids)) if np.array_equal(ring[i : i + len(row)], row))
+        for row in rows
+    ]
+    assert starts[0] != 0
+    again = batches_read(vocab, ids, rotated)[1]
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(moved, again, strict=True))
+
+
+def test_a_run_with_rotated_streams_goes_on(vocab, ids, tmp_path):
+    config = replace(CONFIG, steps=150, rotate_streams=True)
+    expected = fit(fresh(vocab), ids, None, config)
+
+    def stop(history):
+        if len(history) == 80:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(vocab), ids, None, config, stop, Checkpoints(tmp_path, vocab, every=70))
+    kept = Checkpoints(tmp_path, vocab, every=70)
+    assert values(fit(fresh(vocab), ids, None, config, checkpoints=kept)) == values(expected)
 
 
 @pytest.mark.parametrize("clip", [{"clip_norm": 0.05}, {"clip_norm": None, "clip_value": 0.01}])
@@ -524,6 +597,8 @@ def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, messag
         {"optimizer_options": {"momentum": 0.9}},
         {"optimizer_options": {"betas": (2.0, 0.9)}},
         {"precision": "float16"},
+        {"rotate_streams": 1},
+        {"rotate_streams": "yes"},
         {"decay": 0.0},
         {"decay_every": 0},
         {"patience": 0},
