@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/reading.py
 
 Prints, for each kind of file and each size to 20 MB, how long load_corpus takes (and clean, where
-the kind says so), and the time a
-byte at the largest size over that at the smallest, which is 1 where reading is linear. Writes
+the kind says so), and the time a byte at the largest size over that at the smallest, which is 1
+where reading is linear. Files of one piece again and again, to 1 MB, are those on which regular
+expressions have taken the square of the length. Writes
 reading.json beside it. Other work on the machine makes the times longer, and hardly the ratios: a
 time is the least of several, and the sizes take turns.
 """
@@ -102,6 +103,18 @@ def read_and_clean(path):
     clean(read(path), newlines="space", straight_quotes=True, ascii_only=True, lowercase=True)
 
 
+PIECES = [" ", "\n", "\n ", "*", "* ", "<", "<!--", "<p ", "'", "\x0c", "é", "\U0001f3f4\U000e0067"]
+"""Of each, files and cleaned texts are made that hold nothing else."""
+PIECES_SIZES = [62_500, 250_000, 1_000_000]
+
+
+def write_pieces(piece):
+    def write(path, size):
+        path.write_text("x" + piece * (size // len(piece.encode())) + "x", encoding="utf-8")
+
+    return write
+
+
 KINDS = {
     "plain text": (write_text, ".txt", read),
     "plain text of an encoding that is guessed": (write_windows_text, ".txt", read),
@@ -130,9 +143,13 @@ def measure(write, suffix, task, sizes=SIZES, rounds=ROUNDS):
 
 def main():
     result = {"seconds": {}, "time_per_byte_largest_over_smallest": {}}
-    for kind, how in KINDS.items():
+    kinds = {kind: (*how, SIZES) for kind, how in KINDS.items()}
+    for piece in PIECES:
+        how = (write_pieces(piece), ".txt", read_and_clean, PIECES_SIZES)
+        kinds[f"nothing but {ascii(piece)}, read and cleaned"] = how
+    for kind, how in kinds.items():
         seconds = {size: round(value, 4) for size, value in measure(*how).items()}
-        first, last = min(SIZES), max(SIZES)
+        first, last = min(seconds), max(seconds)
         ratio = round(seconds[last] / last / (seconds[first] / first), 2)
         result["seconds"][kind] = seconds
         result["time_per_byte_largest_over_smallest"][kind] = ratio

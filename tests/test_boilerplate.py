@@ -1,4 +1,3 @@
-import time
 import warnings
 
 import pytest
@@ -152,10 +151,12 @@ def test_a_title_may_run_over_a_line_end():
 
 
 @pytest.mark.parametrize("piece", [" ", "*", "\n", "\n ", "x\n", "* ", "\n\n* ", "\t\n", "*END*"])
-def test_it_is_linear(piece):
-    """A regular expression once took 3 s for 40 KB of blank lines."""
+def test_hundreds_of_kilobytes_of_one_piece_are_read_to_their_end(piece):
+    """A regular expression once took 3 s for 40 KB; benchmarks/reading.py measures the time."""
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK A"
     for text in (piece * 10**5, marker.format("START") + piece * 10**5 + marker.format("END")):
-        begun = time.process_time()
-        strip_boilerplate(f"\nEnd of Project Gutenberg's {text}\nProduced by {text}")
-        assert time.process_time() - begun < 3
+        whole = f"\nEnd of Project Gutenberg's {text}\nProduced by {text}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that what is cut may be text
+            kept = strip_boilerplate(whole)
+        assert "".join(kept.split()) in "".join(whole.split())

@@ -1,5 +1,4 @@
 import re
-import time
 import unicodedata
 from array import array
 
@@ -165,12 +164,11 @@ def test_what_goes_is_what_python_calls_invisible_or_no_character():
     assert unassigned <= free | never
 
 
-def test_cleaning_is_linear():
-    """Each took minutes, or would, if it went by the square of the length."""
-    for text in ("\x0c" * 10**6, " " * 10**6, "\U0001f3f4\U000e0067" * 10**5, "\u200b " * 10**5):
-        begun = time.process_time()
-        clean(text, newlines="space", ascii_only=True)
-        assert time.process_time() - begun < 5
+@pytest.mark.parametrize("piece", ["\x0c", " ", "\U0001f3f4\U000e0067", "\u200b "], ids=ascii)
+def test_hundreds_of_kilobytes_of_one_piece_are_cleaned(piece):
+    """Each took minutes; benchmarks/reading.py measures the time."""
+    text = cleaned(f"a{piece * 10**5}b", newlines="space", ascii_only=True)
+    assert text.replace(" ", "") == "ab"
 
 
 def test_report_counts_exactly():

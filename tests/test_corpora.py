@@ -6,7 +6,6 @@ import io
 import os
 import tarfile
 import threading
-import time
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -594,16 +593,14 @@ def test_bad_archive_gets_one_clear_message(tmp_path, damage, message):
     assert str(path) in str(error.value)
 
 
-def refused_in_no_time(path, message):
+def refused_early(path, message):
     """Assert that an archive is refused before it fills the memory."""
     tracemalloc.start()
-    begun = time.process_time()
     with pytest.raises(CorpusError, match=message) as error:
         load_reviews(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert str(path) in str(error.value)
-    assert time.process_time() - begun < 10
     assert peak < 100 * 2**20
 
 
@@ -623,26 +620,24 @@ def test_a_review_of_gigabytes_is_refused(tmp_path):
     path = tmp_path / "x.tar.gz"
     path.write_bytes(gzip.compress(sparse("x/train/pos/0_9.txt", 4 * 10**9) + bytes(1024)))
     assert path.stat().st_size < 200
-    refused_in_no_time(path, r"x/train/pos/0_9\.txt in .* has 4,000,000,000 bytes; a review has")
+    refused_early(path, r"x/train/pos/0_9\.txt in .* has 4,000,000,000 bytes; a review has")
     long = [("x/train/pos/0_9.txt", b"a" * (corpora.LONGEST_REVIEW + 1))]
-    refused_in_no_time(pack(path, long), "0_9.txt in .* has 1,048,577 bytes")
+    refused_early(pack(path, long), "0_9.txt in .* has 1,048,577 bytes")
 
 
 @pytest.mark.parametrize("name", ["x/train/pos/0_9.txt", "x/elsewhere.txt"])
 def test_an_archive_that_unpacks_to_a_thousandfold_is_refused(tmp_path, name, monkeypatch):
     monkeypatch.setattr(readers, "FREELY_UNPACKED", 2**22)
     members = [(f"{name}{k}.txt", bytes(2**20)) for k in range(20)]
-    refused_in_no_time(pack(tmp_path / "x.tar.gz", members), "unpacks to more than 4,194,304 bytes")
+    refused_early(pack(tmp_path / "x.tar.gz", members), "unpacks to more than 4,194,304 bytes")
     empty = [(f"{name}{k}.txt", b"") for k in range(10_000)]
-    refused_in_no_time(pack(tmp_path / "x.tar.gz", empty), "unpacks to more than")
+    refused_early(pack(tmp_path / "x.tar.gz", empty), "unpacks to more than")
 
 
-def test_a_break_behind_many_spaces_is_read_in_no_time(tmp_path):
-    """The square of 100 KB of spaces took 8 s."""
+def test_a_break_behind_many_spaces_is_read(tmp_path):
+    """100 KB of spaces took 8 s; benchmarks/reading.py measures the time."""
     review = ("a" + " " * 10**5 + "<br>" + "\t" * 10**5 + "b") * 4
-    begun = time.process_time()
     texts = load_reviews(pack(tmp_path / "x.tar.gz", [("x/test/pos/0_9.txt", review)])).texts
-    assert time.process_time() - begun < 2
     assert texts == ("a\nba\nba\nba\nb",)
 
 
@@ -653,7 +648,7 @@ def test_numbers_that_are_none_get_the_message_too(tmp_path, size):
     member.pax_headers["GNU.sparse.realsize"] = size
     path = tmp_path / "x.tar.gz"
     path.write_bytes(gzip.compress(member.tobuf(tarfile.PAX_FORMAT) + bytes(2048)))
-    refused_in_no_time(path, "not a tar.gz archive|holds no reviews|has .* bytes; a review")
+    refused_early(path, "not a tar.gz archive|holds no reviews|has .* bytes; a review")
 
 
 @pytest.mark.parametrize("members", [[], [("x/train/pos/0_9.txt", " <br />\n")]])

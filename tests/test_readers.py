@@ -4,7 +4,6 @@ import os
 import runpy
 import subprocess
 import sys
-import time
 import tracemalloc
 import warnings
 import zipfile
@@ -402,12 +401,14 @@ def test_programs_read_an_epub_and_name_what_they_cannot_read(tmp_path):
         launcher["read"]("https://example.org/book.txt")
 
 
-# Time
+# Large files
 
 
 @pytest.mark.parametrize("piece", [" ", "\n", "<", "<!--", "a", "\t\r\n", "é", "<p ", "'"])
-def test_reading_is_linear(tmp_path, piece):
+def test_megabytes_of_one_piece_are_read(tmp_path, piece):
+    """benchmarks/reading.py measures the time."""
     path = write(tmp_path / "a.txt", "x" + piece * 10**6)
-    begun = time.process_time()
-    load_corpus(path)
-    assert time.process_time() - begun < 5
+    assert (
+        load_corpus(path).text.replace("\r", "").rstrip()
+        == ("x" + piece * 10**6).replace("\r", "").rstrip()
+    )
