@@ -146,7 +146,7 @@ def main():
     kinds = {kind: (*how, SIZES) for kind, how in KINDS.items()}
     for piece in PIECES:
         how = (write_pieces(piece), ".txt", read_and_clean, PIECES_SIZES)
-        kinds[f"nothing but {ascii(piece)}, read and cleaned"] = how
+        kinds[f"nothing but {piece!a}, read and cleaned"] = how
     for kind, how in kinds.items():
         seconds = {size: round(value, 4) for size, value in measure(*how).items()}
         first, last = min(seconds), max(seconds)
