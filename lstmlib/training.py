@@ -130,7 +130,8 @@ class TrainingConfig:
             dropout's draws), the memory that of one part.
         precision: "float32", or "bfloat16" for the forward pass where that is safe (autocast); the
             weights, their updates and the loss stay in the model's dtype. A device that cannot
-            train in bfloat16 trains in float32, and `fit` says so.
+            train in bfloat16 trains in float32, and `fit` says so. On CUDA, PyTorch's autocast runs
+            cuDNN's LSTM in float16; `fit` scales the loss for it.
         rotate_streams: let every epoch but the first cut the text into its streams at other places,
             drawn from the epoch's number, with the text taken as a ring. Without it all epochs have
             the same batches.
@@ -831,6 +832,7 @@ class _Run:
         A run that defers gets a tensor (), so that nothing waits for it.
         """
         rows, states, total = len(x) // self.config.accumulate, [], 0.0
+        scale = self._loss_scale(y.numel())
         for first in range(0, len(x), rows):
             part = slice(first, first + rows)
             state = self.state and tuple(s[:, part].contiguous() for s in self.state)
@@ -839,12 +841,27 @@ class _Run:
                 logits, state = self.model(x[part], state)
             logits, target = logits.to(self.dtype).flatten(0, 1), y[part].flatten()
             loss = F.cross_entropy(logits, target, ignore_index=IGNORE) / self.config.accumulate
-            loss.backward()
+            (loss * scale if scale > 1 else loss).backward()
             states.append(detach(state))
             total += loss.detach() if self.defers else loss.item()
+        if scale > 1:
+            grads = [p.grad for p in self.bare.parameters() if p.grad is not None]
+            torch._foreach_mul_(grads, 1 / scale)
         if self.source.goes_on:
             self.state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
         return total
+
+    def _loss_scale(self, targets: int) -> int:
+        """Return what the loss is multiplied by on its way back, and the gradient divided by.
+
+        Under autocast cuDNN's LSTM runs in float16, whichever dtype was asked for. float16 has no
+        number between 0 and 6e-8, and the gradient of a mean over thousands of characters has many
+        entries there. So it is scaled up (Micikevicius et al. 2018), to that of a mean over about
+        eight; a power of 2 changes no digit.
+        """
+        if self.device.type != "cuda" or self.precision == "float32":
+            return 1
+        return 2 ** max(round(math.log2(targets)) - 3, 0)
 
     def _characters(self) -> int:
         """Return how many targets the steps before this one had."""
@@ -1004,7 +1021,7 @@ class _Run:
             raise ValueError(f"its state has the parts {', '.join(sorted(state))}")
         shape = (config["num_layers"], self.config.batch_size, config["hidden_size"])
         for part in state.values():
-            if part.shape != shape or part.dtype not in (self.dtype, torch.bfloat16):
+            if part.shape != shape or part.dtype not in (self.dtype, torch.bfloat16, torch.float16):
                 raise ValueError(f"its state is {part.dtype} {tuple(part.shape)}, not {shape}")
 
     def _check_same_start(self, tensors: dict[str, Tensor], notes: dict) -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lstmlib import training
 from lstmlib.batching import Streams
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.models import CharRNN
@@ -456,6 +457,33 @@ def test_bfloat16_trains_almost_as_float32_and_keeps_float32_weights(vocab, ids)
     assert not np.array_equal(*losses.values())
     np.testing.assert_allclose(losses["bfloat16"], losses["float32"], atol=0.15)
     assert losses["bfloat16"][-5:].mean() < 0.9 * losses["bfloat16"][0]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_scaled_loss_changes_no_digit(vocab, ids, monkeypatch, accumulate):
+    config = replace(CONFIG, accumulate=accumulate)
+    model = fresh(vocab)
+    expected = fit(model, ids, None, config)
+    monkeypatch.setattr(training._Run, "_loss_scale", lambda run, targets: 1024)
+    scaled = fresh(vocab)
+    assert values(fit(scaled, ids, None, config)) == values(expected)
+    assert all(torch.equal(w, scaled.state_dict()[n]) for n, w in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "targets", "expected"),
+    [
+        ("cuda", "bfloat16", 8192, 1024),
+        ("cuda", "bfloat16", 60_000, 8192),
+        ("cuda", "bfloat16", 4, 1),
+        ("cuda", "float32", 8192, 1),
+        ("cpu", "bfloat16", 8192, 1),
+    ],
+)
+def test_the_loss_is_scaled_where_an_lstm_runs_in_float16(device, precision, targets, expected):
+    run = training._Run.__new__(training._Run)
+    run.device, run.precision = torch.device(device), precision
+    assert run._loss_scale(targets) == expected
 
 
 def test_where_bfloat16_fails_fit_says_so_and_trains_in_float32(vocab, ids, monkeypatch, capsys):
