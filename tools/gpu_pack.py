@@ -444,7 +444,9 @@ def unmet(target: Path) -> list[str]:
     Args:
         target: the folder that `install` filled.
     """
-    here = {canonicalize_name(d.name): d for d in importlib.metadata.distributions(path=[target])}
+    here = {
+        canonicalize_name(d.name): d for d in importlib.metadata.distributions(path=[str(target)])
+    }
     markers = _markers(f"{sys.version_info.major}.{sys.version_info.minor}")
     asked = [("the course", line) for line in roots()]
     asked += [(name, line) for name, dist in here.items() for line in dist.requires or []]
