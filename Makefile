@@ -19,7 +19,7 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -30,6 +30,7 @@ help:
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
+	@echo "make gpu-pack      build the folder to carry to a bare GPU machine (tools/gpu.py says what runs there)"
 	@echo "make clean         remove the environment and caches"
 
 # Reinstalled only when the list of dependencies or the tested versions change.
@@ -93,5 +94,9 @@ pins: $(FOR_CHECKS)
 	$(PY) -m $(PINS) --generate-hashes -c constraints.txt --override $(VENV)/no-torch.txt \
 		$(addprefix --no-emit-package ,$(BY_PYTORCH)) -o constraints-hashes.txt
 
+# What a machine with a GPU and no network lacks: wheels and texts. Then: tools/gpu.py
+gpu-pack: $(FOR_CHECKS)
+	$(PY) tools/gpu_pack.py
+
 clean:
-	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack *.egg-info
