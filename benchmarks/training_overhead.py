@@ -3,7 +3,9 @@
     .venv/bin/python benchmarks/training_overhead.py
 
 Prints the ratio of fit()'s speed to the bare loop's, and of fit() with diagnostics at every step to
-fit() without, and writes training_overhead.json beside it.
+fit() without, and writes training_overhead.json beside it. `compare`, for tools/gpu_speed.py, sets
+fit() beside a loop for a GPU: all on the device, the fused Adam, and no number ever fetched. There
+the clock runs after the first steps, from one moment at which the device has done all to another.
 """
 
 import contextlib
@@ -11,15 +13,18 @@ import json
 import os
 import time
 from pathlib import Path
+from unittest.mock import patch
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from lstmlib import training
 from lstmlib.batching import Streams
-from lstmlib.corpora import load_corpus
 from lstmlib.diagnostics import Diagnostics
 from lstmlib.models import CharRNN, detach
-from lstmlib.training import TrainingConfig, fit
+from lstmlib.speed import synchronize
+from lstmlib.training import TrainingConfig, autocast, fit
 from lstmlib.vocab import Vocab
 
 ROUNDS, STEPS, BATCH_SIZE, SEQ_LEN, HIDDEN = 12, 60, 16, 64, 384
@@ -52,7 +57,95 @@ def watched(model, ids):
     with_fit(model, ids, Diagnostics())
 
 
+# On any device, without the setting-up
+
+BARE, FIT, WAITING = "bare loop", "fit()", "fit(), waiting at every step"
+
+
+def steady_loop(model, ids, config, first):
+    """Return the seconds of the steps behind the first ones, in a loop that never waits."""
+    model.train()
+    device = next(model.parameters()).device
+    fused = {"fused": True} if device.type == "cuda" else {}
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, **fused)
+    streams, state = Streams(ids, config.batch_size, config.seq_len), None
+    x_all, y_all = (torch.from_numpy(part).to(device) for part in (streams.x, streams.y))
+    for step in range(config.steps):
+        if step == first:
+            synchronize(device)
+            start = time.perf_counter()
+        columns = slice(step * config.seq_len, (step + 1) * config.seq_len)
+        with autocast(config.precision, device):
+            logits, state = model(x_all[:, columns], state)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), y_all[:, columns].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimizer.step()
+        state = detach(state)
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def steady_fit(model, ids, config, first):
+    """Return the seconds of the steps behind the first ones in fit(), its history fetched."""
+    device, start = next(model.parameters()).device, []
+
+    def on_step(history):
+        if len(history) == first:
+            synchronize(device)
+            start.append(time.perf_counter())
+
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        history = fit(model, ids, None, config, on_step)
+    if len(history.rows) != config.steps or history.skipped:
+        raise ValueError("fit() did not take all steps.")
+    synchronize(device)
+    return time.perf_counter() - start[0]
+
+
+def steady_fit_that_waits(model, ids, config, first):
+    """Do as `steady_fit`, where fit() fetches loss and norm at every step, as it must on a CPU."""
+    with patch.object(training, "_defers", lambda *_: False):
+        return steady_fit(model, ids, config, first)
+
+
+def compare(device, hidden_size, config, first, seconds, vocab_size=96):
+    """Return the row of one model: seconds a step and ratios of speed, by medians of rounds.
+
+    Args:
+        device: where all of them train.
+        hidden_size: of one layer.
+        config: TrainingConfig with the steps of a turn.
+        first: steps of a turn that are not timed.
+        seconds: begin no more rounds after so many; three are taken in any case, and a first one
+            that only warms up.
+        vocab_size: of the random text.
+    """
+    programs = {BARE: steady_loop, FIT: steady_fit}
+    if hasattr(training, "_defers"):
+        programs[WAITING] = steady_fit_that_waits
+    length = config.batch_size * config.seq_len * config.steps + 1
+    ids = np.random.default_rng(0).integers(vocab_size, size=length)
+    times, begin = {name: [] for name in programs}, time.perf_counter()
+    while len(times[BARE]) < 4 or time.perf_counter() - begin < seconds:
+        for name, train in programs.items():
+            torch.manual_seed(0)
+            model = CharRNN(vocab_size, hidden_size, num_layers=1, dropout=0.2).to(device)
+            times[name].append(train(model, ids, config, first) / (config.steps - first))
+    step = {name: float(np.median(each[1:])) for name, each in times.items()}
+    return {
+        "hidden_size": hidden_size,
+        "precision": config.precision,
+        "rounds": len(times[BARE]) - 1,
+        "milliseconds_per_step": {name: float(f"{1000 * s:.4g}") for name, s in step.items()},
+        "ratio": {name: round(step[BARE] / s, 3) for name, s in step.items() if name != BARE},
+    }
+
+
 def main():
+    from lstmlib.corpora import load_corpus  # which a machine that only has a GPU may lack
+
     text = load_corpus("python-docs").text
     vocab = Vocab.from_text(text)
     ids = vocab.encode(text)

@@ -648,6 +648,8 @@ def clipping(gradients: list[tuple[float, float]], limit: float) -> Figure:
 def training_speeds(results: dict[str, dict], precision: str = "float32") -> Figure:
     """Draw what `runs/measure_speed.py` measured: speed, and share of the limit, by batch size.
 
+    A hidden size has one colour on all devices, and a device one kind of line.
+
     Args:
         results: name of the device -> what its result.json holds.
         precision: which of the rows to draw.
@@ -660,18 +662,22 @@ def training_speeds(results: dict[str, dict], precision: str = "float32") -> Fig
         if precision not in result["product_operations_per_second"]:
             raise ValueError(f"{device!r} was not measured in {precision}.")
     figure, (left, right) = _figure(1, 2, 11, 4.2)
-    for (device, result), style in zip(results.items(), cycle(("-", "--", ":"))):
-        rows = [row for row in result["points"] if row["precision"] == precision]
-        ceiling = result["product_operations_per_second"][precision]
-        hidden_sizes = sorted({row["hidden_size"] for row in rows})
-        for hidden, color in zip(hidden_sizes, cycle((ORANGE, GREEN, BLUE, RED, PINK))):
+    drawn = {
+        device: [row for row in result["points"] if row["precision"] == precision]
+        for device, result in results.items()
+    }
+    hidden_sizes = sorted({row["hidden_size"] for rows in drawn.values() for row in rows})
+    colors = dict(zip(hidden_sizes, cycle((ORANGE, GREEN, BLUE, RED, PINK, SKY, BLACK))))
+    for (device, rows), style in zip(drawn.items(), cycle(("-", "--", ":"))):
+        ceiling = results[device]["product_operations_per_second"][precision]
+        for hidden in sorted({row["hidden_size"] for row in rows}):
             of_size = [row for row in rows if row["hidden_size"] == hidden]
             batch = [row["batch_size"] for row in of_size]
             speed = np.array([row["characters_per_second"] for row in of_size])
             operations = np.array([row["operations_per_character"] for row in of_size])
-            label = _name(f"{str(device)[:45]}, H = {hidden}")
-            left.loglog(batch, speed, f"o{style}", color=color, label=label)
-            right.semilogx(batch, 100 * speed * operations / ceiling, f"o{style}", color=color)
+            named = {"color": colors[hidden], "label": _name(f"{str(device)[:45]}, H = {hidden}")}
+            left.loglog(batch, speed, f"o{style}", **named)
+            right.semilogx(batch, 100 * speed * operations / ceiling, f"o{style}", **named)
     for axis in (left, right):
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter("{x:g}")
@@ -682,7 +688,10 @@ def training_speeds(results: dict[str, dict], precision: str = "float32") -> Fig
         ylabel="operations, % of those of a large product",
         ylim=(0, None),
     )
-    left.legend(fontsize=9)
+    if len(left.get_lines()) <= 5:
+        left.legend(fontsize=9)
+    else:  # more would cover the lines
+        right.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
     return figure
 
 

@@ -62,7 +62,11 @@ def seconds_per_call(
 
 
 def training_speed(
-    model: CharRNN, batch_size: int, seq_len: int, precision: str = "float32"
+    model: CharRNN,
+    batch_size: int,
+    seq_len: int,
+    precision: str = "float32",
+    least: float = 0.5,
 ) -> float:
     """Return the characters a second that a bare training loop learns from, in truncated BPTT.
 
@@ -74,6 +78,7 @@ def training_speed(
         batch_size: parallel streams B.
         seq_len: characters T of each.
         precision: "float32" or "bfloat16", as in `TrainingConfig`.
+        least: seconds of measuring, see `seconds_per_call`.
 
     Raises:
         ValueError: the device cannot train in bfloat16, so that there is nothing to measure.
@@ -95,7 +100,7 @@ def training_speed(
         optimizer.step()
 
     model.train()
-    return batch_size * seq_len / seconds_per_call(step, device)
+    return batch_size * seq_len / seconds_per_call(step, device, least=least)
 
 
 def operations_per_character(model: CharRNN) -> int:
@@ -117,15 +122,18 @@ def operations_per_character(model: CharRNN) -> int:
 
 
 def product_speed(
-    device: torch.device, size: int = 1024, dtype: torch.dtype = torch.float32
+    device: torch.device,
+    size: int = 1024,
+    dtype: torch.dtype = torch.float32,
+    least: float = 0.5,
 ) -> float:
     """Return the floating-point operations a second of a product of two (size, size) matrices."""
     a = torch.randn(size, size, device=device, dtype=dtype)
-    return 2 * size**3 / seconds_per_call(lambda: a @ a, device)
+    return 2 * size**3 / seconds_per_call(lambda: a @ a, device, least=least)
 
 
-def copy_speed(device: torch.device, megabytes: int = 256) -> float:
+def copy_speed(device: torch.device, megabytes: int = 256, least: float = 0.5) -> float:
     """Return the bytes a second that a device reads and writes when it copies its memory."""
     a = torch.zeros(megabytes * 2**20, dtype=torch.uint8, device=device)
     b = torch.empty_like(a)
-    return 2 * a.numel() / seconds_per_call(lambda: b.copy_(a), device)
+    return 2 * a.numel() / seconds_per_call(lambda: b.copy_(a), device, least=least)

@@ -835,20 +835,6 @@ def test_a_checkpoint_is_plain_data_without_a_device(tmp_path):
     }
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_saved_on_one_device_loaded_on_another(tmp_path):
-    vocab, train_ids, valid_ids = texts()
-    for device, steps in (("cuda", 4), ("cpu", 8), ("cuda", 12)):
-        model = CharRNN(len(vocab), 12, 2).to(device)
-        config = TrainingConfig(steps, 4, 32)
-        history = fit(model, train_ids, valid_ids, config, checkpoints=Checkpoints(tmp_path, vocab))
-        assert len(history) == steps
-        weights = load_file(tmp_path / f"step-{steps:08}.safetensors")
-        for name, weight in model.state_dict().items():
-            assert weight.device.type == device
-            assert torch.equal(weight.cpu(), weights[f"model.{name}"])
-
-
 @pytest.mark.parametrize("folder", ["file", "file/below", "nul\0"])
 def test_a_folder_that_cannot_be_one_is_refused_before_the_first_step(tmp_path, folder):
     (tmp_path / "file").write_text("not a folder")

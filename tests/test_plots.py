@@ -273,6 +273,23 @@ def test_training_speeds_are_drawn_as_measured():
     assert right.get_lines()[0].get_ydata() == pytest.approx([0.5, 2.0])
 
 
+def test_two_devices_share_colours_by_size_and_their_names_cover_no_line():
+    faster = {"points": [row | {"batch_size": 16 * row["batch_size"]} for row in SPEEDS["points"]]}
+    larger = [row | {"hidden_size": 4 * k} for row in SPEEDS["points"] for k in range(1, 7)]
+    gpu = SPEEDS | faster | {"points": faster["points"] + larger}
+    figure = plots.training_speeds({"cpu": SPEEDS, "gpu": gpu})
+    left, right = figure.axes
+    ours, theirs = (lines(left)[f"{device}, H = 8"] for device in ("cpu", "gpu"))
+    assert ours.get_color() == theirs.get_color()
+    assert ours.get_linestyle() != theirs.get_linestyle()
+    assert len({line.get_color() for line in left.get_lines()}) == 6
+    assert left.get_legend() is None
+    figure.savefig(io.BytesIO(), format="png")
+    legend = right.get_legend()
+    assert legend.get_window_extent().x0 >= right.get_window_extent().x1
+    assert len(legend.get_texts()) == len(left.get_lines()) == 7
+
+
 def test_a_skipped_step_leaves_a_gap_in_the_figure():
     run = history()
     run.rows[3] |= {"grad_norm": None, "clipped_norm": None, "skipped": True}

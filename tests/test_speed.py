@@ -80,7 +80,7 @@ def test_operations_per_character_by_hand(cell):
 def test_training_speed_trains(precision, monkeypatch):
     seconds = []
 
-    def once(call, device):
+    def once(call, device, least):
         call()
         call()  # the second goes on from the first one's state
         seconds.append(device)
@@ -98,7 +98,7 @@ def test_training_speed_trains(precision, monkeypatch):
 
 
 def test_speeds_of_the_device_count_what_they_should(monkeypatch):
-    def two_seconds(call, device):
+    def two_seconds(call, device, least):
         call()
         return 2.0
 
