@@ -526,7 +526,8 @@ def train(
 def take_steps(run: Run, folder: Path, checkpoints: Checkpoints, clock: Clock | None) -> str:
     """Take the steps that are left, write what is due, and say how long it will take."""
     first, warm_up, measured, total = run.step, 5, 20, run.settings.steps
-    with tqdm(total=total, initial=first, desc=folder.name, unit="step") as bar:
+    quiet = None if clock else False  # with a clock, no bar in a log file: a line for each epoch
+    with tqdm(total=total, initial=first, desc=folder.name, unit="step", disable=quiet) as bar:
         while run.step < total:
             begins = run.step % run.epoch_steps == 0 or run.step == first
             if clock and begins and not clock.fits():
@@ -559,7 +560,7 @@ def take_steps(run: Run, folder: Path, checkpoints: Checkpoints, clock: Clock | 
 def end_epoch(run: Run, folder: Path, checkpoints: Checkpoints | None) -> None:
     """Write what is due after an epoch.
 
-    With checkpoints, all that there is so far: history, result and a checkpoint. The result says
+    With checkpoints, all that there is so far: a checkpoint, history and result. The result says
     "cut off", and is written anew where the run ends otherwise.
     """
     epoch = run.step // run.epoch_steps
@@ -567,9 +568,12 @@ def end_epoch(run: Run, folder: Path, checkpoints: Checkpoints | None) -> None:
         length = run.config.get("sample_characters", WRITTEN)
         write_samples(run, folder / f"epoch-{epoch:02}.txt", length)
     if checkpoints is not None:
+        run.save(checkpoints)  # first: what is recorded can always be gone on with
         History(run.rows).save(folder / "history.jsonl")
-        write_json(folder / "result.json", summary(run, "cut off"))
-        run.save(checkpoints)
+        result = summary(run, "cut off")
+        write_json(folder / "result.json", result)
+        losses = f"loss {result['training_loss']:.3f}, validation {result['valid_window_loss']:.3f}"
+        tqdm.write(f"epoch {epoch}: {losses}, {run.seconds:.0f} s of training so far")
 
 
 def record(
