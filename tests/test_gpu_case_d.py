@@ -237,6 +237,56 @@ def test_a_schedule_is_not_captured(config, text):
     assert "one learning rate" in run.about_steps["why"]
 
 
+# With a GPU
+
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture
+def on_gpu(config, text, monkeypatch):
+    """A run whose step is a CUDA graph."""
+    monkeypatch.setattr(captured_step, "_milliseconds", lambda take_step, _: take_step.__name__)
+    monkeypatch.setattr(DeviceStep, "__name__", "slow", raising=False)  # and "replay" is before it
+    run = Run(config | {"dropout": 0.3, "hidden_size": 32}, text, "cuda")
+    assert run.waits is False
+    run.prepare()
+    assert run.about_steps["kind"] == "captured", run.about_steps
+    return run
+
+
+@on_a_gpu
+def test_a_cuda_graph_trains_as_eager_steps_do(config, text, on_gpu):
+    steps(on_gpu, 60)
+    settings = on_gpu.config
+    eager = steps(Run(settings, text, "cuda", eager="a test"), 60)
+    assert eager.about_steps == {"kind": "eager", "why": "a test"}
+    means = [sum(loss for loss, _, _ in run.interval[-10:]) / 10 for run in (on_gpu, eager)]
+    assert means[0] == pytest.approx(means[1], abs=0.4)
+    assert means[0] < on_gpu.interval[0][0] - 0.5
+    assert len({tuple(entry) for entry in on_gpu.interval}) == 60
+
+
+@on_a_gpu
+def test_the_guard_is_in_the_graph(on_gpu):
+    steps(on_gpu, 5)
+    on_gpu.model.output.bias.data[0] = math.inf
+    before = [w.clone() for w in on_gpu.model.parameters()]
+    with pytest.raises(TrainingDiverged, match="step 6"):
+        steps(on_gpu, 4)
+    assert on_gpu.step == 5
+    assert all(map(torch.equal, before, on_gpu.model.parameters()))
+
+
+@on_a_gpu
+def test_a_run_on_a_gpu_is_recorded_and_goes_on(tmp_path, config, text, monkeypatch):
+    folder = tmp_path / NAME
+    for epochs in (1, 9):
+        run = Run(config | {"dropout": 0.3}, text, "cuda")
+        bounded(run, folder, epochs, monkeypatch)
+    result, _ = check_record(folder, config)
+    assert result["ended"] == "all epochs" and result["steps"]["kind"] in ("captured", "eager")
+
+
 # The time bound
 
 
