@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from torch import nn
 from lstmlib.batching import split, windows
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.models import CharRNN, count_parameters, load_model
+from lstmlib.sampling import generate
 from lstmlib.training import History, TrainingDiverged, evaluate
 from lstmlib.vocab import Vocab
 
@@ -188,20 +188,19 @@ def test_the_training_loss_has_dropout_and_the_validation_has_not(config, text):
     assert abs(run.interval[0][0] - expected) > 1e-3
 
 
-def test_text_is_written_from_the_last_window_alone(config, text, monkeypatch):
-    run, seen = Run(config, text), []
-    monkeypatch.setattr(train_windows, "WRITTEN", 30)
-
-    def generate(model, vocab, prompt, length, temperature, seed):
-        seen.append((prompt, length, temperature))
-        return SimpleNamespace(new="fox "[len(seen) % 4])
-
-    monkeypatch.setattr(train_windows, "generate", generate)
-    written, known = run.write_text(0.5)
-    start = run.vocab.decode(run.valid_ids[:10])
-    assert seen == [((start + written)[k : k + 10], 1, 0.5) for k in range(30)]
-    assert len(written) == 30
-    assert known == 1.0
+def test_text_is_written_from_the_last_window_alone(config, text):
+    run = Run(config | {"temperatures": [0.2, 0.75, 1.0]}, text)
+    run.model.output.weight.data.mul_(20)  # so that temperatures differ
+    texts = run.write_texts(30)
+    seeds = np.random.default_rng(config["seed"]).integers(2**31, size=30)
+    for temperature, (written, _) in zip([0.2, 0.75, 1.0], texts, strict=True):
+        expected = start = run.vocab.decode(run.valid_ids[:10])
+        for seed in seeds:
+            one = generate(run.model, run.vocab, expected[-10:], 1, temperature, int(seed))
+            expected += one.new
+        assert start + written == expected
+    assert len({written for written, _ in texts}) == 3
+    assert run.share_known("x fox qqq dog x") == 0.5
 
 
 def test_texts_after_every_epoch_change_nothing_in_the_training(tmp_path, config, text):

@@ -1,0 +1,135 @@
+"""Stage case-d of tools/gpu.py: case D as published, as many epochs as fit, a text after each.
+
+    PYTHONPATH=. python3 tools/gpu_case_d.py --out FOLDER --seconds 150
+
+Writes FOLDER/runs/case-d-full: history.jsonl and result.json anew after every epoch, epoch-NN.txt,
+and in the end samples.txt and model.safetensors. FOLDER/unfinished/case-d-full has a checkpoint of
+the last whole epoch; the same command goes on from there, also to add epochs to a run that the
+clock ended. `--rehearse` does all this on a CPU with a network that is tiny.
+"""
+
+import time
+
+STARTED = time.monotonic()  # importing PyTorch takes seconds, which count
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import torch  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "runs")]  # the scripts stand beside each other, in no package
+
+import train_windows  # noqa: E402
+from captured_step import CaptureFailed  # noqa: E402
+
+NAME = "case-d-full"
+TINY = {
+    "hidden_size": 16,
+    "batch_size": 32,
+    "epochs": 4,
+    "windows_share": 0.001,
+    "valid_windows": 50,
+    "log_every": 5,
+    "sample_characters": 40,
+    "valid_characters": 500,
+}
+REST = 6.0
+"""Seconds for the texts, the model and the result after the last epoch."""
+MEMORY = 4 * 2**30
+"""Bytes that the run needs at most on a GPU, its captured step and the trials of it included."""
+ENOUGH = ("all epochs", "diverged")
+
+
+def parse() -> argparse.Namespace:
+    """Return the command line's settings."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the stage")
+    parser.add_argument("--seconds", type=float, default=150.0, help="what all of it may take")
+    parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on the CPU")
+    parser.add_argument("--eager", metavar="WHY", help="capture no CUDA graph, and note why")
+    return parser.parse_args()
+
+
+def why_not(out: Path, rehearse: bool) -> str | None:
+    """Say why there is nothing to do, or None."""
+    folder, unfinished = out / "runs" / NAME, out / "unfinished" / NAME
+    if (folder / "result.json").exists():
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        if result["ended"] in ENOUGH or not list(unfinished.glob("step-*.safetensors")):
+            return f"recorded in {folder} already"
+        return None
+    if not rehearse and (ROOT / "runs" / NAME / "result.json").exists():
+        return "recorded in the repository already"
+    if not rehearse and torch.cuda.mem_get_info()[0] < MEMORY:
+        return f"the GPU has under {MEMORY >> 30} GiB of free memory"
+    return None
+
+
+def train(out: Path, seconds: float, rehearse: bool, eager: str | None) -> dict:
+    """Train, from the checkpoint on if there is one; return the result.
+
+    Raises:
+        ValueError: there is no text, or not one epoch fits into the time.
+        CaptureFailed: this process can no longer train.
+    """
+    path = ROOT / "runs" / NAME / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | (TINY if rehearse else {})
+    text = train_windows.load_text(config)
+    device = "cpu" if rehearse else "cuda"
+    run = train_windows.Run(config, text, device, waits=False, eager=eager)
+    folder, unfinished = out / "runs" / NAME, out / "unfinished" / NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    rest = 0 if rehearse else REST
+    clock = train_windows.Clock(STARTED + seconds - time.monotonic(), rest)
+    train_windows.record(run, folder, clock, unfinished)
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+def show(out: Path, result: dict) -> None:
+    """Print a line for each epoch, and how the run ended."""
+    history = (out / "runs" / NAME / "history.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in history.splitlines()]
+    print(f"{'epoch':>5} {'training':>9} {'validation':>10} {'largest norm':>12}")
+    for row in (row for row in rows if row["epoch_loss"] is not None):
+        largest = max(each["grad_norm"] for each in rows if each["epoch"] == row["epoch"])
+        losses = f"{row['epoch_loss']:9.3f} {row['valid_window_loss']:10.3f}"
+        print(f"{row['epoch'] + 1:5} {losses} {largest:12.3g}")
+    per_epoch = result["training_seconds"] / max(result["epochs"], 1)
+    print(f"ended: {result['ended']}, {per_epoch:.1f} s an epoch, steps: {result['steps']}")
+
+
+def main() -> None:
+    """Do the stage, or say in a line why there is nothing to do."""
+    given = parse()
+    if not given.rehearse and not torch.cuda.is_available():
+        raise SystemExit("case-d needs a GPU that PyTorch can use; --rehearse does without.")
+    why = why_not(given.out, given.rehearse)
+    if why is not None:
+        print(f"{NAME}: skipped, {why}.")
+        return
+    try:
+        result = train(given.out, given.seconds, given.rehearse, given.eager)
+    except CaptureFailed as error:
+        start_anew(error, given.seconds)
+    except KeyboardInterrupt as error:
+        raise SystemExit(f"{NAME}: interrupted; the epochs that had ended are recorded.") from error
+    show(given.out, result)
+
+
+def start_anew(error: CaptureFailed, seconds: float) -> None:
+    """Run this command again in this process, without a capture, in the time that is left."""
+    print(f"{error}. The run goes on without one.", flush=True)
+    left = STARTED + seconds - time.monotonic()
+    options = ["--eager", str(error), "--seconds", str(left)]  # the last ones given count
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *options])
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except train_windows.ERRORS as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
