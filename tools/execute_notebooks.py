@@ -108,17 +108,21 @@ def times_line(times: dict) -> str:
     where = "two CPU cores; by profile"
     if "gpu" in times:
         where = f"by profile; ci and cpu on two CPU cores, gpu on one {times['gpu_device']}"
+        where += ", beside other chapters" * times["gpu_beside"]
     parts = [f"{p}: {duration(times.get(p))}" for p in PROFILES]
     return f"**Measured time** ({where}): " + ", ".join(parts) + "."
 
 
 def times_sentence(times: dict[str, dict]) -> str:
     """Return the README's sentence over the table of times, with every GPU that measured some."""
-    devices = sorted({each["gpu_device"] for each in times.values() if "gpu" in each})
-    measured = f" ({', '.join(devices)})" if devices else ""
+    measured = {name: each for name, each in sorted(times.items()) if "gpu" in each}
+    said = ", ".join(sorted({each["gpu_device"] for each in measured.values()}))
+    beside = ", ".join(name[:2] for name, each in measured.items() if each["gpu_beside"])
+    said += f"; chapters {beside} beside others" * bool(beside)
+    more = f" ({said})" if said else ""
     return (
         "Measured times, on two CPU cores; `ci` is the tiny run of the tests, `cpu` a laptop, "
-        f"`gpu` a CUDA device{measured}."
+        f"`gpu` a CUDA device{more}."
     )
 
 
@@ -126,7 +130,8 @@ def write_times(times: dict[str, dict]) -> None:
     """Write the times into times.json, every notebook's opening, and the README.
 
     Args:
-        times: notebook -> {profile: seconds}; beside "gpu" stands "gpu_device", the GPU's name.
+        times: notebook -> {profile: seconds}. With "gpu" come "gpu_device", the GPU's name, and
+            "gpu_beside": whether other chapters ran beside this one.
     """
     TIMES.write_text(json.dumps(times, indent=2, sort_keys=True) + "\n")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """Bring what came back from a GPU into the repository: `python tools/gpu.py collect FOLDER`.
 
-    python tools/gpu_collect.py collect FOLDER   # FOLDER holds STAGE.tar of one stage or more
-    python tools/gpu_collect.py readme           # write anew what is made from the records
+    python tools/gpu_collect.py FOLDER    # the same; FOLDER holds STAGE.tar of one stage or more
+    python tools/gpu_collect.py readme    # write anew what is made from the records
 
 Everything is checked before anything is written. A stage is refused as a whole if its tar is cut
 off or holds what it must not, if it was a rehearsal, or if other code ran than is here. Of a stage
@@ -133,6 +133,8 @@ def read_stage(path: Path, codes: set[str], here: str) -> Stage:
         raise CollectError(f"{name} is a rehearsal on a CPU, at tiny sizes: nothing was measured.")
     if about["code"] not in codes:
         there = about["commit"]
+        if there is None:
+            raise CollectError(f"{name} was measured with code of no commit, and not with this.")
         raise CollectError(
             f"{name} was measured with the code of commit {there}; the code here, at commit "
             f"{here}, is another. `git checkout {there}` would let it in."
@@ -208,7 +210,8 @@ def check_item(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> 
     for path, data in files.items():
         keys = next(keys for p, keys in STAGES[stage.name].items() if re.fullmatch(p, path))
         if path.endswith(".json"):
-            read_json(data, path, keys)
+            if read_json(data, path, keys).get("rehearsal"):
+                raise CollectError(f"{path} is of a rehearsal.")
         elif path.endswith(".txt"):
             check_text(path, data)
         else:
@@ -485,10 +488,12 @@ def write_times(root: Path) -> None:
     rows = {row["notebook"]: row for row in read_survey(root)}
     times = json.loads(path.read_text(encoding="utf-8"))
     for name, each in times.items():
-        for key in ("gpu", "gpu_device"):
+        for key in ("gpu", "gpu_device", "gpu_beside"):
             each.pop(key, None)
         if name in rows:
-            each |= {"gpu": rows[name]["seconds"], "gpu_device": rows[name]["numerics"]["gpu"]}
+            row = rows[name]
+            each |= {"gpu": row["seconds"], "gpu_device": row["gpu"]["name"]}
+            each["gpu_beside"] = row.get("beside", False)
     tool.write_times(times)
 
 
@@ -672,18 +677,15 @@ def beside(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def main() -> None:
-    """Collect a folder, or write anew what is made from the records."""
+def main(arguments: list[str] | None = None) -> int:
+    """Collect a folder, or write anew what is made from the records; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    taking = commands.add_parser("collect", help="bring a folder of STAGE.tar into the repository")
-    taking.add_argument("folder", type=Path)
-    commands.add_parser("readme", help="write anew what is made from the records")
-    arguments = parser.parse_args()
-    said = collect(arguments.folder) if arguments.command == "collect" else write_what_follows()
+    parser.add_argument("folder", help='where STAGE.tar are; or "readme": write the tables anew')
+    folder = parser.parse_args(arguments).folder
+    said = write_what_follows() if folder == "readme" else collect(Path(folder))
     print(*said, sep="\n")
-    sys.exit(any(line.startswith(REFUSED) for line in said))
+    return int(any(line.startswith(REFUSED) for line in said))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
