@@ -52,7 +52,7 @@ RESULT = "entry seed valid_loss windows_loss training_loss steps characters seco
 RESULT += "settings device precision pytorch"
 # What each stage may leave: a pattern of paths, and the keys of a JSON file.
 STAGES = {
-    "right": {rf"{GPU}/right\.json": ""},
+    "right": {rf"{GPU}/right\.json": "counts measured tests"},
     "notebooks": {
         r"gpu-survey/\d\d_\w+\.json": "notebook profile seed numerics text seconds bands facts "
         "stopped changed"
@@ -60,8 +60,8 @@ STAGES = {
     "speed": {
         r"runs/speed-gpu/result\.json": "device pytorch threads seq_len points "
         "product_operations_per_second copied_bytes_per_second",
-        rf"{GPU}/overhead\.json": "ratio",
-        rf"{GPU}/cpu_beside_gpu\.json": "ratio",
+        rf"{GPU}/overhead\.json": "ratio rows",
+        rf"{GPU}/cpu_beside_gpu\.json": "ratio rows",
         rf"{GPU}/generation\.json": "characters_per_second",
         rf"{GPU}/compiled_step\.json": "speed_over_plain",
     },
@@ -224,6 +224,8 @@ def check_item(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> 
         check_result(name, files, root)
     elif stage.name == "case-d":
         check_case_d(files, root)
+    for path in files.keys() & TABLE.keys():
+        check_by_showing(path, json.loads(files[path]))
 
 
 def check_text(path: str, data: bytes) -> None:
@@ -251,6 +253,16 @@ def check_by_loading(path: str, data: bytes) -> None:
             raise CollectError(f"{path} is damaged: {said}") from error
     if not whole:
         raise CollectError(f"{path} is not whole.")
+
+
+def check_by_showing(path: str, record: dict) -> None:
+    """Raise CollectError unless the README can show a record."""
+    try:
+        said = TABLE[path][1](record)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CollectError(f"{path} is not whole: {type(error).__name__}, {error}.") from error
+    if not said or "|" in said or "\n" in said:
+        raise CollectError(f"{path} has nothing that the README can show: {said!r}.")
 
 
 def check_chapter(path: str, row: dict, root: Path) -> None:
@@ -555,11 +567,58 @@ def machine(gpu: dict) -> str:
     return f"{gpu['name']}, PyTorch {gpu['pytorch']}"
 
 
+def right(record: dict) -> str:
+    """Say how many tests passed, and how far the two devices lie apart in float32."""
+    counts = {name: count for name, count in record["counts"].items() if count or name == "failed"}
+    said = "tests: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    for what in ("logits", "gradients"):
+        found = [v for k, v in record["measured"].items() if k.endswith(f"float32, {what}")]
+        # bfloat16 and TF32 have figures of their own, in the record.
+        said += f"; {what} at most {max(found):.1g} apart" if found else ""
+    return said
+
+
+def overhead(record: dict) -> str:
+    """Say how fast fit() is beside a bare loop, at least, and if it waited at every step."""
+    models = "1 model" if len(record["rows"]) == 1 else f"{len(record['rows'])} models"
+    said = f"{record['ratio']:.2f} of its speed, or more, in {models}"
+    waiting = record.get("ratio_waiting")
+    return said if waiting is None else f"{said}; {waiting:.2f} if it waits at every step"
+
+
+def cpu_beside_gpu(record: dict) -> str:
+    """Say how many times as fast the GPU trains as the CPU, model by model."""
+    shown = [
+        f"{row['ratio']:.1f} times as fast with {row['hidden_size']} units, batch "
+        f"{row['batch_size']}"
+        for row in sorted(record["rows"], key=lambda row: row["hidden_size"])
+    ]
+    return "; ".join(shown)
+
+
+def generation(record: dict) -> str:
+    """Say how fast generate() writes, and the fastest loop beside it."""
+    speed = dict(record["characters_per_second"])
+    ours = speed.pop("generate()")
+    others = {name: value for name, value in speed.items() if not name.startswith("generate()")}
+    said = f"`generate()`: {spaced(ours)} characters a second"
+    best = max(others, key=others.get, default=None)
+    return f"{said}; {best}: {spaced(others[best])}" if best else said
+
+
+def compiled_step(record: dict) -> str:
+    """Say how fast a step is that is compiled, or captured, beside the plain one."""
+    speed = {name: ratio for name, ratio in record["speed_over_plain"].items() if name != "plain"}
+    left_out = record.get("left_out", {})
+    said = [f"{name}: {ratio:.2f} times as fast as the plain step" for name, ratio in speed.items()]
+    return "; ".join([*said, *(f"{name}: left out" for name in left_out if name not in speed)])
+
+
 def best_speed(record: dict) -> str:
     """Say the fastest point of the grid."""
     best = max(record["points"], key=lambda point: point["characters_per_second"])
     where = f"{best['hidden_size']} units, batch {best['batch_size']}, {best['precision']}"
-    return f"{best['characters_per_second']:,} characters a second: {where}".replace(",", " ", 2)
+    return f"{spaced(best['characters_per_second'])} characters a second: {where}"
 
 
 def case_d(record: dict) -> str:
@@ -571,20 +630,19 @@ def case_d(record: dict) -> str:
     return f"{said}; training loss at its lowest {lowest}, in the end {record['training_loss']:.3f}"
 
 
+def spaced(number: float) -> str:
+    """Return a whole number with spaces between the thousands."""
+    return f"{number:,.0f}".replace(",", " ")
+
+
 # The rows of the README's table: record -> what it is, and its figures in words.
 TABLE = {
-    f"{GPU}/right.json": ("CPU and GPU compared", lambda r: "TODO"),
-    f"{GPU}/overhead.json": (
-        "`fit()` beside a bare loop",
-        lambda r: f"{r['ratio']:.2f} of its speed",
-    ),
-    f"{GPU}/cpu_beside_gpu.json": (
-        "the GPU beside the CPU",
-        lambda r: f"{r['ratio']:.1f} times its speed",
-    ),
-    f"{GPU}/generation.json": ("writing text", lambda r: "TODO"),
-    f"{GPU}/compiled_step.json": ("a compiled step", lambda r: "TODO"),
-    SPEED: ("the fastest training of one layer", best_speed),
+    f"{GPU}/right.json": ("the GPU's numbers beside the CPU's", right),
+    f"{GPU}/overhead.json": ("`fit()` beside a bare loop that never waits", overhead),
+    f"{GPU}/cpu_beside_gpu.json": ("training on the GPU, beside its machine's CPU", cpu_beside_gpu),
+    SPEED: ("the fastest training of one LSTM layer", best_speed),
+    f"{GPU}/compiled_step.json": ("a training step, compiled or captured", compiled_step),
+    f"{GPU}/generation.json": ("writing text", generation),
     f"{CASE_D}/result.json": ("case D as published", case_d),
 }
 SPEED_RECORDS = ("overhead", "cpu_beside_gpu", "generation", "compiled_step")
