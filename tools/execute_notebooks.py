@@ -6,7 +6,8 @@ A notebook is written back only if every cell ran. What changes from run to run 
 (widget state, execution times, the Python patch version) is taken out, and figures are made
 smaller. The measured time goes into notebooks/times.json, and from there into the notebook's
 opening and the table in the README. --time-only measures and keeps the outputs as they are: for the
-profile ci. --tidy-only executes nothing.
+profile ci. --tidy-only executes nothing. The times of the profile gpu are not written here: they
+come with what a GPU measured, through tools/gpu_collect.py, and name the GPU.
 """
 
 import argparse
@@ -102,16 +103,39 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
-def times_line(times: dict[str, float]) -> str:
-    """Return the line of a notebook's opening that states its measured times."""
+def times_line(times: dict) -> str:
+    """Return the line of a notebook's opening that states its measured times, and on what."""
+    where = "two CPU cores; by profile"
+    if "gpu" in times:
+        where = f"by profile; ci and cpu on two CPU cores, gpu on one {times['gpu_device']}"
+        where += ", beside other chapters" * times["gpu_beside"]
     parts = [f"{p}: {duration(times.get(p))}" for p in PROFILES]
-    return "**Measured time** (two CPU cores; by profile): " + ", ".join(parts) + "."
+    return f"**Measured time** ({where}): " + ", ".join(parts) + "."
 
 
-def write_times(times: dict[str, dict[str, float]]) -> None:
-    """Write the times into times.json, every notebook's opening, and the README."""
+def times_sentence(times: dict[str, dict]) -> str:
+    """Return the README's sentence over the table of times, with every GPU that measured some."""
+    measured = {name: each for name, each in sorted(times.items()) if "gpu" in each}
+    said = ", ".join(sorted({each["gpu_device"] for each in measured.values()}))
+    beside = ", ".join(name[:2] for name, each in measured.items() if each["gpu_beside"])
+    said += f"; chapters {beside} beside others" * bool(beside)
+    more = f" ({said})" if said else ""
+    return (
+        "Measured times, on two CPU cores; `ci` is the tiny run of the tests, `cpu` a laptop, "
+        f"`gpu` a CUDA device{more}."
+    )
+
+
+def write_times(times: dict[str, dict]) -> None:
+    """Write the times into times.json, every notebook's opening, and the README.
+
+    Args:
+        times: notebook -> {profile: seconds}. With "gpu" come "gpu_device", the GPU's name, and
+            "gpu_beside": whether other chapters ran beside this one.
+    """
     TIMES.write_text(json.dumps(times, indent=2, sort_keys=True) + "\n")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = re.sub(r"^Measured times, on .*", times_sentence(times), readme, flags=re.MULTILINE)
     for name, measured in times.items():
         path = NOTEBOOKS / name
         notebook = nbformat.read(path, as_version=4)
@@ -162,9 +186,10 @@ def main() -> None:
         print(duration(seconds))
         if not arguments.time_only:
             write(notebook, path)
-        times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
-        times.setdefault(path.name, {})[arguments.profile] = round(seconds, 1)
-        write_times(times)
+        if arguments.profile != "gpu":
+            times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+            times.setdefault(path.name, {})[arguments.profile] = round(seconds, 1)
+            write_times(times)
 
 
 if __name__ == "__main__":
