@@ -47,6 +47,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu.gpu_pack, "check_pack", lambda pack: {"commit": "abc", "code": "1"})
     monkeypatch.setattr(gpu.gpu_pack, "install", lambda pack, target: target.mkdir(parents=True))
     monkeypatch.setattr(gpu.gpu_pack, "code_hash", lambda root: "1")
+    monkeypatch.setattr(gpu.gpu_pack, "unmet", lambda site: [])
     return tmp_path
 
 
@@ -125,6 +126,7 @@ gpu.RENEWED_EVERY, gpu.GRACE = {settings["RENEWED_EVERY"]}, {settings["GRACE"]}
 gpu.gpu_pack.check_pack = lambda pack: {{"commit": "abc", "code": "1"}}
 gpu.gpu_pack.install = lambda pack, target: target.mkdir(parents=True)
 gpu.gpu_pack.code_hash = lambda root: "1"
+gpu.gpu_pack.unmet = lambda site: []
 place = Path({str(place)!r})
 gpu.run(["right"], place / "pack", place / "out", place / "work", True)
 """

@@ -88,14 +88,12 @@ def _driver() -> str | None:
 
 def environment(pack: Path, site: Path, rehearse: bool) -> dict[str, str]:
     """Return the environment of a stage: the course, the carried wheels, and the texts."""
-    before = os.environ.get("PYTHONPATH", "")
-    places = [str(ROOT), str(site), *before.split(os.pathsep)]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(place for place in places if place),
-        "LSTMLIB_DATA": str((pack / "texts").resolve()),
-        "LSTMLIB_PROFILE": "ci" if rehearse else "gpu",
-        "PYTHONUNBUFFERED": "1",
-    }
+    found = gpu_pack.variables(site, pack.resolve(), ROOT)
+    before = os.environ.get("PYTHONPATH")
+    if before:
+        found["PYTHONPATH"] += os.pathsep + before
+    profile = "ci" if rehearse else "gpu"
+    return os.environ | found | {"LSTMLIB_PROFILE": profile, "PYTHONUNBUFFERED": "1"}
 
 
 def run_stage(
@@ -205,6 +203,7 @@ def run(stages: list[str], pack: Path, out: Path, work: Path, rehearse: bool) ->
     sys.path.insert(1, str(site))
     gpu = {"name": "rehearsal"} if rehearse else describe_gpu()
     print(f"GPU: {', '.join(f'{name} {value}' for name, value in gpu.items())}", flush=True)
+    print(*gpu_pack.unmet(site), sep="\n", flush=True)
     code = gpu_pack.code_hash(ROOT)
     # A tree that was changed after the pack was built is of no commit.
     commit = content["commit"] if content["code"] == code else None
