@@ -372,6 +372,16 @@ def test_a_wheel_that_pip_refuses_is_named(pack, tmp_path):
         install(pack, tmp_path / "site")
 
 
+def test_stages_are_given_whole_paths(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    given = gpu_pack.variables(Path("site"), Path("gpu-pack"))
+    assert given == {
+        "PYTHONPATH": f"{ROOT}:{tmp_path}/site",
+        "LSTMLIB_DATA": f"{tmp_path}/gpu-pack/texts",
+        "JUPYTER_PATH": f"{tmp_path}/site/share/jupyter",
+    }
+
+
 def test_what_the_machine_has_too_old_is_said(monkeypatch, tmp_path):
     needs = ["numpy>=99", "no-such-package-of-ours", "torch", "debugpy", "kernel>=2"]
     monkeypatch.setattr(gpu_pack, "roots", lambda: ["numpy"])

@@ -469,11 +469,12 @@ def _version(name: str) -> str | None:
 
 def variables(target: Path, folder: Path, root: Path = ROOT) -> dict[str, str]:
     """Return the environment variables with which a stage finds the library, wheels and texts."""
+    site = target.absolute()  # notebooks run in a folder of their own
     return {
-        "PYTHONPATH": f"{root}{os.pathsep}{target}",
-        "LSTMLIB_DATA": str(folder / "texts"),
+        "PYTHONPATH": f"{root}{os.pathsep}{site}",
+        "LSTMLIB_DATA": str(folder.absolute() / "texts"),
         # The kernel "python3" of the wheels comes first, and starts the Python that asks for it.
-        "JUPYTER_PATH": str(target / "share" / "jupyter"),
+        "JUPYTER_PATH": str(site / "share" / "jupyter"),
     }
 
 
