@@ -55,7 +55,6 @@ _PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(39, 4, -1)]
 _PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
 _CODE = (
     "lstmlib/**/*.py",
-    "lstmlib/**/*.toml",
     "tools/gpu*.py",
     "runs/*.py",
     "runs/*/config.json",
@@ -76,7 +75,8 @@ class PackError(Exception):
 def code_hash(root: Path) -> str:
     """Return the SHA-256 over the code and the settings below a folder, with their paths.
 
-    Of notebooks the sources of code cells count: neither outputs nor prose. It needs no git.
+    The bands are no part of it: what a call measured may be written into them before the next. Of
+    notebooks the sources of code cells count: neither outputs nor prose. It needs no git.
 
     Raises:
         PackError: a notebook that is not JSON, or has no cells.
