@@ -17,7 +17,6 @@ OPTIONS = {
     "orthogonal": False,
     "weight_dropout": 0.0,
     "column_dropout": 0.0,
-    "gradient_scale": 1.0,
     "locked_dropout": False,
     "tied": False,
     "cell_norm": False,
@@ -38,39 +37,29 @@ class WeightDropLSTM(nn.LSTM):
         column_dropout: probability of dropping a column of a recurrent matrix: the unit of the last
             step that it reads is hidden from all gates of all units, and still shown to the next
             layer (Gal & Ghahramani 2016, with one mask for all rows of the batch).
-        gradient_scale: a power of 2 that the gradient is multiplied by on its way into the LSTM,
-            and divided by behind it. On a GPU, autocast runs cuDNN's LSTM in float16, whichever
-            dtype it was asked for, and float16 has no number between 0 and 6e-8: entries of a
-            gradient that is a mean over thousands of characters (Micikevicius et al. 2018).
     """
 
     def __init__(
-        self,
-        lstm: nn.LSTM,
-        weight_dropout: float = 0.0,
-        column_dropout: float = 0.0,
-        gradient_scale: float = 1.0,
+        self, lstm: nn.LSTM, weight_dropout: float = 0.0, column_dropout: float = 0.0
     ) -> None:
         super().__init__(lstm.input_size, lstm.hidden_size, lstm.num_layers, batch_first=True)
         self.load_state_dict(lstm.state_dict())
         self.dropout, self.weight_dropout = lstm.dropout, weight_dropout
-        self.column_dropout, self.gradient_scale = column_dropout, gradient_scale
+        self.column_dropout = column_dropout
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run as torch.nn.LSTM does, in training with recurrent weights missing."""
         if not self.training:
             return super().forward(x, state)
-        whole, by = self._flat_weights, 1 / self.gradient_scale
+        whole = self._flat_weights
         self._flat_weights = [
-            _ScaledGradient.apply(self._dropped(weight) if "weight_hh" in name else weight, by)
+            self._dropped(weight) if "weight_hh" in name else weight
             for name, weight in zip(self._flat_weights_names, whole, strict=True)
         ]
         try:
-            outputs, state = super().forward(x, state)
+            return super().forward(x, state)
         finally:
             self._flat_weights = whole
-        # In x's dtype, float32: the gradient is scaled up before autocast makes it float16.
-        return _ScaledGradient.apply(outputs.to(x.dtype), self.gradient_scale), state
 
     def _dropped(self, weight: Tensor) -> Tensor:
         """Return a recurrent matrix (4H, H) with entries and columns missing."""
@@ -80,19 +69,6 @@ class WeightDropLSTM(nn.LSTM):
             # A multiplication by ones and zeros, of the weight's dtype and on its device.
             weight = weight * F.dropout(torch.ones_like(weight[:1]), self.column_dropout)
         return weight
-
-
-class _ScaledGradient(torch.autograd.Function):
-    """The identity, whose gradient is multiplied by a number."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, by: float) -> Tensor:
-        ctx.by = by
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple:
-        return gradient * ctx.by, None
 
 
 class LockedDropout(nn.Dropout):
@@ -180,8 +156,8 @@ OPTIMIZERS["muon"] = Muon
 class MatrixDecay(torch.optim.AdamW):
     """AdamW whose weight decay acts on matrices alone: no bias and no layer norm shrinks.
 
-    A step shrinks a matrix by the learning rate times `weight_decay`. `fit` sets the learning rate
-    of both groups.
+    A step multiplies a matrix by 1 minus the learning rate times `weight_decay` (Loshchilov &
+    Hutter 2019). `fit` sets the learning rate of both groups.
     """
 
     def __init__(
@@ -205,7 +181,6 @@ class TailAverage:
         model: the model in training.
         share: of the run's steps, the last ones, whose weights count.
         steps: of the whole run.
-
     """
 
     def __init__(self, model: CharRNN, share: float, steps: int) -> None:
@@ -268,9 +243,8 @@ def build(vocab_size: int, settings: dict) -> CharRNN:
             model.layers.input_size, model.config["hidden_size"], model.config["forget_bias"]
         )
     drops = {name: options[name] for name in ("weight_dropout", "column_dropout")}
-    if any(drops.values()) or options["gradient_scale"] != 1:
-        scale = options["gradient_scale"]
-        model.layers = WeightDropLSTM(model.layers, **drops, gradient_scale=scale)
+    if any(drops.values()):
+        model.layers = WeightDropLSTM(model.layers, **drops)
     if options["locked_dropout"]:
         model.dropout = LockedDropout(model.config["dropout"])
     if options["tied"]:

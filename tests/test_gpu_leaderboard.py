@@ -123,7 +123,7 @@ def test_the_recipe_is_what_the_gpu_needs_it_to_be():
     sizes = [weight.numel() for weight in model.state_dict().values()]
     assert 2 * sum(sizes) < 11.5 * 2**20  # bytes of the model file, in half precision
     layers = model.layers
-    assert isinstance(layers, WeightDropLSTM) and layers.gradient_scale.is_integer()
+    assert isinstance(layers, WeightDropLSTM)
     # Sizes that tensor cores take.
     assert layers.hidden_size % 128 == layers.input_size % 16 == config.batch_size % 8 == 0
     optimizer = config.make_optimizer(model.parameters())
@@ -150,6 +150,6 @@ def test_the_recipe_trains_as_a_gpu_would_without_waiting(monkeypatch):
 
         history = fit(model, ids, None, config, watch, progress=False)
         losses.append([row["loss"] for row in history.rows])
-        assert lengths == list(range(1, 61)) and average.taken == 12
+        assert lengths == list(range(1, 61)) and average.taken == 18
         assert history.rows[-1]["epoch"] == 1  # the streams were laid out anew
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)

@@ -15,7 +15,7 @@ from torch import nn
 from lstmlib.batching import split
 from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.models import CharRNN, load_model
-from lstmlib.training import autocast, evaluate, fit
+from lstmlib.training import evaluate, fit
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # the scripts stand beside each other, in no package
@@ -99,30 +99,6 @@ def test_a_unit_whose_columns_are_dropped_is_hidden_from_the_next_step_alone():
             assert torch.equal(hidden, mask[0] == 0)  # columns of (4H, H), whole
     torch.testing.assert_close(outputs, masked(x)[0])
     torch.testing.assert_close(dropped.eval()(x), lstm()(x))
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_scaled_gradient_is_the_same_gradient(precision):
-    plain, scaled, x = lstm(), WeightDropLSTM(lstm(), gradient_scale=1024.0), torch.randn(2, 6, 3)
-    reached = []
-    for layers in (plain, scaled.train()):
-        with autocast(precision, torch.device("cpu")):
-            outputs, _ = layers(x)
-        outputs.register_hook(lambda gradient: reached.append(gradient.abs().max()))
-        outputs.float().square().mean().backward()
-    for a, b in zip(plain.parameters(), scaled.parameters(), strict=True):
-        assert b.grad.dtype == torch.float32 and (b.grad != 0).any()
-        torch.testing.assert_close(a.grad, b.grad, rtol=0.02 if precision == "bfloat16" else 1e-6)
-    assert outputs.dtype == torch.float32  # before the scale, and not float16 as cuDNN has it
-
-
-def test_inside_the_lstm_the_gradient_is_scaled():
-    scaled, x = WeightDropLSTM(lstm(), gradient_scale=8.0), torch.randn(2, 6, 3, requires_grad=True)
-    outputs, _ = scaled.train()(x)
-    outputs.sum().backward()
-    y = x.detach().clone().requires_grad_()
-    lstm()(y)[0].sum().backward()
-    torch.testing.assert_close(x.grad, 8 * y.grad)  # x's is not scaled back: one-hot has no use
 
 
 def test_locked_dropout_drops_the_same_units_at_every_step():
