@@ -141,6 +141,7 @@ def rehearse(out: Path, seconds: float) -> None:
     path = out / "unfinished" / "entries.json"
     write_whole(path, json.dumps(entries).encode())
     leaderboard.ENTRIES, leaderboard.FOLDER = path, out / BOARD
+    leaderboard.DEVICE = "cpu"
     leaderboard.KIND, leaderboard.SECONDS = "gpu", min(2.0, seconds / 8)
     text = "\n".join(f"ROMEO: to be {n}, or not to be {n * n}?" for n in range(800))
     run(out, text, time.perf_counter() + seconds, least=0.1, after=1.0)
