@@ -15,8 +15,11 @@ runs/leaderboard/entries.json says what each entry is: the recipe of each kind o
 another entry changes in it. "speed" measures, with nothing else running, how many steps each takes
 in the time, into cpu/steps.json or gpu/steps.json; what is there is measured anew only by name.
 "train" takes that many, on as many threads as you like, and writes cpu/ENTRY-SEED.json; what is
-there is not run again, and what was killed goes on from its checkpoint. The recipe's first seed
+there is not run again, and what was killed goes on from its checkpoint. On a GPU it starts anew,
+and the clock binds as well: a run whose steps go slower than they were measured ends in time, its
+learning rate not yet at 0, and its result says "ended": "out of time". The recipe's first seed
 leaves its model, history and text, too. "readme" writes the table in the README anew.
+tools/gpu_leaderboard.py does for one seed on a GPU what "speed" and "train" do.
 
 It needs only PyTorch, NumPy, tqdm and safetensors: where nothing else is installed,
 `PYTHONPATH=. python3 benchmarks/leaderboard.py --text PATH speed`.
@@ -27,13 +30,15 @@ import hashlib
 import json
 import os
 import shutil
+import time
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from recipes import build
+from recipes import TailAverage, build
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -46,11 +51,16 @@ from lstmlib.training import History, TrainingConfig, evaluate, fit
 from lstmlib.vocab import Vocab
 
 FOLDER = Path(__file__).resolve().parents[1] / "runs" / "leaderboard"
+"""Where results stand."""
+ENTRIES = FOLDER / "entries.json"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-KIND = "gpu" if torch.cuda.is_available() else "cpu"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+KIND = {"cuda": "gpu", "cpu": "cpu"}[DEVICE]
 SECONDS = {"cpu": 300, "gpu": 180}[KIND]
 MARK = "<!-- written by benchmarks/leaderboard.py readme -->\n"
 SPARE = 0.08  # of the time is not planned with, since no two runs are equally fast
+MARGIN = 1.0  # second before the end of the time, in which a GPU does what it was asked to
+SHORT = 2000  # first characters of the last 10 %, whose loss a CPU can check in seconds
 
 
 def read_text(path: str | None) -> str:
@@ -76,9 +86,9 @@ def read_entries() -> dict[str, dict]:
     Raises:
         SystemExit: there are none yet.
     """
-    entries = json.loads((FOLDER / "entries.json").read_text(encoding="utf-8"))
+    entries = json.loads(ENTRIES.read_text(encoding="utf-8"))
     if KIND not in entries:
-        raise SystemExit(f"{FOLDER / 'entries.json'} has no entries for a {KIND} yet: write some.")
+        raise SystemExit(f"{ENTRIES} has no entries for a {KIND} yet: write some.")
     recipe = entries[KIND]["recipe"]["changes"]
     return {name: recipe | entry["changes"] for name, entry in entries[KIND].items()}
 
@@ -86,10 +96,10 @@ def read_entries() -> dict[str, dict]:
 def prepare(settings: dict, vocab_size: int, steps: int) -> tuple[CharRNN, TrainingConfig]:
     """Return a new network, on the device, and the training of some settings."""
     config = {name: settings[name] for name in settings if name in TrainingConfig.__annotations__}
-    others = config.keys() | {"warmup_share", "averaging"}
+    others = config.keys() | {"warmup_share", "averaging", "tail"}
     config |= {"steps": steps, "warmup": round(steps * settings["warmup_share"])}
     network = {name: value for name, value in settings.items() if name not in others}
-    model = build(vocab_size, network).to("cuda" if KIND == "gpu" else "cpu")
+    model = build(vocab_size, network).to(DEVICE)
     return model, TrainingConfig(**config, eval_every=steps)
 
 
@@ -99,16 +109,17 @@ def measure_speed(
     """Return, of each entry named, the seconds of a step, and the steps that the time allows.
 
     The steps are those of `fit`, the first thirty not counted; the entries take turns, and the
-    faster of two rounds counts: what else the machine does only ever slows a program down.
+    faster of two rounds counts: what else the machine does only ever slows a program down. A GPU is
+    waited for at either end of what is timed.
     """
     entries, vocab = read_entries(), Vocab.from_text(text)
     train_ids, _ = split(vocab.encode(text))
     seconds = {name: [] for name in names}
     for name in tqdm(names * rounds):
         model, config = prepare(entries[name], len(vocab), taken + 30)
-        _, on_step = averaging(model, entries[name])
-        rows = fit(model, train_ids, None, config, on_step, progress=False).rows
-        seconds[name].append((rows[-1]["seconds"] - rows[29]["seconds"]) / taken)
+        watch = Watch(averaging(model, entries[name], config.steps)[1], first=30)
+        fit(model, train_ids, None, config, watch, progress=False)
+        seconds[name].append(watch.seconds() / taken)
     return {
         name: {
             "seconds_per_step": round(min(times), 6),
@@ -116,6 +127,46 @@ def measure_speed(
         }
         for name, times in seconds.items()
     }
+
+
+class Watch:
+    """A stopwatch among what `fit` calls after every step; it can end a run.
+
+    Args:
+        on_step: what else to call after every step, or None.
+        first: step at whose end the time begins; at 0 it begins now.
+        limit: seconds after which the run ends, as History's `ended` then says; None never does.
+    """
+
+    def __init__(
+        self,
+        on_step: Callable[[History], None] | None = None,
+        first: int = 0,
+        limit: float | None = None,
+    ) -> None:
+        self.on_step, self.first, self.limit = on_step, first, limit
+        self.begun = now()
+
+    def __call__(self, history: History) -> None:
+        """Do what follows a step."""
+        if self.on_step is not None:
+            self.on_step(history)
+        if len(history) == self.first:
+            self.begun = now()
+        late = self.limit is not None and time.perf_counter() - self.begun > self.limit
+        if late and not history.ended:
+            history.ended = "out of time"
+
+    def seconds(self) -> float:
+        """Return the seconds since the time began, all work of the device done."""
+        return now() - self.begun
+
+
+def now() -> float:
+    """Return the time in seconds, when the device has done all that it was asked to."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def write_speeds(text: str, names: list[str]) -> None:
@@ -129,31 +180,56 @@ def write_speeds(text: str, names: list[str]) -> None:
     write_json(path, about | {"entries": measured})
 
 
-def train(entry: str, seed: int, text: str) -> None:
-    """Train one entry from one seed, measure it, and write its result."""
+def train(
+    entry: str, seed: int, text: str, steps: int | None = None, limit: float | None = None
+) -> dict:
+    """Train one entry from one seed, measure it, write its result, and return it.
+
+    Args:
+        entry: its name.
+        seed: of the first weights and of all that is drawn in training.
+        text: tiny Shakespeare.
+        steps: how many to take; None for as many as steps.json says.
+        limit: seconds after which the training ends; None for what the rules say, on a GPU a little
+            less than SECONDS, and else no bound.
+
+    Raises:
+        SystemExit: it was interrupted.
+    """
     settings, vocab = read_entries()[entry], Vocab.from_text(text)
     train_ids, valid_ids = split(vocab.encode(text))
-    speeds = json.loads((FOLDER / KIND / "steps.json").read_text(encoding="utf-8"))
+    if steps is None:
+        speeds = json.loads((FOLDER / KIND / "steps.json").read_text(encoding="utf-8"))
+        steps = speeds["entries"][entry]["steps"]
     torch.manual_seed(seed)
-    model, config = prepare(settings, len(vocab), speeds["entries"][entry]["steps"])
+    model, config = prepare(settings, len(vocab), steps)
     folder = FOLDER / "unfinished" / f"{KIND}-{entry}-{seed}"
-    # A checkpoint holds neither an average nor one matrix in two places.
-    resumable = not (settings.get("averaging") or settings.get("tied"))
+    average, on_step = averaging(model, settings, config.steps)
+    # A checkpoint holds neither an average nor one matrix in two places, and takes time to write.
+    resumable = not (average or settings.get("tied") or KIND == "gpu")
     checkpoints = Checkpoints(folder, vocab, 2000) if resumable else None
-    average, on_step = averaging(model, settings)
-    history = fit(model, train_ids, None, config, on_step, checkpoints)
-    model = average.module if average else model
-    if history.ended != "all steps":
-        raise SystemExit("Stopped; the same command goes on from here.")
+    if limit is None and KIND == "gpu":
+        limit = SECONDS - MARGIN
+    watch = Watch(on_step, limit=limit)
+    history = fit(model, train_ids, None, config, watch, checkpoints)
+    seconds = max(history.rows[-1]["seconds"], watch.seconds())  # the rows count from a break on
+    if history.ended == "interrupted":
+        raise SystemExit("Stopped; the same command goes on from here, or anew without checkpoint.")
+    last, model = model, average.module if average else model
     result = {
         "entry": entry,
         "seed": seed,
         "valid_loss": evaluate(model, valid_ids),
         "windows_loss": windows_loss(model, valid_ids),
-        "training_loss": float(np.mean([row["loss"] for row in history.rows[-200:]])),
-        "steps": config.steps,
+        "short_loss": evaluate(model, valid_ids[:SHORT]),
+        "last_windows_loss": windows_loss(last, valid_ids) if average else None,
+        "training_loss": mean_loss(history.rows[-200:]),
+        "steps": len(history),
+        "planned_steps": config.steps,
+        "ended": history.ended,
+        "skipped": history.skipped,
         "characters": history.rows[-1]["characters"],
-        "seconds": round(history.rows[-1]["seconds"], 1),
+        "seconds": round(seconds, 1),
         "threads": torch.get_num_threads(),
         "parameters": count_parameters(model),
         "settings": settings,
@@ -166,10 +242,23 @@ def train(entry: str, seed: int, text: str) -> None:
     write_json(FOLDER / KIND / f"{entry}-{seed}.json", result)
     shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(result, indent=1))
+    return result
 
 
-def averaging(model: CharRNN, settings: dict) -> tuple:
-    """Return (the running average of a model, what `fit` calls to update it), or twice None."""
+def mean_loss(rows: list[dict]) -> float:
+    """Return the mean training loss of rows, those of skipped steps left out."""
+    return float(np.mean([row["loss"] for row in rows if row["loss"] is not None]))
+
+
+def averaging(model: CharRNN, settings: dict, steps: int) -> tuple:
+    """Return (an average of a model's weights, what `fit` calls to update it), or twice None.
+
+    It is a running one ("averaging", its decay), or the mean of the last steps ("tail", their share
+    of all). It starts with the first step that this process takes of them.
+    """
+    if settings.get("tail"):
+        tail = TailAverage(model, settings["tail"], steps)
+        return tail, lambda history: tail.update(len(history))
     if not settings.get("averaging"):
         return None, None
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings["averaging"]))
@@ -221,12 +310,15 @@ def readme_table() -> str:
         "| device and time | entry | nats per character | mean, in random windows of 256 |",
         "|---|---|---|---|",
     ]
-    entries = json.loads((FOLDER / "entries.json").read_text(encoding="utf-8"))
+    entries = json.loads(ENTRIES.read_text(encoding="utf-8"))
     for kind, where in {"cpu": "2 CPU cores, 5 minutes", "gpu": "a GPU, 3 minutes"}.items():
         trained = results(kind)
         if not trained:
             lines.append(f"| {where} | not yet measured | | |")
         for entry in [name for name in ("recipe", "plain-loop") if name in trained]:
+            if kind == "gpu":
+                devices = {result["device"] for result in trained[entry]}
+                where = f"{' and '.join(sorted(devices))}, 3 minutes"
             losses = [f"{result['valid_loss']:.4f}" for result in trained[entry]]
             row = f"| {where} | {entries[kind][entry]['what']} | {', '.join(losses)} |"
             lines.append(f"{row} {mean(trained[entry], 'windows_loss'):.4f} |")
@@ -243,7 +335,7 @@ def write_readme() -> None:
 
 def device_name() -> str:
     """Return the device in words."""
-    return torch.cuda.get_device_name() if KIND == "gpu" else f"{os.cpu_count()} CPU cores"
+    return torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} CPU cores"
 
 
 def write_json(path: Path, result: dict) -> None:

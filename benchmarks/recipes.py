@@ -1,6 +1,8 @@
 """The parts of a leaderboard entry that `lstmlib` has not, one class each."""
 
 import math
+from collections.abc import Iterable
+from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ OPTIONS = {
     "hidden_scale": None,
     "orthogonal": False,
     "weight_dropout": 0.0,
+    "column_dropout": 0.0,
     "locked_dropout": False,
     "tied": False,
     "cell_norm": False,
@@ -22,27 +25,50 @@ OPTIONS = {
 
 
 class WeightDropLSTM(nn.LSTM):
-    """An LSTM that drops entries of its recurrent matrices (Merity et al. 2018, AWD-LSTM).
+    """An LSTM with recurrent matrices of which parts are missing in training.
 
-    One mask serves a whole call, so an entry that is missing is missing at every step of it.
+    One mask serves a whole call, so what is missing is missing at every step of it, and cuDNN's
+    LSTM can run. What is left is scaled up, as dropout does.
+
+    Args:
+        lstm: whose sizes, weights and dropout between layers it takes.
+        weight_dropout: probability of dropping an entry of a recurrent matrix (Merity et al. 2018,
+            AWD-LSTM).
+        column_dropout: probability of dropping a column of a recurrent matrix: the unit of the last
+            step that it reads is hidden from all gates of all units, and still shown to the next
+            layer (Gal & Ghahramani 2016, with one mask for all rows of the batch).
     """
 
-    def __init__(self, lstm: nn.LSTM, weight_dropout: float) -> None:
+    def __init__(
+        self, lstm: nn.LSTM, weight_dropout: float = 0.0, column_dropout: float = 0.0
+    ) -> None:
         super().__init__(lstm.input_size, lstm.hidden_size, lstm.num_layers, batch_first=True)
         self.load_state_dict(lstm.state_dict())
         self.dropout, self.weight_dropout = lstm.dropout, weight_dropout
+        self.column_dropout = column_dropout
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run as torch.nn.LSTM does, in training with recurrent weights missing."""
+        if not self.training:
+            return super().forward(x, state)
         whole = self._flat_weights
         self._flat_weights = [
-            F.dropout(weight, self.weight_dropout, self.training) if "weight_hh" in name else weight
+            self._dropped(weight) if "weight_hh" in name else weight
             for name, weight in zip(self._flat_weights_names, whole, strict=True)
         ]
         try:
             return super().forward(x, state)
         finally:
             self._flat_weights = whole
+
+    def _dropped(self, weight: Tensor) -> Tensor:
+        """Return a recurrent matrix (4H, H) with entries and columns missing."""
+        if self.weight_dropout:
+            weight = F.dropout(weight, self.weight_dropout)
+        if self.column_dropout:
+            # A multiplication by ones and zeros, of the weight's dtype and on its device.
+            weight = weight * F.dropout(torch.ones_like(weight[:1]), self.column_dropout)
+        return weight
 
 
 class LockedDropout(nn.Dropout):
@@ -127,6 +153,55 @@ class Muon(torch.optim.AdamW):
 OPTIMIZERS["muon"] = Muon
 
 
+class MatrixDecay(torch.optim.AdamW):
+    """AdamW whose weight decay acts on matrices alone: no bias and no layer norm shrinks.
+
+    A step multiplies a matrix by 1 minus the learning rate times `weight_decay` (Loshchilov &
+    Hutter 2019). `fit` sets the learning rate of both groups.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, weight_decay: float, **options: object
+    ) -> None:
+        matrices, others = [], []
+        for weight in params:
+            (matrices if weight.ndim > 1 else others).append(weight)
+        groups = {"params": matrices, "weight_decay": weight_decay}, {"params": others}
+        groups = [group for group in groups if group["params"]]
+        super().__init__(groups, lr=lr, weight_decay=0.0, **options)
+
+
+OPTIMIZERS["adamw-matrices"] = MatrixDecay
+
+
+class TailAverage:
+    """The mean of a model's weights over the last steps of a run (Izmailov et al. 2018).
+
+    Args:
+        model: the model in training.
+        share: of the run's steps, the last ones, whose weights count.
+        steps: of the whole run.
+    """
+
+    def __init__(self, model: CharRNN, share: float, steps: int) -> None:
+        self.model, self.average = model, deepcopy(model)
+        self.first, self.taken = steps - round(share * steps), 0
+        self.weights, self.averages = list(model.parameters()), list(self.average.parameters())
+
+    @property
+    def module(self) -> CharRNN:
+        """The model with the average as its weights; before there is one, the model itself."""
+        return self.average if self.taken else self.model
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after a step, if it is one of the last; nothing is waited for."""
+        if step <= self.first:
+            return
+        self.taken += 1
+        torch._foreach_lerp_(self.averages, self.weights, 1 / self.taken)
+
+
 def orthogonalized(matrices: Tensor) -> Tensor:
     """Return matrices (N, H, H) with the same singular vectors, singular values 0.7 to 1.2.
 
@@ -167,8 +242,9 @@ def build(vocab_size: int, settings: dict) -> CharRNN:
         model.layers = NormedLSTM(
             model.layers.input_size, model.config["hidden_size"], model.config["forget_bias"]
         )
-    if options["weight_dropout"]:
-        model.layers = WeightDropLSTM(model.layers, options["weight_dropout"])
+    drops = {name: options[name] for name in ("weight_dropout", "column_dropout")}
+    if any(drops.values()):
+        model.layers = WeightDropLSTM(model.layers, **drops)
     if options["locked_dropout"]:
         model.dropout = LockedDropout(model.config["dropout"])
     if options["tied"]:

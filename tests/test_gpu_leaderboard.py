@@ -1,0 +1,158 @@
+"""The stage "leaderboard" of the run on a GPU, rehearsed on a CPU with all parts of the recipe."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lstmlib import training
+from lstmlib.models import load_model
+from lstmlib.training import fit
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "benchmarks")]
+
+import gpu_leaderboard as stage  # noqa: E402
+import leaderboard  # noqa: E402
+from recipes import WeightDropLSTM  # noqa: E402
+
+BOARD = "runs/leaderboard/gpu"
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch):
+    """What a rehearsal sets in the leaderboard's program is set back."""
+    for name in ("ENTRIES", "FOLDER", "KIND", "SECONDS", "DEVICE"):
+        monkeypatch.setattr(leaderboard, name, getattr(leaderboard, name))
+    monkeypatch.setattr(leaderboard.torch, "set_num_threads", lambda _: None)
+
+
+def call(out, *more):
+    command = [sys.executable, str(ROOT / "tools/gpu_leaderboard.py"), "--out", str(out), *more]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def result(out):
+    return json.loads((out / BOARD / "recipe-1.json").read_text())
+
+
+def test_a_rehearsal_leaves_all_that_a_run_does(tmp_path):
+    done = call(tmp_path, "--seconds", "20", "--rehearse")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / BOARD).iterdir()} == {
+        "steps.json",
+        "recipe-1.json",
+        "history.jsonl",
+        "model.safetensors",
+        "samples.txt",
+    }
+    model, _ = load_model(tmp_path / BOARD / "model.safetensors")
+    first = result(tmp_path)
+    assert model.config["hidden_size"] == stage.SMALL["hidden_size"] and first["steps"] > 10
+    recipe = json.loads(leaderboard.ENTRIES.read_text())["gpu"]["recipe"]["changes"]
+    assert first["settings"] == recipe | stage.SMALL
+    assert f"{first['valid_loss']:.4f}" in done.stdout.splitlines()[-1]
+
+
+def test_the_next_seed_is_the_lowest_that_neither_place_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "ROOT", tmp_path / "repository")
+    out = tmp_path / "out"
+    assert stage.next_seed(out) == 1
+    for place, seed in ((stage.ROOT, 1), (out, 2), (out, 4)):
+        leaderboard.write_json(place / BOARD / f"recipe-{seed}.json", {})
+    assert stage.next_seed(out) == 3
+
+
+def test_a_killed_run_is_trained_anew_and_its_speed_is_kept(tmp_path, monkeypatch, capsys):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leaderboard, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            stage.rehearse(tmp_path, 10)
+    assert {path.name for path in (tmp_path / BOARD).iterdir()} == {"steps.json"}
+    stage.rehearse(tmp_path, 10)
+    assert "recorded, not measured again" in capsys.readouterr().out
+    assert result(tmp_path)["seed"] == 1
+
+
+def test_without_a_gpu_with_a_small_one_or_with_too_little_time_it_says_so(
+    tmp_path, monkeypatch, capsys
+):
+    def main(*arguments):
+        monkeypatch.setattr(sys, "argv", ["stage", "--out", str(tmp_path), *arguments])
+        stage.main()
+
+    monkeypatch.setattr(leaderboard, "DEVICE", "cpu")
+    with pytest.raises(SystemExit, match="No GPU"):
+        main()
+    monkeypatch.setattr(leaderboard, "DEVICE", "cuda")
+    with pytest.raises(SystemExit, match="100 s are too few"):
+        main("--seconds", "100")
+
+    class Small:
+        total_memory = 2**31
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Small)
+    main()
+    assert "Left out: the GPU has 2.0 GiB" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_start_that_took_too_long_is_not_trained_after(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "measure", lambda *_: {"seconds_per_step": 0.01})
+    with pytest.raises(SystemExit, match="88 s are left for the training; it is to have 150"):
+        stage.run(tmp_path, "", time.perf_counter() + 100)
+
+
+def test_the_recipe_is_what_the_gpu_needs_it_to_be():
+    settings = json.loads(leaderboard.ENTRIES.read_text())["gpu"]["recipe"]["changes"]
+    model, config = leaderboard.prepare(settings, 65, 100)
+    sizes = [weight.numel() for weight in model.state_dict().values()]
+    assert 2 * sum(sizes) < 11.5 * 2**20  # bytes of the model file, in half precision
+    layers = model.layers
+    assert isinstance(layers, WeightDropLSTM)
+    # Sizes that tensor cores take.
+    assert layers.hidden_size % 128 == layers.input_size % 16 == config.batch_size % 8 == 0
+    optimizer = config.make_optimizer(model.parameters())
+    assert optimizer.defaults["fused"] and optimizer._step_supports_amp_scaling
+    decays = {group["weight_decay"]: group["params"] for group in optimizer.param_groups}
+    assert all(weight.ndim == 2 for weight in decays[0.5]) and len(decays[0.5]) == 4
+    assert all(weight.ndim == 1 for weight in decays[0.0]) and len(decays[0.0]) == 5
+
+
+def test_the_recipe_trains_as_a_gpu_would_without_waiting(monkeypatch):
+    """On the device's own path of `fit`, all parts on, the same run as step by step."""
+    recipe = json.loads(leaderboard.ENTRIES.read_text())["gpu"]["recipe"]["changes"]
+    ids, losses = np.random.default_rng(0).integers(9, size=2000), []
+    for defers in (False, True):
+        monkeypatch.setattr(training, "_defers", lambda *_, defers=defers: defers)
+        torch.manual_seed(0)
+        model, config = leaderboard.prepare(recipe | stage.SMALL, 9, 60)
+        average, on_step = leaderboard.averaging(model, recipe, config.steps)
+        lengths = []
+
+        def watch(history, on_step=on_step, lengths=lengths):
+            on_step(history)
+            lengths.append(len(history))
+
+        history = fit(model, ids, None, config, watch, progress=False)
+        losses.append([row["loss"] for row in history.rows])
+        assert lengths == list(range(1, 61)) and average.taken == 18
+        assert history.rows[-1]["epoch"] == 1  # the streams were laid out anew
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
