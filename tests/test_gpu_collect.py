@@ -150,8 +150,9 @@ SPEED = {
     },
 }
 SHOWN = """\
-| the GPU's numbers beside the CPU's | tests: 30 passed, 0 failed, 1 skipped; logits at most 4e-07 \
-apart; gradients at most 8e-07 apart | NVIDIA Test 9, PyTorch 2.11.0 |
+| the GPU's numbers beside the CPU's | tests: 30 passed, 0 failed, 1 skipped; logits differ by at \
+most 4e-07; gradients differ by at most 8e-07, as shares of the largest | NVIDIA Test 9, PyTorch \
+2.11.0 |
 | `fit()` beside a bare loop that never waits | 0.95 of its speed, or more, in 2 models; 0.61 if \
 it waits at every step | NVIDIA Test 9, PyTorch 2.11.0 |
 | training on the GPU, beside its machine's CPU | 41.2 times as fast with 1024 units, batch 64 | \
@@ -240,6 +241,7 @@ def test_five_whole_stages_are_taken_and_shown(course, tmp_path, binary):
     assert "| the recipe | 1.3612, 1.3701 | 1.4020 |" in readme
     assert check.bands()["00.five_gram"]["measured"]["gpu"] == [1.4, 1.4, 1]
     said = "\n".join(said)
+    assert "No chapter reads runs/case-d-full yet." in said or "06_exploding" in said
     assert "make notebooks NB=notebooks/05_training_on_gpu.ipynb" in said
     before = contents(course)
     assert refused(gpu_collect.collect(tmp_path / "out", course)) == []
@@ -375,6 +377,21 @@ def without(content, key):
             "recipe-2.json trained for 181 s; 180 are allowed",
         ),
         (
+            "speed",
+            {"runs/speed-gpu/result.json": as_json(speeds() | {"device": "2 CPU cores"})},
+            "was measured on 2 CPU cores, and its stage on NVIDIA Test 9",
+        ),
+        (
+            "right",
+            {"benchmarks/gpu/right.json": as_json(RIGHT | {"machine": {"device": "x"}})},
+            "was measured on x, and",
+        ),
+        (
+            "case-d",
+            {f"{CASE_D}/result.json": as_json(case_d(2) | {"machine": "2 CPU cores"})},
+            "was measured on 2 CPU cores, and",
+        ),
+        (
             "leaderboard",
             {f"{BOARD}/recipe-2.json": as_json(leaderboard_result(3))},
             "recipe-2.json is of recipe, seed 3",
@@ -451,6 +468,7 @@ def test_a_chapter_that_failed_is_not_recorded(course, tmp_path, more, message):
         ),
         ({"code": "other", "commit": None}, "code of no commit, and not with this"),
         ({"stage": "speed"}, "right.tar holds the stage speed"),
+        ({"seconds": None}, "does not say how long it took"),
         ({"gpu": None}, "does not say on which GPU"),
         ({"gpu": {"name": "x"}}, "does not say on which GPU"),
     ],

@@ -129,6 +129,8 @@ def read_stage(path: Path, codes: set[str], here: str) -> Stage:
     about = read_json(files.pop("stage.json"), f"stage.json in {path.name}", STAGE_KEYS)
     if about["stage"] != name:
         raise CollectError(f"{path.name} holds the stage {about['stage']}.")
+    if not (is_number(about["seconds"]) and is_number(about["limit"])):
+        raise CollectError(f"stage.json in {path.name} does not say how long it took.")
     if about["rehearsal"]:
         raise CollectError(f"{name} is a rehearsal on a CPU, at tiny sizes: nothing was measured.")
     if about["code"] not in codes:
@@ -210,8 +212,7 @@ def check_item(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> 
     for path, data in files.items():
         keys = next(keys for p, keys in STAGES[stage.name].items() if re.fullmatch(p, path))
         if path.endswith(".json"):
-            if read_json(data, path, keys).get("rehearsal"):
-                raise CollectError(f"{path} is of a rehearsal.")
+            check_origin(path, read_json(data, path, keys), stage.about["gpu"]["name"])
         elif path.endswith(".txt"):
             check_text(path, data)
         else:
@@ -226,6 +227,18 @@ def check_item(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> 
         check_case_d(files, root)
     for path in files.keys() & TABLE.keys():
         check_by_showing(path, json.loads(files[path]))
+
+
+def check_origin(path: str, record: dict, gpu: str) -> None:
+    """Raise CollectError if a record says that it is of a rehearsal or of another device."""
+    if record.get("rehearsal"):
+        raise CollectError(f"{path} is of a rehearsal.")
+    machine = record.get("machine")
+    named = machine.get("device") if isinstance(machine, dict) else record.get("device")
+    if path.startswith(CASE_D):
+        named = machine
+    if named not in (None, gpu):
+        raise CollectError(f"{path} was measured on {named}, and its stage on {gpu}.")
 
 
 def check_text(path: str, data: bytes) -> None:
@@ -572,10 +585,10 @@ def right(record: dict) -> str:
     counts = {name: count for name, count in record["counts"].items() if count or name == "failed"}
     said = "tests: " + ", ".join(f"{count} {name}" for name, count in counts.items())
     for what in ("logits", "gradients"):
+        # TF32 and bfloat16 have figures of their own, in the record.
         found = [v for k, v in record["measured"].items() if k.endswith(f"float32, {what}")]
-        # bfloat16 and TF32 have figures of their own, in the record.
-        said += f"; {what} at most {max(found):.1g} apart" if found else ""
-    return said
+        said += f"; {what} differ by at most {max(found):.1g}" if found else ""
+    return said + (", as shares of the largest" if "differ" in said else "")
 
 
 def overhead(record: dict) -> str:
@@ -660,10 +673,15 @@ def to_do(names: list[str], root: Path) -> list[str]:
         if found:
             shown[path.name] = sorted(found)
     said = [
-        f"make notebooks NB=notebooks/{name}   # shows {', '.join(found)}"
+        f"make notebooks NB=notebooks/{name}   # it shows {', '.join(found)}"
         for name, found in shown.items()
     ]
-    return ["To be executed again, then committed:", *said] if said else []
+    words = {word for found in shown.values() for word in found}
+    unread = [name for name in (SPEED, CASE_D) if name in names and not words & {*words_for(name)}]
+    return [
+        *(["To be executed again, then committed:", *said] if said else []),
+        *(f"No chapter reads {name} yet." for name in unread),
+    ]
 
 
 def words_for(name: str) -> list[str]:
