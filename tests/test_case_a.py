@@ -200,7 +200,7 @@ def test_text_is_written_from_the_last_window_alone(config, text):
             expected += one.new
         assert start + written == expected
     assert len({written for written, _ in texts}) == 3
-    assert run.share_known("x fox qqq dog x") == 0.5
+    assert run.share_known("x fox qqq dog x") == 2 / 3
 
 
 def test_texts_after_every_epoch_change_nothing_in_the_training(tmp_path, config, text):
