@@ -275,7 +275,7 @@ def test_measured_speeds_are_a_whole_grid_below_the_ceiling(path):
         assert row["operations_per_character"] == operations_per_character(model)
 
 
-def half_a_second(call, device, least):
+def half_a_second(call, device, least, reading):
     call()
     return 0.5
 

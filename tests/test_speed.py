@@ -34,6 +34,22 @@ def test_seconds_per_call_waits_for_the_device_before_it_reads_the_clock(monkeyp
     assert events == ["call", "wait"] + ["read", "call", "wait", "read"] * 5
 
 
+def test_between_two_readings_a_busy_device_takes_as_many_calls_as_fill_them(monkeypatch):
+    waits, calls, clock = [], [], [0.0]
+    monkeypatch.setattr(speed, "synchronize", lambda device: waits.append(len(calls)))
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+
+    def call():
+        calls.append(1)
+        clock[0] += 0.25
+
+    assert speed.seconds_per_call(call, CPU, warm_up=1, least=0, reading=1.0) == 0.25
+    assert waits == [1, 2, 6, 10, 14, 18, 22]  # one call to see how long one takes, then four each
+    waits.clear(), calls.clear()
+    assert speed.seconds_per_call(call, CPU, warm_up=0, least=7, reading=1.0) == 0.25
+    assert len(calls) == 1 + 4 * 7
+
+
 PAGE_FAULTS = """
 import resource
 import torch
@@ -80,7 +96,7 @@ def test_operations_per_character_by_hand(cell):
 def test_training_speed_trains(precision, monkeypatch):
     seconds = []
 
-    def once(call, device, least):
+    def once(call, device, least, reading):
         call()
         call()  # the second goes on from the first one's state
         seconds.append(device)
@@ -98,7 +114,7 @@ def test_training_speed_trains(precision, monkeypatch):
 
 
 def test_speeds_of_the_device_count_what_they_should(monkeypatch):
-    def two_seconds(call, device, least):
+    def two_seconds(call, device, least, reading):
         call()
         return 2.0
 

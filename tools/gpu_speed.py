@@ -15,6 +15,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -133,6 +134,7 @@ def overhead(given: argparse.Namespace, until: float) -> str:
         result = {"machine": machine(given.device), "rehearsal": given.rehearse}
         result |= {"batch_size": batch_size, "seq_len": seq_len}
         result |= {"steps": steps, "steps_not_timed": first, "rows": rows}
+        result["tf32"] = torch.backends.cudnn.allow_tf32  # what float32 may be rounded to
         result |= {name: least(rows, of) for name, of in lowest.items()}
         write_json(given.out / OVERHEAD, result)
     if not rows:
@@ -292,7 +294,8 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], bool]:
                 found[name] = item(given, until)
             except NoTime:
                 later.append(name)
-            except (RuntimeError, ValueError, OSError) as error:
+            except Exception as error:  # whatever it is, the other items can still be measured
+                traceback.print_exc()
                 found[name], whole = f"failed: {type(error).__name__}: {error}"[:600], False
             print(f"{name}: {found.get(name, 'no time left')}", flush=True)
         todo = later
