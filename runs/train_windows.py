@@ -569,6 +569,8 @@ def end_epoch(run: Run, folder: Path, checkpoints: Checkpoints | None) -> None:
         write_samples(run, folder / f"epoch-{epoch:02}.txt", length)
     if checkpoints is not None:
         run.save(checkpoints)  # first: what is recorded can always be gone on with
+        for name in ("samples.txt", "model.safetensors"):  # of a run that had ended before
+            (folder / name).unlink(missing_ok=True)
         History(run.rows).save(folder / "history.jsonl")
         result = summary(run, "cut off")
         write_json(folder / "result.json", result)

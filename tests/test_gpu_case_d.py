@@ -368,6 +368,12 @@ def test_a_run_ends_after_the_last_whole_epoch_that_fits_and_goes_on(
     assert bounded(started(config, text), folder, 2, monkeypatch) == "time"
     result, rows = check_record(folder, config)
     assert (result["epochs"], result["ended"], result["valid_characters"]) == (2, "time", 50)
+    killed = started(config, text)
+    monkeypatch.setattr(train_windows, "finish", lambda *_: None)
+    bounded(killed, folder, 1, monkeypatch)
+    assert check_record(folder, config)[0]["ended"] == "cut off"
+    assert not (folder / "samples.txt").exists() and not (folder / "model.safetensors").exists()
+    monkeypatch.undo()
     assert bounded(started(config, text), folder, 9, monkeypatch) == "all epochs"
     result, longer = check_record(folder, config)
     assert longer[: len(rows)] == rows and result["epochs"] == 4
