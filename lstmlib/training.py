@@ -1243,12 +1243,13 @@ def has_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return False
-    with torch.random.fork_rng(devices=[]):
-        layer = nn.LSTM(8, 8).to(device)
     try:
-        with autocast("bfloat16", device):
-            out, _ = layer(torch.zeros(2, 1, 8, device=device))  # (T, B, H)
-        out.float().sum().backward()
+        # The caller may have turned gradients off.
+        with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            layer = nn.LSTM(8, 8).to(device)
+            with autocast("bfloat16", device):
+                out, _ = layer(torch.zeros(2, 1, 8, device=device))  # (T, B, H)
+            out.float().sum().backward()
     except (RuntimeError, TypeError, NotImplementedError):
         return False
     return True

@@ -43,6 +43,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "PROGRAMS", tmp_path)
     monkeypatch.setattr(gpu, "RENEWED_EVERY", 0.2)
     monkeypatch.setattr(gpu, "GRACE", 0.5)
+    monkeypatch.setattr(gpu, "PATIENCE", 1)
     monkeypatch.setattr(gpu, "BOUNDS", {"right": 1, "speed": 1})
     monkeypatch.setattr(gpu.gpu_pack, "check_pack", lambda pack: {"commit": "abc", "code": "1"})
     monkeypatch.setattr(gpu.gpu_pack, "install", lambda pack, target: target.mkdir(parents=True))

@@ -510,6 +510,14 @@ def test_where_bfloat16_fails_fit_says_so_and_trains_in_float32(vocab, ids, monk
     assert said == "This machine (cpu) cannot train in bfloat16; it trains in float32.\n"
 
 
+def test_bfloat16_is_tried_where_gradients_are_turned_off_too():
+    expected = has_bfloat16.__wrapped__(CPU)
+    with torch.no_grad():
+        assert has_bfloat16.__wrapped__(CPU) is expected
+    with torch.inference_mode():
+        assert has_bfloat16.__wrapped__(CPU) is expected
+
+
 def test_a_gpu_that_only_imitates_bfloat16_does_not_have_it(monkeypatch):
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation

@@ -62,6 +62,8 @@ _CODE = (
     "benchmarks/*.py",
     "notebooks/*.ipynb",
 )
+_NO_PART = ("tools/gpu_collect.py",)
+"""What runs at home, after the results."""
 _KEYS = {"python": str, "commit": str, "code": str, "files": dict, "bare": list}
 
 
@@ -75,13 +77,14 @@ class PackError(Exception):
 def code_hash(root: Path) -> str:
     """Return the SHA-256 over the code and the settings below a folder, with their paths.
 
-    The bands are no part of it: what a call measured may be written into them before the next. Of
+    Neither the bands nor what collects are part of it: a call may be collected before the next. Of
     notebooks the sources of code cells count: neither outputs nor prose. It needs no git.
 
     Raises:
         PackError: a notebook that is not JSON, or has no cells.
     """
     paths = {path for pattern in _CODE for path in root.glob(pattern) if path.is_file()}
+    paths -= {root / name for name in _NO_PART}
     total = hashlib.sha256()
     for name, path in sorted((path.relative_to(root).as_posix(), path) for path in paths):
         content = _cells(path) if path.suffix == ".ipynb" else path.read_bytes()
