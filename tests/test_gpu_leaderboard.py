@@ -30,7 +30,9 @@ def restored(monkeypatch):
     """What a rehearsal sets in the leaderboard's program is set back."""
     for name in ("ENTRIES", "FOLDER", "KIND", "SECONDS", "DEVICE"):
         monkeypatch.setattr(leaderboard, name, getattr(leaderboard, name))
-    monkeypatch.setattr(leaderboard.torch, "set_num_threads", lambda _: None)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def call(out, *more):

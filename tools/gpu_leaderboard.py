@@ -19,6 +19,7 @@ STARTED = time.perf_counter()
 
 import argparse  # noqa: E402
 import json  # noqa: E402
+import math  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -71,7 +72,7 @@ def main() -> None:
         run(asked.out, read_text(), STARTED + asked.seconds)
 
 
-def run(out: Path, text: str, ends: float, least: float = LEAST, after: float = AFTER) -> None:
+def run(out: Path, text: str, ends: float, least: float = LEAST) -> None:
     """Measure the speed where it is not yet known, then train a seed.
 
     Args:
@@ -79,20 +80,19 @@ def run(out: Path, text: str, ends: float, least: float = LEAST, after: float = 
         text: tiny Shakespeare.
         ends: the time, as `time.perf_counter` gives it, at which all must be done.
         least: seconds of training below which there is none.
-        after: seconds kept back for measuring and writing.
 
     Raises:
         SystemExit: too few seconds are left for the training.
     """
     speed = measure(out, text)
     seed = next_seed(out)
-    left = ends - after - time.perf_counter()
+    left = ends - AFTER - time.perf_counter()
     trains = min(leaderboard.SECONDS * (1 - leaderboard.SPARE), left)
     if trains < least:
         raise SystemExit(f"{left:.0f} s are left for the training; it is to have {least:.0f}.")
-    steps = int(trains / speed["seconds_per_step"])
+    steps = max(int(trains / speed["seconds_per_step"]), 1)
     print(f"{ENTRY}, seed {seed}: {steps} steps in about {trains:.0f} s", flush=True)
-    limit = min(leaderboard.SECONDS - leaderboard.MARGIN, left)
+    limit = min(leaderboard.SECONDS * (1 - leaderboard.MARGIN), left)
     result = leaderboard.train(ENTRY, seed, text, steps, limit)
     whole = "" if result["ended"] == "all steps" else f", {result['ended']}: rate not yet at 0"
     print(f"\n{'seed':>4} {'steps':>6} {'seconds':>8} {'nats per character':>19}")
@@ -134,7 +134,11 @@ def read_text() -> str:
 
 
 def rehearse(out: Path, seconds: float) -> None:
-    """Do all of it at small sizes, with a text that needs no file, in at most so many seconds."""
+    """Do all of it at small sizes, with a text that needs no file, on one thread.
+
+    It trains for a tenth of the seconds, 2 at most, and is not stopped by the clock: a machine that
+    is busy takes longer.
+    """
     torch.set_num_threads(1)
     entries = read(leaderboard.ENTRIES)
     entries["gpu"][ENTRY]["changes"] |= SMALL
@@ -142,9 +146,9 @@ def rehearse(out: Path, seconds: float) -> None:
     write_whole(path, json.dumps(entries).encode())
     leaderboard.ENTRIES, leaderboard.FOLDER = path, out / BOARD
     leaderboard.DEVICE = "cpu"
-    leaderboard.KIND, leaderboard.SECONDS = "gpu", min(2.0, seconds / 8)
+    leaderboard.KIND, leaderboard.SECONDS = "gpu", min(2.0, seconds / 10)
     text = "\n".join(f"ROMEO: to be {n}, or not to be {n * n}?" for n in range(800))
-    run(out, text, time.perf_counter() + seconds, least=0.1, after=1.0)
+    run(out, text, math.inf, least=0)
 
 
 if __name__ == "__main__":
