@@ -92,9 +92,10 @@ class Stage:
             row = Path(work) / ROW
             if code == 0 and row.exists():
                 self.say(chapter, self._write(chapter, json.loads(row.read_text("utf-8"))))
+            elif self.stopping:
+                self.say(chapter, "interrupted")
             elif code == TOO_LONG:
-                why = "interrupted" if self.stopping else f"ended at its bound of {bound:.0f} s"
-                self.say(chapter, why)
+                self.say(chapter, f"ended at its bound of {bound:.0f} s")
             else:
                 self.say(chapter, "failed: " + " ".join(said.split())[-400:])
 
@@ -141,7 +142,7 @@ class Stage:
         with self.lock:
             self.stopping = True
             for process in self.running.values():
-                process.terminate()
+                process.send_signal(signal.SIGUSR1)  # SIGTERM is nbclient's own
 
 
 def row_path(out: Path, notebook: Path) -> Path:
@@ -246,7 +247,7 @@ def execute(notebook: Path, work: Path, seconds: float, rehearse: bool) -> None:
     import survey
 
     watch = Watch(seconds)
-    signal.signal(signal.SIGTERM, watch.stop)
+    signal.signal(signal.SIGUSR1, watch.stop)
     row = survey.survey(notebook, "ci" if rehearse else "gpu", 0, watch=watch)
     (work / ROW).write_text(json.dumps(row), encoding="utf-8")
 
