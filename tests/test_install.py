@@ -1,6 +1,8 @@
 """What `make` installs, where, and what it says; the Pythons that it finds."""
 
+import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -167,3 +169,40 @@ def test_a_broken_pytorch_is_an_error_unless_tests_run_without_it(tmp_path):
     done = collected(tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 2
     assert "ERROR tests/test_models.py" in done.stdout
+
+
+def stub(folder, name, version):
+    """Let pip find a package of this version, ahead of the one that is installed."""
+    metadata = folder / f"{name}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (metadata.parent / "INSTALLER").write_text("a notebook service\n")
+
+
+@pytest.mark.parametrize(("torch", "numpy"), [("2.4.0", "1.26.4"), ("2.11.0+cu130", "2.5.2")])
+def test_an_installation_leaves_the_pytorch_and_numpy_of_a_service_alone(tmp_path, torch, numpy):
+    """Without an index pip can only succeed if what is asked for is there already."""
+    pytest.importorskip("torch")  # without it some of the rest is not installed either
+    stub(tmp_path / "service", "torch", torch)
+    stub(tmp_path / "service", "numpy", numpy)
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "-e", "."]
+    command += ["--no-build-isolation", "--report", str(tmp_path / "report.json")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "service")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"({torch})" in done.stdout and f"({numpy})" in done.stdout  # they were looked at
+    installs = json.loads((tmp_path / "report.json").read_text())["install"]
+    assert [each["metadata"]["name"] for each in installs] == ["lstmlib"]
+
+
+def test_five_lines_say_how_to_use_a_notebook_service():
+    chapter = json.loads((ROOT / "notebooks" / "05_training_on_gpu.ipynb").read_text("utf-8"))
+    cells = ["".join(cell["source"]) for cell in chapter["cells"]]
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    least = re.search(r'"torch>=([\d.]+)"', pyproject)[1]
+    for text in ("\n".join(cells), (ROOT / "README.md").read_text(encoding="utf-8")):
+        lines = re.search(r"otebook service.*?\n\n(1\. .*?)(\n\n|$)", text, re.S)[1]
+        assert re.findall(r"^(\d)\.", lines, re.M) == ["1", "2", "3", "4", "5"]
+        for part in ("git clone", "pip install -e .", "LSTMLIB_OUTPUT", "`gpu`", "checkpoints"):
+            assert part in lines
+        assert f"PyTorch ({least} or later)" in lines

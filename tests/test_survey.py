@@ -84,10 +84,72 @@ def test_measured_ranges_are_written_into_the_bands(tmp_path, monkeypatch, capsy
     assert file.read_text().count("measured") == 2
 
 
+GPU_BANDS = """["a"]
+what = "narrow"
+ci = [0, 1]
+cpu = [1.0, 1.5]
+gpu = [1.0, 1.5]
+measured = { ci = [0.4, 0.6, 9], cpu = [1.2, 1.3, 9] }
+
+["b"]
+what = "wide enough"
+cpu = [0.0, 9.0]
+gpu = [0.0, 9.0]
+measured = { cpu = [4.0, 6.0, 9] }
+"""
+
+
+def set_bands(tmp_path, monkeypatch, *arguments):
+    """Run tools/set_bands.py on bands of its own and a row as the stage notebooks writes it."""
+    tool = runpy.run_path(str(ROOT / "tools" / "set_bands.py"))
+    row = {"notebook": "a.ipynb", "profile": "gpu", "seed": 0, "text": "x", "numerics": {}}
+    row |= {"bands": {"a": 1.013, "b": 4.5}, "gpu": "a GPU", "beside": False}
+    (tmp_path / "bands.toml").write_text(GPU_BANDS)
+    (tmp_path / "a.json").write_text(json.dumps(row, indent=1) + "\n")
+    (tmp_path / "b.json").write_text(json.dumps(row | {"notebook": "b.ipynb", "bands": {}}) + "\n")
+    monkeypatch.setattr(check, "_BANDS", tmp_path / "bands.toml")
+    for name in ("main", "write"):
+        monkeypatch.setitem(tool[name].__globals__, "BANDS", tmp_path / "bands.toml")
+    files = [str(path) for path in sorted(tmp_path.glob("*.json"))]
+    monkeypatch.setattr(sys, "argv", ["", *files, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        tool["main"]()
+    return ended.value.code, check.bands()
+
+
+def test_one_run_on_a_gpu_needs_the_room_that_cpu_spans(tmp_path, monkeypatch, capsys):
+    code, bands = set_bands(tmp_path, monkeypatch)
+    assert code == 1
+    assert capsys.readouterr().out == "a, gpu: [1.0, 1.5] for [1.013, 1.013, 1]\n"
+    assert bands["a"]["gpu"] == [1.0, 1.5]
+    assert bands["a"]["measured"]["gpu"] == [1.013, 1.013, 1]
+    assert bands["a"]["measured"]["cpu"] == [1.2, 1.3, 9]
+
+
+def test_a_band_is_set_around_one_run(tmp_path, monkeypatch, capsys):
+    code, bands = set_bands(tmp_path, monkeypatch, "--set", "gpu")
+    assert code == 0
+    assert bands["a"]["gpu"] == [0.91, 1.12]
+    assert bands["a"]["cpu"] == [1.0, 1.5]
+    assert bands["b"]["gpu"] == [0.0, 9.0]
+    assert "a, gpu: [1.0, 1.5] becomes [0.91, 1.12]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("like", [[0.0, 0.0, 3], [1.0, 1.5, 3]])
+@pytest.mark.parametrize("value", [-3.21, 0.0, 0.0012, 1.3, 99.7])
+def test_a_band_that_was_set_has_room(value, like):
+    around = runpy.run_path(str(ROOT / "tools" / "set_bands.py"))["around"]
+    found = [value, value, 1]
+    low, high = around(found, like)
+    assert check.has_room([low, high], found, like)
+    assert low < value < high
+
+
 @pytest.mark.parametrize("name", check.bands())
 def test_every_band_leaves_room_for_machines_that_were_not_measured(name):
     entry = check.bands()[name]
     assert {"ci", "cpu"} <= set(entry["measured"])
+    many = entry["measured"]["cpu"]
     for profile, measured in entry["measured"].items():
-        assert measured[2] >= 3, "one run is no range"
-        assert check.has_room(entry[profile], measured), profile
+        assert measured[2] >= 3 or profile == "gpu", "one run is no range"
+        assert check.has_room(entry[profile], measured, many), profile

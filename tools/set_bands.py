@@ -1,12 +1,19 @@
-"""Write what a survey measured into the bands: `python tools/set_bands.py OUT.jsonl …`
+"""Write what a survey measured into the bands: `python tools/set_bands.py FILE … [--set PROFILE]`
 
-For each profile in the files, every band's `measured` becomes [lowest, highest, runs]. A band that
-leaves less room than a third of that span on a side is named, with the band that would: set it by
-hand, after a look at why. (See tools/survey.py; tests/test_house.py holds the room.)
+A file is what tools/survey.py wrote, or a row of tools/gpu_notebooks.py. For each profile in the
+files, every band's `measured` becomes [lowest, highest, runs]. A band that leaves less room than a
+third of that span on a side is named, with the band that would: set it by hand, after a look at
+why. (See tools/survey.py; tests/test_house.py holds the room.)
+
+On a GPU there is seldom more than one run, which has no span. There a band must leave a third of
+what the runs in `cpu` span, and 1 % of the value. `--set gpu` writes the bands that do not: around
+what was measured, with room for all that the runs in `cpu` span, and 3 % of the value at least. A
+band that has room stays as it is.
 """
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections import defaultdict
@@ -18,6 +25,15 @@ BANDS = Path(__file__).resolve().parents[1] / "lstmlib" / "bands.toml"
 SAME_RUN = ("notebook", "profile", "seed", "text", "numerics")
 
 
+def rows_of(path: Path) -> list[dict]:
+    """Return the rows of a file: one on each line, or one in all."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except json.JSONDecodeError:
+        return [json.loads(text)]
+
+
 def measured(paths: list[Path]) -> dict[str, dict[str, list[float]]]:
     """Return the values of all rows of all files: band -> profile -> values.
 
@@ -25,7 +41,7 @@ def measured(paths: list[Path]) -> dict[str, dict[str, list[float]]]:
     """
     values, seen = defaultdict(lambda: defaultdict(list)), set()
     for path in paths:
-        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        for row in rows_of(path):
             run = json.dumps([row[name] for name in SAME_RUN], sort_keys=True)
             for name, value in row["bands"].items():
                 if (name, run) not in seen:
@@ -34,37 +50,72 @@ def measured(paths: list[Path]) -> dict[str, dict[str, list[float]]]:
     return values
 
 
-def write(name: str, ranges: dict[str, list]) -> None:
-    """Put a band's `measured` into the file, in place of the one before."""
+def around(found: list[float], like: list[float]) -> list[float]:
+    """Return a band around what few runs found: [low, high], rounded outwards.
+
+    Args:
+        found: [lowest, highest, runs].
+        like: the same of a profile of many runs.
+    """
+    lowest, highest, _ = found
+    share = 0.03 * max(abs(lowest), abs(highest))
+    room = max(highest - lowest, like[1] - like[0], share) or 0.01
+    digits = 1 - math.floor(math.log10(room))
+    low, high = (lowest - room) * 10**digits, (highest + room) * 10**digits
+    return [
+        round(math.floor(low) / 10**digits, digits),
+        round(math.ceil(high) / 10**digits, digits),
+    ]
+
+
+def write(name: str, ranges: dict[str, list], band: dict[str, list] | None = None) -> None:
+    """Put a band's `measured` into the file, in place of the one before; and new bands, if any."""
     shown = ", ".join(f"{profile} = {each}" for profile, each in sorted(ranges.items()))
     text = BANDS.read_text(encoding="utf-8")
     start = text.index(f'["{name}"]\n')
     end = text.find("\n\n", start)
     block = re.sub(r"\nmeasured = .*", "", text[start:end] if end > 0 else text[start:].rstrip())
+    for profile, each in (band or {}).items():
+        block = re.sub(rf"\n{profile} = .*", f"\n{profile} = {each}", block)
     rest = text[end:] if end > 0 else "\n"
     BANDS.write_text(text[:start] + block + f"\nmeasured = {{ {shown} }}" + rest, encoding="utf-8")
+
+
+def update(name: str, by_profile: dict[str, list[float]], to_set: str | None) -> list[str]:
+    """Write what was measured of a band, and the band of the profile `to_set` where it is narrow.
+
+    Returns:
+        Profiles whose band is narrow still, each in words.
+    """
+    entry, narrow, new = bands()[name], [], {}
+    before = entry.get("measured", {})
+    ranges = before | {
+        profile: [float(f"{min(each):.4g}"), float(f"{max(each):.4g}"), len(each)]
+        for profile, each in by_profile.items()
+    }
+    for profile in by_profile:
+        like = ranges.get("cpu", ranges[profile])
+        if not has_room(entry[profile], ranges[profile], like):
+            if profile == to_set:
+                new[profile] = around(ranges[profile], like)
+                print(f"{name}, {profile}: {entry[profile]} becomes {new[profile]}")
+            else:
+                narrow.append(f"{name}, {profile}: {entry[profile]} for {ranges[profile]}")
+    write(name, ranges, new)
+    return narrow
 
 
 def main() -> None:
     """Write every band's range, and name those that are too narrow."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("surveys", nargs="+", type=Path, help="what tools/survey.py wrote")
-    narrow = []
-    for name, by_profile in measured(parser.parse_args().surveys).items():
-        entry = bands().get(name)
-        if entry is None:
+    parser.add_argument("surveys", nargs="+", type=Path, help="what the surveys wrote")
+    parser.add_argument("--set", metavar="PROFILE", help="write its narrow bands anew, such as gpu")
+    arguments, narrow = parser.parse_args(), []
+    for name, by_profile in measured(arguments.surveys).items():
+        if name in bands():
+            narrow += update(name, by_profile, arguments.set)
+        else:
             print(f"{name}: no such band any more")
-            continue
-        ranges = entry.get("measured", {}) | {
-            profile: [float(f"{min(each):.4g}"), float(f"{max(each):.4g}"), len(each)]
-            for profile, each in by_profile.items()
-        }
-        write(name, ranges)
-        narrow += [
-            f"{name}, {profile}: {entry[profile]} for {ranges[profile]}"
-            for profile in by_profile
-            if not has_room(entry[profile], ranges[profile])
-        ]
     print(*narrow, sep="\n")
     sys.exit(1 if narrow else 0)
 

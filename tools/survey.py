@@ -21,6 +21,7 @@ import platform
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -112,10 +113,17 @@ def shown(cell: nbformat.NotebookNode) -> list[str]:
     return [re.sub(r"0x[0-9a-f]{6,}", "0xADDRESS", text) for text in texts]
 
 
-def survey(path: Path, profile: str, move: int, text: Path | None = None) -> dict:
+def survey(
+    path: Path,
+    profile: str,
+    move: int,
+    text: Path | None = None,
+    watch: Callable[[NotebookClient], None] | None = None,
+) -> dict:
     """Execute a notebook with its seeds moved; return the row that describes what came of it.
 
-    On a text of the reader's own, checks stop where they fail, as they do for the reader.
+    On a text of the reader's own, checks stop where they fail, as they do for the reader. `watch`
+    is given the client before it starts, to end a run that takes too long.
     """
     notebook = nbformat.read(path, as_version=4)
     committed = [shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
@@ -127,10 +135,13 @@ def survey(path: Path, profile: str, move: int, text: Path | None = None) -> dic
         notes.touch()
         os.environ |= {"LSTMLIB_PROFILE": profile, "LSTMLIB_SURVEY": str(notes)}
         resources = {"metadata": {"path": str(NOTEBOOKS)}}
-        start = time.perf_counter()
-        NotebookClient(
+        client = NotebookClient(
             notebook, timeout=3600, kernel_name="python3", allow_errors=True, resources=resources
-        ).execute()
+        )
+        if watch is not None:
+            watch(client)
+        start = time.perf_counter()
+        client.execute()
         seconds = time.perf_counter() - start
         rows = [json.loads(line) for line in notes.read_text().splitlines()]
     cells = [cell for cell in notebook.cells[1:] if cell.cell_type == "code"]
