@@ -19,7 +19,7 @@ import gpu_pack
 
 LEAVES = {
     "right": {"benchmarks/gpu/right.json"},
-    "notebooks": {"gpu-survey/01_data_cleaning.ipynb.json"},
+    "notebooks": {"gpu-survey/01_data_cleaning.json"},
     "speed": {"benchmarks/gpu/overhead.json", "runs/speed-gpu/result.json"},
     "leaderboard": {"runs/leaderboard/gpu/steps.json", "runs/leaderboard/gpu/recipe-1.json"},
     "case-d": {"runs/case-d-full/result.json", "runs/case-d-full/history.jsonl"},
