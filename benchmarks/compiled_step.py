@@ -60,7 +60,12 @@ def in_a_graph(step):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=stream):
         step()
-    return graph.replay
+
+    def replay():
+        graph.replay()
+
+    replay.step = step  # a graph has addresses alone: weights and ids must live as long as it does
+    return replay
 
 
 def tried(step):

@@ -127,7 +127,9 @@ class Graph(Layers):
 
     def __init__(self, model):
         super().__init__(model)
-        H, step = model.config["hidden_size"], CellStep(model)
+        H = model.config["hidden_size"]
+        # Kept, since a graph has addresses alone: the weights must live as long as it does.
+        self.cell_step = step = CellStep(model)
         self.one_hot = torch.eye(self.V, device=self.device)
         self.x = self.one_hot[:1].clone()
         self.state = [torch.zeros(1, H, device=self.device) for _ in range(4)]

@@ -778,15 +778,17 @@ class _Run:
         so that the weights are those of the last good one whenever the run is given up.
         """
         norm, clipped_norm = _clip_unseen(self.model, self.config)  # () each
-        good = torch.isfinite(loss) & torch.isfinite(norm) & (self.in_a_row < MOST_SKIPPED)
-        self.in_a_row = torch.where(good, 0.0, self.in_a_row + 1)
-        self.optimizer.grad_scale, self.optimizer.found_inf = None, (~good).float()
+        seen = torch.stack([loss.to(norm.dtype), norm, clipped_norm])  # (3,), none below 0
+        good = (seen.amax() < math.inf) & (self.in_a_row < MOST_SKIPPED)  # NaN is not below
+        bad = torch.where(good, 0.0, 1.0)
+        self.in_a_row = torch.addcmul(bad, bad, self.in_a_row)
+        self.optimizer.grad_scale, self.optimizer.found_inf = None, bad
         self.optimizer.step()
         if self.state is not None:  # after a skipped step it begins at zero
             self.state = tuple(torch.where(good, part, 0.0) for part in self.state)
         row["seconds"] = time.perf_counter() - self.start
         self.history._rows.append(row)
-        self.unseen.append(torch.stack([loss.to(norm.dtype), norm, clipped_norm]))  # (3,)
+        self.unseen.append(seen)
         if len(self.unseen) == FETCH_EVERY:
             self.fetch()
 
@@ -831,8 +833,8 @@ class _Run:
 
         A run that defers gets a tensor (), so that nothing waits for it.
         """
-        rows, states, total = len(x) // self.config.accumulate, [], 0.0
-        scale = self._loss_scale(y.numel())
+        parts, losses, states = self.config.accumulate, [], []
+        rows, scale = len(x) // parts, self._loss_scale(y.numel())
         for first in range(0, len(x), rows):
             part = slice(first, first + rows)
             state = self.state and tuple(s[:, part].contiguous() for s in self.state)
@@ -840,16 +842,17 @@ class _Run:
             with averaging, autocast(self.precision, self.device):
                 logits, state = self.model(x[part], state)
             logits, target = logits.to(self.dtype).flatten(0, 1), y[part].flatten()
-            loss = F.cross_entropy(logits, target, ignore_index=IGNORE) / self.config.accumulate
+            loss = F.cross_entropy(logits, target, ignore_index=IGNORE)  # ()
+            loss = loss / parts if parts > 1 else loss
             (loss * scale if scale > 1 else loss).backward()
             states.append(detach(state))
-            total += loss.detach() if self.defers else loss.item()
+            losses.append(loss.detach() if self.defers else loss.item())
         if scale > 1:
             grads = [p.grad for p in self.bare.parameters() if p.grad is not None]
             torch._foreach_mul_(grads, 1 / scale)
         if self.source.goes_on:
-            self.state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
-        return total
+            self.state = states[0] if parts == 1 else _side_by_side(states)
+        return losses[0] if parts == 1 else sum(losses)
 
     def _loss_scale(self, targets: int) -> int:
         """Return what the loss is multiplied by on its way back, and the gradient divided by.
@@ -1173,6 +1176,11 @@ class _Interrupt:
     def __exit__(self, *_: object) -> None:
         if self._active:
             signal.signal(signal.SIGINT, self._before)
+
+
+def _side_by_side(states: list[State]) -> State:
+    """Return the state of a batch from those of its parts, (num_layers, B, hidden_size) each."""
+    return tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
