@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import threading
@@ -109,6 +110,21 @@ def test_a_chapter_that_hangs_is_ended_and_the_others_go_on(tmp_path):
     assert "ZeroDivisionError" in failed["stopped"][0]
     assert failed["gpu"] == "a GPU"
     assert row_of(tmp_path, "quick")["beside"]
+
+
+def test_an_interrupted_stage_ends_at_once_and_says_so(tmp_path):
+    command = [sys.executable, PROGRAM, "--out", tmp_path / "out", "--seconds", "100", "--rehearse"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=environment, **pipe)
+    while not list(tmp_path.glob("*/kernels")):  # a chapter's own folder
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, error = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert error == "Interrupted. The rows that were written are whole.\n"
+    assert "rehearsal.ipynb" in said.partition("chapter ")[2]
 
 
 @linux

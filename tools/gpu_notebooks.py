@@ -175,7 +175,9 @@ def rehearsal(folder: Path) -> list[Chapter]:
         "check.fact('three thirds are one', abs(value - 1) < 1e-6)",
         "check.band('05.price_of_bfloat16', 0.0)",
     ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    ignored = {"tags": ["nbval-ignore-output"]}  # nothing is committed to compare with
+    cells = [nbformat.v4.new_code_cell(source, metadata=ignored) for source in cells]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     path = folder / "rehearsal.ipynb"
     nbformat.write(notebook, path)
     quick = Chapter(NOTEBOOKS / "01_data_cleaning.ipynb", 1, 60, False)
@@ -265,6 +267,8 @@ def main() -> None:
     if arguments.one:
         execute(arguments.one, out, arguments.seconds, rehearse)
         return
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has them ignored
+        signal.signal(number, signal.default_int_handler)
     gpu = gpu_name()
     if not rehearse and gpu is None:
         sys.exit("PyTorch finds no CUDA device here; --rehearse runs without one.")
