@@ -134,7 +134,7 @@ def test_the_recipe_is_what_the_gpu_needs_it_to_be():
     optimizer = config.make_optimizer(model.parameters())
     assert optimizer.defaults["fused"] and optimizer._step_supports_amp_scaling
     decays = {group["weight_decay"]: group["params"] for group in optimizer.param_groups}
-    assert all(weight.ndim == 2 for weight in decays[0.5]) and len(decays[0.5]) == 4
+    assert all(weight.ndim == 2 for weight in decays[0.8]) and len(decays[0.8]) == 4
     assert all(weight.ndim == 1 for weight in decays[0.0]) and len(decays[0.0]) == 5
 
 
