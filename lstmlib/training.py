@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import math
+import operator
 import os
 import reprlib
 import signal
@@ -852,7 +853,7 @@ class _Run:
             torch._foreach_mul_(grads, 1 / scale)
         if self.source.goes_on:
             self.state = states[0] if parts == 1 else _side_by_side(states)
-        return losses[0] if parts == 1 else sum(losses)
+        return functools.reduce(operator.add, losses)  # in order; Python's sum() rounds otherwise
 
     def _loss_scale(self, targets: int) -> int:
         """Return what the loss is multiplied by on its way back, and the gradient divided by.

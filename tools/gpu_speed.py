@@ -36,8 +36,8 @@ SIZES = {
     "gpu": {
         "models": [512, 1024, 256],
         "batch": (64, 128),
-        "steps": (40, 10),
-        "turns": 1.5,  # seconds of rounds for each model
+        "steps": (60, 10),
+        "turns": 3.0,  # seconds of rounds for each model
         "least": 0.1,
         "beside": [(256, 64, 64), (1024, 64, 64)],
         "generation": {"length": 250, "rounds": 5, "checked": 100},
