@@ -254,6 +254,8 @@ class TrainingConfig:
     def _optimizer(self, parameters: Iterable[Tensor], options: dict) -> torch.optim.Optimizer:
         try:
             json.dumps(options, allow_nan=False)  # a checkpoint notes them
+            if any(abs(number) >= 2**63 for number in _numbers(options) if type(number) is int):
+                raise OverflowError("a whole number is too large")
             return OPTIMIZERS[self.optimizer](parameters, lr=self.learning_rate, **options)
         except _MEANINGLESS as error:
             raise self._refused(error) from error
@@ -425,6 +427,15 @@ def _check_row(row: dict, before: dict | None) -> None:
     other = sorted((row.keys() ^ before.keys()) - {"diagnostics"})
     if other:
         raise ValueError(f"the row before it has other columns: {reprlib.repr(other)}")
+
+
+def _numbers(value: object) -> list[float]:
+    """Return all numbers in a value of JSON, however deep they lie."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [number for each in value for number in _numbers(each)]
+    return [value] if isinstance(value, (int, float)) else []
 
 
 def _is_number(value: object) -> bool:
@@ -1024,8 +1035,10 @@ class _Run:
         if state and not (self.source.goes_on and sorted(state) == parts):
             raise ValueError(f"its state has the parts {', '.join(sorted(state))}")
         shape = (config["num_layers"], self.config.batch_size, config["hidden_size"])
+        # Under autocast a state is of 16 bits, on CUDA float16.
+        halves = {torch.bfloat16, torch.float16} if self.config.precision == "bfloat16" else set()
         for part in state.values():
-            if part.shape != shape or part.dtype not in (self.dtype, torch.bfloat16, torch.float16):
+            if part.shape != shape or part.dtype not in {self.dtype, *halves}:
                 raise ValueError(f"its state is {part.dtype} {tuple(part.shape)}, not {shape}")
 
     def _check_same_start(self, tensors: dict[str, Tensor], notes: dict) -> None:
@@ -1061,6 +1074,8 @@ class _Run:
         set_optimizer_tensors(self.optimizer, _named(tensors, "optimizer."))
         self.bare.load_state_dict(_named(tensors, "model."))
         state, rows = _named(tensors, "state."), self.source.rows
+        if self.device.type == "cpu":  # whose autocast knows no float16
+            state = {n: p.bfloat16() if p.dtype == torch.float16 else p for n, p in state.items()}
         self.state = tuple(state[n][:, rows].to(self.device) for n in sorted(state)) or None
         self.history.rows = notes["rows"]
         done = self.step == self.config.steps or notes["ended"] == "early"

@@ -97,7 +97,7 @@ class Vocab:
             ValueError: unknown is none of the three.
         """
         _check_text(text)
-        if unknown not in UNKNOWN:
+        if not (isinstance(unknown, str) and unknown in UNKNOWN):
             raise ValueError(f"unknown is {unknown!r}; choose one of {', '.join(UNKNOWN)}.")
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
         ids = self._table[codes]

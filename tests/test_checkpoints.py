@@ -487,6 +487,7 @@ CHANGES = {
     "a state of another batch": tensor("state.0", lambda s: s[:, :1].clone()),
     "a state of two dimensions": tensor("state.0", lambda s: s[0].clone()),
     "a state of bytes": tensor("state.0", lambda s: s.to(torch.uint8)),
+    "a state of 16 bits": tensor("state.0", lambda s: s.half()),
     "a random state is missing": without("random.cpu"),
     "a random state that is short": tensor("random.cpu", lambda r: r[:9].clone()),
     "a random state of zeros": tensor("random.cpu", lambda r: r * 0),

@@ -653,6 +653,8 @@ def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, messag
         {"optimizer_options": {"betas": [0.9, 0.99, 0.999]}},
         {"optimizer_options": {"betas": "ab"}},
         {"optimizer_options": {"eps": 10**400}},
+        {"optimizer_options": {"eps": 10**30}},
+        {"optimizer_options": {"betas": [0.9, 10**30]}},
         {"optimizer_options": {"weight_decay": 10**400}},
         {"optimizer_options": {"weight_decay": math.inf}},
         {"optimizer_options": {"eps": math.nan}},

@@ -54,6 +54,12 @@ def test_unknown_character_skipped_or_mapped():
     assert vocab.decode(vocab.encode("aéb", unknown="unk"), keep_specials=False) == "ab"
 
 
+@pytest.mark.parametrize("unknown", ["ignore", None, np.array(["skip", "unk"]), ["skip"]])
+def test_what_to_do_with_unknown_characters_is_one_of_three(unknown):
+    with pytest.raises(ValueError, match="unknown is .*; choose one of error, skip, unk"):
+        Vocab("abc").encode("a", unknown)
+
+
 def test_unknown_to_unk_needs_unk():
     with pytest.raises(VocabError, match=r"\.unk"):
         Vocab("abc").encode("é", unknown="unk")
