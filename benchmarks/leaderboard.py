@@ -319,10 +319,20 @@ def readme_table() -> str:
             if kind == "gpu":
                 devices = {result["device"] for result in trained[entry]}
                 where = f"{' and '.join(sorted(devices))}, 3 minutes"
-            losses = [f"{result['valid_loss']:.4f}" for result in trained[entry]]
+            losses = [
+                f"{result['valid_loss']:.4f}{how_it_ended(result)}" for result in trained[entry]
+            ]
             row = f"| {where} | {entries[kind][entry]['what']} | {', '.join(losses)} |"
             lines.append(f"{row} {mean(trained[entry], 'windows_loss'):.4f} |")
     return "\n".join(lines) + "\n"
+
+
+def how_it_ended(result: dict) -> str:
+    """Say of a run that took fewer steps than planned that the clock ended it."""
+    if result.get("ended") != "out of time":
+        return ""
+    share = 100 * result["steps"] / result["planned_steps"]
+    return f" (out of time after {share:.0f} % of its schedule)"
 
 
 def write_readme() -> None:

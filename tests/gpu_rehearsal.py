@@ -101,10 +101,10 @@ def make_pack(folder: Path) -> dict:
         gpu_pack.PackError: a text that is neither on this machine nor to be downloaded.
     """
     shutil.rmtree(folder, ignore_errors=True)
+    gpu_pack.copy_texts(folder / "texts")  # first, since one may not be to be had
     (folder / "wheels").mkdir(parents=True)
     for name in carried():
         make_wheel(distribution(name), folder / "wheels")
-    gpu_pack.copy_texts(folder / "texts")
     pack = gpu_pack.describe_pack(folder, PYTHON)
     (folder / "pack.json").write_text(json.dumps(pack))
     return pack

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import runpy
 import shutil
 import sys
@@ -138,7 +139,12 @@ RIGHT = {
     "tests": {},
 }
 SPEED = {
-    "overhead": {"ratio": 0.953, "ratio_waiting": 0.61, "rows": [{}, {}]},
+    "overhead": {
+        "ratio": 0.953,
+        "ratio_waiting": 0.61,
+        "wanted": 2,
+        "rows": [{"hidden_size": 512}, {"hidden_size": 1024}],
+    },
     "cpu_beside_gpu": {
         "ratio": 41.2,
         "rows": [{"hidden_size": 1024, "batch_size": 64, "seq_len": 64, "ratio": 41.2}],
@@ -153,8 +159,8 @@ SHOWN = """\
 | the GPU's numbers beside the CPU's | tests: 30 passed, 0 failed, 1 skipped; logits differ by at \
 most 4e-07; gradients differ by at most 8e-07, as shares of the largest | NVIDIA Test 9, PyTorch \
 2.11.0 |
-| `fit()` beside a bare loop that never waits | 0.95 of its speed, or more, in 2 models; 0.61 if \
-it waits at every step | NVIDIA Test 9, PyTorch 2.11.0 |
+| `fit()` beside a bare loop that never waits | 0.95 of its speed, or more, in all 2 \
+measurements (512 and 1024 units); 0.61 if it waits at every step | NVIDIA Test 9, PyTorch 2.11.0 |
 | training on the GPU, beside its machine's CPU | 41.2 times as fast with 1024 units, batch 64 | \
 NVIDIA Test 9, PyTorch 2.11.0 |
 | the fastest training of one LSTM layer | 2 048 000 characters a second: 2048 units, batch 1, \
@@ -180,20 +186,19 @@ def pack(folder, name, files, **more):
     return folder / f"{name}.tar"
 
 
-def hash_of(root):
-    """Stand in for the hash of the code, which bands.toml is part of."""
-    bands = (root / "lstmlib/bands.toml").read_bytes()
-    return CODE if bands == (ROOT / "lstmlib/bands.toml").read_bytes() else hash_text(bands)
+class Codes:
+    """Stands in for the hash of the code, which bands.toml is part of, of a copy of the course."""
+
+    def __init__(self, root):
+        self.begun = (root / "lstmlib/bands.toml").read_bytes()
+
+    def __call__(self, root):
+        bands = (root / "lstmlib/bands.toml").read_bytes()
+        return CODE if bands == self.begun else hashlib.sha256(bands).hexdigest()
 
 
-def hash_text(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture
-def course(tmp_path, monkeypatch):
-    """A copy of what collecting reads and writes; notebooks without their outputs."""
-    root = tmp_path / "course"
+def copy_course(root):
+    """Copy what collecting reads and writes, no record of a GPU; notebooks without outputs."""
     for name in COPIED:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
@@ -205,12 +210,49 @@ def course(tmp_path, monkeypatch):
             if cell.cell_type == "code":
                 cell.outputs = []
         nbformat.write(notebook, root / "notebooks" / name)
+
+
+def forget_bands(root):
+    """Take out of the copy's bands what was measured on a GPU."""
+    path = root / "lstmlib/bands.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"(\nmeasured = .*?),? gpu = \[.*?\]", r"\1", text), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """The course as it was before anything was measured on a GPU."""
+    root = tmp_path_factory.mktemp("bare") / "course"
+    copy_course(root)
+    forget_bands(root)
     entries = json.loads((ROOT / "runs/leaderboard/entries.json").read_text(encoding="utf-8"))
     entries["gpu"] = {"recipe": {"what": "the recipe", "changes": {}}}
     (root / "runs/leaderboard/entries.json").write_bytes(as_json(entries))
-    monkeypatch.setattr(check, "_BANDS", root / "lstmlib/bands.toml")
-    monkeypatch.setitem(sys.modules, "gpu_pack", types.SimpleNamespace(code_hash=hash_of))
+    gpu_collect.write_what_follows(root)
     return root
+
+
+def use(root, monkeypatch):
+    monkeypatch.setattr(check, "_BANDS", root / "lstmlib/bands.toml")
+    monkeypatch.setitem(sys.modules, "gpu_pack", types.SimpleNamespace(code_hash=Codes(root)))
+    return root
+
+
+@pytest.fixture
+def course(bare, tmp_path, monkeypatch):
+    """A copy of the course with no record of a GPU."""
+    return use(shutil.copytree(bare, tmp_path / "course"), monkeypatch)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A copy of the course with what it has recorded of a GPU."""
+    root = tmp_path / "course"
+    copy_course(root)
+    for name in ("benchmarks/gpu", BOARD, CASE_D, "runs/speed-gpu"):
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, root / name, dirs_exist_ok=True)
+    return use(root, monkeypatch)
 
 
 def contents(root):
@@ -246,6 +288,58 @@ def test_five_whole_stages_are_taken_and_shown(course, tmp_path, binary):
     before = contents(course)
     assert refused(gpu_collect.collect(tmp_path / "out", course)) == []
     assert contents(course) == before
+
+
+def test_a_session_adds_to_what_the_course_has_recorded(recorded, tmp_path, binary):
+    assert_shown_is_recorded(recorded)
+    before, rows = contents(recorded), gpu_collect.read_survey(recorded)
+    files = results(binary)
+    path = f"gpu-survey/{Path(CHAPTERS[0]).stem}.json"
+    pack(tmp_path / "out", "notebooks", {path: files["notebooks"][path]})
+    new = f"{BOARD}/recipe-9.json"
+    pack(tmp_path / "out", "leaderboard", {new: as_json(leaderboard_result(9))})
+    pack(tmp_path / "out", "right", files["right"])
+    assert refused(gpu_collect.collect(tmp_path / "out", recorded)) == []
+    assert_shown_is_recorded(recorded)
+    others = [row for row in rows if row["notebook"] != CHAPTERS[0]]
+    assert [row for row in gpu_collect.read_survey(recorded) if row in others] == others
+    after = contents(recorded)
+    changed = {p.relative_to(recorded).as_posix() for p in after if after[p] != before.get(p)}
+    allowed = {new, "benchmarks/gpu/right.json", gpu_collect.SURVEY, gpu_collect.SOURCES}
+    allowed |= {"README.md", "lstmlib/bands.toml", "notebooks/times.json"}
+    assert changed <= allowed | {f"notebooks/{CHAPTERS[0]}"}
+    assert before.keys() <= after.keys()
+    assert refused(gpu_collect.collect(tmp_path / "out", recorded)) == []
+    assert contents(recorded) == after
+
+
+def test_a_record_with_some_of_its_rows_says_so_and_takes_the_place_of_none_with_more(
+    course, tmp_path
+):
+    path, record = "benchmarks/gpu/overhead.json", {"ratio": 0.953, "wanted": 6}
+    rows = [{"hidden_size": units} for units in (512, 512, 1024)]
+    for name, count in (("one", 1), ("three", 3), ("six", 6)):
+        part = record | {"rows": (2 * rows)[:count]}
+        pack(tmp_path / name, "speed", {path: as_json(part)}, ended="failed", exit_code=1)
+    [said] = [s for s in gpu_collect.collect(tmp_path / "three", course) if s.startswith(path)]
+    assert said.endswith("3 of 6 rows; the next call on such a machine measures the others")
+    readme = (course / "README.md").read_text(encoding="utf-8")
+    assert "0.95 of its speed, or more, in 3 of 6 measurements (512 and 1024 units)" in readme
+    said = refused(gpu_collect.collect(tmp_path / "one", course))
+    assert len(said) == 1 and "has 1 of its rows; the one recorded has 3" in said[0]
+    said = gpu_collect.collect(tmp_path / "six", course)
+    assert refused(said) == [] and "in all 6 measurements" in gpu_collect.readme_table(course)
+    assert f"{path}: taken, in place of another ({DEVICE['name']})" in said
+    assert_shown_is_recorded(course)
+
+
+def test_a_record_that_does_not_say_how_many_rows_it_wants_is_of_the_rows_of_the_stage():
+    import gpu_speed
+
+    size, names = gpu_speed.SIZES["gpu"], [Path(path).stem for path in gpu_collect.ROWS]
+    wanted = [len(size["models"]) * len(gpu_speed.PRECISIONS), len(size["beside"])]
+    assert names == ["overhead", "cpu_beside_gpu"]
+    assert list(gpu_collect.ROWS.values()) == wanted
 
 
 def test_a_later_session_adds_to_an_earlier_one(course, tmp_path, binary):
@@ -547,7 +641,7 @@ def test_other_code_than_what_was_collected_into_is_refused(course, tmp_path, bi
     assert refused(gpu_collect.collect(tmp_path / "one", course)) == []
     bands = course / "lstmlib/bands.toml"
     collected = bands.read_text(encoding="utf-8")
-    assert hash_of(course) != CODE
+    assert collected.encode() != sys.modules["gpu_pack"].code_hash.begun
     bands.write_text(collected + "\n# edited\n", encoding="utf-8")
     assert_refused_and_nothing_changed(course, tmp_path / "two", "is another")
     bands.write_text(collected, encoding="utf-8")

@@ -67,18 +67,13 @@ def started(path, seconds=60):
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
-def test_a_rehearsal_runs_from_end_to_end_and_only_once(tmp_path):
-    command = [sys.executable, PROGRAM, "--out", tmp_path / "out", "--seconds", "100", "--rehearse"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    runs = [subprocess.run(command, env=environment, capture_output=True, text=True) for _ in "12"]
-    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
-    ours, beside = row_of(tmp_path, "rehearsal"), row_of(tmp_path, "01_data_cleaning")
-    assert (ours["beside"], beside["beside"]) == (False, True)
-    for row in (ours, beside):
-        assert row["profile"] == "ci" and row["bands"]
-        assert row["facts"] == row["stopped"] == []
-        assert "gpu" in row
-    assert runs[1].stdout.count(": recorded in") == 2
+def test_a_chapter_is_run_once(tmp_path):
+    chapters = [chapter(tmp_path, "quick", ["print(1)"])]
+    for said in ("s, 0 bands", "recorded in"):
+        ours = stage(tmp_path)
+        TOOL["run_all"](ours, chapters)
+        assert said in dict(ours.said)["quick.ipynb"]
+    assert row_of(tmp_path, "quick")["beside"] is False
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gpu_rehearsal import ROOT, make_environment, make_pack, variables
+from test_gpu_right import check_whole
 
 sys.path.insert(0, str(ROOT / "tools"))
 
@@ -66,6 +67,23 @@ def test_a_stage_runs_end_to_end(rehearsed, stage):
     assert note["ended"] == "whole", said
     assert note["rehearsal"] and note["code"] == gpu_pack.code_hash(ROOT)
     assert LEAVES[stage] <= set(files), said
+
+
+def test_all_tests_of_cuda_pass_on_a_cpu(rehearsed):
+    _, files = unpack(rehearsed[0] / "right.tar")
+    check_whole(json.loads(files["benchmarks/gpu/right.json"]))
+
+
+def test_chapters_leave_their_rows(rehearsed):
+    _, files = unpack(rehearsed[0] / "notebooks.tar")
+    rows = {Path(path).stem: json.loads(data) for path, data in files.items()}
+    assert {name: row["beside"] for name, row in rows.items()} == {
+        "rehearsal": False,
+        "01_data_cleaning": True,
+    }
+    for row in rows.values():
+        assert row["profile"] == "ci" and row["bands"] and "gpu" in row
+        assert row["facts"] == row["stopped"] == []
 
 
 def test_what_comes_home_is_little_enough(rehearsed):

@@ -1,4 +1,7 @@
-"""Stage *right* of tools/gpu.py, rehearsed: the tests of CUDA run on the CPU and are recorded."""
+"""Stage *right* of tools/gpu.py, with tests made up here.
+
+That the tests of CUDA pass on a CPU, all of them, is seen in test_gpu_rehearsal.py.
+"""
 
 import json
 import os
@@ -30,6 +33,23 @@ def test_that_fails():
 def test_last():
     pass
 """
+SLOW = """
+import time
+import pytest
+
+@pytest.mark.parametrize("number", range(20))
+def test_some(number, record_property):
+    record_property(f"figure {number}", number)
+    time.sleep(0.2 * (number > 7))
+"""
+OF_SLOW_TESTS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tools!r})
+import gpu_right
+gpu_right.FILES, gpu_right.ROOT = ("test_slow.py",), Path({root!r})
+gpu_right.main()
+"""
 
 
 def environment(**more):
@@ -38,9 +58,9 @@ def environment(**more):
     return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **more}
 
 
-def start(*arguments, **more):
+def start(*arguments, program=PROGRAM, **more):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    command = [*PROGRAM, *map(str, arguments)]
+    command = [*program, *map(str, arguments)]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment(**more), start_new_session=True, **pipes
     )
@@ -63,25 +83,28 @@ def read(folder):
     return json.loads((folder / RESULT).read_text(encoding="utf-8"))
 
 
-def test_a_rehearsal_that_is_interrupted_goes_on_and_is_then_recorded(tmp_path):
-    process = start("--out", tmp_path, "--rehearse", "--seconds", 500)
-    while len(log_of(tmp_path)) < 8:
+def test_a_stage_that_is_interrupted_goes_on_and_is_then_recorded(tmp_path):
+    (tmp_path / "test_slow.py").write_text(SLOW)
+    code = OF_SLOW_TESTS.format(tools=str(ROOT / "tools"), root=str(tmp_path))
+    out, program = tmp_path / "out", [sys.executable, "-c", code]
+    options = ("--out", out, "--rehearse", "--seconds", 500)
+    process = start(*options, program=program)
+    while len(log_of(out)) < 8:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as gpu.py does
     process.communicate()
     assert process.returncode != 0
-    before = {entry["test"] for entry in log_of(tmp_path)}
-    begun = read(tmp_path)
-    assert begun["counts"]["not run"] > 20 and begun["counts"]["crashed"] == 0
+    before, begun = {entry["test"] for entry in log_of(out)}, read(out)
+    assert begun["counts"]["not run"] > 0 and begun["counts"]["crashed"] == 0
     assert {name for name, t in begun["tests"].items() if t["outcome"] == "passed"} == before
-    code, said = finish("--out", tmp_path, "--rehearse", "--seconds", 500)
+    code, said = finish(*options, program=program)
     assert code == 0, said
-    assert not before & {entry["test"] for entry in log_of(tmp_path)}
-    check_whole(read(tmp_path))
-    assert read(tmp_path)["rehearsal"]
-    assert said.rstrip().split("\n")[-1].startswith(f"{len(read(tmp_path)['tests']) - 1} passed")
-    code, said = finish("--out", tmp_path, "--rehearse", "--seconds", 500)
+    assert not before & {entry["test"] for entry in log_of(out)}
+    assert read(out)["counts"]["passed"] == len(read(out)["measured"]) == 20
+    assert read(out)["rehearsal"]
+    assert said.rstrip().split("\n")[-1].startswith("20 passed")
+    code, said = finish(*options, program=program)
     assert code == 0 and "is recorded already" in said
 
 

@@ -173,6 +173,40 @@ def test_a_point_that_needs_too_much_memory_is_said_and_left_out(tool, tmp_path,
     assert "this GPU's memory is too small" in capsys.readouterr().out
 
 
+def test_of_a_record_that_was_cut_off_the_missing_rows_are_measured(tool, tmp_path, monkeypatch):
+    """Also where another call measured the others, and this one begins with an empty folder."""
+    import gpu_machine
+
+    measured = []
+
+    def compare(device, hidden, config, first, seconds):
+        measured.append(hidden)
+        ratio = {"fit()": 0.9, "waiting": 0.8}
+        return {"hidden_size": hidden, "precision": config.precision, "ratio": ratio}
+
+    program = SimpleNamespace(FIT="fit()", WAITING="waiting", compare=compare)
+    monkeypatch.setattr(tool, "module", lambda path: program)
+    monkeypatch.setattr(gpu_machine, "ROOT", tmp_path / "repository")
+    monkeypatch.setattr(tool, "PRECISIONS", ("float32",))
+    ours = given(tmp_path / "out")
+    ours.rehearse = False
+    row = {"hidden_size": 1024, "precision": "float32", "ratio": {"fit()": 0.95}}
+    record = {"machine": tool.machine(ours.device), "rehearsal": False, "rows": [row]}
+    tool.write_json(gpu_machine.ROOT / tool.OVERHEAD, record)
+    tool.overhead(ours, 0)
+    found = read(ours.out / tool.OVERHEAD)
+    assert measured == [512, 256] and found["wanted"] == 3
+    assert [row["hidden_size"] for row in found["rows"]] == [1024, 512, 256]
+    tool.write_json(gpu_machine.ROOT / tool.OVERHEAD, found)
+    ours.out = tmp_path / "next"
+    tool.overhead(ours, 0)
+    assert measured == [512, 256] and not ours.out.exists()
+    record["machine"] = {"device": "another"}
+    tool.write_json(gpu_machine.ROOT / tool.OVERHEAD, record)
+    tool.overhead(ours, 0)
+    assert measured[2:] == [512, 1024, 256]
+
+
 def test_what_fails_stops_nothing_else(tool, tmp_path, monkeypatch, capsys):
     def broken(given, until):
         raise RuntimeError("CUDA error")

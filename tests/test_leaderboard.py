@@ -487,11 +487,14 @@ def test_the_table_names_the_gpu_and_all_seeds(small_leaderboard):
     for seed, loss in ((1, 1.37), (2, 1.36)):
         result = {"entry": "recipe", "seed": seed, "valid_loss": loss, "windows_loss": loss + 0.04}
         result["device"] = "NVIDIA H100 80GB HBM3"
+        result |= {"ended": "out of time", "steps": 682} if seed == 2 else {"ended": "all steps"}
+        result["planned_steps"] = 1000
         leaderboard.write_json(small_leaderboard / "gpu" / f"recipe-{seed}.json", result)
     entries = json.loads(leaderboard.ENTRIES.read_text())
     entries["gpu"] = next(iter(entries.values()))
     leaderboard.write_json(leaderboard.ENTRIES, entries)
     assert leaderboard.readme_table().endswith(
         "| 2 CPU cores, 5 minutes | not yet measured | | |\n"
-        "| NVIDIA H100 80GB HBM3, 3 minutes | the recipe | 1.3700, 1.3600 | 1.4050 |\n"
+        "| NVIDIA H100 80GB HBM3, 3 minutes | the recipe | "
+        "1.3700, 1.3600 (out of time after 68 % of its schedule) | 1.4050 |\n"
     )

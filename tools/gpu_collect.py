@@ -46,6 +46,8 @@ SURVEY = f"{GPU}/survey.jsonl"
 """The row of every chapter that ran on a GPU: its time and the values of its bands."""
 SOURCES = f"{GPU}/sources.json"
 """Where each record comes from: the GPU and the commit."""
+ROWS = {f"{GPU}/overhead.json": 6, f"{GPU}/cpu_beside_gpu.json": 2}
+"""Records that grow by rows, and how many there are in all where the record does not say it."""
 SECONDS = 180
 """The time that the leaderboard allows on a GPU."""
 RESULT = "entry seed valid_loss windows_loss training_loss steps characters seconds parameters "
@@ -227,6 +229,8 @@ def check_item(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> 
         check_case_d(files, root)
     for path in files.keys() & TABLE.keys():
         check_by_showing(path, json.loads(files[path]))
+    if name in ROWS:
+        check_rows(name, json.loads(files[name]), root)
 
 
 def check_origin(path: str, record: dict, gpu: str) -> None:
@@ -337,6 +341,13 @@ def check_case_d(files: dict[str, bytes], root: Path) -> None:
         raise CollectError(f"{CASE_D} has {epochs} epochs; the one recorded has more.")
 
 
+def check_rows(path: str, record: dict, root: Path) -> None:
+    """Raise CollectError if the record that is here already has more rows."""
+    rows, before = len(record["rows"]), len((read_record(root, path) or {}).get("rows", ()))
+    if rows < before:
+        raise CollectError(f"{path} has {rows} of its rows; the one recorded has {before}.")
+
+
 def is_number(value: object) -> bool:
     """Say whether a value of JSON is a number above minus infinity and below infinity."""
     return type(value) in (int, float) and math.isfinite(value)
@@ -407,7 +418,21 @@ def take(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> str:
     sources["records"][name] = source
     write_json(root / SOURCES, sources)
     done = "there already" if old == files else "taken, in place of another" if old else "taken"
-    return f"{name}: {done} {measured_on}"
+    return f"{name}: {done} {measured_on}{rows_missing(name, root)}"
+
+
+def rows_missing(path: str, root: Path) -> str:
+    """Say of a record that was cut off how many rows it has; nothing of any other."""
+    record = read_record(root, path) if path in ROWS else None
+    if record is None or len(record["rows"]) >= rows_wanted(path, record):
+        return ""
+    has = f"{len(record['rows'])} of {rows_wanted(path, record)} rows"
+    return f", {has}; the next call on such a machine measures the others"
+
+
+def rows_wanted(path: str, record: dict) -> int:
+    """Return how many rows a record has that was not cut off."""
+    return record.get("wanted", ROWS[path])
 
 
 def add_to_survey(row: dict, source: dict, root: Path) -> None:
@@ -593,8 +618,10 @@ def right(record: dict) -> str:
 
 def overhead(record: dict) -> str:
     """Say how fast fit() is beside a bare loop, at least, and if it waited at every step."""
-    models = "1 model" if len(record["rows"]) == 1 else f"{len(record['rows'])} models"
-    said = f"{record['ratio']:.2f} of its speed, or more, in {models}"
+    rows, wanted = record["rows"], rows_wanted(f"{GPU}/overhead.json", record)
+    of = f"all {wanted}" if len(rows) >= wanted else f"{len(rows)} of {wanted}"
+    units = " and ".join(map(str, sorted({row["hidden_size"] for row in rows})))
+    said = f"{record['ratio']:.2f} of its speed, or more, in {of} measurements ({units} units)"
     waiting = record.get("ratio_waiting")
     return said if waiting is None else f"{said}; {waiting:.2f} if it waits at every step"
 

@@ -133,7 +133,7 @@ def overhead(given: argparse.Namespace, until: float) -> str:
         rows = [*rows, row]
         result = {"machine": machine(given.device), "rehearsal": given.rehearse}
         result |= {"batch_size": batch_size, "seq_len": seq_len}
-        result |= {"steps": steps, "steps_not_timed": first, "rows": rows}
+        result |= {"steps": steps, "steps_not_timed": first, "wanted": len(wanted), "rows": rows}
         result["tf32"] = torch.backends.cudnn.allow_tf32  # what float32 may be rounded to
         result |= {name: least(rows, of) for name, of in lowest.items()}
         write_json(given.out / OVERHEAD, result)
