@@ -213,6 +213,45 @@ def loss_and_gradient(
     return figure
 
 
+def loss_and_gradient_by_epoch(
+    history: History,
+    epoch_steps: int,
+    limit: float,
+    baselines: dict[str, float] | None = None,
+    title: str = "Training",
+) -> Figure:
+    """Draw loss and gradient norm over epochs, of a history with a row for many steps.
+
+    Above: the mean training loss of each row, and the validation loss, window by window; baselines
+    as in `loss_and_gradient`. Below: the largest gradient norm of each row, on a log scale.
+
+    Args:
+        history: as runs/train_windows.py writes it.
+        epoch_steps: steps of an epoch.
+        limit: where the norm is clipped; a dashed line.
+        baselines: name -> nats per character.
+        title: stands above.
+    """
+    figure, (top, bottom) = _figure(2, 1, 8, 5.6, sharex=True, height_ratios=[3, 2])
+    steps, loss = _column(history, "loss")
+    top.plot(steps / epoch_steps, loss, color=BLUE, label="training")
+    at, valid = _column(history, "valid_window_loss")
+    top.plot(at / epoch_steps, valid, "o", color=RED, markersize=4, label="validation")
+    for (name, nats), color in zip((baselines or {}).items(), cycle((BLACK, GREEN, PINK))):
+        top.axhline(nats, color=color, linestyle="--", linewidth=1, label=_name(name))
+    highest = max(loss.max(initial=0.1), valid.max(initial=0.1), *(baselines or {}).values())
+    top.set(title=_plain(title), ylabel="loss\n(nats per character)", ylim=(0, highest * 1.1))
+    top.legend(loc="lower right")
+    steps, norm = _column(history, "grad_norm")
+    bottom.plot(steps / epoch_steps, norm, color=BLUE, linewidth=1, label="largest norm")
+    bottom.axhline(limit, color=ORANGE, linestyle="--", label=f"clipped at {limit:g}")
+    _upright_log(bottom)
+    _plain_numbers(bottom)
+    bottom.set(xlabel="epoch", ylabel="gradient norm\n(log scale)")
+    bottom.legend(loc="center right")
+    return figure
+
+
 def _plain_numbers(axis: Axes) -> None:
     """Label an upright log scale with 0.1, 0.2, 0.5 and so on; a long one with 0.1, 1, 10."""
     if axis.get_yscale() != "log":

@@ -53,6 +53,19 @@ def reading(prefix, legal_places=None, characters="()"):
     return PrefixReading(prefix, tokens, model, exact)
 
 
+def by_epochs():
+    """A history of three epochs of 40 steps, with a row for every 20."""
+    return History(
+        {
+            "step": k,
+            "loss": 4.0 - k / 100,
+            "grad_norm": 0.5 + k / 100,
+            "valid_window_loss": None if k % 40 else 4.1 - k / 100,
+        }
+        for k in range(20, 121, 20)
+    )
+
+
 PARTS = ("layer 1 · forget gate", "layer 1 · candidate", "output")
 
 
@@ -76,6 +89,9 @@ def recorded(gates=True):
 
 FIGURES = {
     "loss_and_gradient": lambda: plots.loss_and_gradient(history(), {"5-gram": 1.4}),
+    "loss_and_gradient_by_epoch": lambda: plots.loss_and_gradient_by_epoch(
+        by_epochs(), 40, 5.0, {"guessing": 4.5}, "Epochs"
+    ),
     "character_counts": lambda: plots.character_counts(Counter("aab\n\xad$"), Counter("aab")),
     "windows_and_streams": lambda: plots.windows_and_streams("the tide the wind", 8, 3, 2, 4),
     "ngram_losses": lambda: plots.ngram_losses([3.0, 2.0, 1.0], [3.1, 2.4, 2.2]),
@@ -198,6 +214,17 @@ def test_loss_figure_shows_the_numbers_of_the_history():
     marked = lines(bottom)["steps that were clipped"]
     assert marked.get_xdata().tolist() == list(range(10, 101, 10))
     assert bottom.get_yscale() == "log"
+
+
+def test_a_history_of_few_rows_is_drawn_over_its_epochs():
+    top, bottom = FIGURES["loss_and_gradient_by_epoch"]().axes
+    assert lines(top)["training"].get_xdata().tolist() == [0.5, 1, 1.5, 2, 2.5, 3]
+    assert lines(top)["validation"].get_xdata().tolist() == [1, 2, 3]
+    assert lines(top)["validation"].get_ydata() == pytest.approx([3.7, 3.3, 2.9])
+    assert set(lines(top)["guessing"].get_ydata()) == {4.5}
+    assert top.get_ylim()[0] == 0 and top.get_ylim()[1] > 4.5
+    assert lines(bottom)["largest norm"].get_ydata()[-1] == pytest.approx(1.7)
+    assert set(lines(bottom)["clipped at 5"].get_ydata()) == {5.0}
 
 
 def test_smoothing_is_a_running_mean():
@@ -580,6 +607,9 @@ def named(text):
     grid, path = np.array([[1.0, 2], [3, 4]]), np.array([[1.0, 1.0]])
     return {
         "loss_and_gradient": lambda: plots.loss_and_gradient(history(), {text: 1.0}, text),
+        "loss_and_gradient_by_epoch": lambda: plots.loss_and_gradient_by_epoch(
+            by_epochs(), 40, 5.0, {text: 1.0}, text
+        ),
         "character_counts": lambda: plots.character_counts(Counter(text), Counter(letters)),
         "windows_and_streams": lambda: plots.windows_and_streams(letters, 3, 1, 1, 4),
         "temperature_bars": lambda: plots.temperature_bars(tokens, {1.0: p}),

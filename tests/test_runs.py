@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 import runpy
 import subprocess
@@ -54,6 +55,8 @@ def test_figures_in_the_prose_are_those_of_the_runs():
     losses = read(RUNS / "case-d-cpu" / "not-clipped", "result.json")["valid_losses"]
     died = int(np.argmax(np.diff(losses))) + 1
     assert f"words at epoch {died}, noise at epoch {died + 1};" in cases["D"]
+    loss, level, _ = case_d_at_full_size()
+    assert f"after 10 epochs the training loss is {loss:.2f}, and {level:.2f} is what" in cases["D"]
     for language, name, said in (
         ("ndfa", "ours", "{} of NDFA right, from the same network"),
         ("ndfa", "published", "and {} with the report's"),
@@ -70,6 +73,39 @@ def test_figures_in_the_prose_are_those_of_the_runs():
             result = read(folder, "result.json")
             on = "" if folder.name != "case-d-full" else f" on {result['machine']}"
             assert row.endswith(f"| {training_seconds(result):.0f} s{on} |")
+
+
+def case_d_at_full_size():
+    """Return the loss of its tenth epoch, the entropy of its characters, and its longest norm."""
+    folder = RUNS / "case-d-full"
+    result, rows = read(folder, "result.json"), History.load(folder / "history.jsonl").rows
+    assert result["epochs"] == 10
+    level = read(folder, "text.json")["entropy_of_characters"]
+    return result["training_loss"], level, max(row["grad_norm"] for row in rows)
+
+
+def test_case_d_at_full_size_learned_frequencies_alone():
+    _, level, longest = case_d_at_full_size()
+    lowest = read(RUNS / "case-d-full", "result.json")["lowest_training_loss"]
+    assert level < lowest < level + 0.05
+    prose = " ".join((RUNS / "README.md").read_text(encoding="utf-8").split())
+    assert f"10 epochs of `case-d-full` none has a training loss below {lowest:.3f}," in prose
+    assert f"in the training text is {level:.3f}: the network" in prose
+    assert f"no gradient was longer than {longest:.1f}." in prose
+
+
+def test_characters_are_counted_in_the_text_of_the_run(monkeypatch):
+    monkeypatch.syspath_prepend(RUNS)
+    counted = read(RUNS / "case-d-full", "text.json")
+    assert counted["text_sha256"] == read(RUNS / "case-d-full", "result.json")["text_sha256"]
+    script = runpy.run_path(str(RUNS / "count_characters.py"))
+    # The first nine tenths are counted: 9 of "a", 9 of "b".
+    assert script["count"]("ab" * 9 + "cc")["entropy_of_characters"] == round(math.log(2), 6)
+    try:
+        text = script["load_text"](read(RUNS / "case-d-full", "config.json"))
+    except ValueError:
+        pytest.skip("david-copperfield is not here")
+    assert script["count"](text) == counted
 
 
 def training_seconds(result):
