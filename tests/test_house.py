@@ -267,6 +267,14 @@ class TestNotebook:
         assert re.search(rf"\(notebooks/{path.name}\).*\| {re.escape(row)} \|$", readme, re.M)
 
 
+def test_chapter_00_promises_no_more_of_its_larger_network_than_was_measured():
+    opening = nbformat.read(NOTEBOOKS[0], as_version=4).cells[3].source
+    assert "its loss came no lower than that of `cpu`" in opening
+    bands = tomllib.loads((ROOT / "lstmlib" / "bands.toml").read_text(encoding="utf-8"))
+    measured = bands["00.validation_loss"]["measured"]
+    assert measured["gpu"][0] >= measured["cpu"][0]
+
+
 # README, environment.yml
 
 
