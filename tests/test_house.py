@@ -59,6 +59,73 @@ def tags(cell):
     return cell.metadata.get("tags", [])
 
 
+def said_by(cell):
+    """Return what nbval compares of a cell: its text, and what it shows of the last value."""
+    texts = [o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in cell.outputs]
+    return "\n".join(texts)
+
+
+REPRS = (
+    r"\b(in|out)_(features|channels)=|\belementwise_affine\b|\bbatch_first=",
+    r"\b(Linear|LayerNorm|Embedding|Dropout|LSTM|GRU|RNN|CharRNN|Module\w*|Sequential)\(",
+    r"\b(tensor|array|Parameter|Size|Series|Index|DataFrame|Timestamp)\(",
+    r"\btorch\.(b?float|u?int|bool|half|double|long|Size|device|Tensor)\w*|\b(np|numpy|pd|pandas)\.\w",
+    r"\bdtype\b|\bdevice\(|\bgrad_fn\b",
+    r"^(float|complex|bfloat)\d+$|\bu?int\d+\b",  # print(x.dtype)
+    r"\[ *-?\d+(\.\d*)?(e[+-]\d+)?( +-?\d+(\.\d*)?(e[+-]\d+)?)+ *\]?|\[ *-?\d*\.\]",  # [0. 1.]
+    r"^ *\[\[|\]\]$|\[('[^']*' )+'",  # arrays of more dimensions, arrays of strings
+    r"\[\d+ rows x \d+ columns\]",
+)
+
+
+def reprs_in(text):
+    """Return the pieces of a text that are a library's way to write its objects."""
+    return [m.group() for pattern in REPRS for m in re.finditer(pattern, text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CharRNN(\n  (embedding): Embedding(88, 128)",
+        "  (norm): LayerNorm((256,), eps=1e-05, elementwise_affine=True, bias=True)",
+        "Linear(in_features=2, out_features=1, bias=True)",
+        "tensor([[1., 2.]])",
+        "torch.Size([2, 3])",
+        "in torch.float32",
+        "int64 and as long",
+        "device(type='cpu')",
+        "{'a': np.float64(0.5)}",
+        "array([1, 2])",
+        "[-0.1  0.1]",
+        "[0. 0. 1.]",
+        "(()) becomes [1 4 4 5 5 2]",
+        "[['.start' '(']\n ['a' 'b']]",
+        "dtype: float64",
+    ],
+)
+def test_the_repr_of_a_library_is_seen(text):
+    assert reprs_in(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "float32:  True",
+        "(16, 64) (16, 64)",
+        "values: [0.0, 1.25]",
+        "weight_ih_l0 (20, 4)",
+        "Vocab(characters: 68, special tokens: 1) makes 38 50",
+        "precision          bfloat16",
+        "torch.compile: no gain: ok",
+        "{'b': (0.13, 0.06)}",
+        "<Figure size 880x440 with 1 Axes>",
+        "2 LSTM layers of 256",
+    ],
+)
+def test_our_own_words_are_no_repr(text):
+    assert not reprs_in(text)
+
+
 # lstmlib
 
 
@@ -148,6 +215,13 @@ class TestNotebook:
                 said = "".join(o.get("text", "") for o in following.outputs)
                 assert ": ok" in said, f"no checked fact after:\n{cell.source}"
 
+    def test_a_checked_output_holds_no_repr_of_a_library(self, path):
+        """PyTorch, NumPy and pandas change theirs from version to version."""
+        for cell in code_cells(path):
+            if IGNORED not in tags(cell):
+                found = reprs_in(said_by(cell))
+                assert not found, f"{found}; print facts of our own in\n{cell.source}"
+
     def test_opens_and_closes_as_the_others_do(self, path):
         cells = nbformat.read(path, as_version=4).cells
         opening = cells[0].source
@@ -191,6 +265,14 @@ class TestNotebook:
         row = " | ".join(tool["duration"](times.get(p)) for p in ("ci", "cpu", "gpu"))
         readme = (ROOT / "README.md").read_text(encoding="utf-8")
         assert re.search(rf"\(notebooks/{path.name}\).*\| {re.escape(row)} \|$", readme, re.M)
+
+
+def test_chapter_00_promises_no_more_of_its_larger_network_than_was_measured():
+    opening = nbformat.read(NOTEBOOKS[0], as_version=4).cells[3].source
+    assert "its loss came no lower than that of `cpu`" in opening
+    bands = tomllib.loads((ROOT / "lstmlib" / "bands.toml").read_text(encoding="utf-8"))
+    measured = bands["00.validation_loss"]["measured"]
+    assert measured["gpu"][0] >= measured["cpu"][0]
 
 
 # README, environment.yml
