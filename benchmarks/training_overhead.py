@@ -122,9 +122,7 @@ def compare(device, hidden_size, config, first, seconds, vocab_size=96):
             that only warms up.
         vocab_size: of the random text.
     """
-    programs = {BARE: steady_loop, FIT: steady_fit}
-    if hasattr(training, "_defers"):
-        programs[WAITING] = steady_fit_that_waits
+    programs = {BARE: steady_loop, FIT: steady_fit, WAITING: steady_fit_that_waits}
     length = config.batch_size * config.seq_len * config.steps + 1
     ids = np.random.default_rng(0).integers(vocab_size, size=length)
     times, begin = {name: [] for name in programs}, time.perf_counter()

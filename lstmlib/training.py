@@ -656,10 +656,12 @@ def _train(run: "_Run", on_step: Callable[[History], None] | None, progress: boo
                 run.save_if_due()
             run.fetch()
     except BaseException as error:
-        with contextlib.suppress(TrainingDiverged):  # what stopped the run is said, and this not
-            run.fetch()
         error.history = history
+        with contextlib.suppress(Exception):  # what stopped the run is said, and nothing else
+            run.fetch()
         raise
+    finally:
+        history._fetch = None  # else whoever keeps the history keeps model and text
     if run.best_weights is not None and history.ended != "interrupted":
         run.bare.load_state_dict(run.best_weights)
 
@@ -704,7 +706,9 @@ class _Run:
         alone = self.processes.count == 1 and diagnostics is None
         self.defers = alone and _defers(self.optimizer, self.device)
         self.unseen = []  # of the newest steps: loss, norm before clipping and after, (3,) each
-        self.in_a_row = torch.zeros((), device=self.device)  # skipped_in_a_row, as the device knows
+        self.given_up = None  # the TrainingDiverged that a look at the device found
+        # As skipped_in_a_row, as the device knows it.
+        self.in_a_row = torch.zeros((), dtype=torch.float32, device=self.device)
         if self.defers:
             self.history._fetch = self.fetch
         self.history.precision = self.precision
@@ -731,6 +735,8 @@ class _Run:
 
     def take_step(self, bar: tqdm) -> None:
         """Forward, loss, backward, clip, update, and a row in the history."""
+        if self.given_up is not None:  # and the on_step that looked went on
+            raise self.given_up
         config, step = self.config, self.step + 1
         self.model.train()
         epoch, k = divmod(step - 1, self.source.batches)
@@ -792,7 +798,7 @@ class _Run:
         norm, clipped_norm = _clip_unseen(self.model, self.config)  # () each
         seen = torch.stack([loss.to(norm.dtype), norm, clipped_norm])  # (3,), none below 0
         good = (seen.amax() < math.inf) & (self.in_a_row < MOST_SKIPPED)  # NaN is not below
-        bad = torch.where(good, 0.0, 1.0)
+        bad = (~good).float()
         self.in_a_row = torch.addcmul(bad, bad, self.in_a_row)
         self.optimizer.grad_scale, self.optimizer.found_inf = None, bad
         self.optimizer.step()
@@ -819,8 +825,9 @@ class _Run:
             row = self.history._rows[number]
             try:
                 self._fill_in(row, loss, norm, clipped_norm)
-            except TrainingDiverged:
+            except TrainingDiverged as error:
                 del self.history._rows[number + 1 :]  # they changed nothing
+                self.history.ended, self.given_up = "", error
                 raise
 
     def _fill_in(self, row: dict, loss: float, norm: float, clipped_norm: float) -> None:
@@ -872,7 +879,7 @@ class _Run:
         Under autocast cuDNN's LSTM runs in float16, whichever dtype was asked for. float16 has no
         number between 0 and 6e-8, and the gradient of a mean over thousands of characters has many
         entries there. So it is scaled up (Micikevicius et al. 2018), to that of a mean over about
-        eight; a power of 2 changes no digit.
+        eight, padding counted in; a power of 2 changes no digit.
         """
         if self.device.type != "cuda" or self.precision == "float32":
             return 1
@@ -1074,7 +1081,9 @@ class _Run:
         set_optimizer_tensors(self.optimizer, _named(tensors, "optimizer."))
         self.bare.load_state_dict(_named(tensors, "model."))
         state, rows = _named(tensors, "state."), self.source.rows
-        if self.device.type == "cpu":  # whose autocast knows no float16
+        if self.precision == "float32":  # also where the run began in 16 bits, on another device
+            state = {name: part.to(self.dtype) for name, part in state.items()}
+        elif self.device.type == "cpu":  # whose autocast knows no float16
             state = {n: p.bfloat16() if p.dtype == torch.float16 else p for n, p in state.items()}
         self.state = tuple(state[n][:, rows].to(self.device) for n in sorted(state)) or None
         self.history.rows = notes["rows"]

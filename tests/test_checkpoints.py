@@ -21,6 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from lstmlib import training
 from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.models import CharRNN, load_model, save_model, to_bytes
@@ -940,3 +941,25 @@ def test_more_steps_than_eight_digits_hold(tmp_path):
 def test_settings_without_meaning(setting):
     with pytest.raises(ValueError, match="1 or more"):
         Checkpoints("folder", Vocab("ab"), **setting)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_run_in_16_bits_goes_on_where_a_device_has_none(tmp_path, vocab, ids, monkeypatch, cell):
+    """As a run that began on one GPU goes on on an older one."""
+    config = TrainingConfig(12, 4, 8, precision="bfloat16")
+
+    def stop(history):
+        if len(history) == 8:
+            raise KeyboardInterrupt
+
+    def model():
+        torch.manual_seed(0)
+        return CharRNN(len(vocab), 8, 1, cell=cell)
+
+    kept = Checkpoints(tmp_path, vocab, every=4)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), ids, None, config, stop, kept)
+    monkeypatch.setattr(training, "usable_precision", lambda *_: "float32")
+    history = fit(model(), ids, None, config, checkpoints=Checkpoints(tmp_path, vocab, every=4))
+    assert (history.ended, history.skipped) == ("all steps", 0)
+    assert history.precision == "float32"

@@ -3,7 +3,11 @@
 A fused optimizer of PyTorch skips a step on a CPU as it does on a GPU.
 """
 
+import contextlib
+import gc
 import math
+import pickle
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -272,3 +276,59 @@ def test_evaluation_looks_at_the_device_once(model, ids, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "tolist", lambda t: looks.append(1) or tolist(t))
     evaluate(model, ids, seq_len=16)
     assert looks == [1]
+
+
+def test_divergence_that_a_look_found_is_not_lost(vocab, ids, deferred):
+    breaks = break_at(model := fresh(vocab), 4)
+
+    def on_step(history):
+        breaks(history)
+        with contextlib.suppress(TrainingDiverged):
+            history.rows  # noqa: B018
+
+    with pytest.raises(TrainingDiverged) as error:
+        fit(model, ids, None, CONFIG, on_step)
+    assert error.value.history.ended == ""
+    assert len(error.value.history) == 14
+
+
+@pytest.mark.parametrize("last", [20, 60])
+def test_a_run_that_diverged_has_not_taken_all_steps(vocab, ids, deferred, last):
+    model = fresh(vocab)
+    with pytest.raises(TrainingDiverged) as error:
+        fit(model, ids, None, replace(CONFIG, steps=last), break_at(model, 4))
+    assert error.value.history.ended == ""
+
+
+def test_an_error_is_not_replaced_by_that_of_a_look(vocab, ids, deferred, monkeypatch):
+    def broken(run):
+        raise RuntimeError("the device is lost")
+
+    def on_step(history):
+        if len(history) == 3:
+            monkeypatch.setattr(training._Run, "_fill_in", broken)
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError) as error:
+        fit(fresh(vocab), ids, None, CONFIG, on_step)
+    assert len(error.value.history) == 3
+
+
+def test_a_history_does_not_keep_the_model_alive(vocab, ids, deferred):
+    model = fresh(vocab)
+    history, alive = fit(model, ids, None, CONFIG), weakref.ref(model)
+    del model
+    gc.collect()
+    assert alive() is None
+    assert len(pickle.loads(pickle.dumps(history)).rows) == CONFIG.steps
+
+
+def test_the_default_dtype_is_of_no_account(vocab, ids, deferred):
+    model = fresh(vocab)
+    torch.set_default_dtype(torch.float64)
+    try:
+        history = fit(model, ids, None, CONFIG)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert history.skipped == 0
+    assert model.output.weight.dtype == torch.float32

@@ -45,7 +45,9 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "GRACE", 0.5)
     monkeypatch.setattr(gpu, "PATIENCE", 1)
     monkeypatch.setattr(gpu, "BOUNDS", {"right": 1, "speed": 1})
-    monkeypatch.setattr(gpu.gpu_pack, "check_pack", lambda pack: {"commit": "abc", "code": "1"})
+    monkeypatch.setattr(
+        gpu.gpu_pack, "check_pack", lambda pack: {"commit": "abc", "code": "1", "files": {}}
+    )
     monkeypatch.setattr(gpu.gpu_pack, "install", lambda pack, target: target.mkdir(parents=True))
     monkeypatch.setattr(gpu.gpu_pack, "code_hash", lambda root: "1")
     monkeypatch.setattr(gpu.gpu_pack, "unmet", lambda site: [])
@@ -124,7 +126,7 @@ import gpu
 from pathlib import Path
 gpu.PROGRAMS, gpu.BOUNDS = Path({str(place)!r}), {{"right": 60}}
 gpu.RENEWED_EVERY, gpu.GRACE = {settings["RENEWED_EVERY"]}, {settings["GRACE"]}
-gpu.gpu_pack.check_pack = lambda pack: {{"commit": "abc", "code": "1"}}
+gpu.gpu_pack.check_pack = lambda pack: {{"commit": "abc", "code": "1", "files": {{}}}}
 gpu.gpu_pack.install = lambda pack, target: target.mkdir(parents=True)
 gpu.gpu_pack.code_hash = lambda root: "1"
 gpu.gpu_pack.unmet = lambda site: []
@@ -153,6 +155,26 @@ def test_a_tree_that_was_changed_is_of_no_commit(place, monkeypatch):
     run(place, "right")
     note, _ = unpack(place, "right")
     assert (note["commit"], note["code"]) == (None, "2")
+
+
+def test_a_file_that_is_being_written_is_not_packed(place):
+    write_stage(place, "right", "(chosen.out / 'runs' / 'a.123.part').write_text('half')")
+    run(place, "right")
+    assert set(unpack(place, "right")[1]) == {"runs/a", "runs/b"}
+
+
+def test_a_file_that_goes_while_it_is_packed_stops_nothing(place, monkeypatch):
+    write_stage(place, "right", "pass")
+    add = tarfile.TarFile.add
+
+    def gone(tar, name, *rest):
+        if name.name == "a":
+            raise FileNotFoundError(name)
+        add(tar, name, *rest)
+
+    monkeypatch.setattr(tarfile.TarFile, "add", gone)
+    assert run(place, "right") == 0
+    assert set(unpack(place, "right")[1]) == {"runs/b"}
 
 
 def test_without_a_gpu_it_says_so(place, monkeypatch):

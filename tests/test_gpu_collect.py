@@ -159,13 +159,14 @@ SHOWN = """\
 | the GPU's numbers beside the CPU's | tests: 30 passed, 0 failed, 1 skipped; logits differ by at \
 most 4e-07; gradients differ by at most 8e-07, as shares of the largest | NVIDIA Test 9, PyTorch \
 2.11.0 |
-| `fit()` beside a bare loop that never waits | 0.95 of its speed, or more, in all 2 \
-measurements (512 and 1024 units); 0.61 if it waits at every step | NVIDIA Test 9, PyTorch 2.11.0 |
+| `fit()` beside a bare loop that never waits | at least 0.95 of its speed, with 512 \
+and 1024 units (2 measurements); at least 0.61 if it waits at every step | NVIDIA Test 9, \
+PyTorch 2.11.0 |
 | training on the GPU, beside its machine's CPU | 41.2 times as fast with 1024 units, batch 64 | \
 NVIDIA Test 9, PyTorch 2.11.0 |
 | the fastest training of one LSTM layer | 2 048 000 characters a second: 2048 units, batch 1, \
 float32 | NVIDIA Test 9, PyTorch 2.11.0 |
-| a training step, compiled or captured | CUDA graph: 1.50 times as fast as the plain step; \
+| a training step, compiled or captured | CUDA graph: 1.50 times the speed of the plain step; \
 torch.compile: left out | NVIDIA Test 9, PyTorch 2.11.0 |
 | writing text | `generate()`: 1 234 characters a second; nn.LSTMCell, CUDA graph: 15 000 | NVIDIA \
 Test 9, PyTorch 2.11.0 |
@@ -295,7 +296,10 @@ def test_a_session_adds_to_what_the_course_has_recorded(recorded, tmp_path, bina
     before, rows = contents(recorded), gpu_collect.read_survey(recorded)
     files = results(binary)
     path = f"gpu-survey/{Path(CHAPTERS[0]).stem}.json"
-    pack(tmp_path / "out", "notebooks", {path: files["notebooks"][path]})
+    # A chapter that has changed since takes the place of its row before, with the same bands.
+    row = json.loads(files["notebooks"][path])
+    row["bands"] |= next(r["bands"] for r in rows if r["notebook"] == row["notebook"])
+    pack(tmp_path / "out", "notebooks", {path: as_json(row)})
     new = f"{BOARD}/recipe-9.json"
     pack(tmp_path / "out", "leaderboard", {new: as_json(leaderboard_result(9))})
     pack(tmp_path / "out", "right", files["right"])
@@ -324,11 +328,11 @@ def test_a_record_with_some_of_its_rows_says_so_and_takes_the_place_of_none_with
     [said] = [s for s in gpu_collect.collect(tmp_path / "three", course) if s.startswith(path)]
     assert said.endswith("3 of 6 rows; the next call on such a machine measures the others")
     readme = (course / "README.md").read_text(encoding="utf-8")
-    assert "0.95 of its speed, or more, in 3 of 6 measurements (512 and 1024 units)" in readme
+    assert "at least 0.95 of its speed, with 512 and 1024 units (3 measurements, 3 more" in readme
     said = refused(gpu_collect.collect(tmp_path / "one", course))
     assert len(said) == 1 and "has 1 of its rows; the one recorded has 3" in said[0]
     said = gpu_collect.collect(tmp_path / "six", course)
-    assert refused(said) == [] and "in all 6 measurements" in gpu_collect.readme_table(course)
+    assert refused(said) == [] and "units (6 measurements)" in gpu_collect.readme_table(course)
     assert f"{path}: taken, in place of another ({DEVICE['name']})" in said
     assert_shown_is_recorded(course)
 
@@ -364,7 +368,7 @@ def test_a_later_session_adds_to_an_earlier_one(course, tmp_path, binary):
     times = json.loads((course / "notebooks/times.json").read_text())
     assert times[name]["gpu"] == 20.0 and times[name]["gpu_device"] == "NVIDIA Other"
     assert "gpu" not in times[CHAPTERS[-1]]
-    assert "(NVIDIA Other, NVIDIA Test 9; chapters 00 beside others)." in (
+    assert "(NVIDIA Other, NVIDIA Test 9; chapters 00 while others ran)." in (
         course / "README.md"
     ).read_text("utf-8")
 

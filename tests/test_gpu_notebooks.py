@@ -143,13 +143,15 @@ def test_a_stage_that_is_stopped_ends_its_chapters_and_begins_none(tmp_path):
 
 
 def test_what_is_recorded_or_cannot_end_is_not_begun(tmp_path, monkeypatch):
-    (tmp_path / "times.json").write_text('{"a.ipynb": {"gpu": 9.0}}')
-    monkeypatch.setitem(TOOL["main"].__globals__, "TIMES", tmp_path / "times.json")
-    known, long = (chapter(tmp_path, name, ["print(1)"]) for name in "ab")
+    known, other, long = (chapter(tmp_path, name, ["print(1)"]) for name in "abc")
+    rows = [{"notebook": "a.ipynb", "version": TOOL["version_of"](known.path)}]
+    rows += [{"notebook": "b.ipynb", "version": "that of other cells"}]
+    (tmp_path / "survey.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.setitem(TOOL["main"].__globals__, "SURVEY", tmp_path / "survey.jsonl")
     ours = TOOL["Stage"](tmp_path / "out", time.monotonic() + 30, False, "a GPU")
-    TOOL["run_all"](ours, [known, long._replace(least=40)])
-    assert ours.said[0] == ("a.ipynb", "recorded in notebooks/times.json")
-    assert ours.said[1][1].startswith("not begun, ")
+    TOOL["run_all"](ours, [each._replace(least=40) for each in (known, other, long)])
+    assert ours.said[0] == ("a.ipynb", "recorded in benchmarks/gpu/survey.jsonl")
+    assert [what.startswith("not begun, ") for _, what in ours.said[1:]] == [True, True]
 
 
 def test_the_kernel_is_this_python_whatever_is_installed(tmp_path, monkeypatch):

@@ -157,7 +157,8 @@ def tool(monkeypatch):
     import gpu_speed
 
     yield gpu_speed
-    del sys.modules["gpu_speed"], sys.modules["gpu_machine"]
+    for name in ("gpu_speed", "gpu_machine"):
+        sys.modules.pop(name, None)
 
 
 def given(folder, seconds=10_000):

@@ -118,7 +118,7 @@ def times_sentence(times: dict[str, dict]) -> str:
     measured = {name: each for name, each in sorted(times.items()) if "gpu" in each}
     said = ", ".join(sorted({each["gpu_device"] for each in measured.values()}))
     beside = ", ".join(name[:2] for name, each in measured.items() if each["gpu_beside"])
-    said += f"; chapters {beside} beside others" * bool(beside)
+    said += f"; chapters {beside} while others ran" * bool(beside)
     more = f" ({said})" if said else ""
     return (
         "Measured times, on two CPU cores; `ci` is the tiny run of the tests, `cpu` a laptop, "

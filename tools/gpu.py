@@ -126,7 +126,7 @@ def run_stage(
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that what it starts ends with it
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         try:
             cut_off = _wait(child, bound + GRACE, lambda: note("running", None))
@@ -159,7 +159,7 @@ def _kill(child: subprocess.Popen) -> None:
     child.wait()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ask Linux to end this process when its parent ends, however that comes."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -172,11 +172,16 @@ def bundle(folder: Path, note: dict, path: Path) -> None:
     with tarfile.open(part, "w") as tar:
         for file in sorted(folder.rglob("*")):
             inside = file.relative_to(folder)
-            if file.is_file() and inside.parts[0] != UNFINISHED:
-                tar.add(file, str(inside))
+            if inside.parts[0] == UNFINISHED or file.suffix == ".part":
+                continue
+            # A file may be written anew, whole or not at all, while it is looked for.
+            with contextlib.suppress(FileNotFoundError):
+                if file.is_file():
+                    tar.add(file, str(inside))
     os.replace(part, path)
     if path.stat().st_size > LARGEST:
-        print(f"{path.name} has {path.stat().st_size / 2**20:.0f} MiB, and may not come home.")
+        mib = path.stat().st_size / 2**20
+        print(f"{path.name} has {mib:.0f} MiB; over {LARGEST >> 20} it may be too large to fetch.")
 
 
 def prepare(pack: Path, work: Path) -> tuple[dict, Path]:
@@ -188,10 +193,11 @@ def prepare(pack: Path, work: Path) -> tuple[dict, Path]:
     try:
         content = gpu_pack.check_pack(pack)
         site = work / "site"
-        if not (site / "installed").exists():
+        mark, files = site / "installed", json.dumps(content["files"], sort_keys=True)
+        if not mark.exists() or mark.read_text(encoding="utf-8") != files:
             shutil.rmtree(site, ignore_errors=True)
             gpu_pack.install(pack, site)
-            (site / "installed").touch()
+            mark.write_text(files, encoding="utf-8")
     except gpu_pack.PackError as error:
         raise SystemExit(str(error)) from error
     return content, site
@@ -234,8 +240,7 @@ def main() -> None:
     )
     parser.add_argument("stages", nargs="+", choices=list(BOUNDS), metavar="STAGE")
     parser.add_argument("--pack", type=Path, default=ROOT / "gpu-pack", help="what was carried")
-    default = Path(os.environ.get("OUT") or ROOT / "gpu-out")
-    parser.add_argument("--out", type=Path, default=default, help="default: $OUT, else gpu-out")
+    parser.add_argument("--out", type=Path, default=ROOT / "gpu-out", help="default: gpu-out")
     parser.add_argument("--work", type=Path, default=ROOT / "gpu-work")
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on the CPU")
     chosen = parser.parse_args()

@@ -14,7 +14,6 @@ It needs no GPU; it needs PyTorch, to read the models, and nbformat.
 
 import argparse
 import contextlib
-import hashlib
 import importlib.util
 import io
 import json
@@ -409,7 +408,8 @@ def take(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> str:
         return f"{row['notebook']}: taken {measured_on}{more}"
     old = {path: (root / path).read_bytes() for path in files if (root / path).exists()}
     if name == CASE_D:
-        for path in (root / CASE_D).glob("epoch-*.txt"):
+        older = ("epoch-*.txt", "samples.txt", "model.safetensors")  # which a run cut off has not
+        for path in [path for each in older for path in (root / CASE_D).glob(each)]:
             path.unlink()
     # The result last: without it, an item counts as not recorded.
     for path in sorted(files, key=lambda path: path in (name, f"{CASE_D}/result.json")):
@@ -440,8 +440,9 @@ def add_to_survey(row: dict, source: dict, root: Path) -> None:
 
     The GPU is part of what a run's numbers depend on, and stands with them.
     """
-    cells = [cell["source"] for cell in read_notebook(root, row["notebook"]) if is_code(cell)]
-    version = hashlib.sha256("\n".join(cells).encode()).hexdigest()[:12]
+    from gpu_notebooks import version_of  # it stands beside this file
+
+    version = version_of(root / "notebooks" / row["notebook"])
     new = {name: value for name, value in row.items() if name not in ("changed", "margins")}
     new |= source | {"version": version}
     new["numerics"] = row["numerics"] | {"gpu": source["gpu"]["name"]}
@@ -552,8 +553,7 @@ def write_bands(root: Path) -> list[str]:
     if not (root / SURVEY).exists():
         return []
     path, said = root / "tools/set_bands.py", io.StringIO()
-    setting = ["--set", "gpu"] if '"--set"' in path.read_text(encoding="utf-8") else []
-    arguments = ["set_bands.py", str(root / SURVEY), *setting]
+    arguments = ["set_bands.py", str(root / SURVEY), "--set", "gpu"]
     quietly, to_its_end = contextlib.redirect_stdout(said), contextlib.suppress(SystemExit)
     with mock.patch("sys.argv", arguments), quietly, to_its_end:
         load_tool(path).main()
@@ -619,11 +619,19 @@ def right(record: dict) -> str:
 def overhead(record: dict) -> str:
     """Say how fast fit() is beside a bare loop, at least, and if it waited at every step."""
     rows, wanted = record["rows"], rows_wanted(f"{GPU}/overhead.json", record)
-    of = f"all {wanted}" if len(rows) >= wanted else f"{len(rows)} of {wanted}"
+    left = wanted - len(rows)
+    of = f"{len(rows)} measurements" + f", {left} more are not yet made" * (left > 0)
     units = " and ".join(map(str, sorted({row["hidden_size"] for row in rows})))
-    said = f"{record['ratio']:.2f} of its speed, or more, in {of} measurements ({units} units)"
+    said = f"at least {floored(record['ratio'])} of its speed, with {units} units ({of})"
     waiting = record.get("ratio_waiting")
-    return said if waiting is None else f"{said}; {waiting:.2f} if it waits at every step"
+    if waiting is None:
+        return said
+    return f"{said}; at least {floored(waiting)} if it waits at every step"
+
+
+def floored(ratio: float) -> str:
+    """Return a ratio with two digits, rounded down: "at least" has to hold."""
+    return f"{math.floor(100 * ratio) / 100:.2f}"
 
 
 def cpu_beside_gpu(record: dict) -> str:
@@ -650,7 +658,9 @@ def compiled_step(record: dict) -> str:
     """Say how fast a step is that is compiled, or captured, beside the plain one."""
     speed = {name: ratio for name, ratio in record["speed_over_plain"].items() if name != "plain"}
     left_out = record.get("left_out", {})
-    said = [f"{name}: {ratio:.2f} times as fast as the plain step" for name, ratio in speed.items()]
+    said = [
+        f"{name}: {ratio:.2f} times the speed of the plain step" for name, ratio in speed.items()
+    ]
     return "; ".join([*said, *(f"{name}: left out" for name in left_out if name not in speed)])
 
 

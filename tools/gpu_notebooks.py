@@ -8,13 +8,15 @@ cells that stopped, the strict cells that changed, and the time. It goes on wher
 
 The chapters that train on the GPU run one after the other, so that their times are those of a
 reader who has the GPU to himself. The others work on processors, and run beside them ("beside":
-true). A chapter that is recorded, here or in notebooks/times.json, is not run again, and none is
-begun that cannot end in time. A chapter that takes longer than its bound is ended, without a row.
+true). A chapter that is recorded with the cells that it has now, here or in benchmarks/gpu, is not
+run again, and none is begun that cannot end in time. A chapter that takes longer than its bound is
+ended, without a row.
 
 --rehearse executes two small notebooks in the profile ci, without CUDA, and on the same way.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -29,7 +31,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-TIMES = NOTEBOOKS / "times.json"
+SURVEY = ROOT / "benchmarks" / "gpu" / "survey.jsonl"
+"""What was recorded of earlier calls."""
 SURVEYS = "gpu-survey"
 BESIDE = 3
 """Chapters that run beside the one on the GPU."""
@@ -123,9 +126,10 @@ class Stage:
         """Say where a chapter is recorded; None where it is not."""
         if row_path(self.out, chapter.path).exists():
             return f"recorded in {row_path(self.out, chapter.path)}"
-        times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
-        if not self.rehearse and "gpu" in times.get(chapter.path.name, {}):
-            return "recorded in notebooks/times.json"
+        lines = SURVEY.read_text(encoding="utf-8").splitlines() if SURVEY.exists() else []
+        rows = [row for row in map(json.loads, lines) if row["notebook"] == chapter.path.name]
+        if not self.rehearse and rows and rows[-1]["version"] == version_of(chapter.path):
+            return "recorded in benchmarks/gpu/survey.jsonl"
         return None
 
     def _write(self, chapter: Chapter, row: dict) -> str:
@@ -143,6 +147,13 @@ class Stage:
             self.stopping = True
             for process in self.running.values():
                 process.send_signal(signal.SIGUSR1)  # SIGTERM is nbclient's own
+
+
+def version_of(notebook: Path) -> str:
+    """Return what tells one version of a chapter from another: a hash of its code cells."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return hashlib.sha256("\n".join(sources).encode()).hexdigest()[:12]
 
 
 def row_path(out: Path, notebook: Path) -> Path:

@@ -4,8 +4,9 @@
 
 The tests of tests/test_cuda.py run in a process of their own. Each is written down as it ends, with
 what it measured. A test that takes its process down is named, and the others go on in a new one.
-Started again, it runs those that did not pass. With --rehearse the same tests compare the CPU with
-itself. It ends with 0 if all passed; the result is whole in any case.
+Started again, it runs those that did not pass; what other code came to counts for nothing. With
+--rehearse the same tests compare the CPU with itself. It ends with 0 if all passed; the result is
+whole in any case.
 """
 
 import json
@@ -15,7 +16,9 @@ import sys
 import time
 from pathlib import Path
 
+import gpu_pack
 import pytest
+from gpu import end_with_parent
 from gpu_machine import ROOT, arguments, left, machine, recorded, write_json
 
 RESULT = Path("benchmarks/gpu/right.json")
@@ -68,7 +71,9 @@ def run_tests(log: Path, chosen: list[str], seconds: float, rehearse: bool) -> b
         environment |= {"LSTMLIB_REHEARSE_CUDA": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu_right"]
     command += [f"--rootdir={ROOT}"]
-    process = subprocess.Popen([*command, *chosen], cwd=ROOT, env=environment)
+    process = subprocess.Popen(
+        [*command, *chosen], cwd=ROOT, env=environment, preexec_fn=end_with_parent
+    )
     try:
         process.wait(seconds)
         return True
@@ -103,6 +108,7 @@ def summary(names: list[str], tests: dict, given: object) -> dict:
         measured |= test.get("measured", {})
     return {
         "machine": machine(given.device),
+        "code": gpu_pack.code_hash(ROOT),
         "rehearsal": given.rehearse,
         "counts": {kind: outcomes.count(kind) for kind in (*FINAL, "not run")},
         "measured": dict(sorted(measured.items())),
@@ -117,11 +123,18 @@ def passed(result: dict) -> bool:
     return counts.get("passed", 0) > 0 and not bad
 
 
+def of_this_code(given: object) -> dict:
+    """Return what is recorded of this code on such a machine; {} if nothing is."""
+    before = recorded(given, str(RESULT))
+    here = {"machine": machine(given.device), "code": gpu_pack.code_hash(ROOT)}
+    return before if before.items() >= here.items() else {}
+
+
 def run(given: object) -> dict:
     """Run the tests until each has ended, or the time has; return the result, which is written."""
     log = given.out / "unfinished" / "right.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
-    begun = recorded(given, str(RESULT)).get("tests", {})
+    begun = of_this_code(given).get("tests", {})
     names, tests = list(begun), {n: t for n, t in begun.items() if t["outcome"] == "passed"}
     log.unlink(missing_ok=True)
     for _ in range(5):  # a new process for each test that takes one down, but not for ever
@@ -157,7 +170,7 @@ def show(result: dict) -> None:
 def main() -> None:
     """Run what has not passed yet."""
     given = arguments(__doc__.splitlines()[0], 60)
-    before = recorded(given, str(RESULT))
+    before = of_this_code(given)
     if passed(before):
         print(f"{RESULT} is recorded already: {before['counts']['passed']} tests passed.")
         return

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
+from gpu import end_with_parent
 from gpu_machine import ROOT, arguments, left, machine, read_json, recorded, write_json
 
 from lstmlib.models import CharRNN
@@ -255,7 +256,8 @@ def judged(given: argparse.Namespace, limit: float) -> dict:
     environment = dict(os.environ)
     if given.rehearse:  # the same calls, without a compiler
         environment |= {"TORCH_COMPILE_DISABLE": "1", "LSTMLIB_TINY_STEP": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "preexec_fn": end_with_parent}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, **quiet)
     try:
         process.wait(limit)
     except subprocess.TimeoutExpired:
