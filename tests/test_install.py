@@ -203,6 +203,6 @@ def test_five_lines_say_how_to_use_a_notebook_service():
     for text in ("\n".join(cells), (ROOT / "README.md").read_text(encoding="utf-8")):
         lines = re.search(r"otebook service.*?\n\n(1\. .*?)(\n\n|$)", text, re.S)[1]
         assert re.findall(r"^(\d)\.", lines, re.M) == ["1", "2", "3", "4", "5"]
-        for part in ("git clone", "pip install -e .", "LSTMLIB_OUTPUT", "`gpu`", "checkpoints"):
+        for part in ("git clone", "pip install -e .", "LSTMLIB_OUTPUT", "`gpu`", "`Checkpoints`"):
             assert part in lines
         assert f"PyTorch ({least} or later)" in lines
