@@ -131,6 +131,11 @@ class Muon(torch.optim.AdamW):
 
     MOMENTUM = 0.95
 
+    def __init__(self, params: Iterable[Tensor], **options: object) -> None:
+        super().__init__(params, **options)
+        # The orthogonal steps know nothing of `found_inf`: `fit` has to look at every step.
+        self._step_supports_amp_scaling = False
+
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """Take a step; `fit` gives no closure."""

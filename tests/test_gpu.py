@@ -196,7 +196,7 @@ def test_a_pack_that_is_not_whole_is_refused(place, monkeypatch):
         run(place, "right")
 
 
-def test_every_stage_has_its_program_and_two_calls_hold_all():
+def test_every_stage_has_its_program_and_two_calls_run_each_once():
     for name in gpu.BOUNDS:
         assert (TOOLS / f"gpu_{name.replace('-', '_')}.py").is_file()
         assert f"    {name} " in gpu.__doc__

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lstmlib import training
 from lstmlib.batching import split
 from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.models import CharRNN, load_model
-from lstmlib.training import evaluate, fit
+from lstmlib.training import OPTIMIZERS, evaluate, fit
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # the scripts stand beside each other, in no package
@@ -175,6 +176,13 @@ def test_a_step_of_muon_by_hand():
     taken = (start * (1 - 0.1 * 0.5) - weight.detach()) / (0.1 * 0.2 * 2**0.5)
     assert_orthogonalized(taken.view(4, 2, 2), gradient.view(4, 2, 2), off=0.05)
     torch.testing.assert_close(weight.grad, gradient)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("muon", False), ("adamw-matrices", True)])
+def test_only_what_heeds_a_bad_step_is_left_to_a_gpu(name, expected):
+    weight = torch.zeros(8, 2, requires_grad=True)
+    optimizer = OPTIMIZERS[name]([weight], lr=0.1, weight_decay=0.1, fused=True)
+    assert training._defers(optimizer, torch.device("cuda")) is expected
 
 
 def test_weight_decay_acts_on_matrices_alone():

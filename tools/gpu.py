@@ -12,7 +12,8 @@ builds the folder gpu-pack, which holds the rest: carry it beside the course. Th
     leaderboard  190 s   the GPU recipe, one seed a call
     case-d       150 s   case D as published, as many epochs as fit
 
-Each is bounded in time. Two calls hold all of it, each in under 6.5 minutes:
+Each is bounded in time. Two calls run every stage once, each in under 6.5 minutes. What a
+stage does not finish, such as a chapter, stays for a later call:
 
     python3 tools/gpu.py right notebooks speed --out OUT
     python3 tools/gpu.py leaderboard case-d --out OUT
