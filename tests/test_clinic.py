@@ -1,23 +1,17 @@
 """The clinic's runs: sweeps over clip values, networks that are watched, and what was recorded."""
 
 import json
-import sys
 from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments import record_diagnostics, sweep, train_windows
 from lstmlib.diagnostics import series, suggest_clip
 from lstmlib.training import History, fit
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
-sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
-
-import sweep  # noqa: E402
-import train_windows  # noqa: E402
-import watch  # noqa: E402
-
 SWEEPS = sorted(path.parent for path in RUNS.glob("clip-*/result.json"))
 SMALL = {
     "characters": 2000,
@@ -161,7 +155,7 @@ def watched(text):
 
 def test_a_watched_network_leaves_losses_diagnostics_and_samples(tmp_path, watched):
     folder = write(tmp_path / "watch", watched)
-    watch.main(folder)
+    record_diagnostics.main(folder)
     rows = History.load(folder / "clipped" / "history.jsonl").rows
     assert [row["step"] for row in rows] == list(range(1, 9))
     assert [row["step"] for row in rows if "diagnostics" in row] == [2, 4, 6, 8]
@@ -171,7 +165,7 @@ def test_a_watched_network_leaves_losses_diagnostics_and_samples(tmp_path, watch
     np.testing.assert_allclose(whole, [rows[k - 1]["grad_norm"] for k in steps], rtol=1e-3)
     samples = read(folder / "plain" / "samples.json")
     assert list(samples) == ["4", "8"] and samples["4"].startswith("the ")
-    assert len(samples["8"]) == len("the ") + watch.WRITTEN
+    assert len(samples["8"]) == len("the ") + record_diagnostics.WRITTEN
     results = read(folder / "result.json")["runs"]
     assert results["plain"]["clipped_share"] == 0 and results["clipped"]["clipped_share"] == 1
     assert len(results["plain"]["valid_losses"]) == 2
@@ -180,22 +174,22 @@ def test_a_watched_network_leaves_losses_diagnostics_and_samples(tmp_path, watch
 
 def test_a_killed_arm_goes_on_where_it_was(tmp_path, watched, monkeypatch):
     whole = write(tmp_path / "whole", watched)
-    watch.main(whole)
-    sample = watch.Watcher.__call__
+    record_diagnostics.main(whole)
+    sample = record_diagnostics.Watcher.__call__
 
     def killed(self, history):
         sample(self, history)
         if len(history) == 7:
             raise MemoryError
 
-    monkeypatch.setattr(watch, "CHECKPOINT_EVERY", 3)
-    monkeypatch.setattr(watch.Watcher, "__call__", killed)
+    monkeypatch.setattr(record_diagnostics, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(record_diagnostics.Watcher, "__call__", killed)
     folder = write(tmp_path / "killed", watched)
     with pytest.raises(MemoryError):
-        watch.main(folder)
+        record_diagnostics.main(folder)
     assert len(list(folder.glob("plain/step-*"))) == 1
-    monkeypatch.setattr(watch.Watcher, "__call__", sample)
-    watch.main(folder)
+    monkeypatch.setattr(record_diagnostics.Watcher, "__call__", sample)
+    record_diagnostics.main(folder)
     for name in ("history.jsonl", "samples.json"):
         for arm in watched["arms"]:
             assert (folder / arm / name).read_text() == (whole / arm / name).read_text()
@@ -206,14 +200,14 @@ def test_an_arm_that_diverges_at_once_is_noted(tmp_path, watched):
     watched["training"] |= {"clip_norm": None, "eval_every": 40}
     folder = write(tmp_path / "watch", watched | {"arms": {"plain": {}}})
     for _ in range(2):  # the second time it is read
-        watch.main(folder)
+        record_diagnostics.main(folder)
         assert read(folder / "result.json")["runs"]["plain"]["diverged"] is True
 
 
 def test_an_arm_may_have_a_seed_of_its_own(tmp_path, watched):
     watched["arms"] = {"plain": {}, "same": {"seed": 1}, "other": {"seed": 2}}
     folder = write(tmp_path / "watch", watched)
-    watch.main(folder)
+    record_diagnostics.main(folder)
     runs = read(folder / "result.json")["runs"]
     assert [run["seed"] for run in runs.values()] == [1, 1, 2]
     assert runs["plain"]["valid_losses"] == runs["same"]["valid_losses"]
@@ -237,16 +231,16 @@ def test_an_arm_may_have_a_seed_of_its_own(tmp_path, watched):
 def test_a_watch_without_meaning_gets_one_message(tmp_path, watched, change, message):
     config = {name: value for name, value in (watched | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
-        watch.main(write(tmp_path / "watch", config))
+        record_diagnostics.main(write(tmp_path / "watch", config))
 
 
 def test_an_arm_of_other_settings_is_refused(tmp_path, watched):
     folder = write(tmp_path / "watch", watched)
-    watch.main(folder)
+    record_diagnostics.main(folder)
     watched["characters"] = 1500
     write(folder, watched)
     with pytest.raises(ValueError, match="an arm of other settings; delete it"):
-        watch.main(folder)
+        record_diagnostics.main(folder)
 
 
 # What was recorded
@@ -290,7 +284,7 @@ ARMS = [arm for name in WATCHED for arm in sorted((RUNS / name).glob("*/"))]
 @pytest.mark.parametrize("arm", ARMS, ids=lambda p: f"{p.parent.name} {p.name}")
 def test_a_recorded_arm_is_whole_and_of_its_config(arm):
     config, result = read(arm.parent / "config.json"), read(arm / "result.json")
-    settings = watch.settings_of(config, config["arms"][arm.name])
+    settings = record_diagnostics.settings_of(config, config["arms"][arm.name])
     assert {name: result[name] for name in settings} == settings
     rows, every = History.load(arm / "history.jsonl").rows, config["record_every"]
     steps = config["training"]["steps"]

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from experiments import leaderboard
+from experiments.recipes import WeightDropLSTM
 from lstmlib import training
 from lstmlib.models import load_model
 from lstmlib.training import fit
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
 import gpu_leaderboard as stage  # noqa: E402
-import leaderboard  # noqa: E402
-from recipes import WeightDropLSTM  # noqa: E402
 
 BOARD = "runs/leaderboard/gpu"
 

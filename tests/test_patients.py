@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from experiments import make_patients
+from experiments.make_patients import PATIENTS, Fault
 from lstmlib import check
 from lstmlib.batching import split
 from lstmlib.cleaning import clean
@@ -18,12 +20,8 @@ from lstmlib.models import CharRNN, load_model
 from lstmlib.sampling import generate
 from lstmlib.training import History, TrainingConfig, TrainingDiverged, evaluate, fit
 
-RUNS = Path(__file__).resolve().parents[1] / "runs"
-FOLDER = RUNS / "patients"
-sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
-
-import make_patients  # noqa: E402
-from make_patients import PATIENTS, Fault  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "runs" / "patients"
 
 OF = {fault.cause: name for name, fault in PATIENTS.items()}
 
@@ -274,8 +272,8 @@ def test_settings_without_meaning_get_one_message(tmp_path, config, change, mess
 def test_a_wrong_config_is_said_without_a_traceback(tmp_path, config):
     del config["seed"]
     folder = folder_of(tmp_path / "patients", config)
-    command = [sys.executable, str(RUNS / "make_patients.py"), str(folder)]
-    run = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "experiments.make_patients", str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 1
     assert "Traceback" not in run.stderr and "correct seed" in run.stderr
 

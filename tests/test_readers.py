@@ -386,12 +386,12 @@ def test_plain_utf8_is_read_with_pythons_own_library_alone(tmp_path):
 def test_programs_read_a_text_as_load_corpus_does(tmp_path, encoding):
     text = "Le moulin tournait. « Ça va ? » dit-il, à la fenêtre.\r\n" * 30
     path = write(tmp_path / "book.txt", text.encode(encoding))
-    launcher = runpy.run_path(str(ROOT / "tools" / "train_distributed.py"))
+    launcher = runpy.run_module("experiments.train_distributed")
     assert launcher["read"](str(path)) == load_corpus(path).text == text.replace("\r\n", "\n")
 
 
 def test_programs_read_an_epub_and_name_what_they_cannot_read(tmp_path):
-    launcher = runpy.run_path(str(ROOT / "tools" / "train_distributed.py"))
+    launcher = runpy.run_module("experiments.train_distributed")
     epub = str(ROOT / "datasets" / "messy-book.epub")
     assert launcher["read"](epub) == load_corpus("messy-book-epub").text
     path = write(tmp_path / "a.txt", b"%PDF-1.7\n")

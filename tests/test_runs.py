@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,8 @@ import pytest
 import torch
 from killed import run_until_it_has_written
 
+from benchmarks import measure_speed
+from experiments import count_characters, train_numpy
 from lstmlib import scratch
 from lstmlib.batching import split
 from lstmlib.cleaning import clean
@@ -22,7 +23,8 @@ from lstmlib.models import CharRNN, load_scratch
 from lstmlib.speed import operations_per_character
 from lstmlib.training import History, has_bfloat16
 
-RUNS = Path(__file__).resolve().parents[1] / "runs"
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs"
 FOLDERS = sorted(path.parent for path in RUNS.glob("*/config.json"))
 RECORDED = [folder for folder in FOLDERS if folder.name.startswith(("case-b-", "case-e-"))]
 
@@ -95,10 +97,9 @@ def test_case_d_at_full_size_learned_frequencies_alone():
 
 
 def test_characters_are_counted_in_the_text_of_the_run(monkeypatch):
-    monkeypatch.syspath_prepend(RUNS)
     counted = read(RUNS / "case-d-full", "text.json")
     assert counted["text_sha256"] == read(RUNS / "case-d-full", "result.json")["text_sha256"]
-    script = runpy.run_path(str(RUNS / "count_characters.py"))
+    script = vars(count_characters)
     # The first nine tenths are counted: 9 of "a", 9 of "b".
     assert script["count"]("ab" * 9 + "cc")["entropy_of_characters"] == round(math.log(2), 6)
     try:
@@ -163,12 +164,12 @@ class TestRecorded:
 def start(folder):
     """Run train_numpy.py to its end; return (what it said, its exit code)."""
     command = [sys.executable, *command_of(folder)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
     return run.stdout + run.stderr, run.returncode
 
 
 def command_of(folder):
-    return str(RUNS / "train_numpy.py"), str(folder)
+    return "-m", "experiments.train_numpy", str(folder)
 
 
 def small_run(folder, text):
@@ -245,14 +246,14 @@ def test_settings_without_meaning_get_one_message(tmp_path, text, change, messag
     small_run(tmp_path / "run", text)
     config = read(tmp_path / "run", "config.json")
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | change))
-    main = runpy.run_path(str(RUNS / "train_numpy.py"))["main"]
+    main = train_numpy.main
     with pytest.raises((ValueError, CorpusError), match=message):
         main(tmp_path / "run")
 
 
 def test_a_batched_run_with_two_states_goes_on_where_it_was(tmp_path, text):
     """In one process: saved and loaded after any step, the next steps are the same."""
-    run_class = runpy.run_path(str(RUNS / "train_numpy.py"))["Run"]
+    run_class = train_numpy.Run
     config = read(RUNS / "case-b-cifg-batched", "config.json") | {
         "hidden_size": 8,
         "batch_size": 3,
@@ -317,7 +318,7 @@ def half_a_second(call, device, least, reading):
 
 
 def test_measuring_a_device_writes_one_result(tmp_path, monkeypatch):
-    script = runpy.run_path(str(RUNS / "measure_speed.py"), run_name="script")
+    script = vars(measure_speed)
     small = {"HIDDEN_SIZES": {"cpu": (4, 8)}, "BATCH_SIZES": {"cpu": (1, 2)}, "SEQ_LEN": 3}
     script["measure"].__globals__.update(small | {"PRODUCT_SIZES": {"cpu": (8,)}})
     monkeypatch.setattr("lstmlib.speed.seconds_per_call", half_a_second)

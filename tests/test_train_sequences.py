@@ -1,4 +1,4 @@
-"""runs/train_sequences.py: what a run leaves, that it goes on where it was, what is recorded."""
+"""experiments/train_sequences.py: what a run leaves, that it goes on, and what is recorded."""
 
 import io
 import itertools
@@ -16,6 +16,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from experiments import train_sequences
 from lstmlib.batching import PaddedBatches
 from lstmlib.checkpoints import CheckpointError
 from lstmlib.corpora import CorpusError
@@ -27,9 +28,6 @@ from lstmlib.training import History, evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs"
-sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
-
-import train_sequences  # noqa: E402
 
 SMALL = {"COUNTED": 40, "HELD_OUT": 50, "LONGEST": 80, "KEPT": 3, "MOST_ROWS": 30}
 SMALL |= {"SHOWN": 30, "CHECKPOINT_EVERY": 4, "RARE": 3, "WRITTEN": 4, "LOOKED_AT": 45}
@@ -418,8 +416,8 @@ def test_killed_before_the_checkpoints_were_removed_it_removes_them(tmp_path, wh
 
 KILLED = """
 import os, signal, sys
-sys.path.insert(0, {runs!r})
-import torch, train_sequences
+import torch
+from experiments import train_sequences
 from pathlib import Path
 torch.set_num_threads(1)
 for name, value in {small!r}.items():
@@ -438,7 +436,7 @@ train_sequences.main(Path({folder!r}))
 
 def test_after_a_kill_that_nothing_can_catch_it_goes_on_where_it_was(tmp_path, whole):
     folder = write(tmp_path / "run")
-    code = KILLED.format(runs=str(RUNS), small=SMALL, step=10, folder=str(folder))
+    code = KILLED.format(small=SMALL, step=10, folder=str(folder))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
@@ -541,7 +539,7 @@ def test_a_config_without_meaning_is_refused_before_any_training(
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     folder = write(tmp_path / "run", CONFIG | {"budget": 3})
-    command = [sys.executable, str(RUNS / "train_sequences.py"), str(folder), "--threads", "1"]
+    command = [sys.executable, "-m", "experiments.train_sequences", str(folder), "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1

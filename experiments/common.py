@@ -1,7 +1,11 @@
-"""How the commands of this folder write what they found: JSON, whole or not at all, and short."""
+"""What the programs of this package share."""
 
 import json
+import os
+import platform
 from pathlib import Path
+
+import torch
 
 from lstmlib.models import write_whole
 
@@ -9,6 +13,13 @@ from lstmlib.models import write_whole
 def write_json(path: Path, content: dict) -> None:
     """Write a JSON file, whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def describe(device: torch.device) -> str:
+    """Return the device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()} CPU cores, {platform.machine()}"
 
 
 def rounded(value: object, digits: int) -> object:

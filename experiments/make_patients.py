@@ -1,6 +1,6 @@
 """Train the patients of chapter 06: five with a fault in their training, and a healthy one.
 
-    .venv/bin/python runs/make_patients.py runs/patients
+    .venv/bin/python -m experiments.make_patients runs/patients
 
 This file is the key to the exercise: PATIENTS says who has which fault. The folder's config.json
 holds what all have in common, so that each differs from the healthy one in its fault alone. A
@@ -22,11 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measure_speed import describe
-from records import rounded, write_json
 from torch import Tensor
 from torch.autograd.graph import allow_mutation_on_saved_tensors
 
+from experiments.common import describe, rounded, write_json
 from lstmlib.batching import Streams, split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus

@@ -2,14 +2,15 @@
 
 On one machine, with N processes:
 
-    torchrun --standalone --nproc_per_node=N tools/train_distributed.py --text book.txt --out run
+    torchrun --standalone --nproc_per_node=N -m experiments.train_distributed \\
+        --text book.txt --out run
 
 On two machines, the same command on both, with the name of the first; they need the same text:
 
     torchrun --nnodes=2 --nproc_per_node=N --rdzv-backend=c10d --rdzv-endpoint=FIRST:29500 \\
-        tools/train_distributed.py --text book.txt --out run
+        -m experiments.train_distributed --text book.txt --out run
 
-Without torchrun (`python tools/train_distributed.py …`) it is one process. The folder gets
+Without torchrun (`python -m experiments.train_distributed …`) it is one process. The folder gets
 checkpoints, history.jsonl and model.safetensors, and best.safetensors with the lowest validation
 loss; on two machines, the first one's folder. Killed or interrupted, the same command goes on.
 """

@@ -1,6 +1,6 @@
 """Train the same network with several settings and seeds, and note how each run ends.
 
-    .venv/bin/python runs/sweep.py runs/clip-sgd
+    .venv/bin/python -m experiments.sweep runs/clip-sgd
 
 In the folder's config.json, "model" holds arguments of `CharRNN`, "training" those of
 `TrainingConfig`, "vary" some of these settings with several values each, and "seeds" the seeds.
@@ -18,9 +18,8 @@ import json
 from pathlib import Path
 
 import torch
-from measure_speed import describe
-from records import rounded, write_json
 
+from experiments.common import describe, rounded, write_json
 from lstmlib.batching import split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus

@@ -1,6 +1,6 @@
 """Re-run a recorded run of a NumPy network: its folder's config.json says what to do.
 
-    .venv/bin/python runs/train_numpy.py runs/case-e-rnn
+    .venv/bin/python -m experiments.train_numpy runs/case-e-rnn
 
 Writes beside the config: history.jsonl, samples.txt, model.safetensors, result.json. While it runs,
 checkpoint.safetensors holds everything; start the same command again to go on from there. To train

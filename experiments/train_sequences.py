@@ -1,6 +1,6 @@
 """Train networks on whole strings, as case C does: of a formal language, or film reviews.
 
-    .venv/bin/python runs/train_sequences.py runs/case-c-ndfa --threads 1
+    .venv/bin/python -m experiments.train_sequences runs/case-c-ndfa --threads 1
 
 In the folder's config.json, "data" says what is learned: {"language": "ndfa", "strings": 50000} or
 {"reviews": "imdb-sample"}. "model" holds arguments of `CharRNN`, "training" those of
@@ -28,9 +28,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure_speed import describe
-from records import rounded, write_json
 
+from experiments.common import describe, rounded, write_json
 from lstmlib.batching import PaddedBatches, Streams
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.corpora import CorpusError, load_reviews

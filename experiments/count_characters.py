@@ -1,6 +1,6 @@
 """What a network reaches on a run's training text that knows only how frequent each character is.
 
-    .venv/bin/python runs/count_characters.py runs/case-d-full
+    .venv/bin/python -m experiments.count_characters runs/case-d-full
 
 Writes the folder's text.json: the entropy of the characters of the training text, in nats per
 character, and the SHA-256 of the whole clean text, as in the result.json of `train_windows.py`.
@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from records import write_json
-from train_windows import ERRORS, check, load_text, sha256
 
+from experiments.common import write_json
+from experiments.train_windows import ERRORS, check, load_text, sha256
 from lstmlib.batching import split
 from lstmlib.vocab import Vocab
 

@@ -1,6 +1,6 @@
 """Train a network in several ways, watched: diagnostics of its steps, and what it writes meanwhile.
 
-    .venv/bin/python runs/watch.py runs/case-d-cpu
+    .venv/bin/python -m experiments.record_diagnostics runs/case-d-cpu
 
 In the folder's config.json, "model" holds arguments of `CharRNN`, "training" those of
 `TrainingConfig`, and "arms" what each arm changes in them, or its own "seed". An arm is a folder
@@ -14,10 +14,9 @@ import json
 from pathlib import Path
 
 import torch
-from measure_speed import describe
-from records import rounded, write_json
-from sweep import load_ids
 
+from experiments.common import describe, rounded, write_json
+from experiments.sweep import load_ids
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.diagnostics import Diagnostics
 from lstmlib.models import CharRNN, count_parameters

@@ -1,9 +1,9 @@
 """The leaderboard: how low does a character-LSTM come on tiny Shakespeare in a fixed time?
 
-    .venv/bin/python benchmarks/leaderboard.py speed
-    .venv/bin/python benchmarks/leaderboard.py train recipe --seeds 1 2 3
-    .venv/bin/python benchmarks/leaderboard.py train no-layer-norm --threads 1
-    .venv/bin/python benchmarks/leaderboard.py readme
+    .venv/bin/python -m experiments.leaderboard speed
+    .venv/bin/python -m experiments.leaderboard train recipe --seeds 1 2 3
+    .venv/bin/python -m experiments.leaderboard train no-layer-norm --threads 1
+    .venv/bin/python -m experiments.leaderboard readme
 
 The rules. The first 90 % of the text to train on, the last 10 % to measure. 5 minutes of training
 on two CPU cores, or 3 on a GPU. The loss is the mean over every character of the last 10 % but its
@@ -22,7 +22,7 @@ leaves its model, history and text, too. "readme" writes the table in the README
 tools/gpu_leaderboard.py does for one seed on a GPU what "speed" and "train" do.
 
 It needs only PyTorch, NumPy, tqdm and safetensors: where nothing else is installed,
-`PYTHONPATH=. python3 benchmarks/leaderboard.py --text PATH speed`.
+`python3 -m experiments.leaderboard --text PATH speed`.
 """
 
 import argparse
@@ -38,10 +38,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from recipes import TailAverage, build
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from experiments.recipes import TailAverage, build
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
@@ -57,7 +57,7 @@ SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KIND = {"cuda": "gpu", "cpu": "cpu"}[DEVICE]
 SECONDS = {"cpu": 300, "gpu": 180}[KIND]
-MARK = "<!-- written by benchmarks/leaderboard.py readme -->\n"
+MARK = "<!-- written by experiments/leaderboard.py readme -->\n"
 SPARE = 0.08  # of the time is not planned with, since no two runs are equally fast
 MARGIN = 0.005  # of the time is left to a GPU for what it was asked to do and has not yet done
 SHORT = 2000  # first characters of the last 10 %, whose loss a CPU can check in seconds

@@ -1,25 +1,25 @@
 """Measure how fast this device trains, against batch size and hidden size, and what it could do.
 
-    .venv/bin/python runs/measure_speed.py [--out runs/speed-cpu]
+    .venv/bin/python -m benchmarks.measure_speed [--out runs/speed-cpu]
 
 Writes result.json into the folder. It needs only PyTorch, NumPy, tqdm and safetensors, so that it
-also runs where nothing else is installed: there, `PYTHONPATH=. python3 runs/measure_speed.py`.
+also runs where nothing else is installed: there, `python3 -m benchmarks.measure_speed`.
 Let nothing else run beside it.
 """
 
 import argparse
 import json
-import os
-import platform
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from experiments.common import describe
 from lstmlib.models import CharRNN, write_whole
 from lstmlib.speed import copy_speed, operations_per_character, product_speed, training_speed
 from lstmlib.training import PRECISIONS, usable_precision
 
+ROOT = Path(__file__).resolve().parents[1]
 VOCAB_SIZE, SEQ_LEN = 96, 64
 HIDDEN_SIZES = {"cpu": (64, 128, 256, 512), "gpu": (128, 256, 512, 1024, 2048)}
 BATCH_SIZES = {"cpu": (1, 4, 16, 64, 256), "gpu": (1, 4, 16, 64, 256, 1024)}
@@ -74,13 +74,6 @@ def _kind(device: torch.device) -> str:
     return "cpu" if device.type == "cpu" else "gpu"
 
 
-def describe(device: torch.device) -> str:
-    """Return the device in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{os.cpu_count()} CPU cores, {platform.machine()}"
-
-
 def limits(device: torch.device, least: float = 0.5) -> dict:
     """Return what result.json says of a device beside its points, which are none yet."""
     # cuDNN's LSTM may round products to TF32 by default: let the ceiling do the same.
@@ -119,7 +112,7 @@ def main() -> None:
     parser.add_argument("--least", type=float, default=0.5, help="seconds of each measurement")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    folder = arguments.out or Path(__file__).parent / f"speed-{_kind(device)}"
+    folder = arguments.out or ROOT / "runs" / f"speed-{_kind(device)}"
     result = measure(device, arguments.least)
     write_whole(folder / "result.json", (json.dumps(result, indent=1) + "\n").encode())
     print(f"{folder}/result.json: {result['device']}")

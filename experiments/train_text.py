@@ -1,6 +1,6 @@
 """Train a network on a text as chapter 00 does, and keep it.
 
-    .venv/bin/python runs/train_text.py runs/help-pages
+    .venv/bin/python -m experiments.train_text runs/help-pages
 
 In the folder's config.json, "clean" holds arguments of `clean`, "model" those of `CharRNN` and
 "training" those of `TrainingConfig`. The run leaves history.jsonl (every 20th step), samples.txt,
@@ -15,9 +15,8 @@ import platform
 from pathlib import Path
 
 import torch
-from measure_speed import describe
-from records import write_json
 
+from experiments.common import describe, write_json
 from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import clean
