@@ -8,14 +8,13 @@ Let nothing else run beside it.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from experiments.common import describe
-from lstmlib.models import CharRNN, write_whole
+from experiments.common import describe, write_json
+from lstmlib.models import CharRNN
 from lstmlib.speed import copy_speed, operations_per_character, product_speed, training_speed
 from lstmlib.training import PRECISIONS, usable_precision
 
@@ -61,13 +60,13 @@ def grid_of(device: torch.device) -> list[tuple[int, int, str]]:
 
 def whole_columns(result: dict, grid: list[tuple[int, int, str]]) -> dict | None:
     """Return the result with the batch sizes that are whole, in order; None if under four are."""
-    found = {key(row): row for row in result["points"]}
+    rows = {key(row): row for row in result["points"]}
     sizes = {b for _, b, _ in grid}
-    sizes -= {b for h, b, p in grid if (h, b, p) not in found}
+    sizes -= {b for h, b, p in grid if (h, b, p) not in rows}
     if len(sizes) < min(4, len({b for _, b, _ in grid})):
         return None
-    rows = [found[point] for point in sorted(found) if point in grid and point[1] in sizes]
-    return result | {"points": rows}
+    points = [rows[point] for point in sorted(rows) if point in grid and point[1] in sizes]
+    return result | {"points": points}
 
 
 def _kind(device: torch.device) -> str:
@@ -114,7 +113,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     folder = arguments.out or ROOT / "runs" / f"speed-{_kind(device)}"
     result = measure(device, arguments.least)
-    write_whole(folder / "result.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_json(folder / "result.json", result)
     print(f"{folder}/result.json: {result['device']}")
 
 

@@ -1,19 +1,18 @@
-"""What a network reaches on a run's training text that knows only how frequent each character is.
+"""Measure what a network reaches on a run's training text by the characters' frequencies alone.
 
     .venv/bin/python -m experiments.count_characters runs/case-d-full
 
-Writes the folder's text.json: the entropy of the characters of the training text, in nats per
-character, and the SHA-256 of the whole clean text, as in the result.json of `train_windows.py`.
+The program writes text.json into the folder: the entropy of the characters of the training text,
+in nats per character, and the SHA-256 of the whole clean text, as `experiments.train_windows` notes
+it in result.json. It trains nothing, and takes seconds.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
-from experiments.common import write_json
-from experiments.train_windows import ERRORS, check, load_text, sha256
+from experiments.common import read_json, run_program, sha256, write_json
+from experiments.train_windows import check, load_text
 from lstmlib.batching import split
 from lstmlib.vocab import Vocab
 
@@ -32,15 +31,10 @@ def count(text: str) -> dict:
 
 def main(folder: Path) -> None:
     """Count the characters of the text of a folder's config."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     check(config)
     write_json(folder / "text.json", count(load_text(config)))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="such as runs/case-d-full")
-    try:
-        main(parser.parse_args().folder)
-    except ERRORS as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    run_program(main, __doc__, "runs/case-d-full")

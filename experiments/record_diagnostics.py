@@ -1,130 +1,160 @@
-"""Train a network in several ways, watched: diagnostics of its steps, and what it writes meanwhile.
+"""Train a network in several variants, and record diagnostics of its steps and what it writes.
 
     .venv/bin/python -m experiments.record_diagnostics runs/case-d-cpu
 
-In the folder's config.json, "model" holds arguments of `CharRNN`, "training" those of
-`TrainingConfig`, and "arms" what each arm changes in them, or its own "seed". An arm is a folder
-with history.jsonl (every step; diagnostics every "record_every" steps), samples.json (step -> text,
-every "sample_every" steps) and result.json. While it runs, step-….safetensors holds everything;
-start the same command again to go on from there.
+In the folder's config.json, "model" holds arguments of `CharRNN` and "training" those of
+`TrainingConfig`. "variants" says what each variant changes: in "training", or its "seed".
+
+Each variant has a folder. The program writes into it history.jsonl (every step; diagnostics every
+"record_every" steps), samples.json (step -> text, every "sample_every" steps) and result.json. The
+result.json above them lists all variants.
+
+While a variant trains, step-….safetensors in its folder holds the whole run. After a break the same
+command goes on from there.
 """
 
-import argparse
-import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from experiments.common import describe, rounded, write_json
-from experiments.sweep import load_ids
-from lstmlib.checkpoints import CheckpointError, Checkpoints
+from experiments.common import (
+    check_model,
+    check_whole,
+    describe,
+    load_ids,
+    make_settings,
+    read_done,
+    read_json,
+    read_variants,
+    remove_unfinished,
+    rounded,
+    run_program,
+    stop_if_interrupted,
+    write_json,
+)
+from lstmlib.checkpoints import Checkpoints
 from lstmlib.diagnostics import Diagnostics
 from lstmlib.models import CharRNN, count_parameters
 from lstmlib.sampling import generate
 from lstmlib.training import History, TrainingConfig, TrainingDiverged, fit
+from lstmlib.vocab import Vocab
 
-NAMES = {"what", "published", "corpus", "characters", "ascii_only", "model", "training", "seed"}
-NAMES |= {"arms", "record_every", "sample_every", "prompt", "temperature"}
 WRITTEN = 300
 """Characters of each sample."""
 DIGITS = 4
 """Of the numbers that are written."""
 CHECKPOINT_EVERY = 500
 """Steps between checkpoints."""
+MAY_CHANGE = ("training", "seed")
+"""What a variant may change."""
+COLUMNS = ("step", "loss", "grad_norm", "clipped_norm", "learning_rate", "valid_loss", "skipped")
+"""Of the history that is kept, beside the diagnostics."""
 
 
-def check(config: dict) -> None:
-    """Raise ValueError for a config with a part too few or too many, or without meaning."""
-    for word, names in {"lacks": NAMES - set(config), "has": set(config) - NAMES}.items():
-        if names:
-            raise ValueError(f"config.json {word} {', '.join(sorted(names))}.")
-    if not (isinstance(config["arms"], dict) and config["arms"]):
-        raise ValueError('"arms" needs a name for each arm, with the settings that it changes.')
-    for name in ("record_every", "sample_every"):
-        if type(config[name]) is not int or config[name] < 1:
-            raise ValueError(f"{name} is {config[name]!r}; it must be a whole number, 1 or more.")
-    if not config["prompt"]:
-        raise ValueError("The prompt is empty; give at least one character to write on from.")
-    CharRNN(2, **config["model"])
-    for changes in config["arms"].values():
-        settings = settings_of(config, changes)
-        if type(settings["seed"]) is not int or settings["seed"] < 0:
-            raise ValueError(f"seed is {settings['seed']!r}; it must be a whole number, 0 or more.")
-        TrainingConfig(**settings["training"])
+@dataclass(frozen=True)
+class Settings:
+    """All that a variant is trained with.
+
+    Attributes:
+        corpus: a name that `load_corpus` knows, or the path of a file.
+        characters: the first ones of the text, which are used.
+        ascii_only: clean the text to ASCII.
+        model: arguments of CharRNN beside the size of the vocabulary.
+        training: settings of TrainingConfig.
+        seed: of the weights, of what training draws, and of the samples.
+        record_every: steps from one row with diagnostics to the next.
+        sample_every: steps from one sample to the next.
+        prompt: what the samples go on from.
+        temperature: of the samples.
+    """
+
+    corpus: str
+    characters: int
+    ascii_only: bool
+    model: dict
+    training: dict
+    seed: int
+    record_every: int
+    sample_every: int
+    prompt: str
+    temperature: float
+
+    def __post_init__(self) -> None:
+        check_whole(self, "characters", "record_every", "sample_every")
+        check_whole(self, "seed", least=0)
+        if not self.prompt:
+            raise ValueError("The prompt is empty; give at least one character to write on from.")
+        check_model(self.model)
+        make_settings(TrainingConfig, self.training, '"training"')
 
 
-def settings_of(config: dict, changes: dict) -> dict:
-    """Return all that an arm is trained with."""
-    common = {name: config[name] for name in NAMES - {"what", "published", "arms"}}
-    training = config["training"] | changes
-    seed = training.pop("seed", config["seed"])
-    return common | {"seed": seed, "training": training}
+def read_config(folder: Path) -> dict[str, Settings]:
+    """Return the variants of a folder's config.json: name -> settings."""
+    shared = Settings.__annotations__.keys() - MAY_CHANGE
+    return read_variants(folder, Settings, shared)
 
 
-class Watcher:
-    """What is kept of an arm beside its history: its samples, in a file that grows.
+class Recorder:
+    """What is kept of a variant beside its history: its samples, in a file that grows.
 
     Args:
         model: the network that `fit` trains.
-        config: what config.json holds.
+        settings: of the variant.
         vocab: the vocabulary of the texts.
         path: where the samples are, and are added to.
     """
 
-    def __init__(self, model: CharRNN, config: dict, vocab: object, path: Path) -> None:
-        self.model, self.config, self.vocab, self.path = model, config, vocab, path
-        self.samples = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    def __init__(self, model: CharRNN, settings: Settings, vocab: Vocab, path: Path) -> None:
+        self.model, self.settings, self.vocab, self.path = model, settings, vocab, path
+        self.samples = read_json(path) if path.exists() else {}
 
     def __call__(self, history: History) -> None:
         """Write a sample if it is time to, and drop the diagnostics that are not kept."""
-        step, row = len(history), history.rows[-1]
-        if step % self.config["record_every"]:
+        step, row, settings = len(history), history.rows[-1], self.settings
+        if step % settings.record_every:
             row["diagnostics"] = None
         else:
             row["diagnostics"] = rounded(row["diagnostics"], DIGITS)
-        if step % self.config["sample_every"] == 0:
+        if step % settings.sample_every == 0:
             sample = generate(
                 self.model,
                 self.vocab,
-                self.config["prompt"],
+                settings.prompt,
                 WRITTEN,
-                self.config["temperature"],
-                seed=self.config["seed"],
+                settings.temperature,
+                seed=settings.seed,
             )
             self.samples[str(step)] = sample.text
             write_json(self.path, self.samples)
 
 
-def train(config: dict, changes: dict, texts: tuple, folder: Path) -> dict:
-    """Train one arm to its end, or read it if it is done; return its figures.
+def train(settings: Settings, texts: tuple, folder: Path) -> dict:
+    """Train one variant to its end, or read it if it is done; return its figures.
 
     Raises:
-        ValueError: what is done is an arm of other settings.
+        ValueError: what is done is a variant of other settings.
+        SystemExit: it was interrupted.
     """
-    settings = settings_of(config, changes)
-    if (folder / "result.json").exists():
-        done = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        if any(done[name] != value for name, value in settings.items()):
-            raise ValueError(f"{folder} holds an arm of other settings; delete it to run anew.")
-        remove_checkpoints(folder)  # a kill may have come before this was done
-        return done
+    result = read_done(folder, asdict(settings))
+    if result is not None:
+        return result
     vocab, train_ids, valid_ids = texts
-    torch.manual_seed(settings["seed"])
-    model = CharRNN(len(vocab), **config["model"])
-    watcher = Watcher(model, config, vocab, folder / "samples.json")
+    torch.manual_seed(settings.seed)
+    model = CharRNN(len(vocab), **settings.model)
+    recorder = Recorder(model, settings, vocab, folder / "samples.json")
     checkpoints, diverged = Checkpoints(folder, vocab, CHECKPOINT_EVERY, keep=1), False
-    training = TrainingConfig(**settings["training"])
+    training = TrainingConfig(**settings.training)
     try:
         history = fit(
-            model, train_ids, valid_ids, training, watcher, checkpoints, diagnostics=Diagnostics()
+            model, train_ids, valid_ids, training, recorder, checkpoints, diagnostics=Diagnostics()
         )
     except TrainingDiverged as error:
         history, diverged = error.history, True
-    if history.ended == "interrupted":
-        raise SystemExit(f"{folder} goes on from step {len(history)} when started again.")
+    stop_if_interrupted(history, folder)
     History(compact(history.rows)).save(folder / "history.jsonl")
     _, valid_losses = history.column("valid_loss")
-    done = settings | {
+    result = asdict(settings) | {
         "valid_losses": valid_losses.tolist(),
         "largest_norm": max(history.column("grad_norm")[1], default=None),
         "clipped_share": history.clipped_share,
@@ -134,21 +164,14 @@ def train(config: dict, changes: dict, texts: tuple, folder: Path) -> dict:
         "machine": describe(torch.device("cpu")),
         "precision": history.precision,
     }
-    write_json(folder / "result.json", done)
-    remove_checkpoints(folder)
-    return done
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Remove an arm's networks: what counts here is what happens, not the best one."""
-    for path in folder.glob("*.safetensors"):
-        path.unlink()
+    write_json(folder / "result.json", result)
+    remove_unfinished(folder)
+    return result
 
 
 def compact(rows: list[dict]) -> list[dict]:
     """Leave out of a history what can be computed, and round what is left."""
-    kept = ("step", "loss", "grad_norm", "clipped_norm", "learning_rate", "valid_loss", "skipped")
-    short = [rounded({name: row[name] for name in kept}, DIGITS) for row in rows]
+    short = [rounded({name: row[name] for name in COLUMNS}, DIGITS) for row in rows]
     for row, whole in zip(short, rows, strict=True):
         if whole["diagnostics"]:
             row["diagnostics"] = whole["diagnostics"]
@@ -156,26 +179,17 @@ def compact(rows: list[dict]) -> list[dict]:
 
 
 def main(folder: Path) -> None:
-    """Train all arms of a folder's config, and list them."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    check(config)
-    texts, arms = load_ids(config), {}
-    texts[0].encode(config["prompt"])  # a prompt that cannot be written on from is refused now
-    for name, changes in config["arms"].items():
-        arms[name] = train(config, changes, texts, folder / name)
-        print(f"{name:<24} validation losses at the end {arms[name]['valid_losses'][-3:]}")
-    write_json(folder / "result.json", {"runs": arms})
+    """Train all variants of a folder's config, and list them."""
+    variants, results = read_config(folder), {}
+    settings = next(iter(variants.values()))
+    texts = load_ids(settings.corpus, settings.characters, settings.ascii_only)
+    texts[0].encode(settings.prompt)  # a prompt that cannot be written on from is refused now
+    for name, settings in variants.items():
+        results[name] = train(settings, texts, folder / name)
+        print(f"{name:<24} validation losses at the end {results[name]['valid_losses'][-3:]}")
+    write_json(folder / "result.json", {"runs": results})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="such as runs/case-d-cpu")
-    parser.add_argument("--threads", type=int, help="threads of PyTorch")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)  # a network that died has gradients so small that they are slow
-    try:
-        main(arguments.folder)
-    except (OSError, ValueError, TypeError, CheckpointError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    run_program(main, __doc__, "runs/case-d-cpu")

@@ -1,32 +1,44 @@
-"""Re-run a recorded run of a NumPy network: its folder's config.json says what to do.
+"""Train a NumPy network, and record the run: its folder's config.json says what to do.
 
     .venv/bin/python -m experiments.train_numpy runs/case-e-rnn
 
-Writes beside the config: history.jsonl, samples.txt, model.safetensors, result.json. While it runs,
-checkpoint.safetensors holds everything; start the same command again to go on from there. To train
-on a text of your own, copy the folder and change "corpus" to the text's path.
+The program writes history.jsonl, samples.txt, model.safetensors and result.json into the folder. To
+train on a text of your own, copy the folder and change "corpus" to the text's path.
+
+While it trains, step-….safetensors holds the whole run. After a break the same command goes on from
+there.
 """
 
-import argparse
-import hashlib
 import json
 import math
-import os
-import platform
 import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError, safe_open
+import torch
 from tqdm import tqdm
 
+from experiments.common import (
+    check_choices,
+    check_whole,
+    corpus_text,
+    describe,
+    flat,
+    read_settings,
+    remove_unfinished,
+    run_program,
+    sha256,
+    versions,
+    write_json,
+    write_texts,
+)
 from lstmlib import scratch
 from lstmlib.batching import Streams, split
+from lstmlib.checkpoints import Checkpoints
 from lstmlib.cleaning import clean
-from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.metrics import words
-from lstmlib.models import save_scratch, write_whole
+from lstmlib.models import save_scratch
 from lstmlib.training import History, TrainingConfig
 from lstmlib.vocab import Vocab
 
@@ -36,53 +48,96 @@ CHOICES = {
     "loss": ("sum over time", "mean over time"),
     "keep": ("last", "lowest smooth loss"),
 }
-# The settings that TrainingConfig knows, with their checks and the schedule.
 TRAINING = ("steps", "batch_size", "seq_len", "learning_rate", "schedule", "warmup")
 TRAINING += ("clip_norm", "clip_value", "eval_every")
+"""The settings of TrainingConfig that config.json has."""
 # What a checkpoint keeps beside the arrays and the random state.
 KEPT = ("step", "seconds", "smooth_loss", "smooth_posterior", "best_loss", "trigger")
 KEPT += ("rows", "samples", "interval")
 
 
-class Run:
-    """A network in training: all that a checkpoint must hold, and how to take a step."""
+@dataclass(frozen=True)
+class Settings:
+    """What config.json holds.
 
-    def __init__(self, config: dict, book: str) -> None:
-        for name, allowed in CHOICES.items():
-            if config[name] not in allowed:
-                raise ValueError(f"{name} is {config[name]!r}; choose one of {allowed}.")
-        self.config, self.book = config, book
-        self.settings = TrainingConfig(**{name: config[name] for name in TRAINING})
+    Attributes:
+        corpus: a name that `load_corpus` knows, or the path of a file.
+        cell, hidden_size, num_layers: the network, one of `lstmlib.scratch.CELLS`.
+        std: standard deviation of the first weights; None draws them as PyTorch does.
+        loss: what the gradient is of, over the characters of a batch's rows.
+        optimizer: one of `lstmlib.scratch.OPTIMIZERS`.
+        log_every: steps from one row of the history to the next.
+        keep: which weights are the model in the end.
+        sample_every: steps from one sample, and one checkpoint, to the next.
+        sample_length: characters of a sample.
+        write_above: mean max posterior from which on samples are written.
+        redraw_once: sample with `lstmlib.scratch.redraw_once`, as case B does.
+        seed: of the weights, and of the samples.
+        training: the settings in TRAINING.
+    """
+
+    corpus: str
+    cell: str
+    hidden_size: int
+    num_layers: int
+    std: float | None
+    loss: str
+    optimizer: str
+    log_every: int
+    keep: str
+    sample_every: int
+    sample_length: int
+    write_above: float
+    redraw_once: bool
+    seed: int
+    training: TrainingConfig = field(metadata=flat(*TRAINING))
+
+    def __post_init__(self) -> None:
+        check_choices(self, CHOICES)
+        check_whole(self, "hidden_size", "num_layers", "log_every", "sample_every", "sample_length")
+        check_whole(self, "seed", least=0)
+
+
+class Run:
+    """A network in training: all that a checkpoint must hold, and how to take a step.
+
+    Args:
+        settings: what config.json holds.
+        book: the clean text.
+    """
+
+    def __init__(self, settings: Settings, book: str) -> None:
+        self.settings, self.book, training = settings, book, settings.training
         self.vocab = vocab = Vocab.from_text(book)
         train_ids, self.valid_ids = split(vocab.encode(book), 0.1)
         self.words = set(words(vocab.decode(train_ids)))
-        self.cell = scratch.CELLS[config["cell"]]
-        sizes = (len(vocab), config["hidden_size"], config["num_layers"])
-        self.weights = scratch.init_weights(self.cell, *sizes, config["seed"], config["std"])
-        self.optimizer = scratch.OPTIMIZERS[config["optimizer"]](config["learning_rate"])
-        self.streams = Streams(train_ids, config["batch_size"], config["seq_len"])
-        self.state = scratch.zero_state(self.weights, self.cell, config["batch_size"])
+        self.cell = scratch.CELLS[settings.cell]
+        sizes = (len(vocab), settings.hidden_size, settings.num_layers)
+        self.weights = scratch.init_weights(self.cell, *sizes, settings.seed, settings.std)
+        self.optimizer = scratch.OPTIMIZERS[settings.optimizer](training.learning_rate)
+        self.streams = Streams(train_ids, training.batch_size, training.seq_len)
+        self.state = scratch.zero_state(self.weights, self.cell, training.batch_size)
         self.best = {name: w.copy() for name, w in self.weights.items()}
-        self.rng = np.random.default_rng(config["seed"])
+        self.rng = np.random.default_rng(settings.seed)
         self.step, self.seconds = 0, 0.0
         # As case E has it, the smooth loss is the sum over seq_len characters, from ln V each on.
-        self.smooth_loss = self.best_loss = config["seq_len"] * math.log(len(vocab))
+        self.smooth_loss = self.best_loss = training.seq_len * math.log(len(vocab))
         self.smooth_posterior = 1 / len(vocab)
         self.trigger = None
         self.rows, self.samples, self.interval = [], [], []
 
     def take_step(self) -> None:
         """Forward, loss, backward, clip, update."""
-        config = self.config
+        settings = self.settings
         self.step += 1
         k = (self.step - 1) % len(self.streams)
         if k == 0:
-            self.state = scratch.zero_state(self.weights, self.cell, config["batch_size"])
+            self.state = scratch.zero_state(self.weights, self.cell, settings.training.batch_size)
         x, y = self.streams.batch(k)
         (logits, self.state), cache = scratch.forward(self.weights, self.cell, x, self.state)
         loss, dlogits = scratch.softmax_cross_entropy(logits, y)
-        if config["loss"] == "sum over time":
-            dlogits *= config["seq_len"]
+        if settings.loss == "sum over time":
+            dlogits *= settings.training.seq_len
         gradients, _, _ = scratch.backward(dlogits, cache)
         norm, share = self.clip_and_update(gradients)
         self.follow(loss, scratch.softmax(logits).max(axis=-1).mean())
@@ -90,32 +145,34 @@ class Run:
 
     def clip_and_update(self, gradients: scratch.Weights) -> tuple[float, float]:
         """Clip as the config says, and step; return the norm before, and 1.0 if it was clipped."""
-        config = self.config
-        clipped, norm = scratch.clip_by_global_norm(gradients, config["clip_norm"] or math.inf)
-        if config["clip_value"]:
-            clipped = scratch.clip_by_value(gradients, config["clip_value"])
+        training = self.settings.training
+        clipped, norm = scratch.clip_by_global_norm(gradients, training.clip_norm or math.inf)
+        if training.clip_value:
+            clipped = scratch.clip_by_value(gradients, training.clip_value)
         share = any((clipped[n] != gradients[n]).any() for n in gradients)
-        self.optimizer.learning_rate = self.settings.rate_at(self.step)
+        self.optimizer.learning_rate = training.rate_at(self.step)
         self.optimizer.step(self.weights, clipped)
         return norm, float(share)
 
     def follow(self, loss: float, posterior: float) -> None:
         """Update the running averages, and keep the weights of the lowest smooth loss."""
-        self.smooth_loss += 0.001 * (loss * self.config["seq_len"] - self.smooth_loss)
+        settings = self.settings
+        self.smooth_loss += 0.001 * (loss * settings.training.seq_len - self.smooth_loss)
         self.smooth_posterior += 0.001 * (float(posterior) - self.smooth_posterior)
-        if self.trigger is None and self.smooth_posterior > self.config["write_above"]:
+        if self.trigger is None and self.smooth_posterior > settings.write_above:
             self.trigger = self.step
         if self.smooth_loss < self.best_loss:
             self.best_loss = self.smooth_loss
-            if self.config["keep"] == "lowest smooth loss":
+            if settings.keep == "lowest smooth loss":
                 self.best = {name: w.copy() for name, w in self.weights.items()}
 
     def write_row(self) -> None:
         """Add a row to the history: means since the last row; validation where it is due."""
         loss, norm, share = np.mean(self.interval, axis=0)
-        due = self.step % self.config["eval_every"] == 0 or self.step == self.config["steps"]
+        training = self.settings.training
+        due = self.step % training.eval_every == 0 or self.step == training.steps
         valid = scratch.evaluate(self.weights, self.cell, self.valid_ids) if due else None
-        seen = self.step * self.config["batch_size"] * self.config["seq_len"]
+        seen = self.step * training.batch_size * training.seq_len
         row = {"step": self.step, "characters": seen}
         row |= {"epoch": (self.step - 1) // len(self.streams), "loss": float(loss)}
         row |= {"smooth_loss": self.smooth_loss, "mean_max_posterior": self.smooth_posterior}
@@ -129,86 +186,94 @@ class Run:
         From a single random character some networks run into a loop of rare characters. Returns the
         text without them, and the share of its words that the training text has too.
         """
-        reshape = scratch.redraw_once if self.config["redraw_once"] else None
-        end = ((self.step - 1) % len(self.streams) + 1) * self.config["seq_len"]
+        reshape = scratch.redraw_once if self.settings.redraw_once else None
+        end = ((self.step - 1) % len(self.streams) + 1) * self.settings.training.seq_len
         prompt = self.streams.x[0, max(end - 200, 0) : end]
         ids = scratch.sample(weights, self.cell, prompt, length, self.rng, reshape)
         written = self.vocab.decode(ids)
         whole = words(written)[1:-1]  # the first and the last may be cut off
         return written, sum(word in self.words for word in whole) / max(len(whole), 1)
 
-    def save(self, path: Path) -> None:
-        """Write everything to one file, whole or not at all."""
-        meta = {"rng": self.rng.bit_generator.state} | {name: getattr(self, name) for name in KEPT}
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Write a checkpoint of all of it, whole or not at all."""
         groups = {"weights": self.weights, "best": self.best, "memory": self.optimizer.memory}
         arrays = {f"{g}/{name}": a for g, group in groups.items() for name, a in group.items()}
         arrays |= {f"state/{k}": array for k, array in enumerate(self.state)}
-        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        metadata = {"identity": self.identity(), "meta": json.dumps(meta)}
-        write_whole(path, safetensors.numpy.save(arrays, metadata))
+        notes = {name: getattr(self, name) for name in KEPT}
+        notes |= {"rng": self.rng.bit_generator.state, "identity": self.identity()}
+        # A copy has no negative strides, which PyTorch refuses.
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        checkpoints.save(self.step, tensors, notes)
 
-    def identity(self) -> str:
+    def identity(self) -> dict:
         """Return all that must be equal for a checkpoint to be this run's: settings and text."""
-        settings = {name: value for name, value in self.config.items() if name != "what"}
-        return json.dumps(settings | {"text": sha256(self.book)}, sort_keys=True)
+        return {"settings": asdict(self.settings), "text_sha256": sha256(self.book)}
 
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint; raises ValueError if it is not one of this run."""
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged ({error}): delete it to start anew.") from error
-        if metadata.get("identity") != self.identity():
+    def load(self, checkpoints: Checkpoints) -> None:
+        """Go on from the newest checkpoint, if there is one.
+
+        Raises:
+            CheckpointError: it is damaged, or of a text with other characters.
+            ValueError: it is of a run with other settings or another text.
+        """
+        loaded = checkpoints.load()
+        if loaded is None:
+            return
+        tensors, notes = loaded
+        if notes.pop("identity", None) != self.identity():
             raise ValueError(
-                f"{path} is of a run with another text or another config.json; "
+                f"{checkpoints.paths[-1]} is of a run with another text or another config.json; "
                 "delete it to start anew."
             )
-        meta = json.loads(metadata["meta"])
-        self.rng.bit_generator.state = meta.pop("rng")
-        for name, value in meta.items():
+        self.rng.bit_generator.state = notes.pop("rng")
+        for name, value in notes.items():
             setattr(self, name, value)
         self.optimizer.steps = self.step
-        self.state = tuple(arrays[f"state/{k}"] for k in range(self.cell.states))
         groups = {"weights": self.weights, "best": self.best, "memory": self.optimizer.memory}
-        for name, array in arrays.items():
+        states = {}
+        for name, tensor in tensors.items():
             group, _, key = name.partition("/")
-            if group != "state":
-                groups[group][key] = array
-
-
-def sha256(text: str) -> str:
-    """Return the SHA-256 of a text in UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
+            (states if group == "state" else groups[group])[key] = tensor.numpy()
+        self.state = tuple(states[str(k)] for k in range(self.cell.states))
 
 
 def main(folder: Path) -> None:
-    """Run a folder's config to its end, from its checkpoint on if there is one."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    book, _ = clean(load_corpus(config["corpus"]).text)
-    run, checkpoint = Run(config, book), folder / "checkpoint.safetensors"
-    if checkpoint.exists():
-        run.load(checkpoint)
-    steps = config["steps"]
+    """Train what a folder's config says to its end, from its checkpoint on if there is one.
+
+    Raises:
+        ValueError: a config without meaning, or not that of the run that was begun.
+        CheckpointError: the checkpoint is damaged, or another process trains in this folder.
+    """
+    settings = read_settings(folder, Settings)
+    book, _ = clean(corpus_text(settings.corpus))
+    run = Run(settings, book)
+    checkpoints = Checkpoints(folder, run.vocab, keep=1)
+    with checkpoints.owned():
+        run.load(checkpoints)
+        train(run, checkpoints)
+        finish(run, folder)
+        remove_unfinished(folder)
+
+
+def train(run: Run, checkpoints: Checkpoints) -> None:
+    """Take the steps that are left, with rows, samples and checkpoints between them."""
+    settings, steps = run.settings, run.settings.training.steps
     for _ in tqdm(range(run.step, steps), initial=run.step, total=steps):
         started = time.perf_counter()
         run.take_step()
         run.seconds += time.perf_counter() - started  # training alone, without validation and text
-        if run.step % config["log_every"] == 0 or run.step == steps:
+        if run.step % settings.log_every == 0 or run.step == steps:
             run.write_row()
-        if run.step % config["sample_every"] == 0:
+        if run.step % settings.sample_every == 0:
             if run.trigger is not None:
-                text, known = run.write_text(run.weights, config["sample_length"])
+                text, known = run.write_text(run.weights, settings.sample_length)
                 run.samples.append([f"after {run.step:,} iterations", known, text])
-            run.save(checkpoint)
-    finish(run, folder)
-    checkpoint.unlink(missing_ok=True)
+            run.save(checkpoints)
 
 
 def finish(run: Run, folder: Path) -> None:
     """Write what the run leaves behind."""
-    kept = run.best if run.config["keep"] == "lowest smooth loss" else run.weights
+    kept = run.best if run.settings.keep == "lowest smooth loss" else run.weights
     final, known = run.write_text(kept, 1000)
     result = {
         "valid_loss": scratch.evaluate(kept, run.cell, run.valid_ids),
@@ -219,22 +284,17 @@ def finish(run: Run, folder: Path) -> None:
         "characters_per_second": round(run.rows[-1]["characters"] / run.seconds),
         "text_sha256": sha256(run.book),
         "distinct_characters": len(run.vocab),
-        "machine": f"{os.cpu_count()} CPU cores",
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "machine": describe(torch.device("cpu")),
+        "versions": versions(),
     }
     samples = [*run.samples, ["the kept model", known, final]]
-    parts = [f"--- {title} ({known:.0%} of the words known)\n{t}\n" for title, known, t in samples]
-    write_whole(folder / "samples.txt", "\n".join(parts).encode())
+    titled = [(f"{title} ({known:.0%} of the words known)", text) for title, known, text in samples]
+    write_texts(folder / "samples.txt", titled)
     History(run.rows).save(folder / "history.jsonl")
     save_scratch(folder / "model.safetensors", kept, run.cell, run.vocab)
-    write_whole(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_json(folder / "result.json", result)
     print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Re-run a recorded run of a NumPy network.")
-    parser.add_argument("folder", type=Path, help="such as runs/case-e-rnn")
-    try:
-        main(parser.parse_args().folder)
-    except (OSError, CorpusError, KeyError, ValueError, FloatingPointError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    run_program(main, __doc__, "runs/case-e-rnn")

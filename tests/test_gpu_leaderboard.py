@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from experiments import leaderboard
+from experiments.common import describe
 from experiments.recipes import WeightDropLSTM
 from lstmlib import training
 from lstmlib.models import load_model
@@ -86,7 +87,7 @@ def at_a_speed(seconds):
 
 def test_what_is_recorded_of_the_same_device_is_not_planned_with(tmp_path, monkeypatch):
     """Two machines with one kind of GPU took 6.2 and 9.5 ms for a step."""
-    device = leaderboard.device_name()
+    device = describe(torch.device(leaderboard.DEVICE))
     fast = {"device": device, "entries": {"recipe": {"seconds_per_step": 0.006, "steps": 27_000}}}
     out, repository = tmp_path / "out", tmp_path / "repository"
     for place in (out / BOARD, repository / "gpu"):

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import measure_speed
 from lstmlib import plots, training
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,7 +130,7 @@ def test_the_grid_is_whole_and_drawn_beside_the_cpu(rehearsed):
 
 
 def test_a_grid_that_is_cut_off_has_its_whole_columns():
-    program = vars(measure_speed)
+    program = runpy.run_module("benchmarks.measure_speed", run_name="script")
     points = program["grid_of"](torch.device("cpu"))
     assert list(dict.fromkeys(batch for _, batch, _ in points)) == [1, 16, 64, 256, 4]
     rows = [
