@@ -44,6 +44,14 @@ from lstmlib.vocab import Vocab
 Settings = TypeVar("Settings")
 NOTES = {"what", "published"}
 """Parts of a config.json that are for its reader alone."""
+KINDS = {
+    bool: (bool, "true or false"),
+    dict: (dict, "an object of names and values"),
+    float: ((int, float), "a number"),
+    list: (list, "a list"),
+    str: (str, "a text"),
+}
+"""What JSON may hold for a field of each type, and how the messages call it."""
 ERRORS = (
     OSError,
     TypeError,
@@ -95,29 +103,37 @@ def make_settings(kind: type[Settings], values: dict, where: str) -> Settings:
     """
     if not isinstance(values, dict):
         raise ValueError(f"{where} is {values!r}; it must be an object of names and settings.")
-    parts = {each.name: each.metadata.get("flat", (each.name,)) for each in fields(kind)}
-    given = {each.name for each in fields(kind) if _has_default(each)}
-    check_names(
-        values,
-        required={name for part in parts.keys() - given for name in parts[part]},
-        allowed={name for names in parts.values() for name in names},
-        where=where,
-    )
-    hints, arguments = get_type_hints(kind), {}
+    required, allowed = set(), set()
     for each in fields(kind):
-        value = values.get(each.name)
+        allowed |= set(_names_of(each))
+        if each.default is MISSING and each.default_factory is MISSING:
+            required |= set(_names_of(each))
+    check_names(values, required, allowed, where)
+    types, arguments = get_type_hints(kind), {}
+    for each in fields(kind):
         if "flat" in each.metadata:
-            value = {name: values[name] for name in parts[each.name]}
-        elif each.name not in values:
-            continue
-        if is_dataclass(hints[each.name]):
-            value = make_settings(hints[each.name], value, f'"{each.name}"')
+            value = {name: values[name] for name in _names_of(each)}
+        elif each.name in values:
+            value = values[each.name]
+        else:
+            continue  # the dataclass has a default
+        if is_dataclass(types[each.name]):
+            value = make_settings(types[each.name], value, f'"{each.name}"')
+        check_type(each.name, value, types[each.name])
         arguments[each.name] = value
     return kind(**arguments)
 
 
-def _has_default(each: Field) -> bool:
-    return each.default is not MISSING or each.default_factory is not MISSING
+def _names_of(each: Field) -> tuple[str, ...]:
+    """Return under which names the setting of a field stands in config.json."""
+    return each.metadata.get("flat", (each.name,))
+
+
+def check_type(name: str, value: object, kind: type) -> None:
+    """Raise ValueError unless a setting is of its kind; kinds that are not in KINDS all pass."""
+    accepted, words = KINDS.get(kind, (object, ""))
+    if not isinstance(value, accepted) or (kind is float and isinstance(value, bool)):
+        raise ValueError(f"{name} is {value!r}; it must be {words}.")
 
 
 def check_names(values: Collection[str], required: set[str], allowed: set[str], where: str) -> None:

@@ -64,7 +64,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_whole(self, "characters")
-        lists = [*self.vary.values(), self.seeds] if isinstance(self.vary, dict) else [None]
+        lists = [*self.vary.values(), self.seeds]
         if not all(isinstance(values, list) and values for values in lists):
             raise ValueError('"seeds" and each setting in "vary" need a list of values.')
         check_model(self.model)

@@ -220,14 +220,14 @@ class Run:
         if loaded is None:
             return
         tensors, notes = loaded
-        if notes.pop("identity", None) != self.identity():
+        if notes.get("identity") != self.identity():
             raise ValueError(
                 f"{checkpoints.paths[-1]} is of a run with another text or another config.json; "
                 "delete it to start anew."
             )
-        self.rng.bit_generator.state = notes.pop("rng")
-        for name, value in notes.items():
-            setattr(self, name, value)
+        self.rng.bit_generator.state = notes["rng"]
+        for name in KEPT:
+            setattr(self, name, notes[name])
         self.optimizer.steps = self.step
         groups = {"weights": self.weights, "best": self.best, "memory": self.optimizer.memory}
         states = {}

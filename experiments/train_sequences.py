@@ -128,8 +128,6 @@ class Settings:
         check_whole(self, "seed", least=0)
         if self.budget is not None:
             check_whole(self, "budget")
-        if type(self.keep_model) is not bool:
-            raise ValueError(f"keep_model is {self.keep_model!r}; it must be true or false.")
         check_model(self.model)
         given = {"steps", "eval_every"} & set(self.training)
         if given:
@@ -144,7 +142,7 @@ class Settings:
 
 def check_data(data: dict) -> None:
     """Raise ValueError unless a config's "data" says what is learned."""
-    if not isinstance(data, dict) or set(data) not in ({"language", "strings"}, {"reviews"}):
+    if set(data) not in ({"language", "strings"}, {"reviews"}):
         raise ValueError(f'"data" is {data}; give a language and strings, or reviews.')
     if "reviews" in data:
         return

@@ -119,7 +119,8 @@ def test_a_run_that_diverges_is_noted_as_such(tmp_path, swept):
         ({"probe": {"steps": 0}}, "steps is 0"),
         ({"probe": {"steps": 19}}, "19 steps; it needs at least 20"),
         ({"seeds": []}, "need a list of values"),
-        ({"vary": [0.1]}, "need a list of values"),
+        ({"vary": [0.1]}, "must be an object of names"),
+        ({"vary": {"clip_norm": 0.1}}, "need a list of values"),
         ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
         ({"corpus": "no-such-book.txt"}, "no-such-book.txt"),
     ],
@@ -139,7 +140,7 @@ def test_a_sweep_of_other_settings_is_refused(tmp_path, swept):
         sweep.main(folder)
 
 
-# Watched networks
+# Recorded diagnostics
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def watched(text):
     return config | extra | {"variants": variants}
 
 
-def test_a_watched_network_leaves_losses_diagnostics_and_samples(tmp_path, watched):
+def test_a_recorded_network_leaves_losses_diagnostics_and_samples(tmp_path, watched):
     folder = write(tmp_path / "recorded", watched)
     record_diagnostics.main(folder)
     rows = History.load(folder / "clipped" / "history.jsonl").rows
@@ -232,7 +233,7 @@ def test_a_variant_may_have_a_seed_of_its_own(tmp_path, watched):
         ({"variants": {"a": {"seed": "1"}}}, "seed is '1'; it must be a whole number, 0 or more"),
     ],
 )
-def test_a_watch_without_meaning_gets_one_message(tmp_path, watched, change, message):
+def test_recorded_diagnostics_without_meaning_gets_one_message(tmp_path, watched, change, message):
     config = {name: value for name, value in (watched | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
         record_diagnostics.main(write(tmp_path / "recorded", config))

@@ -74,6 +74,7 @@ def test_settings_beside_the_others_are_gathered(tmp_path):
         ({"seed": 1, "sede": 2}, "config.json has sede, which means nothing here: correct or"),
         ({"seed": 0}, "seed is 0; it must be a whole number, 1 or more"),
         ({"seed": True}, "seed is True; it must be a whole number"),
+        ({"seed": 1, "corpus": 2}, "corpus is 2; it must be a text."),
         ({"seed": 1, "corpus": "three"}, "corpus is 'three'; choose one of ('a book', 'two')."),
         ({"seed": 1, "training": {}}, '"training" lacks steps.'),
         ({"seed": 1, "training": {"steps": 1, "rate": 2}}, '"training" has rate, which means'),
@@ -87,6 +88,25 @@ def test_settings_without_meaning_get_one_message(tmp_path, config, message):
     with pytest.raises(ValueError) as error:
         read_settings(write(tmp_path, config), Plain)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [
+        (bool, [True, False], [1, None, "true"]),
+        (float, [1, 0.5], [True, None, "0.5"]),
+        (dict, [{}], [[], None]),
+        (list, [[]], [{}, "ab"]),
+        (str, [""], [5, None]),
+        (int, [1, "left to the settings themselves"], []),
+    ],
+)
+def test_a_setting_of_another_type_is_refused(kind, right, wrong):
+    for value in right:
+        common.check_type("it", value, kind)
+    for value in wrong:
+        with pytest.raises(ValueError, match="^it is .*; it must be "):
+            common.check_type("it", value, kind)
 
 
 def test_a_network_that_cannot_be_is_refused():

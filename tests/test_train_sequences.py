@@ -494,7 +494,7 @@ def begun(tmp_path, monkeypatch):
 WITHOUT_MEANING = [
     ({"epochs": KeyError}, "config.json lacks epochs"),
     ({"epoch": 3}, "config.json has epoch"),
-    ({"data": "ndfa"}, '"data" is ndfa; give a language and strings, or reviews'),
+    ({"data": "ndfa"}, "data is 'ndfa'; it must be an object"),
     ({"data": {"language": "ndfa"}}, "give a language and strings, or reviews"),
     ({"data": {"language": "dyck", "strings": 9}}, "no language 'dyck': ndfa, brackets, toy"),
     ({"data": {"language": "ndfa", "strings": 0}}, "strings is 0; it must be a whole number, 1"),
