@@ -143,6 +143,33 @@ def test_variants_without_meaning_get_one_message(tmp_path, variants, message):
         read_variants(folder, Plain, shared=["corpus"])
 
 
+# Texts
+
+
+def test_a_corpus_is_read_by_name_or_path(tmp_path):
+    (tmp_path / "book.txt").write_text(PROSE, encoding="utf-8")
+    assert common.corpus_text(str(tmp_path / "book.txt")) == PROSE
+    assert len(common.corpus_text("messy-book")) > 1000
+    with pytest.raises(ValueError, match="no-such-book"):
+        common.corpus_text("no-such-book")
+
+
+def test_a_bare_machine_reads_a_file(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lstmlib.corpora", None)
+    (tmp_path / "book.txt").write_text(PROSE, encoding="utf-8")
+    assert common.corpus_text(str(tmp_path / "book.txt")) == PROSE
+    with pytest.raises(ValueError, match="There is no file shakespeare, and no corpus can be read"):
+        common.corpus_text("shakespeare")
+
+
+def test_the_first_characters_of_a_corpus_are_split(tmp_path):
+    (tmp_path / "book.txt").write_text("é" + "ab" * 500, encoding="utf-8")
+    vocab, train_ids, valid_ids = common.load_ids(str(tmp_path / "book.txt"), 100, True)
+    text = vocab.decode(train_ids) + vocab.decode(valid_ids)
+    assert (len(train_ids), len(valid_ids)) == (90, 10)
+    assert text == ("e" + "ab" * 500)[:100]
+
+
 # Resuming
 
 
