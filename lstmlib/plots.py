@@ -226,7 +226,7 @@ def loss_and_gradient_by_epoch(
     as in `loss_and_gradient`. Below: the largest gradient norm of each row, on a log scale.
 
     Args:
-        history: as runs/train_windows.py writes it.
+        history: as experiments/train_windows.py writes it.
         epoch_steps: steps of an epoch.
         limit: where the norm is clipped; a dashed line.
         baselines: name -> nats per character.
@@ -685,7 +685,7 @@ def clipping(gradients: list[tuple[float, float]], limit: float) -> Figure:
 
 
 def training_speeds(results: dict[str, dict], precision: str = "float32") -> Figure:
-    """Draw what `runs/measure_speed.py` measured: speed, and share of the limit, by batch size.
+    """Draw what `benchmarks/measure_speed.py` measured: speed and share of the limit.
 
     A hidden size has one colour on all devices, and a device one kind of line.
 

@@ -603,9 +603,9 @@ def fit(
     exception.
 
     Several processes that call fit with the same arguments, and a model wrapped in PyTorch's
-    DistributedDataParallel, train it together (tools/train_distributed.py does). Each has its share
-    of the batch's rows; losses, gradients and steps are those of one process with the whole batch,
-    but for rounding and dropout's draws. What is not finite in one process makes all of them skip
+    DistributedDataParallel, train it together (experiments.train_distributed does). Each has its
+    share of the batch's rows; losses, gradients and steps are those of one process with the whole
+    batch, but for rounding and dropout's draws. What is not finite in one process makes all skip
     the step, and Ctrl-C in one ends all. Every process has the whole history; the first one alone
     speaks, and reads and writes the checkpoints, which hold the weights without the wrapper. Any
     number of processes may go on from one; the same number draws the dropout as without the break.

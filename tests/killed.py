@@ -6,7 +6,9 @@ program may have ended before the signal comes. Here the program sends it to its
 
 import subprocess
 import sys
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 _PROGRAM = """
 import os, runpy, signal, sys
 
@@ -19,8 +21,12 @@ def replace_and_die(source, target, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
 
 os.replace = replace_and_die
-sys.path[0] = os.path.dirname(sys.argv[0])
-runpy.run_path(sys.argv[0], run_name="__main__")
+if sys.argv[0] == "-m":
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+else:
+    sys.path[0] = os.path.dirname(sys.argv[0])
+    runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
@@ -29,11 +35,11 @@ def run_until_it_has_written(name: str, *command: str) -> None:
 
     Args:
         name: a part of the file's name.
-        command: the program's path and its arguments.
+        command: the program's path, or "-m" and its module; and its arguments.
 
     Raises:
         AssertionError: it ended otherwise; the message is what it said.
     """
     whole = [sys.executable, "-c", _PROGRAM, name, *command]
-    run = subprocess.run(whole, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(whole, capture_output=True, text=True, timeout=600, cwd=ROOT)
     assert run.returncode == -9, run.stdout + run.stderr

@@ -34,7 +34,7 @@ def lay_out(folder, windowing=None):
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, folder / "notebooks" / path.name)
-    for name in ("README.md", "benchmarks", "datasets", "page", "runs", "tools"):
+    for name in ("README.md", "benchmarks", "datasets", "experiments", "page", "runs", "tools"):
         (folder / name).symlink_to(ROOT / name)
     settings = json.loads((ROOT / "tools/lab_settings/overrides.json").read_text())
     if windowing:

@@ -16,6 +16,9 @@ import torch.nn.functional as F
 from killed import run_until_it_has_written
 from torch import nn
 
+from experiments import search_for_spikes, train_windows
+from experiments.hard_sigmoid import HardSigmoidLSTM, hard_sigmoid
+from experiments.train_windows import Run, load_text, predictions
 from lstmlib.batching import split, windows
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.models import CharRNN, count_parameters, load_model
@@ -23,14 +26,9 @@ from lstmlib.sampling import generate
 from lstmlib.training import History, TrainingDiverged, evaluate
 from lstmlib.vocab import Vocab
 
-RUNS = Path(__file__).resolve().parents[1] / "runs"
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs"
 FOLDERS = sorted(p.parent for p in RUNS.glob("case-a-*/config.json"))
-sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
-
-import look_for_spike  # noqa: E402
-import train_windows  # noqa: E402
-from hard_sigmoid import HardSigmoidLSTM, hard_sigmoid  # noqa: E402
-from train_windows import Run, load_text, predictions  # noqa: E402
 
 SMALL = {
     "hidden_size": 8,
@@ -229,14 +227,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_break(config
 
 
 def command_of(folder):
-    command = [str(RUNS / "train_windows.py"), str(folder)]
+    command = ["-m", "experiments.train_windows", str(folder)]
     return [*command, "--text", str(folder / "book.txt"), "--threads", "1", "--device", "cpu"]
 
 
 def start(folder):
     """Run train_windows.py to its end; return (what it said, its exit code)."""
     command = [sys.executable, *command_of(folder)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
     return run.stdout + run.stderr, run.returncode
 
 
@@ -367,18 +365,17 @@ def test_a_machine_with_little_installed_trains_on_a_text_that_is_given(tmp_path
     config |= {"corpus": str(tmp_path / "raw.txt"), "epochs": 1}
     write(tmp_path, config)
     written = tmp_path / "book.txt"
-    command = [sys.executable, str(RUNS / "train_windows.py"), str(tmp_path)]
-    subprocess.run([*command, "--write-text", str(written)], check=True)
+    command = ["-m", "experiments.train_windows", str(tmp_path)]
+    subprocess.run([sys.executable, *command, "--write-text", str(written)], check=True, cwd=ROOT)
     assert written.read_text() == text.strip()
     assert not (tmp_path / "result.json").exists()
     blocked = ["lstmlib.corpora", "bs4", "pooch", "charset_normalizer", "matplotlib", "pytest"]
     code = f"import sys, runpy; sys.modules.update(dict.fromkeys({blocked!r}))\n"
-    code += f"sys.path.insert(0, {str(RUNS)!r}); sys.argv = sys.argv[1:]\n"
-    code += "runpy.run_path(sys.argv[0], run_name='__main__')"
-    bare = [sys.executable, "-c", code, *command[1:], "--device", "cpu"]
-    refused = subprocess.run(bare, capture_output=True, text=True)
+    code += "del sys.argv[:2]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    bare = [sys.executable, "-c", code, *command, "--device", "cpu"]
+    refused = subprocess.run(bare, capture_output=True, text=True, cwd=ROOT)
     assert "give --text" in refused.stderr and "Traceback" not in refused.stderr
-    subprocess.run([*bare, "--text", str(written)], check=True, capture_output=True)
+    subprocess.run([*bare, "--text", str(written)], check=True, capture_output=True, cwd=ROOT)
     expected = hashlib.sha256(text.strip().encode()).hexdigest()
     assert read(tmp_path, "result.json")["text_sha256"] == expected
 
@@ -498,9 +495,9 @@ def spike_config(config):
 
 
 def test_a_rise_is_above_the_lowest_loss_before_it():
-    assert look_for_spike.rise([]) == 0
-    assert look_for_spike.rise([3.0, 2.0, 1.0]) == 0
-    assert look_for_spike.rise([3.0, 1.5, 8.0, 1.4, 2.0]) == 6.5
+    assert search_for_spikes.rise([]) == 0
+    assert search_for_spikes.rise([3.0, 2.0, 1.0]) == 0
+    assert search_for_spikes.rise([3.0, 1.5, 8.0, 1.4, 2.0]) == 6.5
 
 
 def test_every_combination_is_a_run_that_is_not_run_again(tmp_path, spike_config, text):
@@ -508,7 +505,7 @@ def test_every_combination_is_a_run_that_is_not_run_again(tmp_path, spike_config
     (tmp_path / "book.txt").write_text(text)
     options = {"text": tmp_path / "book.txt", "write_text": None, "device": "cpu"}
     arguments = argparse.Namespace(folder=tmp_path, **options)
-    look_for_spike.main(arguments)
+    search_for_spikes.main(arguments)
     runs = read(tmp_path, "result.json")["runs"]
     assert list(runs) == [
         "num_layers-1_clip_norm-none",
@@ -532,19 +529,19 @@ def test_every_combination_is_a_run_that_is_not_run_again(tmp_path, spike_config
     kept.unlink()
     gone = tmp_path / "num_layers-2_clip_norm-0.5" / "result.json"
     gone.unlink()
-    look_for_spike.main(arguments)
+    search_for_spikes.main(arguments)
     again = read(tmp_path, "result.json")["runs"]
     assert [result["epoch_losses"] for result in again.values()] == losses
     assert gone.exists() and not kept.exists()
     spike_config["settings"]["learning_rate"] = 0.1
     write(tmp_path, spike_config)
     with pytest.raises(ValueError, match="another text or another config"):
-        look_for_spike.main(arguments)
+        search_for_spikes.main(arguments)
 
 
 def test_a_config_of_one_run_gets_one_message(config):
     with pytest.raises(ValueError, match="is it one of train_windows.py"):
-        look_for_spike.combinations(config)
+        search_for_spikes.combinations(config)
 
 
 def test_a_run_that_diverges_is_a_spike_and_keeps_its_rows(tmp_path, config, text, monkeypatch):
@@ -554,7 +551,7 @@ def test_a_run_that_diverges_is_a_spike_and_keeps_its_rows(tmp_path, config, tex
         ordinary(run)
 
     monkeypatch.setattr(Run, "take_step", take_step)
-    result = look_for_spike.look(config, text, "cpu", tmp_path)
+    result = search_for_spikes.look(config, text, "cpu", tmp_path)
     assert result["spiked"] is True and result["diverged_at"] == 10
     rows = History.load(tmp_path / "history.jsonl").rows
     assert [row["step"] for row in rows] == [7, 9]
@@ -583,7 +580,7 @@ def test_the_folders_are_case_a_as_it_was_published():
     }
     arms = {folder.name: read(folder) for folder in FOLDERS}
     spike = arms.pop("case-a-spike")
-    for config in [*arms.values(), *look_for_spike.combinations(spike).values()]:
+    for config in [*arms.values(), *search_for_spikes.combinations(spike).values()]:
         train_windows.check(config)
         assert {name: config[name] for name in stated} == stated
     assert {config["num_layers"] for config in arms.values()} == {2}
@@ -655,12 +652,12 @@ class TestRecorded:
 @pytest.mark.parametrize("folder", SPIKES, ids=lambda p: p.name)
 def test_the_recorded_search_for_a_spike_is_whole(folder):
     runs = read(folder, "result.json")["runs"]
-    expected = look_for_spike.combinations(read(folder))
+    expected = search_for_spikes.combinations(read(folder))
     assert {name: result["config"] for name, result in runs.items()} == expected
     for name, result in runs.items():
         assert result == read(folder / name, "result.json")
         rows = History.load(folder / name / "history.jsonl").rows
-        assert result["rise"] == look_for_spike.rise([row["loss"] for row in rows])
+        assert result["rise"] == search_for_spikes.rise([row["loss"] for row in rows])
         assert result["largest_grad_norm"] == max(row["grad_norm"] for row in rows)
         if result["diverged_at"] is None:
             assert len(result["epoch_losses"]) == result["config"]["epochs"]

@@ -1,23 +1,19 @@
 """The clinic's runs: sweeps over clip values, networks that are watched, and what was recorded."""
 
 import json
-import sys
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments import record_diagnostics, sweep, train_windows
+from experiments.common import read_settings
 from lstmlib.diagnostics import series, suggest_clip
 from lstmlib.training import History, fit
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
-sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
-
-import sweep  # noqa: E402
-import train_windows  # noqa: E402
-import watch  # noqa: E402
-
 SWEEPS = sorted(path.parent for path in RUNS.glob("clip-*/result.json"))
 SMALL = {
     "characters": 2000,
@@ -57,18 +53,18 @@ def test_a_sweep_notes_every_value_and_seed_and_goes_on(tmp_path, swept, monkeyp
     folder = write(tmp_path / "sweep", swept)
     train, trained = sweep.train, []
 
-    def stops_at_the_third(config, settings, texts):
+    def stops_at_the_third(settings, run, texts):
         if len(trained) == 2:
             raise KeyboardInterrupt
-        trained.append(settings)
-        return train(config, settings, texts)
+        trained.append(run)
+        return train(settings, run, texts)
 
     monkeypatch.setattr(sweep, "train", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        sweep.Sweep(folder).train_all()
+        sweep.main(folder)
     first = read(folder / "result.json")["runs"]
     monkeypatch.setattr(sweep, "train", train)
-    sweep.Sweep(folder).train_all()
+    sweep.main(folder)
     runs = read(folder / "result.json")["runs"]
     assert list(runs) == [f"clip_norm-{v}_seed-{s}" for v in ("0.1", "none") for s in (1, 2)]
     assert {name: runs[name] for name in first} == first and len(first) == 2
@@ -87,14 +83,14 @@ def test_an_interrupted_run_is_not_noted_as_done(tmp_path, swept, monkeypatch):
     folder = write(tmp_path / "sweep", swept)
     monkeypatch.setattr(sweep, "fit", interrupted)
     with pytest.raises(SystemExit, match="start again to go on"):
-        sweep.Sweep(folder).train_all()
+        sweep.main(folder)
     assert not (folder / "result.json").exists()
 
 
 def test_what_the_probe_suggests_is_trained_from_every_seed(tmp_path, swept):
     swept |= {"probe": {"steps": 25, "learning_rate": 1e-4, "clip_norm": None}}
     folder = write(tmp_path / "sweep", swept)
-    sweep.Sweep(folder).train_all()
+    sweep.main(folder)
     result = read(folder / "result.json")
     probe = result["runs"]["probe"]
     assert probe["training"]["learning_rate"] == 1e-4 and len(probe["norms"]) == 25
@@ -109,7 +105,7 @@ def test_a_run_that_diverges_is_noted_as_such(tmp_path, swept):
     swept["training"] |= {"optimizer": "sgd", "learning_rate": 3e38, "steps": 20}
     swept["vary"] = {"clip_norm": [None]}
     folder = write(tmp_path / "sweep", swept)
-    sweep.Sweep(folder).train_all()
+    sweep.main(folder)
     run = read(folder / "result.json")["runs"]["clip_norm-none_seed-1"]
     assert run["diverged"] is True and run["valid_loss"] is None
 
@@ -123,7 +119,8 @@ def test_a_run_that_diverges_is_noted_as_such(tmp_path, swept):
         ({"probe": {"steps": 0}}, "steps is 0"),
         ({"probe": {"steps": 19}}, "19 steps; it needs at least 20"),
         ({"seeds": []}, "need a list of values"),
-        ({"vary": [0.1]}, "need a list of values"),
+        ({"vary": [0.1]}, "must be an object of names"),
+        ({"vary": {"clip_norm": 0.1}}, "need a list of values"),
         ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
         ({"corpus": "no-such-book.txt"}, "no-such-book.txt"),
     ],
@@ -131,19 +128,19 @@ def test_a_run_that_diverges_is_noted_as_such(tmp_path, swept):
 def test_a_sweep_without_meaning_gets_one_message(tmp_path, swept, change, message):
     config = {name: value for name, value in (swept | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
-        sweep.Sweep(write(tmp_path / "sweep", config)).train_all()
+        sweep.main(write(tmp_path / "sweep", config))
 
 
 def test_a_sweep_of_other_settings_is_refused(tmp_path, swept):
     folder = write(tmp_path / "sweep", swept)
-    sweep.Sweep(folder).train_all()
+    sweep.main(folder)
     swept["model"]["hidden_size"] = 9
     write(folder, swept)
     with pytest.raises(ValueError, match="with other settings; delete it"):
-        sweep.Sweep(folder).train_all()
+        sweep.main(folder)
 
 
-# Watched networks
+# Recorded diagnostics
 
 
 @pytest.fixture
@@ -156,12 +153,13 @@ def watched(text):
         "ascii_only": True,
         **deepcopy(SMALL),
     }
-    return config | extra | {"arms": {"plain": {}, "clipped": {"clip_norm": 0.01}}}
+    variants = {"plain": {}, "clipped": {"training": {"clip_norm": 0.01}}}
+    return config | extra | {"variants": variants}
 
 
-def test_a_watched_network_leaves_losses_diagnostics_and_samples(tmp_path, watched):
-    folder = write(tmp_path / "watch", watched)
-    watch.main(folder)
+def test_a_recorded_network_leaves_losses_diagnostics_and_samples(tmp_path, watched):
+    folder = write(tmp_path / "recorded", watched)
+    record_diagnostics.main(folder)
     rows = History.load(folder / "clipped" / "history.jsonl").rows
     assert [row["step"] for row in rows] == list(range(1, 9))
     assert [row["step"] for row in rows if "diagnostics" in row] == [2, 4, 6, 8]
@@ -171,49 +169,49 @@ def test_a_watched_network_leaves_losses_diagnostics_and_samples(tmp_path, watch
     np.testing.assert_allclose(whole, [rows[k - 1]["grad_norm"] for k in steps], rtol=1e-3)
     samples = read(folder / "plain" / "samples.json")
     assert list(samples) == ["4", "8"] and samples["4"].startswith("the ")
-    assert len(samples["8"]) == len("the ") + watch.WRITTEN
+    assert len(samples["8"]) == len("the ") + record_diagnostics.WRITTEN
     results = read(folder / "result.json")["runs"]
     assert results["plain"]["clipped_share"] == 0 and results["clipped"]["clipped_share"] == 1
     assert len(results["plain"]["valid_losses"]) == 2
     assert not list(folder.glob("*/*.safetensors"))
 
 
-def test_a_killed_arm_goes_on_where_it_was(tmp_path, watched, monkeypatch):
+def test_a_killed_variant_goes_on_where_it_was(tmp_path, watched, monkeypatch):
     whole = write(tmp_path / "whole", watched)
-    watch.main(whole)
-    sample = watch.Watcher.__call__
+    record_diagnostics.main(whole)
+    sample = record_diagnostics.Recorder.__call__
 
     def killed(self, history):
         sample(self, history)
         if len(history) == 7:
             raise MemoryError
 
-    monkeypatch.setattr(watch, "CHECKPOINT_EVERY", 3)
-    monkeypatch.setattr(watch.Watcher, "__call__", killed)
+    monkeypatch.setattr(record_diagnostics, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(record_diagnostics.Recorder, "__call__", killed)
     folder = write(tmp_path / "killed", watched)
     with pytest.raises(MemoryError):
-        watch.main(folder)
+        record_diagnostics.main(folder)
     assert len(list(folder.glob("plain/step-*"))) == 1
-    monkeypatch.setattr(watch.Watcher, "__call__", sample)
-    watch.main(folder)
+    monkeypatch.setattr(record_diagnostics.Recorder, "__call__", sample)
+    record_diagnostics.main(folder)
     for name in ("history.jsonl", "samples.json"):
-        for arm in watched["arms"]:
-            assert (folder / arm / name).read_text() == (whole / arm / name).read_text()
+        for variant in watched["variants"]:
+            assert (folder / variant / name).read_text() == (whole / variant / name).read_text()
 
 
-def test_an_arm_that_diverges_at_once_is_noted(tmp_path, watched):
+def test_a_variant_that_diverges_at_once_is_noted(tmp_path, watched):
     watched["training"] |= {"optimizer": "sgd", "learning_rate": 3e38, "steps": 40}
     watched["training"] |= {"clip_norm": None, "eval_every": 40}
-    folder = write(tmp_path / "watch", watched | {"arms": {"plain": {}}})
+    folder = write(tmp_path / "recorded", watched | {"variants": {"plain": {}}})
     for _ in range(2):  # the second time it is read
-        watch.main(folder)
+        record_diagnostics.main(folder)
         assert read(folder / "result.json")["runs"]["plain"]["diverged"] is True
 
 
-def test_an_arm_may_have_a_seed_of_its_own(tmp_path, watched):
-    watched["arms"] = {"plain": {}, "same": {"seed": 1}, "other": {"seed": 2}}
-    folder = write(tmp_path / "watch", watched)
-    watch.main(folder)
+def test_a_variant_may_have_a_seed_of_its_own(tmp_path, watched):
+    watched["variants"] = {"plain": {}, "same": {"seed": 1}, "other": {"seed": 2}}
+    folder = write(tmp_path / "recorded", watched)
+    record_diagnostics.main(folder)
     runs = read(folder / "result.json")["runs"]
     assert [run["seed"] for run in runs.values()] == [1, 1, 2]
     assert runs["plain"]["valid_losses"] == runs["same"]["valid_losses"]
@@ -227,26 +225,27 @@ def test_an_arm_may_have_a_seed_of_its_own(tmp_path, watched):
         ({"prompts": "a"}, "has prompts"),
         ({"prompt": "Q"}, "Not in the vocabulary: 'Q'"),
         ({"prompt": ""}, "prompt is empty"),
-        ({"arms": []}, "a name for each arm"),
+        ({"variants": []}, "a name for each variant"),
+        ({"variants": {"a": {"model": {}}}}, "Variant a changes model, which all variants have in"),
         ({"record_every": 0}, "record_every is 0"),
         ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
-        ({"arms": {"a": {"learning_rate": -1}}}, "learning_rate is -1.0"),
-        ({"arms": {"a": {"seed": "1"}}}, "seed is '1'; it must be a whole number, 0 or more"),
+        ({"variants": {"a": {"training": {"learning_rate": -1}}}}, "learning_rate is -1.0"),
+        ({"variants": {"a": {"seed": "1"}}}, "seed is '1'; it must be a whole number, 0 or more"),
     ],
 )
-def test_a_watch_without_meaning_gets_one_message(tmp_path, watched, change, message):
+def test_recorded_diagnostics_without_meaning_gets_one_message(tmp_path, watched, change, message):
     config = {name: value for name, value in (watched | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
-        watch.main(write(tmp_path / "watch", config))
+        record_diagnostics.main(write(tmp_path / "recorded", config))
 
 
-def test_an_arm_of_other_settings_is_refused(tmp_path, watched):
-    folder = write(tmp_path / "watch", watched)
-    watch.main(folder)
+def test_a_variant_of_other_settings_is_refused(tmp_path, watched):
+    folder = write(tmp_path / "recorded", watched)
+    record_diagnostics.main(folder)
     watched["characters"] = 1500
     write(folder, watched)
-    with pytest.raises(ValueError, match="an arm of other settings; delete it"):
-        watch.main(folder)
+    with pytest.raises(ValueError, match="a run of other settings; delete it"):
+        record_diagnostics.main(folder)
 
 
 # What was recorded
@@ -264,7 +263,7 @@ def test_case_d_at_full_size_is_as_published():
 @pytest.mark.parametrize("folder", SWEEPS, ids=lambda p: p.name)
 def test_a_recorded_sweep_is_whole_and_of_its_config(folder):
     config, result = read(folder / "config.json"), read(folder / "result.json")
-    expected = sweep.runs_of(config)
+    expected = read_settings(folder, sweep.Settings).runs()
     assert expected.keys() <= result["runs"].keys() and len(expected) == 18
     for name, settings in expected.items():
         run = result["runs"][name]
@@ -284,20 +283,20 @@ def test_there_is_a_sweep_with_a_probe():
 
 
 WATCHED = ("case-d-cpu", "leap-two-layers")
-ARMS = [arm for name in WATCHED for arm in sorted((RUNS / name).glob("*/"))]
+VARIANTS = [variant for name in WATCHED for variant in sorted((RUNS / name).glob("*/"))]
 
 
-@pytest.mark.parametrize("arm", ARMS, ids=lambda p: f"{p.parent.name} {p.name}")
-def test_a_recorded_arm_is_whole_and_of_its_config(arm):
-    config, result = read(arm.parent / "config.json"), read(arm / "result.json")
-    settings = watch.settings_of(config, config["arms"][arm.name])
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda p: f"{p.parent.name} {p.name}")
+def test_a_recorded_variant_is_whole_and_of_its_config(variant):
+    config, result = read(variant.parent / "config.json"), read(variant / "result.json")
+    settings = asdict(record_diagnostics.read_config(variant.parent)[variant.name])
     assert {name: result[name] for name in settings} == settings
-    rows, every = History.load(arm / "history.jsonl").rows, config["record_every"]
+    rows, every = History.load(variant / "history.jsonl").rows, config["record_every"]
     steps = config["training"]["steps"]
     assert [row["step"] for row in rows] == list(range(1, steps + 1))
     recorded = [row["step"] for row in rows if row.get("diagnostics")]
     assert recorded == list(range(every, steps + 1, every))
-    samples = read(arm / "samples.json")
+    samples = read(variant / "samples.json")
     sampled = range(config["sample_every"], steps + 1, config["sample_every"])
     assert list(samples) == [str(step) for step in sampled]
     losses = [row["valid_loss"] for row in rows if row["valid_loss"] is not None]
@@ -305,8 +304,8 @@ def test_a_recorded_arm_is_whole_and_of_its_config(arm):
 
 
 @pytest.mark.parametrize("name", WATCHED)
-def test_every_arm_is_recorded(name):
+def test_every_variant_is_recorded(name):
     folder = RUNS / name
     assert {path.parent.name for path in folder.glob("*/result.json")} == set(
-        read(folder / "config.json")["arms"]
+        read(folder / "config.json")["variants"]
     )

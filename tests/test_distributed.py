@@ -31,7 +31,8 @@ from lstmlib.training import History, TrainingConfig, fit
 from lstmlib.vocab import Vocab
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
-LAUNCHER = Path(__file__).resolve().parents[1] / "tools" / "train_distributed.py"
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCHER = "experiments.train_distributed"
 SECONDS = 300
 """After which a deadlock is taken for one."""
 PROCESSES = get_context("forkserver")
@@ -358,11 +359,11 @@ def launch(folder, batch_size):
     """Start the launcher under torchrun, with two processes on this machine."""
     (folder / "book.txt").write_text(TEXT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [str(LAUNCHER), "--text", str(folder / "book.txt"), "--out", str(folder / "run")]
+    command += ["-m", LAUNCHER, "--text", str(folder / "book.txt"), "--out", str(folder / "run")]
     command += ["--batch-size", str(batch_size), *ARGUMENTS]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, text=True, env=environment, **pipes)
+    return subprocess.Popen(command, text=True, env=environment, cwd=ROOT, **pipes)
 
 
 def end_of(process):
@@ -404,7 +405,7 @@ def test_the_launcher_interrupted_and_started_again_does_what_one_process_does(
     assert said.count("300 steps, ended: all steps.") == 1
     alone = ["", "--text", str(tmp_path / "book.txt"), "--out", str(tmp_path / "alone")]
     monkeypatch.setattr(sys, "argv", [*alone, "--batch-size", "8", *ARGUMENTS])
-    runpy.run_path(str(LAUNCHER), run_name="__main__")
+    runpy.run_module(LAUNCHER, run_name="__main__")
     run, alone = (History.load(tmp_path / name / "history.jsonl") for name in ("run", "alone"))
     # In float32, what rounding changes grows from step to step.
     assert_close(History(run.rows[:150]), History(alone.rows[:150]), 1e-2)
@@ -426,4 +427,4 @@ def test_a_batch_that_cannot_be_shared_out_gets_one_message(tmp_path):
 def test_a_text_that_is_not_there_gets_one_message(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["", "--text", "no-such-book", "--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="ValueError: .*no-such-book"):
-        runpy.run_path(str(LAUNCHER), run_name="__main__")
+        runpy.run_module(LAUNCHER, run_name="__main__")

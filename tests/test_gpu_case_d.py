@@ -11,17 +11,14 @@ import pytest
 import torch
 from killed import run_until_it_has_written
 
+from experiments import captured_step, train_windows
+from experiments.captured_step import CaptureFailed, DeviceStep
+from experiments.train_windows import Clock, Run, record
 from lstmlib.models import load_model
 from lstmlib.training import History, TrainingDiverged, evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs"
-sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
-
-import captured_step  # noqa: E402
-import train_windows  # noqa: E402
-from captured_step import CaptureFailed, DeviceStep  # noqa: E402
-from train_windows import Clock, Run, record  # noqa: E402
 
 STAGE = str(ROOT / "tools" / "gpu_case_d.py")
 NAME = "case-d-full"
@@ -458,15 +455,13 @@ def test_after_a_capture_that_failed_the_command_starts_anew_without_one(tmp_pat
     config |= {"epochs": 2, "corpus": str(tmp_path / "book.txt")}
     (tmp_path / "book.txt").write_text(text)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    code = f"""
-import runpy, sys
-sys.path.insert(0, {str(RUNS)!r})
-import captured_step
+    code = """
+from experiments import captured_step
 def prepare(*_):
     raise captured_step.CaptureFailed("The capture failed: x")
 captured_step.prepare = prepare
-import train_windows
-from train_windows import Run
+from experiments import train_windows
+from experiments.train_windows import Run
 def prepare(self, capture=None):
     if self.eager is None:
         raise captured_step.CaptureFailed("The capture failed: x")
@@ -474,7 +469,7 @@ Run.prepare = prepare
 train_windows.main(train_windows.parse("", one_run=True))
 """
     command = [sys.executable, "-c", code, str(tmp_path), "--device", "cpu", "--seconds", "60"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "The capture failed: x. The run goes on without one." in done.stdout
     check_record(tmp_path, config)

@@ -204,6 +204,7 @@ def copy_course(root):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     shutil.copytree(ROOT / "benchmarks", root / "benchmarks", ignore=shutil.ignore_patterns("gpu"))
+    shutil.copytree(ROOT / "experiments", root / "experiments")
     shutil.copytree(ROOT / "runs/leaderboard/cpu", root / "runs/leaderboard/cpu")
     for name in CHAPTERS:
         notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)

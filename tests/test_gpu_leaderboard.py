@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from experiments import leaderboard
+from experiments.common import describe
+from experiments.recipes import WeightDropLSTM
 from lstmlib import training
 from lstmlib.models import load_model
 from lstmlib.training import fit
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
 import gpu_leaderboard as stage  # noqa: E402
-import leaderboard  # noqa: E402
-from recipes import WeightDropLSTM  # noqa: E402
 
 BOARD = "runs/leaderboard/gpu"
 
@@ -86,7 +87,7 @@ def at_a_speed(seconds):
 
 def test_what_is_recorded_of_the_same_device_is_not_planned_with(tmp_path, monkeypatch):
     """Two machines with one kind of GPU took 6.2 and 9.5 ms for a step."""
-    device = leaderboard.device_name()
+    device = describe(torch.device(leaderboard.DEVICE))
     fast = {"device": device, "entries": {"recipe": {"seconds_per_step": 0.006, "steps": 27_000}}}
     out, repository = tmp_path / "out", tmp_path / "repository"
     for place in (out / BOARD, repository / "gpu"):

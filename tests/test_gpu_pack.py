@@ -405,10 +405,10 @@ def tree(tmp_path):
         "lstmlib/models.py": "one = 1\n",
         "lstmlib/course/bands.toml": "a = 1\n",
         "tools/gpu_speed.py": "",
-        "runs/train_text.py": "",
+        "experiments/train_text.py": "",
         "runs/case-d/config.json": "{}",
         "runs/leaderboard/entries.json": "[]",
-        "benchmarks/recipes.py": "",
+        "benchmarks/measure_speed.py": "",
         "notebooks/00_start.ipynb": json.dumps(notebook),
         "tools/mutate.py": "",
         "runs/case-d/result.json": "{}",
@@ -424,10 +424,10 @@ def tree(tmp_path):
 COUNTS = [
     "lstmlib/models.py",
     "tools/gpu_speed.py",
-    "runs/train_text.py",
+    "experiments/train_text.py",
     "runs/case-d/config.json",
     "runs/leaderboard/entries.json",
-    "benchmarks/recipes.py",
+    "benchmarks/measure_speed.py",
 ]
 
 
@@ -469,7 +469,7 @@ def test_a_notebooks_code_cells_are_code_and_nothing_else_of_it(tree):
 
 def test_the_code_of_the_course_is_known_without_git(tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", code_hash(ROOT))
-    for name in ("lstmlib", "tools", "runs", "benchmarks", "notebooks"):
+    for name in ("lstmlib", "experiments", "tools", "runs", "benchmarks", "notebooks"):
         keep = shutil.ignore_patterns("*.safetensors", "*.jsonl", "*.png", "output", ".venv")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=keep)
     assert code_hash(tmp_path) == code_hash(ROOT)

@@ -130,7 +130,7 @@ def test_the_grid_is_whole_and_drawn_beside_the_cpu(rehearsed):
 
 
 def test_a_grid_that_is_cut_off_has_its_whole_columns():
-    program = runpy.run_path(str(ROOT / "runs/measure_speed.py"), run_name="script")
+    program = runpy.run_module("benchmarks.measure_speed", run_name="script")
     points = program["grid_of"](torch.device("cpu"))
     assert list(dict.fromkeys(batch for _, batch, _ in points)) == [1, 16, 64, 256, 4]
     rows = [

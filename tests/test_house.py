@@ -159,8 +159,58 @@ def test_what_trains_on_a_gpu_needs_only_what_such_a_machine_has():
     # PyTorch itself depends on filelock.
     blocked -= {"torch", "numpy", "tqdm", "safetensors", "filelock", "setuptools"}
     code = f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)!r}))\n"
-    code += "import lstmlib.sampling, lstmlib.speed, lstmlib.training"
+    code += "import lstmlib.sampling, lstmlib.speed, lstmlib.training, benchmarks.measure_speed\n"
+    code += "from experiments import leaderboard, train_distributed, train_windows"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+# The folders beside it
+
+OUTSIDE = {"experiments", "benchmarks", "tools", "tests"}
+"""Folders of programs; a program of tools/ or tests/ may also be imported by its bare name."""
+
+
+def imported_by(source):
+    """Return the first part of the name of each module that a source imports."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[0] for name in names}
+
+
+def programs(*folders):
+    return {path.stem for folder in folders for path in (ROOT / folder).glob("*.py")}
+
+
+def test_what_a_source_imports_is_seen():
+    source = "import a.b, c\nfrom d.e import f\nfrom . import g\ndef h():\n    import i\n"
+    assert imported_by(source) == {"a", "c", "d", "i"}
+
+
+def test_lstmlib_imports_no_program():
+    for path in (ROOT / "lstmlib").rglob("*.py"):
+        assert not imported_by(path.read_text()) & OUTSIDE, path.name
+
+
+def test_experiments_import_lstmlib_and_each_other_alone():
+    beside = OUTSIDE - {"experiments"} | programs("tools", "benchmarks")
+    for path in (ROOT / "experiments").rglob("*.py"):
+        assert not imported_by(path.read_text()) & beside, path.name
+
+
+def test_runs_are_data_alone():
+    assert not list((ROOT / "runs").rglob("*.py"))
+
+
+def test_notebooks_import_lstmlib_and_what_is_installed():
+    ours = OUTSIDE | programs("experiments", "benchmarks", "tools")
+    for path in NOTEBOOKS:
+        source = "\n".join(c.source for c in code_cells(path) if not c.source.startswith("%%"))
+        lines = [line for line in source.splitlines() if not line.startswith(("%", "!"))]
+        assert not imported_by("\n".join(lines)) & ours, path.name
 
 
 # Notebooks

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -12,17 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lstmlib import training
-from lstmlib.batching import split
-from lstmlib.corpora import CorpusError, load_corpus
-from lstmlib.models import CharRNN, load_model
-from lstmlib.training import OPTIMIZERS, evaluate, fit
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))  # the scripts stand beside each other, in no package
-
-import leaderboard  # noqa: E402
-from recipes import (  # noqa: E402
+from experiments import leaderboard
+from experiments.recipes import (
     LockedDropout,
     MatrixDecay,
     Muon,
@@ -32,6 +22,13 @@ from recipes import (  # noqa: E402
     build,
     orthogonalized,
 )
+from lstmlib import training
+from lstmlib.batching import split
+from lstmlib.corpora import CorpusError, load_corpus
+from lstmlib.models import CharRNN, load_model
+from lstmlib.training import OPTIMIZERS, evaluate, fit
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SMALL = {
     "hidden_size": 4,

@@ -14,15 +14,20 @@ import pytest
 import torch
 from killed import run_until_it_has_written
 
+from experiments import count_characters, train_numpy
+from experiments.common import make_settings
 from lstmlib import scratch
 from lstmlib.batching import split
+from lstmlib.checkpoints import Checkpoints
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.models import CharRNN, load_scratch
 from lstmlib.speed import operations_per_character
 from lstmlib.training import History, has_bfloat16
+from lstmlib.vocab import Vocab
 
-RUNS = Path(__file__).resolve().parents[1] / "runs"
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs"
 FOLDERS = sorted(path.parent for path in RUNS.glob("*/config.json"))
 RECORDED = [folder for folder in FOLDERS if folder.name.startswith(("case-b-", "case-e-"))]
 
@@ -94,18 +99,16 @@ def test_case_d_at_full_size_learned_frequencies_alone():
     assert f"no gradient was longer than {longest:.1f}." in prose
 
 
-def test_characters_are_counted_in_the_text_of_the_run(monkeypatch):
-    monkeypatch.syspath_prepend(RUNS)
+def test_characters_are_counted_in_the_text_of_the_run():
     counted = read(RUNS / "case-d-full", "text.json")
     assert counted["text_sha256"] == read(RUNS / "case-d-full", "result.json")["text_sha256"]
-    script = runpy.run_path(str(RUNS / "count_characters.py"))
     # The first nine tenths are counted: 9 of "a", 9 of "b".
-    assert script["count"]("ab" * 9 + "cc")["entropy_of_characters"] == round(math.log(2), 6)
+    assert count_characters.count("ab" * 9 + "cc")["entropy_of_characters"] == round(math.log(2), 6)
     try:
-        text = script["load_text"](read(RUNS / "case-d-full", "config.json"))
+        text = count_characters.load_text(read(RUNS / "case-d-full", "config.json"))
     except ValueError:
         pytest.skip("david-copperfield is not here")
-    assert script["count"](text) == counted
+    assert count_characters.count(text) == counted
 
 
 def training_seconds(result):
@@ -163,12 +166,12 @@ class TestRecorded:
 def start(folder):
     """Run train_numpy.py to its end; return (what it said, its exit code)."""
     command = [sys.executable, *command_of(folder)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
     return run.stdout + run.stderr, run.returncode
 
 
 def command_of(folder):
-    return str(RUNS / "train_numpy.py"), str(folder)
+    return "-m", "experiments.train_numpy", str(folder)
 
 
 def small_run(folder, text):
@@ -196,13 +199,12 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, text):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
         small_run(folder, text)
-    checkpoint = cut / "checkpoint.safetensors"
-    run_until_it_has_written(checkpoint.name, *command_of(cut))
-    assert checkpoint.exists() and not (cut / "result.json").exists()
+    run_until_it_has_written("step-", *command_of(cut))
+    assert list(cut.glob("step-*")) and not (cut / "result.json").exists()
     for folder in (cut, whole):
         said, code = start(folder)
         assert code == 0, said
-    assert not checkpoint.exists()
+    assert not list(cut.glob("step-*"))
     assert without_seconds(cut) == without_seconds(whole)
     assert (cut / "samples.txt").read_text() == (whole / "samples.txt").read_text()
     weights, expected = (load_scratch(f / "model.safetensors")[0] for f in (cut, whole))
@@ -213,21 +215,36 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, text):
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, text):
     folder = tmp_path / "run"
     small_run(folder, text)
-    run_until_it_has_written("checkpoint.safetensors", *command_of(folder))
+    run_until_it_has_written("step-", *command_of(folder))
     config = read(folder, "config.json")
-    checkpoint = (folder / "checkpoint.safetensors").read_bytes()
-    for change in ("settings", "text", "damage"):
+    [path] = folder.glob("step-*")
+    checkpoint = bytearray(path.read_bytes())
+    checkpoint[-9] ^= 1
+    messages = {
+        "settings": "another text or another config.json; delete it to start anew",
+        "text": "another text or another config.json; delete it to start anew",
+        "damage": "is damaged: what it holds is not what was written",
+    }
+    for change, message in messages.items():
         (folder / "config.json").write_text(
             json.dumps(config | ({"learning_rate": 0.1} if change == "settings" else {}))
         )
         (folder / "book.txt").write_text(text * (4 if change == "text" else 5))
         if change == "damage":
-            (folder / "checkpoint.safetensors").write_bytes(checkpoint[:-9])
+            path.write_bytes(checkpoint)
         said, code = start(folder)
         assert code == 1
         assert "Traceback" not in said
-        assert "delete it to start anew" in said
-        assert ("damaged" if change == "damage" else "another text or another config") in said
+        assert message in said
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path, text):
+    folder = tmp_path / "run"
+    small_run(folder, text)
+    with Checkpoints(folder, Vocab.from_text(text)).owned():
+        said, code = start(folder)
+    assert code == 1 and "is in use by another run" in said and "Traceback" not in said
+    assert {path.name for path in folder.iterdir()} == {"book.txt", "config.json"}
 
 
 @pytest.mark.parametrize(
@@ -239,20 +256,20 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, text):
         ({"clip_value": 0}, "clip_value is 0.0; it must be above 0"),
         ({"schedule": "Cosine"}, "schedule is 'Cosine'"),
         ({"corpus": "no-such-book"}, "no-such-book"),
+        ({"log_every": 0}, "log_every is 0; it must be a whole number"),
+        ({"clip": 1.0}, "config.json has clip, which means nothing here"),
     ],
 )
 def test_settings_without_meaning_get_one_message(tmp_path, text, change, message):
     small_run(tmp_path / "run", text)
     config = read(tmp_path / "run", "config.json")
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | change))
-    main = runpy.run_path(str(RUNS / "train_numpy.py"))["main"]
-    with pytest.raises((ValueError, CorpusError), match=message):
-        main(tmp_path / "run")
+    with pytest.raises(ValueError, match=message):
+        train_numpy.main(tmp_path / "run")
 
 
 def test_a_batched_run_with_two_states_goes_on_where_it_was(tmp_path, text):
     """In one process: saved and loaded after any step, the next steps are the same."""
-    run_class = runpy.run_path(str(RUNS / "train_numpy.py"))["Run"]
     config = read(RUNS / "case-b-cifg-batched", "config.json") | {
         "hidden_size": 8,
         "batch_size": 3,
@@ -261,12 +278,15 @@ def test_a_batched_run_with_two_states_goes_on_where_it_was(tmp_path, text):
         "warmup": 5,
         "write_above": 0.036,
     }
+    del config["what"]
+    settings = make_settings(train_numpy.Settings, config, "the config")
     for stop in (1, 7, 39):
-        whole, first, second = (run_class(config, text) for _ in range(3))
+        whole, first, second = (train_numpy.Run(settings, text) for _ in range(3))
+        checkpoints = Checkpoints(tmp_path / f"stopped-{stop}", first.vocab)
         for _ in range(stop):
             first.take_step()
-        first.save(tmp_path / "checkpoint")
-        second.load(tmp_path / "checkpoint")
+        first.save(checkpoints)
+        second.load(checkpoints)
         for _ in range(config["steps"] - stop):
             second.take_step()
         for _ in range(config["steps"]):
@@ -317,7 +337,7 @@ def half_a_second(call, device, least, reading):
 
 
 def test_measuring_a_device_writes_one_result(tmp_path, monkeypatch):
-    script = runpy.run_path(str(RUNS / "measure_speed.py"), run_name="script")
+    script = runpy.run_module("benchmarks.measure_speed", run_name="script")
     small = {"HIDDEN_SIZES": {"cpu": (4, 8)}, "BATCH_SIZES": {"cpu": (1, 2)}, "SEQ_LEN": 3}
     script["measure"].__globals__.update(small | {"PRODUCT_SIZES": {"cpu": (8,)}})
     monkeypatch.setattr("lstmlib.speed.seconds_per_call", half_a_second)

@@ -1,4 +1,4 @@
-"""runs/train_sequences.py: what a run leaves, that it goes on where it was, what is recorded."""
+"""experiments/train_sequences.py: what a run leaves, that it goes on, and what is recorded."""
 
 import io
 import itertools
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from experiments import train_sequences
 from lstmlib.batching import PaddedBatches
 from lstmlib.checkpoints import CheckpointError
 from lstmlib.corpora import CorpusError
@@ -27,9 +29,6 @@ from lstmlib.training import History, evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs"
-sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
-
-import train_sequences  # noqa: E402
 
 SMALL = {"COUNTED": 40, "HELD_OUT": 50, "LONGEST": 80, "KEPT": 3, "MOST_ROWS": 30}
 SMALL |= {"SHOWN": 30, "CHECKPOINT_EVERY": 4, "RARE": 3, "WRITTEN": 4, "LOOKED_AT": 45}
@@ -43,7 +42,7 @@ CONFIG = {
     "epochs": 3,
     "seed": 1,
     "samples": 100,
-    "arms": {
+    "variants": {
         "plain": {},
         "other": {
             "model": {"num_layers": 2, "dropout": 0.3},
@@ -56,7 +55,7 @@ CONFIG = {
         },
     },
 }
-OF_AN_ARM = ["epochs.json", "history.jsonl", "model.safetensors", "result.json"]
+OF_A_VARIANT = ["epochs.json", "history.jsonl", "model.safetensors", "result.json"]
 BRACKETS = LANGUAGES["brackets"]
 TRAINED_ON = [BRACKETS.vocab().frame(text) for text in BRACKETS.sample(200, seed=1)]
 STEPS = {n: len(PaddedBatches(TRAINED_ON, b, 0)) for n, b in (("plain", 150), ("other", 500))}
@@ -135,19 +134,19 @@ def exact_loss_of(texts):
 
 def test_a_run_leaves_these_files_and_no_others(whole):
     assert names(whole) == ["config.json", "other", "plain", "result.json"]
-    for name in CONFIG["arms"]:
-        assert names(whole / name) == OF_AN_ARM
+    for name in CONFIG["variants"]:
+        assert names(whole / name) == OF_A_VARIANT
     result = read(whole / "result.json")
-    arms = {name: read(whole / name / "result.json") for name in CONFIG["arms"]}
-    assert result == {"runs": arms} and list(result["runs"]) == list(CONFIG["arms"])
+    variants = {name: read(whole / name / "result.json") for name in CONFIG["variants"]}
+    assert result == {"runs": variants} and list(result["runs"]) == list(CONFIG["variants"])
 
 
-def test_an_arm_is_trained_with_what_the_config_and_its_changes_say(whole):
+def test_a_variant_is_trained_with_what_the_config_and_its_changes_say(whole):
     common = {"data": CONFIG["data"], "seed": 1, "epochs": 3, "budget": 150}
     common |= {"measure_every": 1, "samples": 100, "keep_model": True}
     expected = common | {"model": CONFIG["model"], "training": CONFIG["training"]}
     assert read(whole / "plain" / "result.json")["settings"] == expected
-    changes = CONFIG["arms"]["other"]
+    changes = CONFIG["variants"]["other"]
     model = {"hidden_size": 8, "embedding_size": 4, "num_layers": 2, "dropout": 0.3}
     training = {"learning_rate": 0.03, "clip_norm": 0.3, "warmup": 4}
     expected = common | changes | {"model": model, "training": training}
@@ -182,12 +181,12 @@ def test_the_history_has_every_step_or_of_many_every_second(whole, name, every):
     assert result["training_seconds"] >= 0
 
 
-def test_an_arm_need_not_keep_its_model(tmp_path, whole):
+def test_a_variant_need_not_keep_its_model(tmp_path, whole):
     """The rest of it is as with the model."""
-    arms = {"plain": {"keep_model": False, "epochs": 3}}
-    folder = write(tmp_path / "run", CONFIG | {"arms": arms})
+    variants = {"plain": {"keep_model": False, "epochs": 3}}
+    folder = write(tmp_path / "run", CONFIG | {"variants": variants})
     train_sequences.main(folder)
-    assert names(folder / "plain") == [n for n in OF_AN_ARM if n != "model.safetensors"]
+    assert names(folder / "plain") == [n for n in OF_A_VARIANT if n != "model.safetensors"]
     for file in ("history.jsonl", "epochs.json"):
         kept = (whole / "plain" / file).read_bytes()
         assert (folder / "plain" / file).read_bytes() == kept
@@ -197,8 +196,8 @@ def test_an_arm_need_not_keep_its_model(tmp_path, whole):
 
 
 def test_the_epochs_have_losses_gaps_counts_and_texts(whole):
-    arm = whole / "plain"
-    epochs, steps = read(arm / "epochs.json"), STEPS["plain"]
+    variant = whole / "plain"
+    epochs, steps = read(variant / "epochs.json"), STEPS["plain"]
     exact = exact_loss_of(BRACKETS.sample(SMALL["HELD_OUT"], seed=2))
     assert [entry["epoch"] for entry in epochs] == [1, 2, 3]
     assert [entry["step"] for entry in epochs] == [steps, 2 * steps, 3 * steps]
@@ -211,7 +210,7 @@ def test_the_epochs_have_losses_gaps_counts_and_texts(whole):
         assert set(entry["greedy"].removesuffix(".end")) <= set("().padstartunk")
 
 
-def test_what_takes_long_is_measured_as_often_as_the_arm_says(whole):
+def test_what_takes_long_is_measured_as_often_as_the_variant_says(whole):
     epochs = read(whole / "other" / "epochs.json")
     assert [entry["epoch"] for entry in epochs] == [1, 2, 3, 4, 5]
     assert all(entry["valid_loss"] > 0 for entry in epochs)
@@ -220,7 +219,7 @@ def test_what_takes_long_is_measured_as_often_as_the_arm_says(whole):
     assert all(len(entry) == 3 for entry in epochs if entry["epoch"] not in measured)
 
 
-@pytest.mark.parametrize("name", CONFIG["arms"])
+@pytest.mark.parametrize("name", CONFIG["variants"])
 def test_the_figures_are_those_of_the_model_that_was_kept(whole, name):
     model, vocab = load_model(whole / name / "model.safetensors")
     result, last = read(whole / name / "result.json"), read(whole / name / "epochs.json")[-1]
@@ -252,7 +251,7 @@ def balanced(text):
     return len(text) > 0 and depth[-1] == 0 and bool((depth[:-1] > 0).all())
 
 
-@pytest.mark.parametrize("name", CONFIG["arms"])
+@pytest.mark.parametrize("name", CONFIG["variants"])
 def test_samples_are_judged_and_new_ones_counted(whole, name):
     model, vocab = load_model(whole / name / "model.safetensors")
     result, train = read(whole / name / "result.json"), BRACKETS.sample(200, seed=1)
@@ -294,8 +293,8 @@ def test_started_again_it_trains_nothing_and_changes_nothing(whole, no_training,
     train_sequences.main(whole)
     assert contents(whole) == before
     said = capsys.readouterr().out
-    for name, arm in read(whole / "result.json")["runs"].items():
-        assert f"{name:<18} loss on the test texts: {arm['test_loss']} nats" in said
+    for name, variant in read(whole / "result.json")["runs"].items():
+        assert f"{name:<18} loss on the test texts: {variant['test_loss']} nats" in said
 
 
 @pytest.mark.parametrize(
@@ -309,18 +308,18 @@ def test_started_again_it_trains_nothing_and_changes_nothing(whole, no_training,
         {"budget": None, "training": {"batch_size": 2, "seq_len": 4}},
         {"epochs": 4},
         {"seed": 2},
-        {"arms": {"plain": {"measure_every": 2}}},
+        {"variants": {"plain": {"measure_every": 2}}},
         {"samples": 101},
-        {"arms": {"plain": {"keep_model": False}}},
+        {"variants": {"plain": {"keep_model": False}}},
     ],
     ids=str,
 )
-def test_an_arm_of_other_settings_is_refused(whole, no_training, changes):
+def test_a_variant_of_other_settings_is_refused(whole, no_training, changes):
     """Whether it is done already, or only begun."""
     before, config = contents(whole), (whole / "config.json").read_bytes()
     write(whole, CONFIG | changes)
     try:
-        with pytest.raises(ValueError, match="plain holds an arm of other settings; delete it"):
+        with pytest.raises(ValueError, match="plain holds a run of other settings; delete it"):
             train_sequences.main(whole)
     finally:
         (whole / "config.json").write_bytes(config)
@@ -328,7 +327,7 @@ def test_an_arm_of_other_settings_is_refused(whole, no_training, changes):
 
 
 def stop(monkeypatch, step, how):
-    """Let an arm be stopped after a step, once what is measured there is written."""
+    """Let a variant be stopped after a step, once what is measured there is written."""
     record = train_sequences.Recorder.__call__
 
     def record_and_stop(self, history):
@@ -354,7 +353,7 @@ def same_but_for_the_clock(folder, other):
         run["training_seconds"] = None
     assert runs[0] == runs[1]
     for name in runs[0]:
-        assert names(folder / name) == OF_AN_ARM
+        assert names(folder / name) == OF_A_VARIANT
         for file in ("history.jsonl", "epochs.json"):
             assert (folder / name / file).read_bytes() == (other / name / file).read_bytes(), file
         models = [load_model(f / name / "model.safetensors")[0] for f in (folder, other)]
@@ -367,10 +366,12 @@ def test_after_ctrl_c_it_goes_on_where_it_was(tmp_path, whole, monkeypatch, step
     folder = write(tmp_path / "run")
     with monkeypatch.context() as patch:
         stop(patch, step, press_ctrl_c)
-        for arm in CONFIG["arms"]:
-            with pytest.raises(SystemExit, match=f"{arm} goes on from step {step} when started"):
+        for variant in CONFIG["variants"]:
+            with pytest.raises(
+                SystemExit, match=f"{variant} goes on from step {step} when started"
+            ):
                 train_sequences.main(folder)
-            assert not (folder / arm / "result.json").exists()
+            assert not (folder / variant / "result.json").exists()
             torch.rand(7), np.random.rand()  # what happens in between does not matter
     train_sequences.main(folder)
     same_but_for_the_clock(folder, whole)
@@ -399,7 +400,7 @@ def test_killed_in_its_last_measurements_it_trains_no_step_again(tmp_path, whole
     assert "result.json" not in names(folder / "plain")
     with monkeypatch.context() as patch:
         patch.setattr(train_sequences.Recorder, "__call__", lambda *_: pytest.fail("a step"))
-        train_sequences.main(write(folder, CONFIG | {"arms": {"plain": {}}}))
+        train_sequences.main(write(folder, CONFIG | {"variants": {"plain": {}}}))
     train_sequences.main(write(folder))
     same_but_for_the_clock(folder, whole)
 
@@ -411,15 +412,15 @@ def test_killed_before_the_checkpoints_were_removed_it_removes_them(tmp_path, wh
         with pytest.raises(MemoryError):
             train_sequences.main(folder)
     (folder / "plain" / "result.json.1.part").write_text("half a resu")
-    assert len(names(folder / "plain")) > len(OF_AN_ARM) + 2
+    assert len(names(folder / "plain")) > len(OF_A_VARIANT) + 2
     train_sequences.main(folder)
     same_but_for_the_clock(folder, whole)
 
 
 KILLED = """
 import os, signal, sys
-sys.path.insert(0, {runs!r})
-import torch, train_sequences
+import torch
+from experiments import train_sequences
 from pathlib import Path
 torch.set_num_threads(1)
 for name, value in {small!r}.items():
@@ -438,7 +439,7 @@ train_sequences.main(Path({folder!r}))
 
 def test_after_a_kill_that_nothing_can_catch_it_goes_on_where_it_was(tmp_path, whole):
     folder = write(tmp_path / "run")
-    code = KILLED.format(runs=str(RUNS), small=SMALL, step=10, folder=str(folder))
+    code = KILLED.format(small=SMALL, step=10, folder=str(folder))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
@@ -455,21 +456,21 @@ def test_after_a_kill_that_nothing_can_catch_it_goes_on_where_it_was(tmp_path, w
         {"seed": 2},
         {"epochs": 4},
         {"budget": 151},
-        {"arms": {"plain": {"measure_every": 2}}},
+        {"variants": {"plain": {"measure_every": 2}}},
         {"samples": 101},
-        {"arms": {"plain": {"keep_model": False}}},
+        {"variants": {"plain": {"keep_model": False}}},
         {"training": {"learning_rate": 0.01, "clip_norm": 0.3}},
     ],
     ids=str,
 )
-def test_an_arm_that_was_begun_with_other_settings_is_refused(begun, no_training, changes):
+def test_a_variant_that_was_begun_with_other_settings_is_refused(begun, no_training, changes):
     before = contents(begun / "plain")
-    with pytest.raises(ValueError, match="plain holds an arm of other settings, begun; delete it"):
+    with pytest.raises(ValueError, match="plain holds a run of other settings, begun; delete"):
         train_sequences.main(write(begun, CONFIG | changes))
     assert contents(begun / "plain") == before
 
 
-def test_an_arm_that_was_begun_on_other_strings_is_refused(begun):
+def test_a_variant_that_was_begun_on_other_strings_is_refused(begun):
     """Also where its settings were not noted."""
     (begun / "plain" / "step-config.json").unlink()
     other = CONFIG | {"data": {"language": "brackets", "strings": 199}}
@@ -479,7 +480,7 @@ def test_an_arm_that_was_begun_on_other_strings_is_refused(begun):
 
 @pytest.fixture
 def begun(tmp_path, monkeypatch):
-    """A folder with an arm that was stopped."""
+    """A folder with a variant that was stopped."""
     folder = write(tmp_path / "run")
     with monkeypatch.context() as patch:
         stop(patch, 2, press_ctrl_c)
@@ -493,22 +494,31 @@ def begun(tmp_path, monkeypatch):
 WITHOUT_MEANING = [
     ({"epochs": KeyError}, "config.json lacks epochs"),
     ({"epoch": 3}, "config.json has epoch"),
-    ({"data": "ndfa"}, '"data" is ndfa; give a language and strings, or reviews'),
+    ({"data": "ndfa"}, "data is 'ndfa'; it must be an object"),
     ({"data": {"language": "ndfa"}}, "give a language and strings, or reviews"),
     ({"data": {"language": "dyck", "strings": 9}}, "no language 'dyck': ndfa, brackets, toy"),
     ({"data": {"language": "ndfa", "strings": 0}}, "strings is 0; it must be a whole number, 1"),
     ({"data": {"language": "ndfa", "strings": "9"}}, "strings is '9'"),
     ({"data": {"reviews": "nowhere"}}, "nowhere"),
-    ({"arms": {}}, "a name for each arm"),
-    ({"arms": ["plain"]}, "a name for each arm"),
-    ({"arms": {"plain": None}}, "a name for each arm"),
-    ({"arms": {"plain": {}, "b": {"budgets": 3}}}, "Arm b changes budgets; it may change budget,"),
-    ({"arms": {"plain": {}, "b": {"data": {}}}}, "Arm b changes data"),
-    ({"arms": {"plain": {}, "b": {"budget": 3}}}, "more than the budget of 3. Raise the budget"),
-    ({"arms": {"plain": {}, "b": {"measure_every": 0}}}, "measure_every is 0"),
-    ({"arms": {"plain": {}, "b": {"samples": True}}}, "samples is True"),
-    ({"arms": {"plain": {}, "b": {"seed": -1}}}, "seed is -1; it must be a whole number, 0 or"),
-    ({"arms": {"plain": {}, "b": {"training": {"warmup": 999}}}}, "warmup is 999"),
+    ({"variants": {}}, "a name for each variant"),
+    ({"variants": ["plain"]}, "a name for each variant"),
+    ({"variants": {"plain": None}}, "Variant plain is None; it must say which settings it changes"),
+    (
+        {"variants": {"plain": {}, "b": {"budgets": 3}}},
+        "Variant b has budgets, which means nothing",
+    ),
+    (
+        {"variants": {"plain": {}, "b": {"data": {}}}},
+        "Variant b changes data, which all variants",
+    ),
+    (
+        {"variants": {"plain": {}, "b": {"budget": 3}}},
+        "more than the budget of 3. Raise the",
+    ),
+    ({"variants": {"plain": {}, "b": {"measure_every": 0}}}, "measure_every is 0"),
+    ({"variants": {"plain": {}, "b": {"samples": True}}}, "samples is True"),
+    ({"variants": {"plain": {}, "b": {"seed": -1}}}, "seed is -1; it must be a whole number, 0 or"),
+    ({"variants": {"plain": {}, "b": {"training": {"warmup": 999}}}}, "warmup is 999"),
     ({"keep_model": 1}, "keep_model is 1; it must be true or false"),
     ({"epochs": 2.5}, "epochs is 2.5"),
     ({"seed": "1"}, "seed is '1'"),
@@ -541,7 +551,7 @@ def test_a_config_without_meaning_is_refused_before_any_training(
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     folder = write(tmp_path / "run", CONFIG | {"budget": 3})
-    command = [sys.executable, str(RUNS / "train_sequences.py"), str(folder), "--threads", "1"]
+    command = [sys.executable, "-m", "experiments.train_sequences", str(folder), "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
@@ -549,13 +559,13 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     assert "Raise the budget" in done.stderr
 
 
-# Arms that break
+# Variants that break
 
 
-def test_an_arm_that_diverges_is_noted_and_the_next_one_trained(tmp_path):
+def test_a_variant_that_diverges_is_noted_and_the_next_one_trained(tmp_path):
     broken = {"learning_rate": 3e38, "optimizer": "sgd", "clip_norm": None}
-    arms = {"broken": {"training": broken, "budget": 200}, "plain": {}}
-    folder = write(tmp_path / "run", CONFIG | {"arms": arms})
+    variants = {"broken": {"training": broken, "budget": 200}, "plain": {}}
+    folder = write(tmp_path / "run", CONFIG | {"variants": variants})
     for _ in range(2):  # the second time it is read
         train_sequences.main(folder)
         runs = read(folder / "result.json")["runs"]
@@ -566,12 +576,12 @@ def test_an_arm_that_diverges_is_noted_and_the_next_one_trained(tmp_path):
     assert len(rows) < SMALL["MOST_ROWS"] and sum(row["skipped"] for row in rows) >= 10
     assert runs["broken"]["updates"] == sum(not row["skipped"] for row in rows)
     assert read(folder / "broken" / "epochs.json") == []
-    assert names(folder / "broken") == OF_AN_ARM
+    assert names(folder / "broken") == OF_A_VARIANT
 
 
-def test_an_arm_with_a_rate_far_too_high_has_all_its_figures(tmp_path):
-    arms = {"wild": {"training": {"learning_rate": 1e6}}}
-    train_sequences.main(write(tmp_path / "run", CONFIG | {"arms": arms}))
+def test_a_variant_with_a_rate_far_too_high_has_all_its_figures(tmp_path):
+    variants = {"wild": {"training": {"learning_rate": 1e6}}}
+    train_sequences.main(write(tmp_path / "run", CONFIG | {"variants": variants}))
     wild = read(tmp_path / "run" / "result.json")["runs"]["wild"]
     assert wild["diverged"] is False and wild["test_loss"] > 1000
     assert sum(wild["validity"]["1.0"]) == 100
@@ -605,7 +615,7 @@ def reviewed(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reviews")
     config = CONFIG | {"data": {"reviews": pack(folder / "reviews.tar.gz", reviews(60))}}
     config |= {"epochs": 2, "training": {"learning_rate": 0.02, "batch_size": 3, "seq_len": 10}}
-    config["arms"] = {"whole": {"budget": 400}, "streams": {"budget": None}}
+    config["variants"] = {"whole": {"budget": 400}, "streams": {"budget": None}}
     train_sequences.main(write(folder / "run", config))
     return folder / "run"
 
@@ -617,10 +627,13 @@ def parts_of(texts):
     return texts[12:], texts[6:12], texts[:6]
 
 
-@pytest.mark.parametrize("arm", ["whole", "streams"])
-def test_a_network_learns_reviews(reviewed, arm):
-    result, epochs = read(reviewed / arm / "result.json"), read(reviewed / arm / "epochs.json")
-    model, vocab = load_model(reviewed / arm / "model.safetensors")
+@pytest.mark.parametrize("variant", ["whole", "streams"])
+def test_a_network_learns_reviews(reviewed, variant):
+    result, epochs = (
+        read(reviewed / variant / "result.json"),
+        read(reviewed / variant / "epochs.json"),
+    )
+    model, vocab = load_model(reviewed / variant / "model.safetensors")
     train, valid, test = parts_of(reviews(60))
     loss = loss_of(model, vocab, test)
     assert result["test_loss"] == pytest.approx(loss, rel=1e-4)
@@ -631,7 +644,7 @@ def test_a_network_learns_reviews(reviewed, arm):
     frames = [[vocab.frame(text, unknown="unk") for text in part] for part in (train, test)]
     five_gram = NGramModel.of_sequences(frames[0], 5, len(vocab)).nats_per_symbol(frames[1])
     assert result["five_gram_loss"] == pytest.approx(five_gram, rel=1e-4)
-    assert names(reviewed / arm) == OF_AN_ARM
+    assert names(reviewed / variant) == OF_A_VARIANT
     assert [set(entry) for entry in epochs] == [
         {"epoch", "step", "valid_loss", "greedy", "samples"}
     ] * 2
@@ -687,8 +700,8 @@ def test_a_run_on_streams_goes_on_where_it_was(tmp_path, reviewed, monkeypatch):
     folder = write(tmp_path / "run", read(reviewed / "config.json"))
     with monkeypatch.context() as patch:
         stop(patch, 12, press_ctrl_c)
-        for arm in ("whole", "streams"):
-            with pytest.raises(SystemExit, match=f"{arm} goes on from step 12"):
+        for variant in ("whole", "streams"):
+            with pytest.raises(SystemExit, match=f"{variant} goes on from step 12"):
                 train_sequences.main(folder)
     train_sequences.main(folder)
     same_but_for_the_clock(folder, reviewed)
@@ -696,7 +709,7 @@ def test_a_run_on_streams_goes_on_where_it_was(tmp_path, reviewed, monkeypatch):
 
 def test_a_loss_beyond_any_perplexity_is_no_crash(tmp_path):
     config = CONFIG | {"data": {"reviews": pack(tmp_path / "few.tar.gz", reviews(30))}}
-    config |= {"arms": {"wild": {"training": {"learning_rate": 1e6}}}}
+    config |= {"variants": {"wild": {"training": {"learning_rate": 1e6}}}}
     train_sequences.main(write(tmp_path / "run", config))
     wild = read(tmp_path / "run" / "result.json")["runs"]["wild"]
     assert wild["test_loss"] > 710 and wild["perplexity"] is None
@@ -712,7 +725,9 @@ def test_too_few_reviews_are_refused(tmp_path, no_training):
 
 CASE_C = sorted(path.parent for path in RUNS.glob("case-c-*/config.json"))
 RECORDED = [folder for folder in CASE_C if (folder / "result.json").exists()]
-ARMS = [folder / name for folder in RECORDED for name in read(folder / "config.json")["arms"]]
+VARIANTS = [
+    folder / name for folder in RECORDED for name in read(folder / "config.json")["variants"]
+]
 LARGE = 250_000
 """Parameters from which on a network reads only some of the test strings here."""
 
@@ -723,25 +738,25 @@ def test_two_runs_or_more_are_recorded():
 
 @pytest.mark.parametrize("folder", CASE_C, ids=lambda p: p.name)
 def test_the_configs_are_whole(folder):
-    train_sequences.check(read(folder / "config.json"))
+    assert train_sequences.read_config(folder)
 
 
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda p: p.name)
 def test_a_recorded_result_is_of_its_config(folder):
     config, runs = read(folder / "config.json"), read(folder / "result.json")["runs"]
-    assert list(runs) == list(config["arms"])
-    for name, changes in config["arms"].items():
+    assert list(runs) == list(config["variants"])
+    for name, settings in train_sequences.read_config(folder).items():
         assert runs[name] == read(folder / name / "result.json")
-        assert runs[name]["settings"] == train_sequences.settings_of(config, changes)
+        assert runs[name]["settings"] == asdict(settings)
         assert runs[name]["threads"] == 1 or "CPU" not in runs[name]["machine"]
 
 
-@pytest.mark.parametrize("arm", ARMS, ids=lambda p: f"{p.parent.name} {p.name}")
-def test_a_recorded_arm_is_whole(arm):
-    result, epochs = read(arm / "result.json"), read(arm / "epochs.json")
-    rows, settings = History.load(arm / "history.jsonl").rows, result["settings"]
-    kept = [n for n in OF_AN_ARM if settings["keep_model"] or n != "model.safetensors"]
-    assert [name for name in names(arm) if name in OF_AN_ARM] == kept
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda p: f"{p.parent.name} {p.name}")
+def test_a_recorded_variant_is_whole(variant):
+    result, epochs = read(variant / "result.json"), read(variant / "epochs.json")
+    rows, settings = History.load(variant / "history.jsonl").rows, result["settings"]
+    kept = [n for n in OF_A_VARIANT if settings["keep_model"] or n != "model.safetensors"]
+    assert [name for name in names(variant) if name in OF_A_VARIANT] == kept
     every = rows[0]["step"]
     assert [row["step"] for row in rows] == list(range(every, every * len(rows) + 1, every))
     if every == 1:
@@ -768,21 +783,24 @@ def test_a_recorded_arm_is_whole(arm):
 
 
 LEARNED = [
-    arm
-    for arm in ARMS
-    if "language" in read(arm.parent / "config.json")["data"]
-    and read(arm / "result.json")["settings"]["keep_model"]
+    variant
+    for variant in VARIANTS
+    if "language" in read(variant.parent / "config.json")["data"]
+    and read(variant / "result.json")["settings"]["keep_model"]
 ]
 
 
 def test_models_are_kept_of_two_languages_or_more():
-    assert len({arm.parent for arm in LEARNED}) >= 2
+    assert len({variant.parent for variant in LEARNED}) >= 2
 
 
-@pytest.mark.parametrize("arm", LEARNED, ids=lambda p: f"{p.parent.name} {p.name}")
-def test_a_recorded_model_has_its_loss_on_the_test_strings(arm):
+@pytest.mark.parametrize("variant", LEARNED, ids=lambda p: f"{p.parent.name} {p.name}")
+def test_a_recorded_model_has_its_loss_on_the_test_strings(variant):
     """A large network reads a tenth of them: there only the gap is held, and loosely."""
-    result, (model, vocab) = read(arm / "result.json"), load_model(arm / "model.safetensors")
+    result, (model, vocab) = (
+        read(variant / "result.json"),
+        load_model(variant / "model.safetensors"),
+    )
     language = LANGUAGES[result["settings"]["data"]["language"]]
     assert vocab == language.vocab() and result["parameters"] == count_parameters(model)
     large = result["parameters"] > LARGE

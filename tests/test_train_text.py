@@ -1,4 +1,4 @@
-"""runs/train_text.py, and the model that chapter 07 samples from."""
+"""experiments/train_text.py, and the model that chapter 07 samples from."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def run(folder, config, *more):
     config = config | {"corpus": str(folder / "book.txt")}
     (folder / "book.txt").write_text("the quick brown fox jumps over “the lazy” dog. " * 40)
     (folder / "config.json").write_text(json.dumps(config))
-    command = [sys.executable, str(ROOT / "runs" / "train_text.py"), str(folder), "--threads", "1"]
+    command = [sys.executable, "-m", "experiments.train_text", str(folder), "--threads", "1"]
     return subprocess.run([*command, *more], capture_output=True, text=True, cwd=ROOT)
 
 
@@ -65,7 +65,7 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
         folder.mkdir()
     assert run(whole, CONFIG).returncode == 0
     stopped = subprocess.run(
-        [sys.executable, "-c", STOPPED.format(root=ROOT, folder=cut)],
+        [sys.executable, "-c", STOPPED.format(folder=cut)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -85,8 +85,8 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
 STOPPED = """
 import json, sys
 from pathlib import Path
-sys.path.insert(0, "{root}/runs")
-import torch, train_text
+import torch
+from experiments import train_text
 from lstmlib import training
 torch.set_num_threads(1)
 folder = Path("{folder}")
@@ -121,7 +121,7 @@ def test_a_config_without_meaning_is_refused_before_training(tmp_path, change, m
     config = CONFIG | {"corpus": str(tmp_path / "book.txt")} | change
     (tmp_path / "book.txt").write_text("the quick brown fox jumps over “the lazy” dog. " * 40)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    command = [sys.executable, "runs/train_text.py", str(tmp_path)]
+    command = [sys.executable, "-m", "experiments.train_text", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode != 0 and message in done.stderr
     assert "Traceback" not in done.stderr

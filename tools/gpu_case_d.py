@@ -1,6 +1,6 @@
 """Stage case-d of tools/gpu.py: case D as published, as many epochs as fit, a text after each.
 
-    PYTHONPATH=. python3 tools/gpu_case_d.py --out FOLDER --seconds 150
+    python3 tools/gpu_case_d.py --out FOLDER --seconds 150
 
 Writes FOLDER/runs/case-d-full: history.jsonl and result.json anew after every epoch, epoch-NN.txt,
 and in the end samples.txt and model.safetensors. FOLDER/unfinished/case-d-full has a checkpoint of
@@ -21,10 +21,10 @@ from pathlib import Path  # noqa: E402
 import torch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "runs")]  # the scripts stand beside each other, in no package
+sys.path.insert(0, str(ROOT))
 
-import train_windows  # noqa: E402
-from captured_step import CaptureFailed  # noqa: E402
+from experiments import train_windows  # noqa: E402
+from experiments.captured_step import CaptureFailed  # noqa: E402
 
 NAME = "case-d-full"
 TINY = {

@@ -526,8 +526,8 @@ def write_what_follows(root: Path = ROOT) -> list[str]:
     """Write anew all that is made from the records; return what there is to say."""
     write_times(root)
     said = write_bands(root)
-    with beside(root / "benchmarks"):
-        load_tool(root / "benchmarks/leaderboard.py").write_readme()
+    with beside(root):
+        load_tool(root / "experiments/leaderboard.py").write_readme()
     write_runs_table(root)
     write_readme(root)
     return said

@@ -4,7 +4,7 @@
     python tools/gpu_leaderboard.py --out FOLDER --seconds 20 --rehearse
 
 A call trains the lowest seed of the recipe that neither FOLDER nor the repository has, by the rules
-and with the settings of benchmarks/leaderboard.py, and leaves in FOLDER/runs/leaderboard/gpu what
+and with the settings of experiments/leaderboard.py, and leaves in FOLDER/runs/leaderboard/gpu what
 belongs into the repository's runs/leaderboard/gpu. Every call measures the speed first, in about 2
 seconds: two machines with the same GPU took 6.2 and 9.5 ms for a step. It takes 190 seconds: three
 minutes are the rule, of which 8 % are kept back, and the rest goes to starting and to measuring. A
@@ -29,10 +29,9 @@ from pathlib import Path  # noqa: E402
 import torch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))  # the scripts stand beside each other, in no package
+sys.path.insert(0, str(ROOT))
 
-import leaderboard  # noqa: E402
-
+from experiments import leaderboard  # noqa: E402
 from lstmlib.models import write_whole  # noqa: E402
 
 ENTRY, BOARD = "recipe", Path("runs/leaderboard")

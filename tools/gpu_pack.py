@@ -55,8 +55,8 @@ _PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(39, 4, -1)]
 _PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
 _CODE = (
     "lstmlib/**/*.py",
+    "experiments/*.py",
     "tools/gpu*.py",
-    "runs/*.py",
     "runs/*/config.json",
     "runs/leaderboard/entries.json",
     "benchmarks/*.py",

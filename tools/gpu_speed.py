@@ -151,7 +151,7 @@ def least(rows: list[dict], name: str) -> float | None:
 
 def grid(given: argparse.Namespace, until: float) -> str:
     """Measure the grid of speed-gpu, point by point; the result holds its whole columns."""
-    program, seconds = module("runs/measure_speed.py"), sizes(given)["least"]
+    program, seconds = module("benchmarks/measure_speed.py"), sizes(given)["least"]
     if given.rehearse:
         vars(program).update(SMALL_GRID)
     result, points = begun_grid(given, program, seconds), program.grid_of(given.device)

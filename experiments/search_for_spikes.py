@@ -1,6 +1,6 @@
 """Does the loss of case A spike without clipping? Short runs of every combination of settings.
 
-    .venv/bin/python runs/look_for_spike.py runs/case-a-spike
+    .venv/bin/python -m experiments.search_for_spikes runs/case-a-spike
 
 In the folder's config.json, "settings" is a config as `train_windows.py` reads it, and "vary" gives
 some of its settings several values. Every combination is a run with a folder of its own, which
@@ -14,8 +14,8 @@ import itertools
 import json
 from pathlib import Path
 
-from records import write_json
-from train_windows import (
+from experiments.common import write_json
+from experiments.train_windows import (
     ERRORS,
     Run,
     check,
@@ -26,7 +26,6 @@ from train_windows import (
     sha256,
     train,
 )
-
 from lstmlib.models import write_whole
 from lstmlib.training import History, TrainingDiverged
 

@@ -1,39 +1,54 @@
 """Train networks on whole strings, as case C does: of a formal language, or film reviews.
 
-    .venv/bin/python runs/train_sequences.py runs/case-c-ndfa --threads 1
+    .venv/bin/python -m experiments.train_sequences runs/case-c-ndfa --threads 1
 
-In the folder's config.json, "data" says what is learned: {"language": "ndfa", "strings": 50000} or
-{"reviews": "imdb-sample"}. "model" holds arguments of `CharRNN`, "training" those of
-`TrainingConfig` but for the steps, "budget" the tokens of a padded batch, or null for streams of
-texts one after the other (stateful truncated BPTT), "epochs" how long it takes, and "seed" where
-the weights and the samples start from. "arms" says what each arm changes in all these; it, or the
-config as a whole, may also have "measure_every" (epochs, 1 if not given), "samples" (of a formal
-language, that are judged in the end) and "keep_model" (true or false). It trains on a GPU if there
-is one.
+What is learned stands under "data" in the folder's config.json: {"language": "ndfa", "strings":
+50000} or {"reviews": "imdb-sample"}. "variants" has a name for each network that is trained, with
+the settings that it changes; the class Settings lists all settings. The program trains on a GPU if
+there is one.
 
-An arm is a folder with history.jsonl (every step, or of a long run every second, third and so on),
-epochs.json (the validation loss of every epoch, what else was measured, and what the network
-wrote), model.safetensors and result.json. While it trains, step-….safetensors holds everything;
-start the same command again to go on from there.
+Each variant has a folder. The program writes into it:
+
+- history.jsonl: every step, or of a long run every second, third and so on;
+- epochs.json: of every epoch the validation loss, what else was measured, and what the network
+  wrote;
+- model.safetensors: the network after the last step;
+- result.json: the settings, and what was measured in the end.
+
+The result.json above them lists all variants.
+
+While a variant trains, step-….safetensors in its folder holds the whole run. After a break the same
+command goes on from there.
 """
 
-import argparse
-import json
 import math
-import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from measure_speed import describe
-from records import rounded, write_json
 
+from experiments.common import (
+    check_model,
+    check_whole,
+    describe,
+    make_settings,
+    note_settings,
+    read_done,
+    read_json,
+    read_variants,
+    remove_unfinished,
+    rounded,
+    run_program,
+    stop_if_interrupted,
+    versions,
+    write_json,
+)
 from lstmlib.batching import PaddedBatches, Streams
-from lstmlib.checkpoints import CheckpointError, Checkpoints
-from lstmlib.corpora import CorpusError, load_reviews
+from lstmlib.checkpoints import Checkpoints
+from lstmlib.corpora import load_reviews
 from lstmlib.grammars import LANGUAGES, SPECIALS
 from lstmlib.metrics import (
     NGramModel,
@@ -51,9 +66,6 @@ from lstmlib.speed import keep_freed_memory
 from lstmlib.training import History, TrainingConfig, TrainingDiverged, evaluate, fit
 from lstmlib.vocab import END, PAD, Vocab
 
-NAMES = {"what", "published", "data", "model", "training", "budget", "epochs", "seed", "arms"}
-DEFAULTS = {"measure_every": 1, "samples": 10_000, "keep_model": True}
-MAY_CHANGE = {"model", "training", "budget", "epochs", "seed", *DEFAULTS}
 TEMPERATURES = (0.5, 1.0, 1.5)
 COUNTED = 1000
 """Samples that the recogniser judges after an epoch."""
@@ -83,58 +95,61 @@ COLUMNS = ("step", "epoch", "loss", "grad_norm", "clipped_norm", "learning_rate"
 """Of the history that is kept."""
 
 
-def settings_of(config: dict, changes: dict) -> dict:
-    """Return all that an arm is trained with."""
-    names = ("data", "model", "training", "budget", "epochs", "seed")
-    settings = {name: config[name] for name in names}
-    settings |= {name: config.get(name, value) for name, value in DEFAULTS.items()}
-    for name, value in changes.items():
-        settings[name] = config[name] | value if name in ("model", "training") else value
-    return settings
+@dataclass(frozen=True)
+class Settings:
+    """All that a variant is trained with.
+
+    Attributes:
+        data: {"language": …, "strings": …} or {"reviews": …}.
+        model: arguments of CharRNN beside the size of the vocabulary.
+        training: settings of TrainingConfig but the steps and eval_every, which epochs stand for.
+        budget: tokens of a padded batch of whole texts. None trains on streams of texts one after
+            the other (stateful truncated BPTT).
+        epochs: how long the training takes.
+        seed: of the weights, and of the samples.
+        measure_every: epochs from one measurement of what the network writes to the next.
+        samples: of a formal language, how many are judged in the end.
+        keep_model: write model.safetensors.
+    """
+
+    data: dict
+    model: dict
+    training: dict
+    budget: int | None
+    epochs: int
+    seed: int
+    measure_every: int = 1
+    samples: int = 10_000
+    keep_model: bool = True
+
+    def __post_init__(self) -> None:
+        check_data(self.data)
+        check_whole(self, "epochs", "measure_every", "samples")
+        check_whole(self, "seed", least=0)
+        if self.budget is not None:
+            check_whole(self, "budget")
+        check_model(self.model)
+        given = {"steps", "eval_every"} & set(self.training)
+        if given:
+            raise ValueError(f'"training" has {", ".join(sorted(given))}; the epochs say how long.')
+        self.training_of(ANY_STEPS, 1)
+
+    def training_of(self, steps: int, eval_every: int) -> TrainingConfig:
+        """Return the settings of a training of so many steps."""
+        lengths = {"steps": steps, "eval_every": eval_every}
+        return make_settings(TrainingConfig, self.training | lengths, '"training"')
 
 
-def check(config: dict) -> None:
-    """Raise ValueError for a config with a part too few or too many, or without meaning."""
-    known = NAMES | set(DEFAULTS)
-    for word, names in {"lacks": NAMES - set(config), "has": set(config) - known}.items():
-        if names:
-            raise ValueError(f"config.json {word} {', '.join(sorted(names))}.")
-    data = config["data"]
-    if not isinstance(data, dict) or set(data) not in ({"language", "strings"}, {"reviews"}):
+def check_data(data: dict) -> None:
+    """Raise ValueError unless a config's "data" says what is learned."""
+    if set(data) not in ({"language", "strings"}, {"reviews"}):
         raise ValueError(f'"data" is {data}; give a language and strings, or reviews.')
-    if data.get("language", "ndfa") not in LANGUAGES:
+    if "reviews" in data:
+        return
+    if data["language"] not in LANGUAGES:
         raise ValueError(f"There is no language {data['language']!r}: {', '.join(LANGUAGES)}.")
-    check_whole("strings", data.get("strings", 1))
-    arms = config["arms"]
-    if not (isinstance(arms, dict) and arms and all(isinstance(a, dict) for a in arms.values())):
-        raise ValueError('"arms" needs a name for each arm, with the settings that it changes.')
-    for name, changes in arms.items():
-        if set(changes) - MAY_CHANGE:
-            unknown, known = (", ".join(sorted(s)) for s in (set(changes) - MAY_CHANGE, MAY_CHANGE))
-            raise ValueError(f"Arm {name} changes {unknown}; it may change {known}.")
-        check_settings(settings_of(config, changes))
-
-
-def check_settings(settings: dict) -> None:
-    """Raise ValueError for settings of an arm that are without meaning whatever the data."""
-    for name in ("epochs", "measure_every", "samples"):
-        check_whole(name, settings[name])
-    if type(settings["keep_model"]) is not bool:
-        raise ValueError(f"keep_model is {settings['keep_model']!r}; it must be true or false.")
-    check_whole("seed", settings["seed"], least=0)
-    if settings["budget"] is not None:
-        check_whole("budget", settings["budget"])
-    given = {"steps", "eval_every"} & set(settings["training"])
-    if given:
-        raise ValueError(f'"training" has {", ".join(sorted(given))}; the epochs say how long.')
-    CharRNN(2, **settings["model"])
-    TrainingConfig(ANY_STEPS, **settings["training"])
-
-
-def check_whole(name: str, value: object, least: int = 1) -> None:
-    """Raise ValueError unless a value is a whole number that is not below the least."""
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more.")
+    if type(data["strings"]) is not int or data["strings"] < 1:
+        raise ValueError(f"strings is {data['strings']!r}; it must be a whole number, 1 or more.")
 
 
 class Strings:
@@ -153,21 +168,21 @@ class Strings:
 
     def after_epoch(self, model: CharRNN, valid_loss: float, seed: int) -> dict:
         """Return what is measured of a network in training: gap, validity, and what it writes."""
-        found = {"gap": self._gap(valid_loss, self.exact), "validity": {}}
+        measured = {"gap": self._gap(valid_loss, self.exact), "validity": {}}
         for temperature in TEMPERATURES:
             samples = write(model, self.vocab, COUNTED, temperature, seed)
-            found["validity"][str(temperature)] = list(validity(self.language, samples))
+            measured["validity"][str(temperature)] = list(validity(self.language, samples))
             if temperature == 1:
-                found["samples"] = [shown(sample) for sample in samples[:KEPT]]
-        found["greedy"] = shown(write(model, self.vocab, 1, 0.0, seed)[0])
-        return found
+                measured["samples"] = [shown(sample) for sample in samples[:KEPT]]
+        measured["greedy"] = shown(write(model, self.vocab, 1, 0.0, seed)[0])
+        return measured
 
-    def at_end(self, model: CharRNN, test_loss: float, settings: dict) -> dict:
+    def at_end(self, model: CharRNN, test_loss: float, settings: Settings) -> dict:
         """Return the figures of a trained network on the test strings, and of many samples."""
         seen = set(self.train)
         new = [text for text in self.test if text not in seen]
         exact = self.language.nats_per_symbol(self.test)
-        found = {
+        figures = {
             "exact_loss": exact,
             "floor": self.language.floor,
             "gap": self._gap(test_loss, exact),
@@ -178,14 +193,14 @@ class Strings:
         if new:
             exact_new = self.language.nats_per_symbol(new)
             loss_new = evaluate(model, padded(self.frame(new)))
-            found |= {"gap_of_unseen": (loss_new - exact_new) / exact_new}
+            figures |= {"gap_of_unseen": (loss_new - exact_new) / exact_new}
         for temperature in TEMPERATURES:
-            samples = write(model, self.vocab, settings["samples"], temperature, settings["seed"])
+            samples = write(model, self.vocab, settings.samples, temperature, settings.seed)
             valid = [s for s in samples if s.ended and self.language.accepts(s.text)]
-            found["validity"][str(temperature)] = list(validity(self.language, samples))
+            figures["validity"][str(temperature)] = list(validity(self.language, samples))
             novel = sum(sample.text not in seen for sample in valid)
-            found["novel"][str(temperature)] = novel / max(len(valid), 1)
-        return found
+            figures["novel"][str(temperature)] = novel / max(len(valid), 1)
+        return figures
 
     def _gap(self, loss: float, exact: float) -> float:
         """Return by how much a loss is above the exact model's, as a share of the floor."""
@@ -225,10 +240,10 @@ class Reviews:
         cold, warm = generate(model, self.vocab, "", SHOWN, (0.0, 1.0), seed=seed)
         return {"greedy": shown(cold), "samples": [shown(warm)]}
 
-    def at_end(self, model: CharRNN, test_loss: float, settings: dict) -> dict:
+    def at_end(self, model: CharRNN, test_loss: float, settings: Settings) -> dict:
         """Return losses on the test reviews, and how much the network repeats itself."""
         five_gram = NGramModel.of_sequences(self.frame(self.train), 5, len(self.vocab))
-        found = {
+        figures = {
             "bits_per_character": bits(test_loss),
             "perplexity": perplexity(test_loss) if test_loss < 700 else None,  # no float beyond
             "five_gram_loss": five_gram.nats_per_symbol(self.frame(self.test)),
@@ -239,10 +254,11 @@ class Reviews:
         }
         for temperature in COLD_AND_WARM:
             count = 1 if temperature == 0 else WRITTEN
-            samples = write(model, self.vocab, count, temperature, settings["seed"])
-            found["written"][str(temperature)] = repetition([sample.new for sample in samples])
-            found["samples"][str(temperature)] = [sample.new[:LOOKED_AT] for sample in samples[:3]]
-        return found
+            samples = write(model, self.vocab, count, temperature, settings.seed)
+            texts = [sample.new for sample in samples]
+            figures["written"][str(temperature)] = repetition(texts)
+            figures["samples"][str(temperature)] = [text[:LOOKED_AT] for text in texts[:3]]
+        return figures
 
 
 def repetition(texts: Sequence[str]) -> dict:
@@ -251,12 +267,13 @@ def repetition(texts: Sequence[str]) -> dict:
     Shorter texts are left out, since a short text repeats less; "counted" says how many were not.
     """
     pieces = [text[:LOOKED_AT] for text in texts if len(text) >= LOOKED_AT]
-    found = {"counted": len(pieces), "of": len(texts)}
+    figures = {"counted": len(pieces), "of": len(texts)}
     if pieces:
-        spoken = [words(piece) for piece in pieces]
-        found["distinct_2"] = float(np.mean([distinct(w, 2) if len(w) > 2 else 0 for w in spoken]))
-        found["longest_repeat"] = float(np.mean([len(longest_repeat(piece)) for piece in pieces]))
-    return found
+        in_words = [words(piece) for piece in pieces]
+        pairs = [distinct(each, 2) if len(each) > 2 else 0 for each in in_words]
+        figures["distinct_2"] = float(np.mean(pairs))
+        figures["longest_repeat"] = float(np.mean([len(longest_repeat(piece)) for piece in pieces]))
+    return figures
 
 
 def padded(sequences: list[np.ndarray], budget: int = READ_AT_ONCE) -> PaddedBatches:
@@ -276,22 +293,22 @@ def shown(sample: Sample) -> str:
 
 
 class Recorder:
-    """What is kept of an arm beside its history: epochs.json, one entry for every epoch.
+    """What is kept of a variant beside its history: epochs.json, one entry for every epoch.
 
     Args:
         model: the network that `fit` trains.
         data: what it is trained on.
         steps: of an epoch.
-        settings: of the arm.
+        settings: of the variant.
         path: where the entries are, and are added to.
     """
 
     def __init__(
-        self, model: CharRNN, data: Strings | Reviews, steps: int, settings: dict, path: Path
+        self, model: CharRNN, data: Strings | Reviews, steps: int, settings: Settings, path: Path
     ) -> None:
         self.model, self.data, self.path = model, data, path
         self.steps, self.settings = steps, settings
-        self.epochs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        self.epochs = read_json(path) if path.exists() else []
 
     def __call__(self, history: History) -> None:
         """Add an entry if an epoch is over."""
@@ -301,9 +318,9 @@ class Recorder:
             return
         epoch, row = before + 1, history.rows[-1]
         entry = {"epoch": epoch, "step": len(history), "valid_loss": row["valid_loss"]}
-        due = epoch % self.settings["measure_every"] == 0 or epoch == self.settings["epochs"]
+        due = epoch % self.settings.measure_every == 0 or epoch == self.settings.epochs
         if due and row["valid_loss"] is not None:
-            seed = self.settings["seed"] + 100_000 * epoch  # each text of a batch takes one more
+            seed = self.settings.seed + 100_000 * epoch  # each text of a batch takes one more
             entry |= self.data.after_epoch(self.model, row["valid_loss"], seed)
         self.epochs.append(rounded(entry, DIGITS))
         write_json(self.path, self.epochs)
@@ -313,40 +330,36 @@ def train(
     data: Strings | Reviews,
     source: PaddedBatches | np.ndarray,
     training: TrainingConfig,
-    settings: dict,
+    settings: Settings,
     folder: Path,
 ) -> dict:
-    """Train one arm to its end, or read it if it is done; return its figures.
+    """Train one variant to its end, or read it if it is done; return its figures.
 
     Raises:
-        ValueError: what is done, or begun, is an arm of other settings.
+        ValueError: what is done, or begun, is a variant of other settings.
         SystemExit: it was interrupted.
     """
-    if (folder / "result.json").exists():
-        done = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        if any(done["settings"].get(name) != value for name, value in settings.items()):
-            raise ValueError(f"{folder} holds an arm of other settings; delete it to run anew.")
-        remove_unfinished(folder)  # a kill may have come before this was done
-        return done
+    result = read_done(folder, asdict(settings))
+    if result is not None:
+        return result
     device = pick_device()
-    torch.manual_seed(settings["seed"])
-    model = CharRNN(len(data.vocab), **settings["model"]).to(device)
+    torch.manual_seed(settings.seed)
+    model = CharRNN(len(data.vocab), **settings.model).to(device)
     valid = padded(data.frame(data.valid))
     recorder = Recorder(model, data, training.eval_every, settings, folder / "epochs.json")
     checkpoints = Checkpoints(folder, data.vocab, every=CHECKPOINT_EVERY, keep=1)
-    note_settings(settings, checkpoints)
+    note_settings(checkpoints, asdict(settings))
     try:
         history, diverged = fit(model, source, valid, training, recorder, checkpoints), False
     except TrainingDiverged as error:
         history, diverged = error.history, True
-    if history.ended == "interrupted":
-        raise SystemExit(f"{folder} goes on from step {len(history)} when started again.")
+    stop_if_interrupted(history, folder)
     write_json(recorder.path, recorder.epochs)  # without an entry, if it diverged at once
-    if settings["keep_model"]:
+    if settings.keep_model:
         save_model(folder / "model.safetensors", model, data.vocab)
     History(rounded(thinned(history.rows), DIGITS)).save(folder / "history.jsonl")
-    done = {
-        "settings": settings,
+    result = {
+        "settings": asdict(settings),
         "updates": len(history) - history.skipped,
         "parameters": count_parameters(model),
         "clipped_share": history.clipped_share,
@@ -355,12 +368,12 @@ def train(
         "machine": describe(device),
         "precision": history.precision,
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "versions": versions(),
     }
-    done |= rounded(measure(model, data, settings), DIGITS)
-    write_json(folder / "result.json", done)
+    result |= rounded(measure(model, data, settings), DIGITS)
+    write_json(folder / "result.json", result)
     remove_unfinished(folder)
-    return done
+    return result
 
 
 def thinned(rows: list[dict]) -> list[dict]:
@@ -369,7 +382,7 @@ def thinned(rows: list[dict]) -> list[dict]:
     return [{name: row[name] for name in COLUMNS} for row in rows if row["step"] % every == 0]
 
 
-def measure(model: CharRNN, data: Strings | Reviews, settings: dict) -> dict:
+def measure(model: CharRNN, data: Strings | Reviews, settings: Settings) -> dict:
     """Return the figures of a network at its end; of a broken one, only that its loss is none."""
     loss = evaluate(model, padded(data.frame(data.test)))
     if not math.isfinite(loss):
@@ -377,71 +390,44 @@ def measure(model: CharRNN, data: Strings | Reviews, settings: dict) -> dict:
     return {"test_loss": loss} | data.at_end(model, loss, settings)
 
 
-def note_settings(settings: dict, checkpoints: Checkpoints) -> None:
-    """Write what an arm is begun with beside its checkpoints, which do not know all of it.
-
-    Raises:
-        ValueError: there are checkpoints already, of other settings.
-    """
-    path = checkpoints.folder / "step-config.json"
-    begun = checkpoints.paths and path.exists()
-    if begun and json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise ValueError(
-            f"{checkpoints.folder} holds an arm of other settings, begun; delete it to run anew."
-        )
-    write_json(path, settings)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what an arm leaves in its folder only while it trains."""
-    for name in ("step-*", "best.safetensors", "*.part"):
-        for path in folder.glob(name):
-            path.unlink()
-
-
 def plan_of(
-    sequences: list[np.ndarray], settings: dict
+    sequences: list[np.ndarray], settings: Settings
 ) -> tuple[PaddedBatches | np.ndarray, TrainingConfig]:
     """Return what `fit` is given to train on, and its settings; it validates after every epoch.
 
     Raises:
         ValueError: what the settings ask for cannot be had from these sequences.
     """
-    training = TrainingConfig(ANY_STEPS, **settings["training"])
-    if settings["budget"] is not None:
-        source = PaddedBatches(sequences, settings["budget"], SPECIALS.index(PAD))
+    if settings.budget is not None:
+        source = PaddedBatches(sequences, settings.budget, SPECIALS.index(PAD))
         steps = len(source)
     else:
         source = np.concatenate(sequences)
+        training = settings.training_of(ANY_STEPS, 1)
         steps = len(Streams(source, training.batch_size, training.seq_len))
-    return source, replace(training, steps=steps * settings["epochs"], eval_every=steps)
+    return source, settings.training_of(steps * settings.epochs, eval_every=steps)
+
+
+def read_config(folder: Path) -> dict[str, Settings]:
+    """Return the variants of a folder's config.json: name -> settings; all have the same data."""
+    return read_variants(folder, Settings, shared=["data"])
 
 
 def main(folder: Path) -> None:
-    """Train all arms of a folder's config, and list them."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    check(config)
-    data = (Strings if "language" in config["data"] else Reviews)(config["data"])
-    sequences, arms = data.frame(data.train), {}
-    settings = {name: settings_of(config, changes) for name, changes in config["arms"].items()}
-    # What cannot be trained on is refused now, not after the arms before it.
-    plans = {name: plan_of(sequences, each) for name, each in settings.items()}
+    """Train all variants of a folder's config, and list them."""
+    variants, results = read_config(folder), {}
+    described = next(iter(variants.values())).data
+    data = (Strings if "language" in described else Reviews)(described)
+    sequences = data.frame(data.train)
+    # What cannot be trained on is refused now, not after the variants before it.
+    plans = {name: plan_of(sequences, settings) for name, settings in variants.items()}
     for name, (source, training) in plans.items():
-        arms[name] = train(data, source, training, settings[name], folder / name)
-        print(f"{name:<18} loss on the test texts: {arms[name]['test_loss']} nats per symbol")
-    write_json(folder / "result.json", {"runs": arms})
+        results[name] = train(data, source, training, variants[name], folder / name)
+        print(f"{name:<18} loss on the test texts: {results[name]['test_loss']} nats per symbol")
+    write_json(folder / "result.json", {"runs": results})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="such as runs/case-c-ndfa")
-    parser.add_argument("--threads", type=int, help="threads of PyTorch")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)  # a network that died has gradients so small that they are slow
     keep_freed_memory()
-    try:
-        main(arguments.folder)
-    except (OSError, ValueError, TypeError, CorpusError, CheckpointError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    run_program(main, __doc__, "runs/case-c-ndfa")

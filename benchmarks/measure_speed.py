@@ -1,25 +1,24 @@
 """Measure how fast this device trains, against batch size and hidden size, and what it could do.
 
-    .venv/bin/python runs/measure_speed.py [--out runs/speed-cpu]
+    .venv/bin/python -m benchmarks.measure_speed [--out runs/speed-cpu]
 
 Writes result.json into the folder. It needs only PyTorch, NumPy, tqdm and safetensors, so that it
-also runs where nothing else is installed: there, `PYTHONPATH=. python3 runs/measure_speed.py`.
+also runs where nothing else is installed: there, `python3 -m benchmarks.measure_speed`.
 Let nothing else run beside it.
 """
 
 import argparse
-import json
-import os
-import platform
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from lstmlib.models import CharRNN, write_whole
+from experiments.common import describe, write_json
+from lstmlib.models import CharRNN
 from lstmlib.speed import copy_speed, operations_per_character, product_speed, training_speed
 from lstmlib.training import PRECISIONS, usable_precision
 
+ROOT = Path(__file__).resolve().parents[1]
 VOCAB_SIZE, SEQ_LEN = 96, 64
 HIDDEN_SIZES = {"cpu": (64, 128, 256, 512), "gpu": (128, 256, 512, 1024, 2048)}
 BATCH_SIZES = {"cpu": (1, 4, 16, 64, 256), "gpu": (1, 4, 16, 64, 256, 1024)}
@@ -61,24 +60,17 @@ def grid_of(device: torch.device) -> list[tuple[int, int, str]]:
 
 def whole_columns(result: dict, grid: list[tuple[int, int, str]]) -> dict | None:
     """Return the result with the batch sizes that are whole, in order; None if under four are."""
-    found = {key(row): row for row in result["points"]}
+    rows = {key(row): row for row in result["points"]}
     sizes = {b for _, b, _ in grid}
-    sizes -= {b for h, b, p in grid if (h, b, p) not in found}
+    sizes -= {b for h, b, p in grid if (h, b, p) not in rows}
     if len(sizes) < min(4, len({b for _, b, _ in grid})):
         return None
-    rows = [found[point] for point in sorted(found) if point in grid and point[1] in sizes]
-    return result | {"points": rows}
+    points = [rows[point] for point in sorted(rows) if point in grid and point[1] in sizes]
+    return result | {"points": points}
 
 
 def _kind(device: torch.device) -> str:
     return "cpu" if device.type == "cpu" else "gpu"
-
-
-def describe(device: torch.device) -> str:
-    """Return the device in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{os.cpu_count()} CPU cores, {platform.machine()}"
 
 
 def limits(device: torch.device, least: float = 0.5) -> dict:
@@ -119,9 +111,9 @@ def main() -> None:
     parser.add_argument("--least", type=float, default=0.5, help="seconds of each measurement")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    folder = arguments.out or Path(__file__).parent / f"speed-{_kind(device)}"
+    folder = arguments.out or ROOT / "runs" / f"speed-{_kind(device)}"
     result = measure(device, arguments.least)
-    write_whole(folder / "result.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_json(folder / "result.json", result)
     print(f"{folder}/result.json: {result['device']}")
 
 

@@ -1,35 +1,43 @@
 """Train the patients of chapter 06: five with a fault in their training, and a healthy one.
 
-    .venv/bin/python runs/make_patients.py runs/patients
+    .venv/bin/python -m experiments.make_patients runs/patients
 
 This file is the key to the exercise: PATIENTS says who has which fault. The folder's config.json
-holds what all have in common, so that each differs from the healthy one in its fault alone. A
-patient's folder, history.jsonl and model.safetensors, is written when the patient is done; in the
-end result.json lists a few figures of each. Started again, the command trains those that are not
-done: delete a patient's folder to train it anew, and all of them after a change of config.json.
+holds what all have in common, so that each differs from the healthy one in its fault alone.
+
+When a patient is done, the program writes history.jsonl and model.safetensors into a folder with
+the patient's name. In the end result.json lists a few figures of each.
+
+After a break the same command trains the patients that are not done. Delete a patient's folder to
+train it anew; after a change of config.json delete all of them.
 """
 
-import argparse
-import hashlib
-import json
-import platform
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measure_speed import describe
-from records import rounded, write_json
 from torch import Tensor
 from torch.autograd.graph import allow_mutation_on_saved_tensors
 
+from experiments.common import (
+    check_whole,
+    corpus_text,
+    describe,
+    flat,
+    read_settings,
+    rounded,
+    run_program,
+    sha256,
+    versions,
+    write_json,
+)
 from lstmlib.batching import Streams, split
 from lstmlib.cleaning import clean
-from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.diagnostics import Diagnostics, parts_of
 from lstmlib.metrics import NGramModel
 from lstmlib.models import CharRNN, State, detach, save_model
@@ -75,30 +83,42 @@ PATIENTS = {
     "patient-6": Fault("state not detached", detach=False),
 }
 
-# The settings that TrainingConfig knows, with their checks.
 TRAINING = ("steps", "batch_size", "seq_len", "optimizer", "optimizer_options", "learning_rate")
 TRAINING += ("clip_norm", "eval_every")
-WHOLE = ("characters", "hidden_size", "num_layers", "seed", "look_every")
-NAMES = {"what", "corpus", *TRAINING, *WHOLE}
+"""The settings of TrainingConfig that config.json has."""
 DIGITS = 5
 """Of the numbers that are written."""
 
 
-def check(config: dict) -> None:
-    """Raise ValueError for a config with a setting too few, too many, or without meaning."""
-    if NAMES ^ set(config):
-        wrong = ", ".join(sorted(NAMES ^ set(config)))
-        raise ValueError(f"config.json must have {', '.join(sorted(NAMES))}; correct {wrong}.")
-    for name in WHOLE:
-        if type(config[name]) is not int or config[name] < 1:
-            raise ValueError(f"{name} is {config[name]!r}; it must be a whole number, 1 or more.")
-    TrainingConfig(**{name: config[name] for name in TRAINING})
+@dataclass(frozen=True)
+class Settings:
+    """What config.json holds.
+
+    Attributes:
+        corpus: a name that `load_corpus` knows, or the path of a file.
+        characters: the first ones of the text, which are used.
+        hidden_size, num_layers: of the LSTM.
+        seed: of the weights.
+        look_every: steps from one row with diagnostics to the next.
+        training: the settings in TRAINING.
+    """
+
+    corpus: str
+    characters: int
+    hidden_size: int
+    num_layers: int
+    seed: int
+    look_every: int
+    training: TrainingConfig = field(metadata=flat(*TRAINING))
+
+    def __post_init__(self) -> None:
+        check_whole(self, "characters", "hidden_size", "num_layers", "seed", "look_every")
 
 
-def build(config: dict, fault: Fault, vocab_size: int) -> CharRNN:
+def build(settings: Settings, fault: Fault, vocab_size: int) -> CharRNN:
     """Return a patient's new network; all of them are drawn from the same seed."""
-    torch.manual_seed(config["seed"])
-    model = CharRNN(vocab_size, config["hidden_size"], config["num_layers"])
+    torch.manual_seed(settings.seed)
+    model = CharRNN(vocab_size, settings.hidden_size, settings.num_layers)
     if fault.gate_bias is not None:
         for part, weights in parts_of(model).items():
             for weight, rows in weights:
@@ -145,7 +165,7 @@ def take_step(
 
 
 def train(
-    model: CharRNN, fault: Fault, config: dict, train_ids: np.ndarray, valid_ids: np.ndarray
+    model: CharRNN, fault: Fault, settings: Settings, train_ids: np.ndarray, valid_ids: np.ndarray
 ) -> list[dict]:
     """Train a patient; return its history's rows, with diagnostics at every look_every-th step.
 
@@ -155,46 +175,49 @@ def train(
     Raises:
         TrainingDiverged: a loss or a gradient is not finite.
     """
-    settings = TrainingConfig(**{name: config[name] for name in TRAINING})
-    streams = Streams(train_ids, settings.batch_size, settings.seq_len)
-    optimizer = settings.make_optimizer(model.parameters())
+    training = settings.training
+    streams = Streams(train_ids, training.batch_size, training.seq_len)
+    optimizer = training.make_optimizer(model.parameters())
     rows, state, seconds = [], None, 0.0
-    for step in range(1, settings.steps + 1):
+    for step in range(1, training.steps + 1):
         epoch, k = divmod(step - 1, len(streams))
         batch = tuple(torch.from_numpy(part) for part in streams.batch(k))
-        look = Diagnostics() if (step - 1) % config["look_every"] == 0 else None
+        look = Diagnostics() if (step - 1) % settings.look_every == 0 else None
         started = time.perf_counter()
         if k == 0:
             state = None
-        state, found = take_step(model, optimizer, batch, state, fault, settings.clip_norm, look)
+        state, figures_of_step = take_step(
+            model, optimizer, batch, state, fault, training.clip_norm, look
+        )
         seconds += time.perf_counter() - started
-        if not isfinite(found["loss"] + found["grad_norm"]):
+        loss, norm = figures_of_step["loss"], figures_of_step["grad_norm"]
+        if not isfinite(loss + norm):
             raise TrainingDiverged(
-                f"{fault.cause}: the loss of step {step} is {found['loss']:.4g}, its gradient norm "
-                f"{found['grad_norm']:.4g}. Choose another seed in config.json."
+                f"{fault.cause}: the loss of step {step} is {loss:.4g}, its gradient norm "
+                f"{norm:.4g}. Choose another seed in config.json."
             )
-        due = step % settings.eval_every == 0 or step == settings.steps
+        due = step % training.eval_every == 0 or step == training.steps
         row = {
             "step": step,
             "epoch": epoch,
-            "characters": step * settings.batch_size * settings.seq_len,
-            "learning_rate": settings.learning_rate,
+            "characters": step * training.batch_size * training.seq_len,
+            "learning_rate": training.learning_rate,
             "seconds": seconds,
             "valid_loss": evaluate(model, valid_ids) if due else None,
             "skipped": False,
         }
-        rows.append(rounded(row | found, DIGITS))
+        rows.append(rounded(row | figures_of_step, DIGITS))
     return rows
 
 
-def write_patient(config: dict, fault: Fault, text: str, folder: Path) -> None:
+def write_patient(settings: Settings, fault: Fault, text: str, folder: Path) -> None:
     """Train a patient, and write its folder: history.jsonl, and last model.safetensors."""
     vocab = Vocab.from_text(text)
     train_ids, valid_ids = split(vocab.encode(text), 0.1)
-    model = build(config, fault, len(vocab))
+    model = build(settings, fault, len(vocab))
     # PyTorch refuses to go back through weights that have changed since; this keeps the old ones.
     with nullcontext() if fault.detach else allow_mutation_on_saved_tensors():
-        rows = train(model, fault, config, train_ids, valid_ids)
+        rows = train(model, fault, settings, train_ids, valid_ids)
     History(rows).save(folder / "history.jsonl")
     save_model(folder / "model.safetensors", model, vocab)
 
@@ -209,11 +232,6 @@ def figures(folder: Path) -> dict:
     }
 
 
-def sha256(text: str) -> str:
-    """Return the SHA-256 of a text in UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def ngram_losses(text: str) -> dict[str, float]:
     """Return the losses of two n-gram models on the validation text, in nats per character."""
     vocab = Vocab.from_text(text)
@@ -226,38 +244,27 @@ def main(folder: Path) -> None:
     """Train the patients that are not done, and write result.json.
 
     Raises:
-        ValueError: a setting has no meaning, or the text is too short for it.
-        CorpusError: the text is not to be had.
+        ValueError: a setting has no meaning, or the text is too short for it or cannot be had.
         TrainingDiverged: as in `train`.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    check(config)
-    text = clean(load_corpus(config["corpus"]).text)[0][: config["characters"]]
+    settings = read_settings(folder, Settings)
+    text = clean(corpus_text(settings.corpus))[0][: settings.characters]
     for name, fault in PATIENTS.items():
         if not (folder / name / "model.safetensors").exists():
-            write_patient(config, fault, text, folder / name)
+            write_patient(settings, fault, text, folder / name)
         print(name, figures(folder / name))
     result = {
         "text_sha256": sha256(text),
         "ngram_valid_losses": ngram_losses(text),
         "machine": describe(torch.device("cpu")),
         "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-        },
+        "versions": versions(),
         "runs": {name: figures(folder / name) for name in PATIENTS},
     }
     write_json(folder / "result.json", result)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Train the patients of chapter 06.")
-    parser.add_argument("folder", type=Path, help="such as runs/patients")
-    torch.set_num_threads(1)  # as one thread computes it, it can be computed again
     torch.set_flush_denormal(True)  # numbers below 1e-38 take long, and the seconds are evidence
-    try:
-        main(parser.parse_args().folder)
-    except (OSError, CorpusError, ValueError, TrainingDiverged) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    # As one thread computes it, it can be computed again.
+    run_program(main, __doc__, "runs/patients", threads=1)

@@ -2,16 +2,19 @@
 
 On one machine, with N processes:
 
-    torchrun --standalone --nproc_per_node=N tools/train_distributed.py --text book.txt --out run
+    torchrun --standalone --nproc_per_node=N -m experiments.train_distributed \\
+        --text book.txt --out run
 
 On two machines, the same command on both, with the name of the first; they need the same text:
 
     torchrun --nnodes=2 --nproc_per_node=N --rdzv-backend=c10d --rdzv-endpoint=FIRST:29500 \\
-        tools/train_distributed.py --text book.txt --out run
+        -m experiments.train_distributed --text book.txt --out run
 
-Without torchrun (`python tools/train_distributed.py …`) it is one process. The folder gets
-checkpoints, history.jsonl and model.safetensors, and best.safetensors with the lowest validation
-loss; on two machines, the first one's folder. Killed or interrupted, the same command goes on.
+Without torchrun (`python -m experiments.train_distributed …`) it is one process.
+
+The program writes checkpoints, history.jsonl and model.safetensors into the folder, and
+best.safetensors with the lowest validation loss; on two machines, into the first one's folder.
+After a break the same command goes on.
 """
 
 import argparse
@@ -24,12 +27,11 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from experiments.common import ERRORS, corpus_text
 from lstmlib.batching import split
-from lstmlib.checkpoints import CheckpointError, Checkpoints
-from lstmlib.decoding import CorpusError
+from lstmlib.checkpoints import Checkpoints
 from lstmlib.models import LAYERS, CharRNN, save_model
-from lstmlib.readers import read_book
-from lstmlib.training import PRECISIONS, TrainingConfig, TrainingDiverged, fit
+from lstmlib.training import PRECISIONS, TrainingConfig, fit
 from lstmlib.vocab import Vocab
 
 
@@ -54,25 +56,6 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read(name: str) -> str:
-    """Return the text of a file, or of a corpus of the course, as `load_corpus` does.
-
-    Raises:
-        ValueError: it is not to be had, or needs more than this machine has.
-    """
-    try:
-        # Only here, since it needs packages that a machine for training may not have.
-        from lstmlib.corpora import load_corpus
-    except ImportError as error:
-        if not Path(name).is_file():
-            raise ValueError(f"There is no file {name}, and no corpora here: {error}.") from error
-        load_corpus = None
-    try:
-        return load_corpus(name).text if load_corpus else read_book(name)[0]
-    except CorpusError as error:
-        raise ValueError(str(error)) from error
-
-
 def join(local_rank: int) -> torch.device:
     """Join the processes that torchrun started, if it did; return this one's device."""
     started = dist.is_torchelastic_launched()
@@ -91,7 +74,7 @@ def join(local_rank: int) -> torch.device:
 
 def train(settings: argparse.Namespace, device: torch.device) -> None:
     """Train, and write what the run leaves behind."""
-    text = read(settings.text)
+    text = corpus_text(settings.text)
     vocab = Vocab.from_text(text)
     train_ids, valid_ids = split(vocab.encode(text))
     rank = dist.get_rank() if dist.is_initialized() else 0
@@ -117,12 +100,12 @@ def train(settings: argparse.Namespace, device: torch.device) -> None:
 
 
 def main() -> None:
-    """Train; an error is said once on every machine."""
+    """Train; an error is reported once on every machine."""
     settings = parse()
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     try:
         train(settings, join(local_rank))
-    except (OSError, ValueError, CheckpointError, TrainingDiverged) as error:
+    except ERRORS as error:
         if local_rank > 0:
             time.sleep(10)  # torchrun ends them all when one ends: let the first one speak
             raise SystemExit(1) from error

@@ -1,34 +1,39 @@
-"""The leaderboard: how low does a character-LSTM come on tiny Shakespeare in a fixed time?
+"""Measure how low a character-LSTM comes on tiny Shakespeare in a fixed time: the leaderboard.
 
-    .venv/bin/python benchmarks/leaderboard.py speed
-    .venv/bin/python benchmarks/leaderboard.py train recipe --seeds 1 2 3
-    .venv/bin/python benchmarks/leaderboard.py train no-layer-norm --threads 1
-    .venv/bin/python benchmarks/leaderboard.py readme
+    .venv/bin/python -m experiments.leaderboard speed
+    .venv/bin/python -m experiments.leaderboard train recipe --seeds 1 2 3
+    .venv/bin/python -m experiments.leaderboard train no-layer-norm --threads 1
+    .venv/bin/python -m experiments.leaderboard readme
 
-The rules. The first 90 % of the text to train on, the last 10 % to measure. 5 minutes of training
-on two CPU cores, or 3 on a GPU. The loss is the mean over every character of the last 10 % but its
-first, in one sequential pass with a carried state, in nats per character, of the weights that the
-training ends with; beside it stands that of random windows of 256, as nanoGPT measures. Nothing is
-chosen by either loss during a run.
+The rules: An entry trains on the first 90 % of the text, for 5 minutes on two CPU cores or 3 on a
+GPU. It is measured on the last 10 %, with the weights that its training ends with. The loss is the
+mean over every character of these 10 % but the first, in one sequential pass with a carried state,
+in nats per character. A second loss is that of random windows of 256, as nanoGPT measures. No loss
+on the last 10 % may choose anything during a run.
 
 runs/leaderboard/entries.json says what each entry is: the recipe of each kind of device, and what
-another entry changes in it. "speed" measures, with nothing else running, how many steps each takes
-in the time, into cpu/steps.json or gpu/steps.json; what is there is measured anew only by name.
-"train" takes that many, on as many threads as you like, and writes cpu/ENTRY-SEED.json; what is
-there is not run again, and what was killed goes on from its checkpoint. On a GPU it starts anew,
-and the clock binds as well: a run whose steps go slower than they were measured ends in time, its
-learning rate not yet at 0, and its result says "ended": "out of time". The recipe's first seed
-leaves its model, history and text, too. "readme" writes the table in the README anew.
-tools/gpu_leaderboard.py does for one seed on a GPU what "speed" and "train" do.
+another entry changes in it.
 
-It needs only PyTorch, NumPy, tqdm and safetensors: where nothing else is installed,
-`PYTHONPATH=. python3 benchmarks/leaderboard.py --text PATH speed`.
+"speed" measures how many steps each entry takes in the time, and writes cpu/steps.json or
+gpu/steps.json. Nothing else may run beside it. An entry that is there is measured anew only if it
+is named.
+
+"train" takes as many steps as were measured, on any number of threads, and writes
+cpu/ENTRY-SEED.json. The recipe's first seed writes its model, history and text as well. A result
+that is there is not made again. On a CPU, a run that was stopped goes on from its checkpoint. On a
+GPU it starts anew, and the clock binds, too: where steps take longer than they did when they were
+measured, the run ends in time, before its learning rate is 0, and its result says "ended": "out of
+time".
+
+"readme" writes the table in the README anew. tools/gpu_leaderboard.py does for one seed on a GPU
+what "speed" and "train" do.
+
+The program needs only PyTorch, NumPy, tqdm and safetensors: where nothing else is installed,
+`python3 -m experiments.leaderboard --text PATH speed`.
 """
 
 import argparse
-import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -38,10 +43,19 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from recipes import TailAverage, build
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from experiments.common import (
+    corpus_text,
+    describe,
+    errors_in_one_line,
+    read_json,
+    sha256,
+    write_json,
+    write_texts,
+)
+from experiments.recipes import TailAverage, build
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
@@ -57,7 +71,7 @@ SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KIND = {"cuda": "gpu", "cpu": "cpu"}[DEVICE]
 SECONDS = {"cpu": 300, "gpu": 180}[KIND]
-MARK = "<!-- written by benchmarks/leaderboard.py readme -->\n"
+MARK = "<!-- written by experiments/leaderboard.py readme -->\n"
 SPARE = 0.08  # of the time is not planned with, since no two runs are equally fast
 MARGIN = 0.005  # of the time is left to a GPU for what it was asked to do and has not yet done
 SHORT = 2000  # first characters of the last 10 %, whose loss a CPU can check in seconds
@@ -69,13 +83,8 @@ def read_text(path: str | None) -> str:
     Raises:
         SystemExit: it is another text.
     """
-    if path is None:
-        from lstmlib.corpora import load_corpus  # needs more than PyTorch
-
-        text = load_corpus("shakespeare").text
-    else:
-        text = Path(path).read_text(encoding="utf-8")
-    if hashlib.sha256(text.encode()).hexdigest() != SHA256:
+    text = corpus_text("shakespeare") if path is None else Path(path).read_text(encoding="utf-8")
+    if sha256(text) != SHA256:
         raise SystemExit(f"{path} is not tiny Shakespeare, 1 115 394 characters, as published.")
     return text
 
@@ -86,7 +95,7 @@ def read_entries() -> dict[str, dict]:
     Raises:
         SystemExit: there are none yet.
     """
-    entries = json.loads(ENTRIES.read_text(encoding="utf-8"))
+    entries = read_json(ENTRIES)
     if KIND not in entries:
         raise SystemExit(f"{ENTRIES} has no entries for a {KIND} yet: write some.")
     recipe = entries[KIND]["recipe"]["changes"]
@@ -173,10 +182,10 @@ def write_speeds(text: str, names: list[str]) -> None:
     """Measure the speed of entries, those not yet measured if none is named, and write it."""
     path, measured = FOLDER / KIND / "steps.json", {}
     if path.exists():
-        measured = json.loads(path.read_text(encoding="utf-8"))["entries"]
+        measured = read_json(path)["entries"]
     names = names or [name for name in read_entries() if name not in measured]
     measured |= measure_speed(text, names)
-    about = {"device": device_name(), "threads": torch.get_num_threads()}
+    about = {"device": describe(torch.device(DEVICE)), "threads": torch.get_num_threads()}
     write_json(path, about | {"entries": measured})
 
 
@@ -199,7 +208,7 @@ def train(
     settings, vocab = read_entries()[entry], Vocab.from_text(text)
     train_ids, valid_ids = split(vocab.encode(text))
     if steps is None:
-        speeds = json.loads((FOLDER / KIND / "steps.json").read_text(encoding="utf-8"))
+        speeds = read_json(FOLDER / KIND / "steps.json")
         steps = speeds["entries"][entry]["steps"]
     torch.manual_seed(seed)
     model, config = prepare(settings, len(vocab), steps)
@@ -233,7 +242,7 @@ def train(
         "threads": torch.get_num_threads(),
         "parameters": count_parameters(model),
         "settings": settings,
-        "device": device_name(),
+        "device": describe(torch.device(DEVICE)),
         "precision": history.precision,
         "pytorch": torch.__version__,
     }
@@ -241,7 +250,7 @@ def train(
         record(model, vocab, history)
     write_json(FOLDER / KIND / f"{entry}-{seed}.json", result)
     shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(result, indent=1))
+    print(json.dumps(result, indent=2))
     return result
 
 
@@ -286,17 +295,17 @@ def record(model: CharRNN, vocab: Vocab, history: History) -> None:
     rows = [{name: row[name] for name in kept} for row in history.rows[::20]]
     History(rows).save(FOLDER / KIND / "history.jsonl")
     samples = {t: generate(model, vocab, "ROMEO:", 1000, t, seed=1) for t in (0.5, 1.0)}
-    texts = "\n".join(f"--- temperature {t}\n{sample.text}\n" for t, sample in samples.items())
-    write_whole(FOLDER / KIND / "samples.txt", texts.encode())
+    titled = [(f"temperature {t}", sample.text) for t, sample in samples.items()]
+    write_texts(FOLDER / KIND / "samples.txt", titled)
 
 
 def results(kind: str) -> dict[str, list[dict]]:
     """Return what was trained on a kind of device: entry -> its results by seed, lowest first."""
-    found = {}
+    trained = {}
     for path in sorted((FOLDER / kind).glob("*-*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault(result["entry"], []).append(result)
-    return dict(sorted(found.items(), key=lambda each: mean(each[1], "valid_loss")))
+        result = read_json(path)
+        trained.setdefault(result["entry"], []).append(result)
+    return dict(sorted(trained.items(), key=lambda each: mean(each[1], "valid_loss")))
 
 
 def mean(trained: list[dict], name: str) -> float:
@@ -310,7 +319,7 @@ def readme_table() -> str:
         "| device and time | entry | nats per character | mean, in random windows of 256 |",
         "|---|---|---|---|",
     ]
-    entries = json.loads(ENTRIES.read_text(encoding="utf-8"))
+    entries = read_json(ENTRIES)
     for kind, where in {"cpu": "2 CPU cores, 5 minutes", "gpu": "a GPU, 3 minutes"}.items():
         trained = results(kind)
         if not trained:
@@ -343,16 +352,6 @@ def write_readme() -> None:
     write_whole(path, f"{before}{mark}{readme_table()}\n{after}".encode())
 
 
-def device_name() -> str:
-    """Return the device in words."""
-    return torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} CPU cores"
-
-
-def write_json(path: Path, result: dict) -> None:
-    """Write a result as JSON, whole."""
-    write_whole(path, (json.dumps(result, indent=1) + "\n").encode())
-
-
 def main() -> None:
     """Measure the speed of the entries, or train some of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -382,4 +381,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line():
+        main()

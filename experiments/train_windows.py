@@ -1,6 +1,6 @@
 """Train on windows of a text, each from a state of zeros, as cases A and D do.
 
-    .venv/bin/python runs/train_windows.py runs/case-a-lower-case
+    .venv/bin/python -m experiments.train_windows runs/case-a-lower-case
 
 The folder's config.json says what to do. Writes beside it: history.jsonl, samples.txt,
 model.safetensors, result.json; with "sample_every_epoch", also a text after every epoch. While it
@@ -12,7 +12,7 @@ found when a row of the history is due.
 
 It needs only PyTorch, NumPy, tqdm and safetensors where the text is given: write it with
 `--write-text PATH`, and on the other machine run
-`PYTHONPATH=. python3 runs/train_windows.py FOLDER --text PATH`.
+`python3 -m experiments.train_windows FOLDER --text PATH`.
 """
 
 import argparse
@@ -32,13 +32,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from captured_step import CaptureFailed, DeviceStep, TakeStep, cuda_graph, prepare
-from hard_sigmoid import HardSigmoidLSTM
-from measure_speed import describe
-from records import write_json
 from torch import Tensor
 from tqdm import tqdm
 
+from experiments.captured_step import CaptureFailed, DeviceStep, TakeStep, cuda_graph, prepare
+from experiments.common import describe, write_json
+from experiments.hard_sigmoid import HardSigmoidLSTM
 from lstmlib.batching import split, windows
 from lstmlib.checkpoints import (
     CheckpointError,

@@ -1,0 +1,1 @@
+"""Programs that make recorded runs: `python -m experiments.NAME runs/FOLDER`."""
