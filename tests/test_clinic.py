@@ -12,11 +12,13 @@ from lstmlib.diagnostics import series, suggest_clip
 from lstmlib.training import History, fit
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
-sys.path.insert(0, str(RUNS))  # the scripts stand beside each other, in no package
+# The scripts stand beside each other, in no package.
+sys.path[:0] = [str(RUNS), str(RUNS.parent / "tools")]
 
 import sweep  # noqa: E402
 import train_windows  # noqa: E402
 import watch  # noqa: E402
+from thin_records import rule_of  # noqa: E402
 
 SWEEPS = sorted(path.parent for path in RUNS.glob("clip-*/result.json"))
 SMALL = {
@@ -292,16 +294,22 @@ def test_a_recorded_arm_is_whole_and_of_its_config(arm):
     config, result = read(arm.parent / "config.json"), read(arm / "result.json")
     settings = watch.settings_of(config, config["arms"][arm.name])
     assert {name: result[name] for name in settings} == settings
-    rows, every = History.load(arm / "history.jsonl").rows, config["record_every"]
-    steps = config["training"]["steps"]
-    assert [row["step"] for row in rows] == list(range(1, steps + 1))
+    history, every = History.load(arm / "history.jsonl"), config["record_every"]
+    rows, steps = history.rows, config["training"]["steps"]
+    keep = rule_of(f"{arm.parent.name}/{arm.name}")
+    assert (rows[0]["step"], rows[-1]["step"]) == (1, steps)
+    assert keep.stretches or len(rows) == steps
     recorded = [row["step"] for row in rows if row.get("diagnostics")]
-    assert recorded == list(range(every, steps + 1, every))
+    assert recorded == ([] if keep.diagnostics == () else list(range(every, steps + 1, every)))
     samples = read(arm / "samples.json")
     sampled = range(config["sample_every"], steps + 1, config["sample_every"])
     assert list(samples) == [str(step) for step in sampled]
-    losses = [row["valid_loss"] for row in rows if row["valid_loss"] is not None]
-    np.testing.assert_allclose(losses, result["valid_losses"], rtol=1e-3)
+    assert history.column("grad_norm")[1].max() == pytest.approx(result["largest_norm"], rel=1e-3)
+    if "valid_loss" not in keep.without:
+        losses = history.column("valid_loss")[1]
+        np.testing.assert_allclose(losses, result["valid_losses"], rtol=1e-3)
+    if "clipped_norm" not in keep.without:
+        assert history.clipped_share == pytest.approx(result["clipped_share"])
 
 
 @pytest.mark.parametrize("name", WATCHED)

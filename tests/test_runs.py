@@ -18,9 +18,10 @@ from lstmlib import scratch
 from lstmlib.batching import split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
-from lstmlib.models import CharRNN, load_scratch
+from lstmlib.models import CharRNN, load_scratch, save_model
 from lstmlib.speed import operations_per_character
 from lstmlib.training import History, has_bfloat16
+from lstmlib.vocab import Vocab
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 FOLDERS = sorted(path.parent for path in RUNS.glob("*/config.json"))
@@ -106,6 +107,48 @@ def test_characters_are_counted_in_the_text_of_the_run(monkeypatch):
     except ValueError:
         pytest.skip("david-copperfield is not here")
     assert script["count"](text) == counted
+
+
+def test_what_became_of_case_d_at_full_size_is_recorded_without_its_model():
+    folder = RUNS / "case-d-full"
+    config, looked = read(folder, "config.json"), read(folder, "network.json")
+    gates = ("input", "forget", "output")
+    layers = range(1, config["num_layers"] + 1)
+    names = [f"layer {layer} · {gate} gate" for layer in layers for gate in gates]
+    assert list(looked["saturated"]) == names
+    # It was in half precision, and the file has a header.
+    weights = 2 * read(folder, "result.json")["parameters"]
+    assert 0 < looked["model_bytes"] - weights < 2**16
+
+
+def test_a_network_is_looked_into(tmp_path, monkeypatch):
+    """One that heeds what it reads, and one that does not, with its gates at their ends."""
+    monkeypatch.syspath_prepend(RUNS)
+    script = runpy.run_path(str(RUNS / "look_inside.py"))
+    torch.manual_seed(1)
+    model = CharRNN(9, 5, num_layers=2).eval()
+    found = script["look"](model)
+    assert found["largest_difference"] > 1e-3 and set(found["saturated"].values()) == {0}
+    with torch.no_grad():
+        for name, weight in model.layers.named_parameters():
+            weight.fill_(50 if name.startswith("bias_ih") else 0)
+    model.layers.bias_hh_l1.data[:5] = -100  # the input gates of layer 2
+    save_model(tmp_path / "model.safetensors", model.half(), Vocab("abcdefghi"))
+    script["main"](tmp_path)
+    found = read(tmp_path, "network.json")
+    assert found["largest_difference"] == 0 and set(found["saturated"].values()) == {1}
+    assert (
+        len(found["saturated"]) == 6
+        and found["model_sha256"]
+        == hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    )
+
+
+def test_a_folder_without_a_model_is_not_looked_into(tmp_path):
+    command = [sys.executable, str(RUNS / "look_inside.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "ModelFileError: There is no file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def training_seconds(result):
