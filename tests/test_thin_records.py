@@ -132,11 +132,11 @@ def test_spikes_survive():
 
 def test_rows_with_more_than_a_loss_survive():
     rows = rows_of(3000, valid_loss=None)
-    rows[1110]["valid_loss"] = 1.5
+    rows[1110]["valid_loss"] = 1.23456789
     rows[1111]["diagnostics"] = {"gradient": {"output": 1.0}, "update": {"output": 0.1}}
     rows[1112] |= {"loss": None, "grad_norm": None, "skipped": True}
     kept = {row["step"]: row for row in thinned(rows, Keep(("skipped",), ("update",), stretches=9))}
-    assert kept[1111]["valid_loss"] == 1.5
+    assert kept[1111]["valid_loss"] == 1.23456789  # as result.json quotes it
     assert kept[1112]["diagnostics"] == {"update": {"output": 0.1}}
     assert kept[1113]["skipped"] is True and kept[1]["skipped"] is False  # one was skipped
     assert "diagnostics" not in kept[1111]

@@ -25,6 +25,8 @@ HEAD = 20
 """Rows at the beginning of a run that are always kept: there a loss changes at every step."""
 LARGE = 100_000
 """Bytes of a model from which on float16 is worth it."""
+EXACT = ("valid_loss", "smooth_loss")
+"""Columns that keep all their digits: result.json quotes them."""
 LEFT_OUT = {"case-d-full": "network.json", "leaderboard/gpu": "recipe-1.json"}
 """Folder -> what tells of its model when it is gone. runs/README.md says how to make it again."""
 
@@ -108,7 +110,8 @@ def thinned(rows: list[dict], keep: Keep) -> list[dict]:
 
 def _shorter(row: dict, without: set[str], keep: Keep) -> dict:
     """Return a row with the columns, diagnostics and digits that a rule keeps."""
-    row = rounded({name: value for name, value in row.items() if name not in without}, keep.digits)
+    short = {name: value for name, value in row.items() if name not in without}
+    row = rounded(short, keep.digits) | {name: row[name] for name in EXACT if name in short}
     found = row.pop("diagnostics", None) or {}
     names = found if keep.diagnostics is None else keep.diagnostics
     found = {name: found[name] for name in names if name in found}
