@@ -61,7 +61,8 @@ _COUNTED = (*_SAID, "clipped_norm")
 HISTORIES = {
     "case-d-cpu/not-clipped": Keep(("skipped",)),
     "case-d-cpu/clipped-at-5": Keep(_COUNTED, ()),
-    "case-d-cpu/*": Keep(_COUNTED, ("near_0", "near_1"), stretches=200),
+    "case-d-cpu/lower-rate": Keep(_COUNTED, ("near_0", "near_1"), stretches=200),
+    "case-d-cpu/*": Keep(_COUNTED, (), stretches=200),
     "leap-two-layers/*": Keep((*_COUNTED, "valid_loss"), ()),
     "patients/*": Keep(("skipped", "characters")),
     "case-c-sweep/*": Keep(_SAID),
