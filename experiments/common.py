@@ -36,7 +36,7 @@ from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import clean
 from lstmlib.decoding import CorpusError
-from lstmlib.models import CharRNN, write_whole
+from lstmlib.models import CharRNN, ModelFileError, write_whole
 from lstmlib.readers import read_book
 from lstmlib.training import History, TrainingDiverged
 from lstmlib.vocab import Vocab
@@ -59,6 +59,7 @@ ERRORS = (
     FloatingPointError,
     CheckpointError,
     CorpusError,
+    ModelFileError,
     TrainingDiverged,
 )
 """What a program may run into, with a message that says what to do."""

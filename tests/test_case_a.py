@@ -643,7 +643,7 @@ class TestRecorded:
         assert hashlib.sha256(text.encode()).hexdigest() == result["text_sha256"]
         run = Run(config, text)
         assert len(run.pieces) == result["windows_in_all"]
-        run.model = model
+        run.model = model.float()  # it is kept in half precision
         assert run.window_loss() == pytest.approx(result["valid_window_loss"], abs=1e-3)
         loss = evaluate(model, run.valid_ids)
         assert loss == pytest.approx(result["valid_loss"], abs=1e-3)

@@ -14,14 +14,14 @@ import pytest
 import torch
 from killed import run_until_it_has_written
 
-from experiments import count_characters, train_numpy
+from experiments import count_characters, look_inside, train_numpy
 from experiments.common import make_settings
 from lstmlib import scratch
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
-from lstmlib.models import CharRNN, load_scratch
+from lstmlib.models import CharRNN, load_scratch, save_model
 from lstmlib.speed import operations_per_character
 from lstmlib.training import History, has_bfloat16
 from lstmlib.vocab import Vocab
@@ -109,6 +109,46 @@ def test_characters_are_counted_in_the_text_of_the_run():
     except ValueError:
         pytest.skip("david-copperfield is not here")
     assert count_characters.count(text) == counted
+
+
+def test_what_became_of_case_d_at_full_size_is_recorded_without_its_model():
+    folder = RUNS / "case-d-full"
+    config, looked = read(folder, "config.json"), read(folder, "network.json")
+    gates = ("input", "forget", "output")
+    layers = range(1, config["num_layers"] + 1)
+    names = [f"layer {layer} · {gate} gate" for layer in layers for gate in gates]
+    assert list(looked["saturated"]) == names
+    # It was in half precision, and the file has a header.
+    weights = 2 * read(folder, "result.json")["parameters"]
+    assert 0 < looked["model_bytes"] - weights < 2**16
+
+
+def test_a_network_is_looked_into(tmp_path):
+    """One that heeds what it reads, and one that does not, with its gates at their ends."""
+    torch.manual_seed(1)
+    model = CharRNN(9, 5, num_layers=2).eval()
+    found = look_inside.look(model)
+    assert found["largest_difference"] > 1e-3 and set(found["saturated"].values()) == {0}
+    with torch.no_grad():
+        for name, weight in model.layers.named_parameters():
+            weight.fill_(50 if name.startswith("bias_ih") else 0)
+    model.layers.bias_hh_l1.data[:5] = -100  # the input gates of layer 2
+    save_model(tmp_path / "model.safetensors", model.half(), Vocab("abcdefghi"))
+    look_inside.main(tmp_path)
+    found = read(tmp_path, "network.json")
+    assert found["largest_difference"] == 0 and set(found["saturated"].values()) == {1}
+    assert (
+        len(found["saturated"]) == 6
+        and found["model_sha256"]
+        == hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    )
+
+
+def test_a_folder_without_a_model_is_not_looked_into(tmp_path):
+    command = [sys.executable, "-m", "experiments.look_inside", str(tmp_path)]
+    done = subprocess.run(command, cwd=RUNS.parent, capture_output=True, text=True)
+    assert done.returncode == 1 and "ModelFileError: There is no file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def training_seconds(result):

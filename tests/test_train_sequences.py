@@ -757,10 +757,11 @@ def test_a_recorded_variant_is_whole(variant):
     rows, settings = History.load(variant / "history.jsonl").rows, result["settings"]
     kept = [n for n in OF_A_VARIANT if settings["keep_model"] or n != "model.safetensors"]
     assert [name for name in names(variant) if name in OF_A_VARIANT] == kept
-    every = rows[0]["step"]
-    assert [row["step"] for row in rows] == list(range(every, every * len(rows) + 1, every))
+    every, last = rows[0]["step"], rows[-1]["step"]
+    steps = set(range(every, last + 1, every))  # of which tools/thin_records.py keeps some
+    assert steps >= {row["step"] for row in rows}
     if every == 1:
-        assert result["updates"] == sum(not row["skipped"] for row in rows)
+        assert result["updates"] == last - sum(row.get("skipped", False) for row in rows)
     assert [entry["epoch"] for entry in epochs] == list(range(1, len(epochs) + 1))
     assert [entry["step"] for entry in epochs] == [
         entry["epoch"] * epochs[0]["step"] for entry in epochs
@@ -768,7 +769,7 @@ def test_a_recorded_variant_is_whole(variant):
     if not result["diverged"]:
         assert len(epochs) == settings["epochs"]
         assert result["updates"] <= epochs[-1]["step"]
-        assert len(rows) == epochs[-1]["step"] // every
+        assert last == epochs[-1]["step"] // every * every
         assert all(row["epoch"] == (row["step"] - 1) // epochs[0]["step"] for row in rows)
     for entry in epochs:
         assert all(sum(counts) == 1000 for counts in entry.get("validity", {}).values())
@@ -802,6 +803,7 @@ def test_a_recorded_model_has_its_loss_on_the_test_strings(variant):
         load_model(variant / "model.safetensors"),
     )
     language = LANGUAGES[result["settings"]["data"]["language"]]
+    model.float()  # a large one is kept in half precision
     assert vocab == language.vocab() and result["parameters"] == count_parameters(model)
     large = result["parameters"] > LARGE
     test = language.sample(500 if large else 5000, seed=3)
