@@ -181,7 +181,12 @@ def test_the_columns_change_one_by_one(chapter_07):
     press(third, "ArrowLeft")
     expect(texts.nth(3)).not_to_have_text(before[2])
     _explorer, *after = texts.all_text_contents()
-    assert [new != old for old, new in zip(before, after, strict=True)] == [False, False, True, False]
+    assert [new != old for old, new in zip(before, after, strict=True)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
     screenshot(page, "07_columns")
     assert errors == []
 
