@@ -15,7 +15,7 @@ LARGEST = 2**63 - 1
 
 
 def check_whole(
-    name: str, value: object, at_least: int = 1, at_most: int = LARGEST, hint: str = ""
+    name: str, value: object, at_least: int = 1, at_most: float = math.inf, hint: str = ""
 ) -> int:
     """Return a whole number as an int.
 
@@ -29,11 +29,11 @@ def check_whole(
         ValueError: the value is no whole number, or is outside the bounds.
     """
     if not (is_whole(value) and at_least <= value <= at_most):
-        bounds = f"from {at_least} to {at_most}" if at_most != LARGEST else f"{at_least} or more"
-        comma = "," if at_most == LARGEST else ""
-        raise ValueError(
-            f"{name} is {shown(value)}; it must be a whole number{comma} {bounds}{hint}."
-        )
+        wanted = f"a whole number, {at_least} or more"
+        # A bound of 64 bits is of interest only to who exceeds it.
+        if at_most < LARGEST or (is_whole(value) and value > at_most):
+            wanted = f"a whole number from {at_least} to {at_most}"
+        raise ValueError(f"{name} is {shown(value)}; it must be {wanted}{hint}.")
     return int(value)
 
 

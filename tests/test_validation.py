@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lstmlib.validation import (
+    LARGEST,
     check_choice,
     check_flag,
     check_ids,
@@ -17,14 +18,14 @@ from lstmlib.validation import (
 )
 
 
-@pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(7), 2**63 - 1])
+@pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(7), 2**63])
 def test_a_whole_number_passes_as_an_int(value):
     checked = check_whole("steps", value)
     assert checked == value
     assert type(checked) is int
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True, np.True_, math.nan, 2**63])
+@pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True, np.True_, math.nan, -(2**63)])
 def test_what_is_no_whole_number_from_1_is_refused_by_name(value):
     with pytest.raises(ValueError, match=r"^steps is .*; it must be a whole number, 1 or more\.$"):
         check_whole("steps", value)
@@ -35,6 +36,10 @@ def test_bounds_and_a_hint_are_part_of_the_message():
         check_whole("seed", -1, 0, hint=", or None")
     with pytest.raises(ValueError, match=r"^k is 4; it must be a whole number from 1 to 3\.$"):
         check_whole("k", 4, at_most=3)
+    with pytest.raises(ValueError, match=rf"^k is .*; .* number from 1 to {LARGEST}\.$"):
+        check_whole("k", LARGEST + 1, at_most=LARGEST)
+    with pytest.raises(ValueError, match=r"^k is 0; it must be a whole number, 1 or more\.$"):
+        check_whole("k", 0, at_most=LARGEST)
     assert check_whole("k", 3, at_most=3) == 3
     assert check_whole("k", 0, 0) == 0
 
