@@ -120,7 +120,7 @@ class Streams:
                 f"A text must be a row of ids (integers), not {ids.dtype} {ids.shape}."
             )
         ids = ids.astype(np.int64, copy=False)
-        total = len(ids) - 1
+        total = len(ids) - 1  # pairs: the last character has no target
         batches = total // (batch_size * seq_len)
         if remainder == "mask":
             batches = -(-total // (batch_size * seq_len))
@@ -144,6 +144,8 @@ class Streams:
         """Lay the pairs out as x and y, (B, columns) each, padded at the right ends of the rows."""
         per_row = -(-self.pairs // self.batch_size)  # -(-a // b) is a / b, rounded up
         columns = -(-per_row // self.seq_len) * self.seq_len  # a multiple of T
+        # int64, since PyTorch's cross-entropy asks for it. Where y holds IGNORE, no loss is
+        # taken, and the id in x does not matter.
         x = np.zeros((self.batch_size, columns), dtype=np.int64)
         y = np.full((self.batch_size, columns), IGNORE, dtype=np.int64)
         for row, start in enumerate(range(0, self.pairs, per_row)):
@@ -163,7 +165,7 @@ class Streams:
         """
         if not 0 <= k < len(self):
             raise IndexError(f"There is no batch {k}; the epoch has {len(self)}, counted from 0.")
-        columns = slice(k * self.seq_len, (k + 1) * self.seq_len)
+        columns = slice(k * self.seq_len, (k + 1) * self.seq_len)  # the next T of every row
         return self.x[:, columns], self.y[:, columns]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -210,6 +212,7 @@ class PaddedBatches:
         for k, sequence in enumerate(self.sequences):
             if sequence.ndim != 1 or sequence.dtype.kind not in "iu":
                 raise ValueError(f"Sequence {k} is not a row of ids (integers), see Vocab.frame.")
+        # Symbols to predict, of each sequence: one fewer than its ids.
         self.lengths = np.array([len(sequence) - 1 for sequence in self.sequences])
         if not len(self.lengths):
             raise ValueError("There is no sequence to learn from.")
@@ -237,7 +240,7 @@ class PaddedBatches:
     def _fill(self, lengths: np.ndarray) -> np.ndarray:
         """Return the ends of the batches among the sorted sequences: 0, …, number of sequences."""
         cuts = [0]
-        for k, length in enumerate(lengths):
+        for k, length in enumerate(lengths):  # from short to long, so `length` is the batch's width
             if (k + 1 - cuts[-1]) * length > self.budget:
                 cuts.append(k)
         return np.array([*cuts, len(lengths)])

@@ -155,10 +155,11 @@ class Checkpoints:
             CheckpointError: the file cannot be written. The earlier checkpoints are unchanged.
         """
         metadata = {"format": _FORMAT, "vocab": self.vocab.to_json()}
-        as_bytes = bytearray(json.dumps(notes).encode())
+        as_bytes = bytearray(json.dumps(notes).encode())  # of a kind that torch.frombuffer takes
         notes_tensor = {"notes": torch.frombuffer(as_bytes, dtype=torch.uint8)}
         path = self.folder / f"step-{step:08}.safetensors"
         try:
+            # The old ones go after the new one is whole: there is a checkpoint at every moment.
             write_whole(path, to_bytes(tensors | notes_tensor, metadata))
             for old in self.paths[: -self.keep]:
                 old.unlink(missing_ok=True)
@@ -251,7 +252,7 @@ def set_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, T
     for key, value in tensors.items():
         i, name = key.split(".")
         averages.setdefault(int(i), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
+    groups = optimizer.state_dict()["param_groups"]  # its options, as the caller set them
     optimizer.load_state_dict({"state": averages, "param_groups": groups})
 
 
@@ -320,7 +321,7 @@ def set_random_states(tensors: dict[str, Tensor], notes: dict, device: torch.dev
             states. The generators of Python and NumPy, and PyTorch's on the CPU, are then
             unchanged.
     """
-    check_random_states(tensors, notes)
+    check_random_states(tensors, notes)  # all of them, before the first is set
     torch.set_rng_state(tensors["cpu"])
     if device.type == "cuda" and "cuda" in tensors:
         torch.cuda.set_rng_state(tensors["cuda"], device)

@@ -223,7 +223,7 @@ def _reviews(path: Path) -> tuple[str, ...]:
         members = dict(_members(path))
     except EOFError as error:
         raise CorpusError(f"{path} is cut off. Copy or download it again.") from error
-    # tarfile lets through what its parsing of numbers and names raises.
+    # tarfile does not catch the errors of its own parsing of numbers and names.
     except (OSError, zlib.error, tarfile.TarError, ValueError, OverflowError) as error:
         raise CorpusError(
             f"{path} is not a tar.gz archive that can be read ({type(error).__name__}: {error}). "
@@ -379,7 +379,7 @@ def _download(name: str, entry: dict, shared: Path | None) -> Path:
             path=folder,
             downloader=pooch.HTTPDownloader(timeout=30),
         )
-    except ValueError as error:  # pooch: the hash of what came does not match
+    except ValueError as error:  # pooch: the hash of the download does not match
         raise CorpusError(
             f"What {entry['url']} sent for {name!r} has the wrong SHA-256, and was thrown away. "
             "Try again; if it stays wrong, the file has changed at its source."

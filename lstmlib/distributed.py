@@ -55,6 +55,7 @@ class Processes:
                 f"batch_size is {batch_size}, over all processes together; with {self.count} "
                 f"processes and accumulate = {parts} it must be a multiple of {self.count * parts}."
             )
+        # Neighbouring rows, always the same ones: a process carries the state of its rows on.
         rows = batch_size // self.count
         return slice(self.rank * rows, (self.rank + 1) * rows)
 
@@ -77,6 +78,7 @@ class Processes:
         """
         if self.count == 1:
             return value
+        # On the model's device, since a process group of GPUs can send nothing else.
         total = torch.tensor(value, dtype=torch.float64, device=self._device)
         dist.all_reduce(total)
         return total.item() / self.count

@@ -87,6 +87,8 @@ class NGramModel:
         if len(ids) * vocab_size >= 2**63:
             raise ValueError(f"{len(ids)} ids of {vocab_size} tokens do not fit into 64 bits.")
         self.order, self.vocab_size = order, vocab_size
+        # For each n: all codes; (codes that count, N(h c)); and (contexts, N(h), T(h)). They are
+        # sorted, so a look-up is a binary search.
         self._known, self._grams, self._contexts = [], [], []
         codes = ids = ids.astype(np.int64)  # of all n-grams, (N - n + 1,), see `_codes`
         for n in range(1, order + 1):
@@ -303,6 +305,7 @@ def wilson(count: int, of: int, z: float = 1.96) -> tuple[float, float]:
     """
     if not (0 <= count <= of and of > 0):
         raise ValueError(f"{count} of {of} is no share.")
+    # The simple interval, share ± z √(share (1 - share) / of), has no width at 0 and at 1.
     share, weight = count / of, z**2 / of
     middle = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / of + weight / (4 * of)) / (1 + weight)

@@ -66,7 +66,7 @@ class CoupledLSTM(nn.Module):
         bound = 1 / math.sqrt(hidden_size)  # as torch.nn.LSTM starts
         for k in range(num_layers):
             shapes = {
-                "weight_ih": (3 * hidden_size, hidden_size if k else input_size),
+                "weight_ih": (3 * hidden_size, hidden_size if k else input_size),  # i, g, o
                 "weight_hh": (3 * hidden_size, hidden_size),
                 "bias_ih": (3 * hidden_size,),
             }
@@ -77,11 +77,12 @@ class CoupledLSTM(nn.Module):
     def lstm_weights(self) -> dict[str, Tensor]:
         """Return the weights of the equal torch.nn.LSTM, by its names, (4H, …) each."""
         weights = {}
+        # The gradient of -i flows back to i, so a CIFG trains with no more code than this.
         for name, rows in self.named_parameters():
             i, g, o = rows.chunk(3)  # (H, …) each
             weights[name] = torch.cat([i, -i, g, o])
-            if name.startswith("bias_ih"):
-                weights[name.replace("ih", "hh")] = torch.zeros_like(weights[name])
+            if name.startswith("bias_ih"):  # PyTorch adds two biases; one is enough
+                weights[name.replace("ih", "hh")] = torch.zeros_like(weights[name])  # (4H,)
         return weights
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -216,20 +217,18 @@ class CharRNN(nn.Module):
         # PyTorch's gate order is i, f, g, o, so the forget gate is block 1. In a CIFG i = σ(z) and
         # f = σ(-z): a bias of z pushes f the other way.
         gate, value = (slice(H), -value) if coupled else (slice(H, 2 * H), value)
+        # PyTorch adds bias_ih and bias_hh: a value in both would count twice.
         for name, bias in self.layers.named_parameters():
             if name.startswith("bias_ih"):
                 nn.init.constant_(bias.data[gate], value)
-            elif name.startswith(
-                "bias_hh"
-            ):  # PyTorch adds both biases: set in both, it counts twice
+            elif name.startswith("bias_hh"):
                 nn.init.constant_(bias.data[gate], 0.0)
 
     def read(self, ids: Tensor) -> Tensor:
         """Return the input of the first layer, embeddings or one-hot vectors: (B, T, D)."""
         if self.embedding is not None:
             return self.embedding(ids)  # (B, T, E)
-        # (B, T, V)
-        return F.one_hot(ids, self.vocab_size).to(self.output.weight.dtype)
+        return F.one_hot(ids, self.vocab_size).to(self.output.weight.dtype)  # (B, T, V)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run the network over a batch of sequences.
@@ -301,7 +300,7 @@ def save_model(path: str | Path, model: CharRNN, vocab: Vocab) -> None:
     """
     model = unwrap(model)
     check_vocab(model, vocab)
-    weights = model.state_dict()
+    weights = model.state_dict()  # name -> tensor
     _check_finite(weights)
     metadata = {"format": _FORMAT, "config": json.dumps(model.config), "vocab": vocab.to_json()}
     write_whole(path, to_bytes(weights, metadata))
@@ -321,7 +320,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Ch
         config, vocab = json.loads(metadata["config"]), Vocab.from_json(metadata["vocab"])
         _check_weights(config, weights)
         model = CharRNN(**config)
-        model.to(weights["output.weight"].dtype)
+        model.to(weights["output.weight"].dtype)  # else load_state_dict would convert the weights
         check_vocab(model, vocab)
         model.load_state_dict(weights)
     except _CONTRADICTIONS as error:
@@ -582,15 +581,17 @@ def to_scratch(model: CharRNN) -> tuple[scratch.Weights, scratch.Cell]:
     missing = "layer norm" if model.config["output_norm"] else model.config["cell"]
     if missing not in scratch.CELLS:
         raise ValueError(f"There is no {missing} in lstmlib.scratch.")
+    # (G·H, D) -> (D, G·H): `scratch` multiplies x Wx, PyTorch x Wᵀ.
     arrays = {name: p.detach().cpu().numpy().T for name, p in model.layers.named_parameters()}
     weights = {}
     for k in range(model.config["num_layers"]):
         weights[f"Wx{k}"], weights[f"Wh{k}"] = arrays[f"weight_ih_l{k}"], arrays[f"weight_hh_l{k}"]
         weights[f"b{k}"] = arrays[f"bias_ih_l{k}"] + arrays.get(f"bias_hh_l{k}", 0)
-    if model.embedding is not None:
+    if model.embedding is not None:  # (V, E) @ (E, G·H)
         weights["Wx0"] = model.embedding.weight.detach().cpu().numpy() @ weights["Wx0"]
     weights["Wy"] = model.output.weight.detach().cpu().numpy().T
     weights["by"] = model.output.bias.detach().cpu().numpy()
+    # Copies, so that training one network leaves the other alone.
     copies = {name: np.array(array, order="C") for name, array in weights.items()}
     return copies, scratch.CELLS[model.config["cell"]]
 

@@ -54,7 +54,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def _rnn_forward(z: np.ndarray, state: State) -> tuple[State, tuple]:
-    h = np.tanh(z)  # (N, H)
+    h = np.tanh(z)  # (N, H); Elman's only equation, since z holds x Wx + h Wh + b
     return (h,), (h,)
 
 
@@ -86,7 +86,7 @@ def _cifg_forward(z: np.ndarray, state: State) -> tuple[State, tuple]:
 
 
 def _cifg_backward(dstate: State, cache: tuple) -> tuple[np.ndarray, State]:
-    (di, df, dg, do), dc_old = _remember_backward(dstate, cache)
+    (di, df, dg, do), dc_old = _remember_backward(dstate, cache)  # (N, H) each
     i, _, g, o, _, _ = cache
     # i acts twice: as itself, and as f = 1 - i, whose derivative by i is -1. Hence di - df.
     dz = [(di - df) * i * (1 - i), dg * (1 - g * g), do * o * (1 - o)]
@@ -105,7 +105,7 @@ def _remember(
     c_old = state[1]  # (N, H)
     # A sum, not a product with a matrix: through it a gradient reaches c_old multiplied by f alone.
     c = f * c_old + i * g  # (N, H)
-    tanh_c = np.tanh(c)
+    tanh_c = np.tanh(c)  # c is not bounded, but h stays within -1 and 1
     return (o * tanh_c, c), (i, f, g, o, c_old, tanh_c)
 
 
@@ -244,7 +244,7 @@ def _check_layer(
     H = len(Wh)
     if Wh.shape == (cell.gates * Wh.shape[-1], Wh.shape[-1]) and cell.gates > 1:
         raise ValueError(f"Wh is {Wh.shape}: transposed, as PyTorch keeps it. Give Wh.T and Wx.T.")
-    for name, w, shape in (
+    for name, w, shape in (  # an array, and the shape that H and G ask for
         ("Wh", Wh, (H, cell.gates * H)),
         ("Wx", Wx, (len(Wx), cell.gates * H)),
         ("b", b, (cell.gates * H,)),
@@ -311,9 +311,9 @@ def init_weights(
 
     weights = {}
     for k in range(num_layers):
-        weights[f"Wx{k}"] = matrix(H if k else vocab_size, width)
-        weights[f"Wh{k}"] = matrix(H, width)
-        weights[f"b{k}"] = np.zeros(width, dtype)
+        weights[f"Wx{k}"] = matrix(H if k else vocab_size, width)  # (V or H, G·H)
+        weights[f"Wh{k}"] = matrix(H, width)  # (H, G·H)
+        weights[f"b{k}"] = np.zeros(width, dtype)  # (G·H,)
         if cell.name == "lstm":
             # σ(1) ≈ 0.73: most of c survives a step, so gradients reach far back from the start.
             weights[f"b{k}"][H : 2 * H] = 1  # block 1 of i, f, g, o
@@ -371,8 +371,8 @@ def forward(
         state = zero_state(weights, cell, len(x))
     if any(len(array) != L for array in state):
         raise ValueError(f"state is for {len(state[0])} layers; the network has {L}.")
-    hs, last, caches = x, [], []  # the output of each layer is the input of the next
-    for k in range(L):
+    hs, last, caches = x, [], []
+    for k in range(L):  # the output of each layer is the input of the next
         before = tuple(array[k] for array in state)  # (N, H) each
         layer = (weights[f"Wx{k}"], weights[f"Wh{k}"], weights[f"b{k}"])
         (hs, after), cache = layer_forward(cell, hs, before, *layer)  # hs (N, T, H)
@@ -403,9 +403,10 @@ def backward(dlogits: np.ndarray, cache: tuple) -> tuple[Weights, np.ndarray | N
     top = {"Wy": hs.reshape(-1, len(Wy)).T @ flat, "by": flat.sum(axis=0)}
     dx, gradients, dstates = _by_batch(dlogits @ Wy.T), {}, []  # dx (N, T, H)
     for k in reversed(range(len(caches))):  # from the top layer down
-        dx, dstate, dlayer = layer_backward(dx, caches[k])
+        # None for the last state: no later step of this call depends on it.
+        dx, dstate, dlayer = layer_backward(dx, caches[k])  # dx (N, T, H), at the bottom (N, T, D)
         gradients |= dict(zip((f"Wx{k}", f"Wh{k}", f"b{k}"), dlayer, strict=True))
-        dstates.insert(0, dstate)
+        dstates.insert(0, dstate)  # layer 0 first again
     return gradients | top, dx, tuple(np.stack(arrays) for arrays in zip(*dstates, strict=True))
 
 
@@ -440,15 +441,17 @@ def softmax_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[floa
     # The logarithm is taken of the sum, not of each probability: a p that rounds to 0 would have
     # the logarithm -inf, though the logits still tell how improbable its character is.
     shifted = logits - logits.max(axis=-1, keepdims=True)  # (N, T, V), at most 0: no overflow
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))  # (N, T, V)
     at = targets[..., None]  # (N, T, 1)
+    # In float64, since a sum of many float32 numbers loses digits.
     loss = -float(np.take_along_axis(log_p, at, axis=-1).mean(dtype=np.float64))
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"The loss is {loss}: a weight is not a number, or training has diverged. "
             "Look at the weights; lower the learning rate, or clip the gradient."
         )
-    gradient = np.exp(log_p)  # (N, T, V): p, and at the target p - 1
+    # The derivative of -ln softmax by the logits is p - one-hot: large where the model was wrong.
+    gradient = np.exp(log_p)  # (N, T, V)
     np.put_along_axis(gradient, at, np.take_along_axis(gradient, at, axis=-1) - 1, axis=-1)
     return loss, gradient / targets.size
 
@@ -472,7 +475,10 @@ def evaluate(weights: Weights, cell: Cell, ids: np.ndarray, chunk: int = 1000) -
     total, state = 0.0, None
     for start in range(0, len(ids) - 1, chunk):
         piece = ids[start : start + chunk + 1]  # one more than is read: the last target
-        (logits, state), _ = forward(weights, cell, piece[None, :-1], state)
+        # The state goes on to the next piece: pieces that began at zero would be judged without the
+        # text before them.
+        (logits, state), _ = forward(weights, cell, piece[None, :-1], state)  # (1, t, V)
+        # A mean times its count: the last piece may be shorter, and must not weigh as much.
         total += softmax_cross_entropy(logits, piece[None, 1:])[0] * (len(piece) - 1)
     return total / (len(ids) - 1)
 
@@ -504,7 +510,7 @@ def sample(
         raise ValueError("The prompt is empty; give at least one character to write on from.")
     check_whole("length", length, 0)
     ids, state, drawn = np.asarray(prompt), None, []
-    for _ in range(length):
+    for _ in range(length):  # the whole prompt in the first round, then the id drawn last
         (logits, state), _ = forward(weights, cell, ids[None], state)
         p = softmax(logits[0, -1].astype(np.float64))  # (V,); rng.choice checks that it sums to 1
         if np.isnan(p).any():
@@ -523,7 +529,7 @@ def redraw_once(p: np.ndarray) -> np.ndarray:
     Case B draws an id. If that is not the most probable id m, it draws once more, and takes the
     second draw. So id j has the probability (1 - p_m) p_j, and m has p_m in addition.
     """
-    reshaped = (1 - p.max()) * p
+    reshaped = (1 - p.max()) * p  # (V,)
     reshaped[p.argmax()] += p.max()
     return reshaped
 
@@ -558,7 +564,7 @@ def clip_by_global_norm(gradients: Weights, max_norm: float) -> tuple[Weights, f
     check_number("max_norm", max_norm, above=0, infinite=True)
     # Summed in float64, since the squares of large float32 entries overflow.
     squares = [np.square(g, dtype=np.float64).sum() for g in gradients.values()]
-    norm = math.sqrt(sum(squares))
+    norm = math.sqrt(sum(squares))  # of all arrays as one long vector
     if not math.isfinite(norm):
         raise FloatingPointError(f"The gradient norm is {norm}: training has diverged.")
     if norm <= max_norm:
@@ -595,6 +601,7 @@ class Optimizer:
             raise ValueError(f"gradients are {shapes[1]}, but weights are {shapes[0]}.")
         self.steps += 1
         for name, gradient in gradients.items():
+            # In place, so that every other name for the same arrays sees the new weights.
             weights[name] -= self.learning_rate * self._direction(name, gradient)
 
     def _direction(self, name: str, g: np.ndarray) -> np.ndarray:
@@ -624,6 +631,7 @@ class Momentum(Optimizer):
         super().__init__(learning_rate, momentum=momentum)
 
     def _direction(self, name: str, g: np.ndarray) -> np.ndarray:
+        # Gradients that agree from step to step add up, and those that change sign cancel.
         return self._average("velocity", name, g, self.momentum, 1)
 
 
@@ -805,11 +813,11 @@ def numeric_gradient(f: Callable[[], float], array: np.ndarray, step: float = 1e
     if array.dtype.kind != "f" or not step > 0:
         raise ValueError(f"Give floats and a step above 0, not {array.dtype} and {step}.")
     gradient = np.empty_like(array)
-    for index in np.ndindex(array.shape):
+    for index in np.ndindex(array.shape):  # two calls of f for every entry: small networks only
         before, losses = array[index], []
         try:
             for moved in (before + step, before - step):
-                array[index] = moved
+                array[index] = moved  # in place: f reads the very array
                 losses.append(f())
         finally:
             array[index] = before
@@ -847,6 +855,7 @@ def prove(
     if state is None:
         state = zero_state(weights, cell, len(x))
     x, state = x.copy(), tuple(array.copy() for array in state)
+    # The first state counts as an array too: its gradient has passed through all T steps.
     starts = ["h0", "c0", *(f"state {k}" for k in range(2, len(state)))][: len(state)]
     arrays = weights | dict(zip(starts, state, strict=True))
     arrays |= {} if x.dtype.kind in "iu" else {"x": x}

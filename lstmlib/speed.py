@@ -63,10 +63,12 @@ def seconds_per_call(
         call()
     synchronize(device)
     times, calls = [], 1
+    # One call tells how many fit into a reading; at most 1000, in case that call was too short.
     if reading:
         calls = min(max(round(reading / max(_seconds(call, device, 1), 1e-9)), 1), 1000)
     while len(times) < 5 or sum(times) * calls < least:
         times.append(_seconds(call, device, calls))
+    # The median, since other work of the machine makes some calls longer, and none shorter.
     return float(np.median(times))
 
 

@@ -1,7 +1,7 @@
-"""Is an argument what it should be? If not, an error names the argument, its value and the remedy.
+"""Checks of arguments. The message of an error names the argument, its value and the remedy.
 
-Each check returns the value that it was given, numbers as Python's own. All modules call these
-checks, so that one kind of mistake meets one message.
+Each check returns the value that it was given, and a number of NumPy's as Python's own. All modules
+call these checks, so that one kind of mistake gets one message.
 """
 
 import math
