@@ -107,7 +107,7 @@ def lstm_by_steps(
     weights: Mapping[str, Tensor],
     layer: int = 0,
     gate: Callable[[Tensor], Tensor] = torch.sigmoid,
-) -> tuple[Tensor, State, list[State]]:
+) -> tuple[Tensor, State, list[tuple[Tensor, ...]]]:
     """Run one layer of an LSTM step by step (Gers et al. 2000), in PyTorch's plain operations.
 
     PyTorch's fused LSTM computes the same, faster, and keeps its gates to itself. Here the gates

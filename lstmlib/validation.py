@@ -115,10 +115,10 @@ def check_ids(
         ValueError: the ids are no integers, or one of them is outside 0 … V - 1.
     """
     if ids.size and ids.dtype.kind not in "iu":
-        raise error(f"{name} has dtype {ids.dtype}; ids must be integers in 0 … {size - 1}.")
+        raise error(f"The dtype of {name} is {ids.dtype}; ids must be integers in 0 … {size - 1}.")
     if ids.size and not 0 <= ids.min() <= ids.max() < size:
         wrong = ids.min() if ids.min() < 0 else ids.max()
-        raise error(f"{name} holds {wrong}; ids must lie in 0 … {size - 1}.")
+        raise error(f"{wrong} in {name} is no id; ids must lie in 0 … {size - 1}.")
     return ids
 
 

@@ -86,11 +86,13 @@ def test_a_flag_is_true_or_false():
 def test_ids_lie_in_the_vocabulary():
     for ids in (np.array([0, 4]), np.array([[4], [0]], np.uint8), np.array([])):
         assert check_ids("x", ids, 5) is ids
-    with pytest.raises(ValueError, match=r"^x holds 5; ids must lie in 0 … 4\.$"):
+    with pytest.raises(ValueError, match=r"^5 in x is no id; ids must lie in 0 … 4\.$"):
         check_ids("x", np.array([0, 5]), 5)
-    with pytest.raises(ValueError, match=r"^x holds -1; ids must lie in 0 … 4\.$"):
+    with pytest.raises(ValueError, match=r"^-1 in x is no id; ids must lie in 0 … 4\.$"):
         check_ids("x", np.array([-1, 5]), 5)
-    with pytest.raises(UnicodeError, match=r"^x has dtype float64; ids must be integers in 0 … 4"):
+    with pytest.raises(
+        UnicodeError, match=r"^The dtype of x is float64; ids must be integers in 0 … 4"
+    ):
         check_ids("x", np.array([1.0]), 5, UnicodeError)
 
 
