@@ -2,6 +2,7 @@
 
 The modules follow that line, and each one imports only modules that stand above it:
 
+    validation   checks of arguments: one message for each kind of mistake
     profile      which machine is this, and how large may a run be
     decoding     bytes -> text, with the declared encoding weighed against them
     markup       markup and EPUB files -> the text that a reader of them sees

@@ -1,34 +1,45 @@
-"""Ids -> training examples.
+"""From ids to training examples, in three ways.
 
-Two ways to cut a text. `windows` takes overlapping pieces, each with the one character that
-follows it. `Streams` lays the text out as parallel, contiguous rows and walks along them, so that
-the hidden state can be carried from one batch to the next (stateful truncated BPTT).
+`windows` cuts overlapping pieces of a text, each with the one character that follows it. `Streams`
+lays a text out as parallel, contiguous rows and walks along them, so that the hidden state can be
+carried from one batch to the next (stateful truncated BPTT). `PaddedBatches` keeps many short texts
+whole, and puts them side by side.
 
-And one to keep texts whole: `PaddedBatches` puts many short ones side by side.
+Sizes in comments: N ids, B rows, T columns.
 """
 
-import reprlib
 from collections.abc import Iterator, Sequence
-from numbers import Integral, Real
 
 import numpy as np
+
+from lstmlib.validation import LARGEST, check_choice, check_number, check_whole, is_whole, shown
 
 IGNORE = -100
 """The target id that losses leave out, as in torch.nn.functional.cross_entropy."""
 MOST_PADDING = 2**20
-"""Tokens of padding that a batch may ask for beyond what its text holds: 16 MB in x and y."""
+"""The most padding of a `Streams` of a short text, in tokens: 16 MB in x and y."""
 MOST_TOKENS = 2**28
-"""Tokens of one padded batch: 4 GB in x and y."""
+"""The most tokens of one padded batch: 4 GB in x and y."""
 
 
 def split(ids: np.ndarray, valid_fraction: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Split ids (N,) into a leading training and a trailing validation part, both contiguous.
+    """Split ids (N,) into a training part, which comes first, and a validation part.
+
+    Both parts are contiguous. If validation were cut out at many places, each piece would stand
+    beside training text that is much like it.
+
+    Args:
+        ids: (N,) integers.
+        valid_fraction: the share of the text for validation, above 0 and below 1.
+
+    Returns:
+        (training ids, validation ids), views of ids.
 
     Raises:
-        ValueError: the fraction is not between 0 and 1, or a part would hold under 2 characters.
+        ValueError: the fraction is outside its bounds, or a part would have fewer than 2
+            characters.
     """
-    if not (isinstance(valid_fraction, Real) and 0 < valid_fraction < 1):
-        raise ValueError(f"valid_fraction is {valid_fraction!r}; it must lie between 0 and 1.")
+    check_number("valid_fraction", valid_fraction, above=0, below=1)
     cut = len(ids) - round(len(ids) * valid_fraction)
     if cut < 2 or len(ids) - cut < 2:
         raise ValueError(
@@ -36,17 +47,6 @@ def split(ids: np.ndarray, valid_fraction: float = 0.1) -> tuple[np.ndarray, np.
             "each part needs 2 characters or more."
         )
     return ids[:cut], ids[cut:]
-
-
-def _check_sizes(**sizes: int) -> list[int]:
-    """Return sizes as plain numbers; raises ValueError unless each is a whole number from 1."""
-    for name, size in sizes.items():
-        whole = isinstance(size, Integral) and not isinstance(size, bool)
-        if not (whole and 1 <= size < 2**63):
-            raise ValueError(
-                f"{name} is {reprlib.repr(size)}; it must be a whole number, 1 or more."
-            )
-    return [int(size) for size in sizes.values()]
 
 
 def windows(ids: np.ndarray, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -58,54 +58,60 @@ def windows(ids: np.ndarray, length: int, step: int = 1) -> tuple[np.ndarray, np
         step: characters from the start of one window to the start of the next.
 
     Returns:
-        x: (n, length), a read-only view on ids; y: (n,), n = (N - length - 1) // step + 1.
+        x: the n windows, (n, length), a read-only view of ids; n = (N - length - 1) // step + 1.
+        y: the character after each window, (n,).
 
     Raises:
-        ValueError: length or step below 1, or a text too short for one window and its target.
+        ValueError: length or step is not a whole number, 1 or more, or the text is too short for
+            one window and its target.
     """
-    length, step = _check_sizes(length=length, step=step)
+    length = check_whole("length", length, at_most=LARGEST)
+    step = check_whole("step", step, at_most=LARGEST)
     if len(ids) <= length:
         raise ValueError(
             f"A text of {len(ids)} characters is too short for one window of {length} and the "
             f"character after it: use a longer text, or length {max(len(ids) - 1, 1)} or less."
         )
-    x = np.lib.stride_tricks.sliding_window_view(ids[:-1], length)[::step]
+    # A view, since copies of all windows would take `length` times the memory of the text. The last
+    # id is in no window, since no character follows it.
+    x = np.lib.stride_tricks.sliding_window_view(ids[:-1], length)[::step]  # (n, length)
     return x, ids[length::step]
 
 
 class Streams:
     """Contiguous batches for stateful truncated BPTT, as an iterable of (x, y).
 
-    The text's N - 1 (input, target) pairs are laid out as batch_size rows, each a contiguous piece
-    of it. Batch k holds columns k·seq_len to (k+1)·seq_len of every row, so row b of batch k + 1
-    goes on exactly where row b of batch k stopped. No pair occurs twice in an epoch.
+    A text of N ids has N - 1 pairs of an input and a target, the character after it. They are laid
+    out as batch_size rows, each a contiguous piece of the text. Batch k holds columns k·seq_len to
+    (k+1)·seq_len of every row. So row b of batch k + 1 goes on exactly where row b of batch k
+    stopped, and its state can be carried on. No pair occurs twice in an epoch.
 
     Args:
         ids: (N,) integers.
-        batch_size: rows (parallel streams).
-        seq_len: columns of a batch, the length of truncated BPTT.
-        remainder: "drop" leaves out the pairs that do not fill a batch, and counts them in
-            `dropped`; "mask" keeps every pair and fills up with target IGNORE (-100).
+        batch_size: number of rows B, the parallel streams.
+        seq_len: number of columns T of a batch, the length of truncated BPTT.
+        remainder: "drop" leaves out the pairs that do not fill a batch. "mask" keeps every pair and
+            fills the last batch up with the target IGNORE (-100), which losses leave out.
 
     Attributes:
-        dropped: pairs left out.
-        pairs: pairs that an epoch holds, padding not counted.
-        x, y: the rows, (batch_size, len(self) * seq_len) int64; y is x one character on.
+        dropped: number of pairs left out.
+        pairs: number of pairs in an epoch, without padding.
+        x, y: the rows, (batch_size, len(self) * seq_len) int64. y is x one character later.
 
-    Iterating yields the columns of x and y batch by batch, each (batch_size, seq_len).
+    Iterating yields (x, y) of each batch, both (batch_size, seq_len) int64.
 
     Raises:
-        ValueError: sizes that are not whole numbers from 1; ids that are not a row of integers; a
-            text too short (under "drop", for one full batch); or, under "mask", a batch that is
-            nearly all padding, and too large for the memory.
+        ValueError: a size is not a whole number, 1 or more; remainder is another word; ids are not
+            a row of integers; the text has no pair, or under "drop" none for a full batch; or under
+            "mask" a batch would be padding beyond MOST_PADDING.
     """
 
     def __init__(
         self, ids: np.ndarray, batch_size: int, seq_len: int, remainder: str = "drop"
     ) -> None:
-        batch_size, seq_len = _check_sizes(batch_size=batch_size, seq_len=seq_len)
-        if remainder not in ("drop", "mask"):
-            raise ValueError(f"remainder is {remainder!r}; choose 'drop' or 'mask'.")
+        batch_size = check_whole("batch_size", batch_size, at_most=LARGEST)
+        seq_len = check_whole("seq_len", seq_len, at_most=LARGEST)
+        check_choice("remainder", remainder, ("drop", "mask"))
         ids = np.asarray(ids)
         if ids.ndim == 1 and len(ids) < 2:
             raise ValueError(f"A text of {len(ids)} characters has no pair to learn from.")
@@ -114,7 +120,7 @@ class Streams:
                 f"A text must be a row of ids (integers), not {ids.dtype} {ids.shape}."
             )
         ids = ids.astype(np.int64, copy=False)
-        total = len(ids) - 1
+        total = len(ids) - 1  # pairs: the last character has no target
         batches = total // (batch_size * seq_len)
         if remainder == "mask":
             batches = -(-total // (batch_size * seq_len))
@@ -135,9 +141,11 @@ class Streams:
         self.x, self.y = self._rows(ids)
 
     def _rows(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lay the pairs out as (batch_size, columns), padded at the right ends of the last rows."""
-        per_row = -(-self.pairs // self.batch_size)
-        columns = -(-per_row // self.seq_len) * self.seq_len
+        """Lay the pairs out as x and y, (B, columns) each, padded at the right ends of the rows."""
+        per_row = -(-self.pairs // self.batch_size)  # -(-a // b) is a / b, rounded up
+        columns = -(-per_row // self.seq_len) * self.seq_len  # a multiple of T
+        # int64, since PyTorch's cross-entropy asks for it. Where y holds IGNORE, no loss is
+        # taken, and the id in x does not matter.
         x = np.zeros((self.batch_size, columns), dtype=np.int64)
         y = np.full((self.batch_size, columns), IGNORE, dtype=np.int64)
         for row, start in enumerate(range(0, self.pairs, per_row)):
@@ -150,10 +158,14 @@ class Streams:
         return self.x.shape[1] // self.seq_len
 
     def batch(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return batch k of the epoch; raises IndexError unless 0 ≤ k < len(self)."""
+        """Return batch k of the epoch: x and y, (B, T) int64 each, as views.
+
+        Raises:
+            IndexError: unless 0 ≤ k < len(self).
+        """
         if not 0 <= k < len(self):
             raise IndexError(f"There is no batch {k}; the epoch has {len(self)}, counted from 0.")
-        columns = slice(k * self.seq_len, (k + 1) * self.seq_len)
+        columns = slice(k * self.seq_len, (k + 1) * self.seq_len)  # the next T of every row
         return self.x[:, columns], self.y[:, columns]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -161,46 +173,46 @@ class Streams:
 
 
 class PaddedBatches:
-    """Whole sequences, side by side in padded batches of at most a budget of tokens (case C).
+    """Whole sequences, side by side in padded batches (case C of the course).
 
-    They are bucketed by length: each epoch shuffles the sequences, sorts them by length, fills
-    batches in that order, and shuffles the batches. So a batch holds sequences of about one length
-    and little padding, batches come in random order, and which sequences of one length meet changes
-    from epoch to epoch. The order depends on the seed and the epoch alone.
+    The sequences are bucketed by length. Each epoch shuffles the sequences, sorts them by length,
+    fills batches in that order, and shuffles the batches. So a batch holds sequences of about one
+    length and little padding, the batches come in random order, and a batch has other sequences of
+    its length in each epoch. The order depends on the seed and the epoch alone.
 
     Args:
-        sequences: ids of each, (T + 1,) with T ≥ 1, such as `Vocab.frame` returns; T of them are
-            read, and the last T are predicted.
-        budget: largest number of rows × columns of a batch, padding counted.
-        pad: the id that fills up x; y is filled up with IGNORE (-100), which losses leave out.
-        seed: of the shuffling.
+        sequences: the ids of each sequence, (T + 1,) with T ≥ 1, such as `Vocab.frame` returns. The
+            first T ids are read, and the last T are predicted.
+        budget: the most tokens of a batch, rows × columns, with padding.
+        pad: the id that fills x up. y is filled up with IGNORE (-100), which losses leave out.
+        seed: the seed of the shuffling.
 
     Attributes:
-        targets: symbols that an epoch predicts, padding not counted.
-        padding: the share of an epoch's rows × columns that is padding.
+        targets: number of symbols that an epoch predicts, without padding.
+        padding: the share of padding in an epoch's tokens.
 
     Iterating yields the batches of epoch 0: x and y, each (B, T) int64.
 
     Raises:
-        ValueError: no sequence, one that is not a row of integers, one of under 2 ids, one that is
-            longer than the budget, a budget that is not a whole number, 1 or more, or a seed that
-            is none, 0 or more; a pad that is no id; or a batch of more than MOST_TOKENS.
+        ValueError: there is no sequence; a sequence is not a row of integers, has fewer than 2 ids,
+            or is longer than the budget; the budget is not a whole number, 1 or more; the seed is
+            not a whole number, 0 or more; pad is no id; or a batch has more than MOST_TOKENS.
     """
 
     def __init__(
         self, sequences: Sequence[np.ndarray], budget: int, pad: int, seed: int = 0
     ) -> None:
-        for name, value, least in (("budget", budget, 1), ("seed", seed, 0)):
-            if not (isinstance(value, Integral) and least <= value < 2**63):
-                raise ValueError(
-                    f"{name} is {reprlib.repr(value)}; it must be a whole number, {least} or more."
-                )
-        if not (isinstance(pad, Integral) and -(2**63) <= pad < 2**63):
-            raise ValueError(f"pad is {reprlib.repr(pad)}; it must be an id, a whole number.")
+        # Python's own numbers, since a checkpoint notes them as JSON.
+        self.budget = check_whole("budget", budget, at_most=LARGEST)
+        self.seed = check_whole("seed", seed, 0, at_most=LARGEST)
+        if not (is_whole(pad) and -LARGEST <= pad <= LARGEST):
+            raise ValueError(f"pad is {shown(pad)}; it must be an id, a whole number.")
+        self.pad = int(pad)
         self.sequences = [np.asarray(sequence) for sequence in sequences]
         for k, sequence in enumerate(self.sequences):
             if sequence.ndim != 1 or sequence.dtype.kind not in "iu":
                 raise ValueError(f"Sequence {k} is not a row of ids (integers), see Vocab.frame.")
+        # Symbols to predict, of each sequence: one fewer than its ids.
         self.lengths = np.array([len(sequence) - 1 for sequence in self.sequences])
         if not len(self.lengths):
             raise ValueError("There is no sequence to learn from.")
@@ -213,10 +225,9 @@ class PaddedBatches:
                 f"Sequence {self.lengths.argmax()} has {self.lengths.max()} symbols to predict, "
                 f"more than the budget of {budget}. Raise the budget, or leave it out or cut it."
             )
-        # Plain numbers, since a checkpoint notes them as JSON.
-        self.budget, self.pad, self.seed = int(budget), int(pad), int(seed)
         self._cuts = self._fill(np.sort(self.lengths))
         self.targets = int(self.lengths.sum())
+        # Tokens of each batch: its rows times its longest sequence, which is its last.
         sizes = np.diff(self._cuts) * np.sort(self.lengths)[self._cuts[1:] - 1]
         if sizes.max() > MOST_TOKENS:
             raise ValueError(
@@ -227,9 +238,9 @@ class PaddedBatches:
         self._epoch, self._batches = None, []
 
     def _fill(self, lengths: np.ndarray) -> np.ndarray:
-        """Return where batches begin and end in the sorted order: 0, …, number of sequences."""
+        """Return the ends of the batches among the sorted sequences: 0, …, number of sequences."""
         cuts = [0]
-        for k, length in enumerate(lengths):
+        for k, length in enumerate(lengths):  # from short to long, so `length` is the batch's width
             if (k + 1 - cuts[-1]) * length > self.budget:
                 cuts.append(k)
         return np.array([*cuts, len(lengths)])
@@ -240,6 +251,8 @@ class PaddedBatches:
     def batch(self, k: int, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Return batch k of an epoch: x and y, each (B, T) int64.
 
+        The batches of an epoch are worked out at its first call, and kept until another epoch.
+
         Raises:
             IndexError: unless 0 ≤ k < len(self) and epoch ≥ 0.
         """
@@ -249,7 +262,7 @@ class PaddedBatches:
             raise IndexError(f"There is no epoch {epoch}; they are counted from 0.")
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self._shuffled(epoch)
-        rows = self._batches[k]
+        rows = self._batches[k]  # (B,), the numbers of its sequences
         x = np.full((len(rows), self.lengths[rows].max()), self.pad, dtype=np.int64)
         y = np.full_like(x, IGNORE)
         for row, which in enumerate(rows):
@@ -259,8 +272,10 @@ class PaddedBatches:
 
     def _shuffled(self, epoch: int) -> list[np.ndarray]:
         """Return the batches of an epoch, each as the numbers of its sequences."""
+        # From the seed and the epoch alone, so that a resumed run needs no state of a generator.
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.lengths))
+        # A stable sort keeps the random order among sequences of one length.
         order = order[np.argsort(self.lengths[order], kind="stable")]
         batches = np.split(order, self._cuts[1:-1])
         return [batches[k] for k in rng.permutation(len(batches))]

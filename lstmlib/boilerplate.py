@@ -1,7 +1,7 @@
-"""What a digital library puts around a book -> away; what is not its own stays.
+"""Cuts the header and the footer that a digital library puts around a book.
 
-A file may hold several books, each with its header and footer, and a reader's own text before,
-between and after them. So each header and each footer is cut where it stands, and nothing else.
+A file may hold several books, each with a header and a footer, and a reader's own text before,
+between and after them. So each header and each footer is cut where it stands, and all else stays.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from lstmlib.decoding import warn
 
 LONGEST_HEADER = 30_000
-"""Characters. The legal text of the first years runs to half of that."""
+"""The most characters of a header. The legal text of the first years has half as many."""
 
 # "*** START OF THIS PROJECT GUTENBERG EBOOK … ***"; without stars only where all is in capitals.
 _KIND = r"(?:E-?BOOK|E-?TEXT)\b"
@@ -36,7 +36,7 @@ _HEADER = re.compile(
 _LICENCE_ENDS = re.compile(
     r"newsletter\s+to\s+hear\s+about\s+new\s+ebooks\.?|^\*+ ?END: FULL LICENSE[^\n]*", re.I | re.M
 )
-# By what a paragraph is known as part of a header or a footer where those are missing.
+# Words that show a paragraph to be the library's, where the lines above are missing.
 _LIBRARY_WORDS = re.compile(
     r"\b(?:gutenberg|e-?books?|e-?texts?|licen[cs]es?|copyright|terms|donations?|warrant(?:y|ies)|"
     r"file should be named)\b"
@@ -58,14 +58,14 @@ _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 def strip_boilerplate(text: str) -> str:
     """Cut each header and each footer that a digital library put around a book.
 
-    They are known by lines such as "*** START OF THIS PROJECT GUTENBERG EBOOK … ***"; with them go
-    the credit paragraph ("Produced by …") behind the first and the closing line before the last.
-    What stands before a header, behind a footer or between two books stays. A text without such
-    lines comes back as it is.
+    Lines such as "*** START OF THIS PROJECT GUTENBERG EBOOK … ***" show where they are. The credit
+    paragraph behind the first such line ("Produced by …") is cut too, and so is the closing line
+    before the last. Text before a header, behind a footer or between two books stays. A text
+    without such lines is returned unchanged.
 
     Warns:
-        UserWarning: a paragraph was cut for its place alone, and nothing in it says that it is the
-            library's.
+        UserWarning: a paragraph was cut because of its place, and no word in it shows that it is
+            the library's.
     """
     markers = list(_MARKER.finditer(text))
     if not markers and not _CLOSING.search(text):
@@ -86,16 +86,16 @@ def strip_boilerplate(text: str) -> str:
 
 
 def _header_start(before: str) -> int:
-    """Return where the header begins, in what stands before the line that ends it."""
+    """Return where the header begins, given the text before the line that ends it."""
     window = max(0, len(before) - LONGEST_HEADER)
-    found = _HEADER.search(before, window)
-    if found:
-        first_line = before[found.start() :].split("\n", 1)[0]
-        start = found.start()
+    header = _HEADER.search(before, window)
+    if header:
+        first_line = before[header.start() :].split("\n", 1)[0]
+        start = header.start()
         for a, b in reversed([span for span in _paragraphs(before[:start]) if span[0] >= window]):
             if before[a:b].strip() not in first_line:
                 break
-            start = a  # its EPUBs have a page with the book's title before the header
+            start = a  # the library's EPUBs have a title page before the header
         return start
     paragraphs = [(a, b) for a, b in _paragraphs(before) if a >= window]
     known = [bool(_LIBRARY_WORDS.search(before[a:b])) for a, b in paragraphs]
@@ -107,10 +107,10 @@ def _header_start(before: str) -> int:
 
 
 def _footer_end(behind: str) -> int:
-    """Return where the footer ends, in what stands behind the line that begins it."""
+    """Return where the footer ends, given the text behind the line that begins it."""
     following = _HEADER.search(behind)
     footer = behind[: following.start()] if following else behind
-    ends = [found.end() for found in _LICENCE_ENDS.finditer(footer)]
+    ends = [match.end() for match in _LICENCE_ENDS.finditer(footer)]
     if ends:
         return ends[-1]
     paragraphs = list(_paragraphs(footer))
@@ -124,7 +124,7 @@ def _footer_end(behind: str) -> int:
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each paragraph."""
+    """Yield (start, end) of each paragraph; blank lines separate paragraphs."""
     start = 0
     for blank in [*_BLANK_LINE.finditer(text), None]:
         end = blank.start() if blank else len(text)
@@ -134,7 +134,7 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _warn_of_unknown(cut: list[str], what: str) -> None:
-    """Say which paragraph was cut though nothing in it says that it is the library's."""
+    """Warn of paragraphs that were cut though no word in them shows that they are the library's."""
     unknown = [paragraph for paragraph in cut if not _LIBRARY_WORDS.search(paragraph)]
     if unknown:
         first = " ".join(unknown[0].split())[:60]

@@ -1,9 +1,11 @@
 """Checkpoints: all that a run needs to go on exactly where it was, one safetensors file each.
 
-The tensors are the weights, the optimizer's averages, the hidden state and PyTorch's random states;
-all else is JSON, as bytes in a tensor of its own, since the metadata of a safetensors file may not
-be as long as a history. So a checkpoint cannot run code. It is written whole or not at all, from
-the CPU, with a checksum, and can be loaded on any device. A folder belongs to one run at a time.
+The tensors are the weights, the optimizer's averages, the hidden state and PyTorch's random states.
+All else is JSON. It is kept as bytes in a tensor of its own, since the metadata of a safetensors
+file may not be as long as a history. So a checkpoint cannot run code.
+
+A checkpoint is written whole or not at all, with a checksum. Its tensors lie on the CPU, so it can
+be loaded on any device. A folder belongs to one run at a time.
 """
 
 import contextlib
@@ -17,7 +19,6 @@ import socket
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from lstmlib.models import (
     to_bytes,
     write_whole,
 )
+from lstmlib.validation import check_whole
 from lstmlib.vocab import Vocab
 
 _FORMAT = "lstmlib-checkpoint-1"
@@ -43,7 +45,7 @@ _HALF_WRITTEN = re.compile(rf"({_NAME.pattern}|best\.safetensors|{re.escape(_OWN
 _CANNOT_LOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 INSTEAD = "Delete it to go on from the one before it, if there is one."
 _PATIENCE = 0.5
-"""Seconds after which a lock counts as held: one that a run is just letting go of is waited for."""
+"""Seconds to wait for a lock. A run that is just ending lets go of it within this time."""
 
 
 class CheckpointError(Exception):
@@ -53,43 +55,42 @@ class CheckpointError(Exception):
 class Checkpoints:
     """The checkpoints of one run in a folder: the last ones, and the best model.
 
-    step-00000500.safetensors is the run after step 500; best.safetensors is a model file, as
+    step-00000500.safetensors is the run after step 500. best.safetensors is a model file, as
     `load_model` reads it, with the weights of the lowest validation loss.
 
     Args:
-        folder: one for each run, made if it is not there.
-        vocab: the vocabulary of the texts, saved with every checkpoint.
-        every: steps between checkpoints; a new best and the end of a run write one too.
-        keep: how many checkpoints stay; older ones are deleted after a new one is whole.
+        folder: a folder for this run alone. It is made if need be.
+        vocab: the vocabulary of the texts, which is saved with every checkpoint.
+        every: number of steps from one checkpoint to the next. A new best model and the end of a
+            run write one too.
+        keep: how many checkpoints stay. An older one is deleted when a new one is whole.
 
     Raises:
-        ValueError: every or keep is not a whole number from 1.
+        ValueError: every or keep is not a whole number, 1 or more.
     """
 
     def __init__(self, folder: str | Path, vocab: Vocab, every: int = 500, keep: int = 2) -> None:
-        for name, value in (("every", every), ("keep", keep)):
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number, 1 or more.")
-        self.folder, self.vocab, self.every, self.keep = Path(folder), vocab, every, keep
+        self.folder, self.vocab = Path(folder), vocab
+        self.every, self.keep = check_whole("every", every), check_whole("keep", keep)
 
     @property
     def paths(self) -> list[Path]:
         """The checkpoints in the folder, oldest first."""
-        found = {path: _NAME.fullmatch(path.name) for path in self.folder.glob("step-*")}
-        return sorted((p for p in found if found[p]), key=lambda path: int(found[path][1]))
+        named = {path: _NAME.fullmatch(path.name) for path in self.folder.glob("step-*")}
+        return sorted((p for p in named if named[p]), key=lambda path: int(named[path][1]))
 
     @property
     def best_path(self) -> Path:
-        """Where the model with the lowest validation loss is, once there is one."""
+        """The path of the model with the lowest validation loss; the file may not exist yet."""
         return self.folder / "best.safetensors"
 
     @contextlib.contextmanager
     def owned(self) -> Iterator[None]:
         """Hold the folder for this run while the context is open.
 
-        The lock is one of the operating system's, which ends with the process however that ends. So
-        a killed run leaves none behind, and no other process is ever taken for it. What it left
-        half written is removed. Several processes that train together take it once, in the first.
+        The lock is the operating system's, and ends with the process. So a killed run leaves no
+        lock behind. Its half-written files are removed. Where several processes train together, the
+        first one takes the lock for all.
 
         Raises:
             CheckpointError: another run holds the folder, or it cannot be made or written to.
@@ -106,7 +107,7 @@ class Checkpoints:
                 lock.release()
 
     def _hold(self, lock: FileLock) -> None:
-        """Take the lock, note who has it, and remove what a killed run left half written."""
+        """Take the lock, note the owner, and remove the half-written files of a killed run."""
         owner = {"process": os.getpid(), "host": socket.gethostname()}
         owner["since"] = datetime.now().astimezone().isoformat(timespec="seconds")
         try:
@@ -124,7 +125,7 @@ class Checkpoints:
                     f"Checkpoints cannot be written to {self.folder} ({error}). "
                     "Choose another folder."
                 ) from error
-            warnings.warn(  # some network folders have no locks
+            warnings.warn(  # some network folders have no locks, and a run there is still useful
                 f"{self.folder} cannot be locked ({error}). Take care that no second run uses it.",
                 stacklevel=2,
             )
@@ -135,7 +136,7 @@ class Checkpoints:
                     path.unlink(missing_ok=True)
 
     def _read_owner(self) -> str:
-        """Return in words which process holds the folder, as far as it is noted."""
+        """Return the words of a message that name the process which holds the folder."""
         try:
             owner = json.loads((self.folder / _OWNER).read_text(encoding="utf-8"))
             return f"process {owner['process']} on {owner['host']}, since {owner['since']}"
@@ -143,16 +144,22 @@ class Checkpoints:
             return "which has not yet noted its process"
 
     def save(self, step: int, tensors: dict[str, Tensor], notes: dict) -> None:
-        """Write the checkpoint of a step, then delete the oldest beyond `keep`.
+        """Write the checkpoint of a step, then delete the oldest ones beyond `keep`.
+
+        Args:
+            step: the number of steps done.
+            tensors: name -> tensor, on any device.
+            notes: all else, as JSON can hold it.
 
         Raises:
-            CheckpointError: it cannot be written; the earlier ones are as they were.
+            CheckpointError: the file cannot be written. The earlier checkpoints are unchanged.
         """
         metadata = {"format": _FORMAT, "vocab": self.vocab.to_json()}
-        as_bytes = bytearray(json.dumps(notes).encode())
+        as_bytes = bytearray(json.dumps(notes).encode())  # of a kind that torch.frombuffer takes
         notes_tensor = {"notes": torch.frombuffer(as_bytes, dtype=torch.uint8)}
         path = self.folder / f"step-{step:08}.safetensors"
         try:
+            # The old ones go after the new one is whole: there is a checkpoint at every moment.
             write_whole(path, to_bytes(tensors | notes_tensor, metadata))
             for old in self.paths[: -self.keep]:
                 old.unlink(missing_ok=True)
@@ -166,7 +173,7 @@ class Checkpoints:
         """Write the model to `best_path`, as `save_model` does.
 
         Raises:
-            CheckpointError: it cannot be written; the earlier file is as it was.
+            CheckpointError: the file cannot be written. The earlier file is unchanged.
         """
         try:
             save_model(self.best_path, model, self.vocab)
@@ -177,7 +184,7 @@ class Checkpoints:
             ) from error
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
-        """Read the newest checkpoint: (tensors on the CPU, notes), or None if there is none.
+        """Read the newest checkpoint; return (tensors on the CPU, notes), or None without one.
 
         Raises:
             CheckpointError: the file cannot be read, is cut off, damaged, of another kind, or of
@@ -194,7 +201,7 @@ class Checkpoints:
                 raise ValueError("its notes are not named.")
         except ModelFileError as error:
             raise CheckpointError(f"{error} {INSTEAD}") from error
-        # RuntimeError: notes that are too deep; TypeError: a tensor of a kind that NumPy has not.
+        # RuntimeError: the notes are too deep. TypeError: NumPy does not have the tensor's dtype.
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{path} is no checkpoint that one could go on from: {error!r} {INSTEAD}"
@@ -222,7 +229,7 @@ class Checkpoints:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return an optimizer's averages, by the number of the parameter and their own name."""
+    """Return an optimizer's averages: "0.exp_avg", … -> tensor, with the parameter's number."""
     return {
         f"{i}.{name}": value
         for i, averages in optimizer.state_dict()["state"].items()
@@ -232,24 +239,28 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def set_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Set what `optimizer_tensors` returned; the options stay those of the optimizer.
+    """Give an optimizer the averages that `optimizer_tensors` returned. Its options stay.
+
+    Without its averages, a resumed run would take other steps than an unbroken one.
 
     Raises:
-        ValueError: they are not of this optimizer and its parameters; it is as it was.
+        ValueError: the averages do not belong to this optimizer and its parameters. The optimizer
+            is then unchanged.
     """
     _check_averages(optimizer, tensors)
     averages = {}
     for key, value in tensors.items():
         i, name = key.split(".")
         averages.setdefault(int(i), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
+    groups = optimizer.state_dict()["param_groups"]  # its options, as the caller set them
     optimizer.load_state_dict({"state": averages, "param_groups": groups})
 
 
 def _check_averages(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Raise ValueError unless there are all averages of all parameters that are trained, or none.
+    """Raise ValueError unless the averages are those of all trained parameters, or none at all.
 
-    There are none while every step was skipped, and none of gradient descent without momentum.
+    There are none before the first step that is not skipped, and in gradient descent without
+    momentum.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     names, expected = _names_of_averages(optimizer), {}
@@ -262,17 +273,18 @@ def _check_averages(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
         raise ValueError(f"the optimizer's averages are missing or unknown: {', '.join(wrong[:5])}")
     for key, tensor in tensors.items():
         if tensor.shape != expected[key] or tensor.dtype not in (torch.float32, torch.float64):
-            found = f"{tensor.dtype} {tuple(tensor.shape)}"
-            raise ValueError(f"the optimizer's average {key} is {found}: not of its parameter")
+            kind = f"{tensor.dtype} {tuple(tensor.shape)}"
+            raise ValueError(f"the optimizer's average {key} is {kind}: not of its parameter")
 
 
 def _names_of_averages(optimizer: torch.optim.Optimizer) -> dict[str, bool]:
-    """Return what an optimizer keeps of each parameter: name -> is it a scalar, as Adam's step?
+    """Return the averages that an optimizer keeps of a parameter: name -> whether it is a scalar.
 
-    A second one, with the same options, shows it by a step with a weight of its own.
+    Adam's step count is a scalar, for example. The names are found by a trial: a second optimizer
+    with the same options takes one step with a weight of its own.
     """
     accepted = inspect.signature(type(optimizer)).parameters
-    accepted = accepted.keys() - {"capturable"}  # it asks for a GPU, and changes no name
+    accepted = accepted.keys() - {"capturable"}  # this option needs a GPU, and changes no name
     options = {name: o for name, o in optimizer.defaults.items() if name in accepted}
     weight = torch.zeros(1, requires_grad=True)
     weight.grad = torch.zeros(1)
@@ -283,7 +295,12 @@ def _names_of_averages(optimizer: torch.optim.Optimizer) -> dict[str, bool]:
 
 
 def random_states(device: torch.device) -> tuple[dict[str, Tensor], dict]:
-    """Return the states of the global generators: PyTorch's as tensors, Python's and NumPy's."""
+    """Return the states of the global random generators.
+
+    Returns:
+        (PyTorch's states, "cpu" and the device's own -> tensor; {"python": …, "numpy": …} as JSON
+        can hold them).
+    """
     tensors = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         tensors["cuda"] = torch.cuda.get_rng_state(device)
@@ -295,15 +312,16 @@ def random_states(device: torch.device) -> tuple[dict[str, Tensor], dict]:
 
 
 def set_random_states(tensors: dict[str, Tensor], notes: dict, device: torch.device) -> None:
-    """Set the global generators to what `random_states` returned.
+    """Give the global random generators the states that `random_states` returned.
 
-    A device's own generator stays as it is when the states come from another kind of device.
+    If the states come from another kind of device, the device's own generator is not changed.
 
     Raises:
-        ValueError, TypeError, LookupError, OverflowError, RuntimeError: they are no states; those
-            of Python and NumPy, and PyTorch's on the CPU, are then as they were.
+        ValueError, TypeError, LookupError, OverflowError, RuntimeError: the arguments are no
+            states. The generators of Python and NumPy, and PyTorch's on the CPU, are then
+            unchanged.
     """
-    check_random_states(tensors, notes)
+    check_random_states(tensors, notes)  # all of them, before the first is set
     torch.set_rng_state(tensors["cpu"])
     if device.type == "cuda" and "cuda" in tensors:
         torch.cuda.set_rng_state(tensors["cuda"], device)
@@ -314,17 +332,18 @@ def set_random_states(tensors: dict[str, Tensor], notes: dict, device: torch.dev
 
 
 def check_random_states(tensors: dict[str, Tensor], notes: dict) -> None:
-    """Try the states of the generators on generators of its own; raises as `set_random_states`."""
+    """Try the states on new generators; raise the errors of `set_random_states`."""
     torch.Generator().set_state(tensors["cpu"])
     random.Random().setstate(_python_state(notes))
     state = notes["numpy"]["state"]
-    # NumPy believes the position, and would read beyond the end of its 624 numbers.
+    # NumPy does not check the position, and would read beyond the end of its 624 numbers.
     if len(state["key"]) != 624 or not 0 <= state["pos"] <= 624:
         raise ValueError("the state of NumPy's generator is not one")
     np.random.RandomState().set_state(notes["numpy"])
 
 
 def _python_state(notes: dict) -> tuple:
+    """Return the state of Python's generator as `random.setstate` wants it, from JSON's lists."""
     version, internal, gauss = notes["python"]
     if gauss is not None and not isinstance(gauss, float):
         raise ValueError("the state of Python's generator is not one")

@@ -1,25 +1,27 @@
-"""Raw text -> clean text, with a report of what went.
+"""From raw text to clean text, with a report of the characters that vanished.
 
-`clean` applies its steps in one fixed order, and the report says for every step how many characters
-and how many distinct characters were left, and for the whole which characters went and how often.
+`clean` applies its steps in one fixed order. For every step, the report gives the number of
+characters and of distinct characters that were left. It also lists each character that vanished,
+and how often the raw text had it.
 """
 
-import operator
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lstmlib.validation import check_choice, check_number, check_whole
+
 NEWLINES = ("keep", "space")
 FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
-# The characters that go are listed here, not asked of `unicodedata`: that knows each version of
-# Python another Unicode, and would drop an emoji that is newer than the Python that runs. They are
-# the control characters, the format characters that Unicode calls ignorable (so not U+06DD, the
-# Arabic end of ayah, which one sees), surrogates, and what is never to be a character. Joiners
-# (U+200C, U+200D) and variation selectors stay, since scripts and emoji spell with them; so do
-# private characters, which a font of their writer's shows.
+# The characters to drop are listed here. `unicodedata` is not asked, since its Unicode differs from
+# Python to Python: an old one would drop an emoji that is newer than itself. The list holds control
+# characters, the format characters that Unicode calls ignorable, surrogates, and the code points
+# that will never be characters. U+06DD, the Arabic end of ayah, is a format character but visible,
+# and stays. Joiners (U+200C, U+200D) and variation selectors stay, since scripts and emoji are
+# spelled with them. Private characters stay, since their writer's font shows them.
 _DROPPED = re.compile(
     "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u200e\u200f\u202a-\u202e\u2060-\u206f"
     "\ufeff\ufff0-\ufff9\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\ud800-\udfff\ufdd0-\ufdef"
@@ -30,13 +32,13 @@ _DROPPED = re.compile(
     # A tag character stays in the flag that it spells: a black flag, tags, and the last tag.
     "|(\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f)|[\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
 )
-# What separates words: line ends of other systems, the page and the soft line end of word
-# processors, file, group and record separators. Within a line: unit separators, zero-width spaces
-# (in scripts that are written without spaces), and what divides a word from its ruby.
+# Characters that separate words: vertical tabs and form feeds (soft line ends and new pages of word
+# processors), and file, group and record separators. Within a line: unit separators, zero-width
+# spaces (in scripts that are written without spaces), and U+FFFA, between a word and its ruby.
 _WITHIN_A_LINE = "\x1f\u200b\ufffa"
 _SEPARATORS = re.compile(f"[\x0b\x0c\x1c-\x1e{_WITHIN_A_LINE}]+")
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '"', "”": '"', "„": '"'})
-# What has an ASCII spelling but no Unicode decomposition to it.
+# Characters with an ASCII spelling that no Unicode decomposition gives.
 _ASCII_SPELLING = str.maketrans(
     {"–": "-", "—": "--", "―": "--", "−": "-", "«": '"', "»": '"', "‹": "'", "›": "'", "′": "'"}
     | {"″": '"', "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "ø": "o", "Ø": "O"}
@@ -45,7 +47,7 @@ _ASCII_SPELLING = str.maketrans(
 
 @dataclass(frozen=True)
 class CleaningStep:
-    """One step of `clean`: its name, and what was left after it."""
+    """One step of `clean`: its name, and the numbers of characters left after it."""
 
     name: str
     characters: int
@@ -54,11 +56,12 @@ class CleaningStep:
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """What `clean` did.
+    """The report of `clean`.
 
     Attributes:
-        steps: "raw" first, then every step that was asked for, in order.
-        vanished: characters of the raw text that the clean text has none of -> how many there were.
+        steps: first "raw", then every step that was applied, in order.
+        vanished: each character that the raw text has and the clean text has not -> how often the
+            raw text has it.
     """
 
     steps: list[CleaningStep] = field(repr=False)
@@ -94,28 +97,29 @@ def clean(
     min_count: int = 1,
     rare: str = "",
 ) -> tuple[str, CleaningReport]:
-    r"""Clean a text and report what went.
+    r"""Clean a text and report which characters vanished.
 
-    What `drop_control` drops goes in any case. The report names the other steps in the order in
-    which they are applied.
+    `drop_control` is always applied, as the first step. The report lists all steps in the order in
+    which they were applied.
 
     Args:
         text: the raw text.
-        newlines: "keep", or "space" to join everything into one line, each run of white space
-            becoming one space (as case A of the course does).
-        unicode_form: a Unicode normalisation form (UAX #15), or None to leave it. NFC makes "é"
-            one character however it was typed.
-        straight_quotes: curly quotes become ' and ".
-        ascii_only: spell what has an ASCII spelling in ASCII (é -> e, — -> --), drop the rest.
-        lowercase: lower-case everything.
+        newlines: "keep" keeps line ends. "space" turns each run of white space into one space, so
+            that the text is one line (as case A of the course does).
+        unicode_form: a Unicode normalisation form (UAX #15), or None for no normalisation. NFC
+            makes "é" one character, however it was typed.
+        straight_quotes: whether curly quotes become ' and ".
+        ascii_only: whether every character gets its ASCII spelling (é -> e, — -> --). Characters
+            without one are dropped.
+        lowercase: whether all letters become small letters.
         min_count: characters that occur fewer times than this are rare.
-        rare: what a rare character becomes: "" drops it, one character replaces it.
+        rare: the replacement of a rare character, one character; "" drops rare characters.
 
     Returns:
         The clean text and a `CleaningReport`.
 
     Raises:
-        ValueError: an argument has no meaning.
+        ValueError: the text is no string, or another argument is outside its bounds.
     """
     if not isinstance(text, str):
         hint = "clean(corpus.text)" if hasattr(text, "text") else "decode bytes with load_corpus"
@@ -131,20 +135,20 @@ def clean(
 
 
 def rare_count(text: str, share: float = 1 / 20_000, most: float = 0.05) -> int:
-    """Return the `min_count` that drops what a network cannot learn, having hardly seen it.
+    """Return a `min_count` for `clean`, to drop characters too rare for a network to learn.
 
     Args:
         text: the raw text.
-        share: a character is rare if it is under this share of the text.
-        most: the largest share of the text that may be lost. Where all rare characters are more, as
-            in scripts of thousands of characters, none counts as rare, and the answer is 1.
+        share: a character is rare if it has less than this share of the text.
+        most: the largest share of the text that may be dropped. In a script of thousands of
+            characters, the rare ones together have more. Then none counts as rare, and the answer
+            is 1.
 
     Raises:
-        ValueError: a share is not between 0 and 1.
+        ValueError: share or most is outside [0, 1].
     """
     for name, value in (("share", share), ("most", most)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value}; it must lie between 0 and 1.")
+        check_number(name, value, at_least=0, at_most=1)
     limit = int(len(text) * share) + 1
     rare = sum(count for count in Counter(text).values() if count < limit)
     return limit if rare <= most * len(text) else 1
@@ -160,12 +164,10 @@ def _steps(
     rare: str,
 ) -> list[tuple[str, Callable[[str], str]]]:
     """Check the arguments of `clean` and return its steps as (name, function)."""
-    if newlines not in NEWLINES:
-        raise ValueError(f"newlines is {newlines!r}; choose 'keep' or 'space'.")
-    if unicode_form is not None and unicode_form not in FORMS:
-        raise ValueError(f"unicode_form is {unicode_form!r}; choose one of {FORMS} or None.")
-    if not _is_whole(min_count) or min_count < 1:
-        raise ValueError(f"min_count is {min_count!r}; it must be a whole number, 1 or more.")
+    check_choice("newlines", newlines, NEWLINES)
+    if unicode_form is not None:
+        check_choice("unicode_form", unicode_form, FORMS, hint=", or None")
+    check_whole("min_count", min_count)
     if not isinstance(rare, str) or len(rare) > 1:
         raise ValueError(f"rare is {rare!r}; give one character, or '' to drop rare ones.")
     steps: list[tuple[str, Callable[[str], str]]] = [("control characters", drop_control)]
@@ -175,7 +177,7 @@ def _steps(
         steps.append(("straight quotes", lambda text: text.translate(_QUOTES)))
     if ascii_only:
         steps.append(("ASCII only", to_ascii))
-    if newlines == "space":  # after what may make spaces: "¯" is a space and an accent
+    if newlines == "space":  # behind the steps that make spaces: NFKD spells "¯" with one
         steps.append(("newlines to spaces", join_lines))
     if lowercase:
         steps.append(("lower case", str.lower))
@@ -184,21 +186,12 @@ def _steps(
     return steps
 
 
-def _is_whole(number: object) -> bool:
-    """Return whether a number, Python's or NumPy's, is a whole one."""
-    try:
-        operator.index(number)
-    except TypeError:
-        return False
-    return True
-
-
 def drop_control(text: str) -> str:
-    r"""Drop control and format characters that one does not see, but "\n" and tab.
+    r"""Drop invisible control and format characters, except "\n" and tab.
 
-    Where one separated two words, "\n" or a space does so now: a line end, a form feed, a vertical
-    tab, U+001C to U+001F, U+0085, U+2028, U+2029, and the zero-width space. The result is the same
-    in every version of Python.
+    Some of them separate words: line ends of other systems, form feed, vertical tab, U+001C to
+    U+001F, U+0085, U+2028, U+2029, and the zero-width space. They become "\n" or a space, so that
+    the words stay apart. The result is the same in every version of Python.
     """
     text = re.sub("\r\n|[\r\u0085\u2028\u2029]", "\n", text)
     if _DROPPED.search("".join(set(text))):  # most texts hold none, and a look at each costs time
@@ -207,7 +200,7 @@ def drop_control(text: str) -> str:
 
 
 def _separate(match: re.Match) -> str:
-    """Return what takes the place of separators: nothing where white space separates already."""
+    """Return the replacement of separators: "" beside white space, else a space or a line end."""
     text, start, end = match.string, match.start(), match.end()
     if start == 0 or end == len(text) or text[start - 1].isspace() or text[end].isspace():
         return ""
@@ -220,13 +213,13 @@ def join_lines(text: str) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Spell in ASCII what has an ASCII spelling, and drop every other character."""
+    """Give every character its ASCII spelling, and drop characters without one."""
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)  # 2½ is "2 1/2", not "21/2"
     text = unicodedata.normalize("NFKD", text.translate(_QUOTES).translate(_ASCII_SPELLING))
     return text.replace("\u2044", "/").encode("ascii", errors="ignore").decode("ascii")
 
 
 def map_rare(text: str, min_count: int, replacement: str) -> str:
-    """Replace characters that occur fewer than min_count times ("" drops them)."""
+    """Replace each character that occurs fewer than min_count times; "" drops it."""
     counts = Counter(text)
     return text.translate({ord(c): replacement for c, n in counts.items() if n < min_count})

@@ -1,9 +1,9 @@
-"""Names -> files -> texts: a registry of corpora, checked downloads, and film reviews.
+"""From names to texts: a registry of corpora, checked downloads, and film reviews.
 
-`load_corpus` takes a registered name or a path and hands back decoded text with "\\n" line ends,
-without byte-order mark and without the header and footer that a digital library wraps around it.
-`load_reviews` does the same for an archive of film reviews, and hands back one text a review.
-Everything else that is wrong with a text is the business of `lstmlib.cleaning`.
+`load_corpus` takes a registered name or a path, and returns decoded text. Line ends are "\\n". A
+byte-order mark, and the header and footer of a digital library, are left out. `load_reviews` does
+the same for an archive of film reviews, and returns a text for each review. All other cleaning is
+done by `lstmlib.cleaning`.
 """
 
 import difflib
@@ -46,14 +46,14 @@ __all__ = [
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 LONGEST_REVIEW = 2**20
-"""Bytes; the longest of the Large Movie Review Dataset has 14 000."""
+"""The most bytes of a review. The longest of the Large Movie Review Dataset has 14 000."""
 
 _HEADING = re.compile(r"\n([*=\-~^\"])\1+\Z")
 # No name begins with a dot: not "..", and not "._1_9.txt", which macOS packs beside "1_9.txt".
 _REVIEW = re.compile(r"(?:\./)?[^/.][^/]*/(?:train|test)/(?:pos|neg)/[^/.][^/]*\.txt")
 _BREAK = re.compile(r"<br ?/?>", re.I)
-# The reviews hold control characters where dashes, ellipses and quotes were meant. They are read
-# as HTML reads "&#150;": as Windows-1252, there an en dash. Five stand for nothing there, and go.
+# The reviews hold control characters in the place of dashes, ellipses and quotes. They are read as
+# Windows-1252, as HTML reads "&#150;", an en dash. Five have no meaning there, and are dropped.
 _WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 
 
@@ -66,7 +66,7 @@ class Corpus:
         text: the decoded text, "\\n" line ends, no byte-order mark.
         encoding: the encoding it was decoded from; None for text built in memory.
         source: the file it was read from, or a description.
-        fell_back_from: the corpus that was asked for, when this one took its place; else None.
+        fell_back_from: the corpus that was asked for, if this one took its place; else None.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Reviews:
         texts: one text a review, "\\n" line ends, each text once, in the order of their paths in
             the archive.
         source: the file they were read from.
-        fell_back_from: the reviews that were asked for, when these took their place; else None.
+        fell_back_from: the reviews that were asked for, if these took their place; else None.
     """
 
     name: str
@@ -122,23 +122,23 @@ def load_corpus(
     keep_boilerplate: bool = False,
     encoding: str | None = None,
 ) -> Corpus:
-    """Load a corpus by its registered name, or a file of text, markup or an EPUB by its path.
+    """Load a corpus by its registered name; or a file of text, markup or an EPUB by its path.
 
-    A registered file is looked for in datasets/, then in $LSTMLIB_DATA, then downloaded into
-    datasets/ (if that is not writable, into $LSTMLIB_DATA or the user's cache); its SHA-256 is
-    checked wherever it comes from. How files are read, `read_text` says.
+    A registered file is looked for in datasets/, and then in $LSTMLIB_DATA. If it is in neither, it
+    is downloaded into datasets/ (if that cannot be written, into $LSTMLIB_DATA or the user's
+    cache). Its SHA-256 is checked in any case. `read_text` documents how a file is read.
 
     Args:
-        name_or_path: a name in `registry()`, or a path, in which ~ is the home folder.
-        fallback: a registered name to load instead, with a warning, when the corpus cannot be had
-            from disk or network. It hides no file that is there but broken, and nothing that is no
-            path of a file at all, such as a web address.
-        keep_boilerplate: keep the header and footer of a digital library (they go by default).
-        encoding: the encoding of a text or HTML file, if you know it; None finds out.
+        name_or_path: a name in `registry()`, or a path; ~ stands for the home folder.
+        fallback: a registered name to load instead, with a warning, if the corpus is not on disk
+            and cannot be downloaded. A broken file is still an error, and so is an argument that is
+            no path at all, such as a web address.
+        keep_boilerplate: whether the header and footer of a digital library stay.
+        encoding: the encoding of a text or HTML file, if you know it. None finds it out.
 
     Raises:
-        CorpusError: no such corpus, no network, a wrong hash, a file that holds no text or may not
-            be read, or something that is neither a name nor a path.
+        CorpusError: there is no such corpus, no network or a wrong hash; the file holds no text or
+            cannot be read; or the argument is neither a name nor a path.
     """
     names, asked = registry(), as_text(name_or_path)
     entry = names.get(asked)
@@ -170,25 +170,27 @@ def _is_archive(name_or_path: str, names: dict[str, dict]) -> bool:
 
 
 def load_reviews(name_or_path: str | Path, *, fallback: str | Path | None = None) -> Reviews:
-    """Load film reviews by their registered name, or a tar.gz archive of them by its path.
+    """Load film reviews by their registered name, or a tar.gz archive of reviews by its path.
 
-    The archive is looked for and checked as in `load_corpus`, and read without being unpacked. In
-    it, a review is a UTF-8 file */{train,test}/{pos,neg}/*.txt, the layout of the Large Movie
-    Review Dataset (Maas et al. 2011, Learning Word Vectors for Sentiment Analysis); nothing else
-    is read, its unlabelled texts neither. <br /> becomes a line end, and white space around it and
-    around the review goes. U+0080 to U+009F are read as Windows-1252. Of reviews that are then the
-    same the first is kept: one copy in the training part and one in a held-out part would be scored
-    by memory. Empty ones go too.
+    The archive is looked for and checked as in `load_corpus`. It is read without being unpacked. A
+    review is a UTF-8 file */{train,test}/{pos,neg}/*.txt in it. This is the layout of the Large
+    Movie Review Dataset (Maas et al. 2011, Learning Word Vectors for Sentiment Analysis). Other
+    files, such as its unlabelled texts, are not read.
+
+    In a review, <br /> becomes a line end. White space around it and around the review is dropped.
+    U+0080 to U+009F are read as Windows-1252. Of equal reviews only the first is kept: with one
+    copy in the training part and one in a held-out part, memory would be measured. Empty reviews
+    are dropped too.
 
     Args:
         name_or_path: a name in `registry()` whose file is a tar.gz, or a path.
-        fallback: a name or a path to load instead, with a warning, when the reviews cannot be had
-            from disk or network. It does not hide a file that is there but broken.
+        fallback: a name or a path to load instead, with a warning, if the reviews are not on disk
+            and cannot be downloaded. A broken file is still an error.
 
     Raises:
-        CorpusError: no such reviews, no network, a wrong hash, a file that is no whole tar.gz, an
-            archive without reviews, or a review that is not UTF-8. A `CorpusUnavailable` if
-            neither the reviews nor the fallback are to be had.
+        CorpusError: there are no such reviews, no network or a wrong hash; the file is no whole
+            tar.gz or holds no reviews; or a review is not UTF-8. It is a `CorpusUnavailable` if
+            neither the reviews nor the fallback can be loaded.
     """
     names, asked = registry(), as_text(name_or_path)
     for wanted in (asked, str(fallback)):
@@ -216,18 +218,18 @@ def load_reviews(name_or_path: str | Path, *, fallback: str | Path | None = None
 
 
 def _reviews(path: Path) -> tuple[str, ...]:
-    """Read an archive's reviews, and sort them by path: archives differ in their own order."""
+    """Return an archive's reviews, sorted by path, since archives differ in their own order."""
     try:
-        found = dict(_members(path))
+        members = dict(_members(path))
     except EOFError as error:
         raise CorpusError(f"{path} is cut off. Copy or download it again.") from error
-    # tarfile lets through what its parsing of numbers and names raises.
+    # tarfile does not catch the errors of its own parsing of numbers and names.
     except (OSError, zlib.error, tarfile.TarError, ValueError, OverflowError) as error:
         raise CorpusError(
             f"{path} is not a tar.gz archive that can be read ({type(error).__name__}: {error}). "
             "Is it the right file, and was it copied whole?"
         ) from error
-    texts = [_review_text(found[name], f"{name} in {path}") for name in sorted(found)]
+    texts = [_review_text(members[name], f"{name} in {path}") for name in sorted(members)]
     if not any(texts):
         raise CorpusError(
             f"{path} holds no reviews. They are text files, and their paths in the archive are "
@@ -243,7 +245,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 if member.isreg() and _REVIEW.fullmatch(member.name):
-                    # Asked before it is read: a sparse file says in 89 bytes that it has 4 GB.
+                    # Checked before reading: 89 bytes of archive can stand for a file of 4 GB.
                     if member.size > LONGEST_REVIEW:
                         raise CorpusError(
                             f"{member.name} in {path} has {member.size:,} bytes; a review has at "
@@ -256,16 +258,16 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 class _Bounded:
-    """A stream that may give so many bytes and no more: an archive unpacks to a thousandfold."""
+    """A stream with a limit of bytes, since an archive may unpack to a thousand times its size."""
 
     def __init__(self, stream: BinaryIO, most: int, path: Path) -> None:
         self._stream, self._left, self._path, self._most = stream, most, path, most
 
     def read(self, size: int) -> bytes:
-        """Read up to so many bytes.
+        """Read up to `size` bytes.
 
         Raises:
-            CorpusError: they are too many.
+            CorpusError: the stream has more bytes than its limit.
         """
         data = self._stream.read(size)
         self._left -= len(data)
@@ -290,11 +292,11 @@ def _review_text(data: bytes, where: str) -> str:
 
 
 def find_corpus(name_or_path: str | Path) -> Path:
-    """Return the path of a corpus file, downloading a registered one if it is on no disk.
+    """Return the path of a corpus file. A registered file that is not on disk is downloaded.
 
     Raises:
-        CorpusError: no such name or path, no network, a wrong hash, a folder or file that may not
-            be read, or something that is neither a name nor a path.
+        CorpusError: there is no such name or path, no network or a wrong hash; a folder or file
+            cannot be read; or the argument is neither a name nor a path.
     """
     names, asked = registry(), as_text(name_or_path)
     entry = names.get(asked)
@@ -331,7 +333,7 @@ def find_corpus(name_or_path: str | Path) -> Path:
 
 
 def _shared_folder() -> Path | None:
-    """Return the folder that $LSTMLIB_DATA names, or None, with a warning if there is none."""
+    """Return the folder that $LSTMLIB_DATA names; None, with a warning, if it cannot be read."""
     named = os.environ.get("LSTMLIB_DATA")
     if not named:
         return None
@@ -344,7 +346,7 @@ def _shared_folder() -> Path | None:
 
 
 def _cache() -> Path:
-    """Return the folder of the user's for what is downloaded where datasets/ is not writable."""
+    """Return the user's folder for downloads, for machines where datasets/ cannot be written."""
     return Path(pooch.os_cache("lstmlib"))
 
 
@@ -356,17 +358,17 @@ def _sha256(path: Path) -> str:
 
 
 def _checked(path: Path, expected: str) -> Path:
-    found = _sha256(path)
-    if found != expected:
+    actual = _sha256(path)
+    if actual != expected:
         raise CorpusError(
-            f"{path} is not the file this course was tested with: its SHA-256 is {found[:12]}…, "
+            f"{path} is not the file this course was tested with: its SHA-256 is {actual[:12]}…, "
             f"expected {expected[:12]}…. Remove it, or load it by its path to use it as it is."
         )
     return path
 
 
 def _download(name: str, entry: dict, shared: Path | None) -> Path:
-    """Download with pooch: to a temporary file that is moved when whole."""
+    """Download a registered file; return its path. pooch moves it into place when it is whole."""
     places = [place for place in (DATASETS, shared) if place and os.access(place, os.W_OK)]
     folder = places[0] if places else _cache()
     try:
@@ -377,7 +379,7 @@ def _download(name: str, entry: dict, shared: Path | None) -> Path:
             path=folder,
             downloader=pooch.HTTPDownloader(timeout=30),
         )
-    except ValueError as error:  # pooch: the hash of what came does not match
+    except ValueError as error:  # pooch: the hash of the download does not match
         raise CorpusError(
             f"What {entry['url']} sent for {name!r} has the wrong SHA-256, and was thrown away. "
             "Try again; if it stays wrong, the file has changed at its source."
@@ -392,7 +394,7 @@ def _download(name: str, entry: dict, shared: Path | None) -> Path:
 
 
 def _why_not(name: str, entry: dict, folder: Path, error: OSError) -> str:
-    """Say why a download failed, and what to do."""
+    """Return a message that tells why a download failed, and what to do."""
     file = entry["file"]
     if isinstance(error, requests.RequestException):
         reason = f"could not be downloaded ({type(error).__name__}). With a network, try again"
@@ -412,11 +414,11 @@ def _why_not(name: str, entry: dict, folder: Path, error: OSError) -> str:
 
 
 def _python_docs() -> str:
-    """Return CPython's help topics as one text, without passages that repeat earlier ones.
+    """Return CPython's help topics as one text, in which no paragraph occurs twice.
 
-    The topics quote one another. A repeated paragraph that fell into the training and the
-    validation part would be scored as if it had been learned, so only the first one stays. A topic
-    of which nothing but headings is left goes too.
+    The topics quote one another. If a paragraph stood in the training and in the validation part,
+    memory would be measured there. So only its first place is kept. A topic of which only headings
+    are left is dropped.
     """
     from pydoc_data.topics import topics
 

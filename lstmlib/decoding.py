@@ -1,11 +1,10 @@
-"""Bytes -> text, by what the bytes themselves show; a declared encoding is weighed, not trusted.
+"""From bytes to text. A declared encoding is held against the bytes, and not simply trusted.
 
-What decides, in this order: a byte-order mark; the bytes, if they are UTF-8 or very nearly so; the
-encoding that is declared, if it fits the bytes; a guess. Whatever is not certain is said in a
-warning.
+The first of these decides: a byte-order mark; UTF-8, if the bytes are UTF-8 or very nearly so; the
+declared encoding, if it fits the bytes; a guess. A warning reports every doubt.
 
-Nothing outside Python's own library is imported until UTF-8 fails, so that a machine with nothing
-but PyTorch reads UTF-8 too.
+Until UTF-8 fails, the module imports Python's own library alone. So UTF-8 can be read on a machine
+that has nothing but PyTorch.
 """
 
 import codecs
@@ -23,11 +22,11 @@ _BOMS = [
 ]
 _WITHOUT_MARK = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _NO_TEXT = re.compile(r"[\0-\x08\x0e-\x1f\x7f\ufffe\uffff]")
-# Browsers give these names to the larger encodings that were in use under them.
+# Pages declare the encoding on the left and use the larger one on the right, which browsers read.
 _LARGER = {"shift_jis": "cp932", "euc-kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs"}
-# What switches ISO-2022-JP, all of whose bytes are ASCII, to Japanese.
+# ISO-2022-JP consists of ASCII bytes. This sequence switches it to Japanese.
 _SEVEN_BIT = re.compile(rb"\x1b\$[@B]")
-# What texts are in that do not say so. Of more, a guess at a short text makes any.
+# The encodings to guess from. With a longer list, a short text could be taken for almost any.
 _GUESSED = [
     *(f"cp125{k}" for k in range(9)),
     *("cp932", "euc_jp", "gb18030", "big5", "cp949", "cp437", "cp850", "cp866", "cp874"),
@@ -35,15 +34,15 @@ _GUESSED = [
 ]
 _EAST_ASIAN = {"gb18030", "big5", "big5hkscs", "cp932", "euc_jp", "cp949"}
 SAMPLE = 2**16
-"""Bytes that a guess looks at."""
+"""The number of bytes that a guess is made from."""
 
 
 class CorpusError(Exception):
-    """A corpus could not be had; the message says what was wrong and what to do next."""
+    """A corpus cannot be loaded; the message says why, and what to do next."""
 
 
 class CorpusUnavailable(CorpusError):
-    """The corpus is neither on disk nor to be downloaded now."""
+    """The corpus is not on disk, and cannot be downloaded now."""
 
 
 def warn(message: str) -> None:
@@ -55,18 +54,18 @@ def warn(message: str) -> None:
 
 
 def decode(data: bytes, name: str, declared: str | None = None) -> tuple[str, str]:
-    """Decode the bytes of a text whose encoding nobody gave.
+    """Decode the bytes of a text whose encoding the caller does not know.
 
     Args:
         data: the bytes.
-        name: what messages call them, such as the file's path.
-        declared: the encoding that the text itself states, None if it states none.
+        name: the name of the text in messages, such as the file's path.
+        declared: the encoding that the text itself declares; None if it declares none.
 
     Returns:
-        (text, the encoding it was decoded from); a byte-order mark is not part of the text.
+        (text, encoding). A byte-order mark is not part of the text.
 
     Raises:
-        CorpusError: no text, or in no encoding that could be recognised.
+        CorpusError: the bytes are no text, or their encoding is not recognised.
     """
     for bom, encoding in _BOMS:
         if data.startswith(bom):
@@ -79,17 +78,17 @@ def decode(data: bytes, name: str, declared: str | None = None) -> tuple[str, st
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
-        found = _decode_leniently(data, "utf-8")
-        if found.convinces:
-            _warn_of_broken(data, "utf-8", found, name)
-            return found.text, "utf-8"
+        lenient = _decode_leniently(data, "utf-8")
+        if lenient.convinces:
+            _warn_of_broken(data, "utf-8", lenient, name)
+            return lenient.text, "utf-8"
     return _decode_as_declared(data, name, declared) or _decode_by_guess(data, name, declared)
 
 
 def decode_as(data: bytes, encoding: str, name: str) -> tuple[str, str]:
-    """Decode the bytes of a text in the encoding that the caller knows: (text, encoding).
+    """Decode the bytes of a text whose encoding the caller knows; return (text, encoding).
 
-    UTF-8 with a few broken places is read as `decode` reads it.
+    UTF-8 with a few broken places is read with a warning, as in `decode`.
 
     Raises:
         CorpusError: Python does not know the encoding, or the bytes are not in it.
@@ -98,10 +97,10 @@ def decode_as(data: bytes, encoding: str, name: str) -> tuple[str, str]:
         return data.decode(encoding), encoding
     except UnicodeError as error:
         if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
-            found = _decode_leniently(data, "utf-8")
-            if found.convinces:
-                _warn_of_broken(data, "utf-8", found, name)
-                return found.text, encoding
+            lenient = _decode_leniently(data, "utf-8")
+            if lenient.convinces:
+                _warn_of_broken(data, "utf-8", lenient, name)
+                return lenient.text, encoding
         raise CorpusError(
             f"{name} does not decode as {encoding}: {error}. "
             "Was it cut off? If it is in another encoding, give encoding=…."
@@ -114,14 +113,14 @@ def decode_as(data: bytes, encoding: str, name: str) -> tuple[str, str]:
 
 
 class _Lenient(NamedTuple):
-    """A text decoded in spite of broken places, U+FFFD standing for each that is not at an end.
+    """A text that was decoded in spite of broken places.
 
     Attributes:
-        text: the text.
-        front: bytes left out at its start, the rest of a character that was cut.
-        tail: bytes left out at its end, the beginning of one.
-        broken: the number of places that became U+FFFD.
-        whole: the number of characters beyond ASCII that are as they should be.
+        text: the text. U+FFFD stands for each broken place within it.
+        front: number of bytes left out at the start, the rest of a character that was cut off.
+        tail: number of bytes left out at the end, the beginning of a character that was cut off.
+        broken: number of places that became U+FFFD.
+        whole: number of characters beyond ASCII that are not broken.
     """
 
     text: str
@@ -132,79 +131,87 @@ class _Lenient(NamedTuple):
 
     @property
     def convinces(self) -> bool:
-        """Whether the bytes are in this encoding: of its broken places, one on two whole ones.
+        """Whether the bytes are in this encoding: at least two whole characters a broken place.
 
-        A text in another encoding has more than twice as many places that are broken UTF-8 as it
-        has bytes that look like a character of it by chance (Chinese in GBK; elsewhere far more).
+        Read as UTF-8, a text in another encoding has more than two broken places for each character
+        that is whole by chance. Chinese in GBK comes near to two, other encodings have far more.
         """
-        # One byte at the end may be the last letter of another encoding; two or three hardly are.
+        # One byte at the end may be the last letter of another encoding. Two or three hardly are.
         only_cut = self.tail > 1 and not self.front and not self.broken
         return self.whole >= max(2 * self.broken, 1) or only_cut
 
 
 def _decode_leniently(data: bytes, encoding: str) -> _Lenient:
+    """Decode bytes in an encoding, whatever is broken in them."""
     front = re.match(rb"[\x80-\xbf]{0,3}", data).end() if encoding == "utf-8" else 0
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     text = decoder.decode(data[front:])
     shown = text.count("\ufffd")
-    # Some may have stood there before: a mark of someone else's broken places.
+    # The bytes may hold U+FFFD themselves, from an earlier program that found broken places.
     before = data.count("\ufffd".encode()) if encoding.startswith("utf-8") else 0
     whole = len(text) - len(text.encode("ascii", "ignore")) - shown
     return _Lenient(text, front, len(decoder.getstate()[0]), shown - before, whole)
 
 
 def _decode_marked(data: bytes, encoding: str, name: str) -> str:
-    """Decode what begins with a byte-order mark, with a warning where it is broken."""
+    """Decode bytes that begin with a byte-order mark; warn where they are broken."""
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        found = _decode_leniently(data, encoding)
-        if 2 * found.broken > len(found.text):
+        lenient = _decode_leniently(data, encoding)
+        if 2 * lenient.broken > len(lenient.text):
             raise CorpusError(
                 f"{name} begins with the byte-order mark of {encoding}, and does not decode as "
                 f"that: {error}. Copy it again, or give encoding=… if you know it."
             ) from error
-    _warn_of_broken(data, encoding, found, name)
-    return found.text
+    _warn_of_broken(data, encoding, lenient, name)
+    return lenient.text
 
 
-def _warn_of_broken(data: bytes, encoding: str, found: _Lenient, name: str) -> None:
-    """Say which bytes are not in the encoding, what became of them, and where they are."""
-    said = []
-    if found.front:
-        said.append(f"its first {found.front} bytes (line 1), the end of a character, are left out")
-    if found.broken:
-        body = data[found.front : len(data) - found.tail]
+def _warn_of_broken(data: bytes, encoding: str, lenient: _Lenient, name: str) -> None:
+    """Warn of bytes that are not in the encoding: where they are, and what became of them."""
+    damage = []
+    if lenient.front:
+        damage.append(
+            f"its first {lenient.front} bytes (line 1), the end of a character, are left out"
+        )
+    if lenient.broken:
+        body = data[lenient.front : len(data) - lenient.tail]
         try:
             body.decode(encoding)
         except UnicodeDecodeError as error:
-            place = _place(data, found.front + error.start, encoding)
-        many = f"{found.broken:,} places, the first" if found.broken > 1 else "one place,"
-        said.append(f"{many} at {place}, became U+FFFD")
-    if found.tail:
-        place = _place(data, len(data) - found.tail, encoding)
-        said.append(f"its last character, cut off at {place}, is left out")
-    warn(f"{name} is {encoding.removesuffix('-sig')}, but broken: {'; '.join(said)}.")
+            place = _place(data, lenient.front + error.start, encoding)
+        many = f"{lenient.broken:,} places, the first" if lenient.broken > 1 else "one place,"
+        damage.append(f"{many} at {place}, became U+FFFD")
+    if lenient.tail:
+        place = _place(data, len(data) - lenient.tail, encoding)
+        damage.append(f"its last character, cut off at {place}, is left out")
+    warn(f"{name} is {encoding.removesuffix('-sig')}, but broken: {'; '.join(damage)}.")
 
 
 def _place(data: bytes, offset: int, encoding: str) -> str:
+    """Return the words of a message for a place in bytes."""
     before = data[:offset].decode(encoding, "replace")
     line = before.replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1
     return f"byte {offset:,} (line {line:,})"
 
 
 def _decode_wide(data: bytes, name: str) -> tuple[str, str]:
-    """Decode UTF-16 or UTF-32 without a mark, with a warning: what else holds NUL is no text."""
-    found = []
+    """Decode UTF-16 or UTF-32 without a byte-order mark, with a warning.
+
+    Raises:
+        CorpusError: the bytes are neither. Other bytes with NUL are no text.
+    """
+    readings = []
     for encoding in _WITHOUT_MARK:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
         if not _NO_TEXT.search(text):
-            # In the wrong order of bytes, a space is another character, and so is a line end.
-            found.append((text.count(" ") + text.count("\n"), text, encoding))
-    spaces, text, encoding = max(found, default=(0, "", ""))
+            # Read in the wrong byte order, spaces and line ends become other characters.
+            readings.append((text.count(" ") + text.count("\n"), text, encoding))
+    spaces, text, encoding = max(readings, default=(0, "", ""))
     if spaces:
         warn(
             f"{name} has no byte-order mark; it is read as {encoding}, since it makes sense as "
@@ -220,21 +227,21 @@ def _decode_wide(data: bytes, name: str) -> tuple[str, str]:
 
 
 def _codec(label: str) -> str | None:
-    """Return Python's name of the encoding that browsers know under a label, None if there is none.
+    """Return Python's name of the encoding that browsers read under a label; None if unknown.
 
-    So ISO-8859-1 and ASCII are Windows-1252, as in the WHATWG Encoding Standard.
+    ISO-8859-1 and ASCII are Windows-1252, for example, by the WHATWG Encoding Standard.
     """
     import webencodings
 
-    found = webencodings.lookup(label)
-    # UTF-16 declared in letters of one byte each is not true.
-    if found is None or found.name.startswith("utf-16"):
+    known = webencodings.lookup(label)
+    # A declaration that can be read in bytes of ASCII is not in UTF-16, whatever it declares.
+    if known is None or known.name.startswith("utf-16"):
         return None
-    return _LARGER.get(found.name, found.codec_info.name)
+    return _LARGER.get(known.name, known.codec_info.name)
 
 
 def _decode_as_declared(data: bytes, name: str, declared: str | None) -> tuple[str, str] | None:
-    """Decode as declared if the bytes fit; else return None, for a guess."""
+    """Decode as declared; return None where the bytes do not fit, so that a guess follows."""
     if declared is None:
         return None
     codec = _codec(declared)
@@ -250,22 +257,27 @@ def _decode_as_declared(data: bytes, name: str, declared: str | None) -> tuple[s
 
 
 def _is_plausible(data: bytes, codec: str) -> bool:
-    """Return whether bytes read as this look like a text, or at least like no other language's."""
+    """Say whether bytes look like a text in this encoding.
+
+    A text that the detector does not know passes too, if no other encoding makes it look like a
+    language.
+    """
     from charset_normalizer import from_bytes
 
     sample = _sample(data)
     if from_bytes(sample, cp_isolation=[codec]):
         return True
     other = from_bytes(sample, cp_isolation=_GUESSED).best()
-    # A language is recognised by its letters' frequencies; Chinese has too many letters for that.
+    # Letter frequencies show the language. Scripts of thousands of characters have none to compare.
     recognised = other and (other.coherence > 0.2 or other.encoding in _EAST_ASIAN)
     return not (recognised and other.chaos < 0.1)
 
 
 def _sample(data: bytes) -> bytes:
-    """Return bytes that a guess can be made of: the beginning of lines beyond ASCII, if it is long.
+    """Return about SAMPLE bytes to guess from.
 
-    A long English book may hold its first accent behind what a guess looks at.
+    Of a long text, these come from lines with bytes beyond ASCII. A long English book may have its
+    first accent far behind its beginning.
     """
     if len(data) <= SAMPLE:
         return data
@@ -282,7 +294,7 @@ def _sample(data: bytes) -> bytes:
 
 
 def _decode_by_guess(data: bytes, name: str, declared: str | None) -> tuple[str, str]:
-    """Decode by a guess, and warn; of several that fit, take Windows-1252, the commonest."""
+    """Decode by a guess, with a warning. Of several that fit, take the commonest, Windows-1252."""
     from charset_normalizer import from_bytes
 
     matches = from_bytes(_sample(data), cp_isolation=_GUESSED)

@@ -1,8 +1,8 @@
-"""Formal languages: texts whose every probability is known, so that a network can be held to it.
+"""Formal languages, whose every probability is known, so that a network can be measured exactly.
 
-Case C of the course trains on three of them. Each has a sampler, which follows the rules as they
-are stated, and an automaton, which reads a text one character at a time and knows the exact
-probability of everything that can follow. A string ends with `.end`, which counts as a symbol.
+Case C of the course trains on three languages. Each has a sampler, which follows the stated rules,
+and an automaton. The automaton reads a text one character at a time, and knows the exact
+probability of each symbol that can follow. A symbol is a character, or `.end`, which ends a string.
 """
 
 import math
@@ -10,10 +10,10 @@ import random
 import sys
 from collections.abc import Hashable
 from functools import cache, lru_cache
-from numbers import Integral
 
 import numpy as np
 
+from lstmlib.validation import check_whole
 from lstmlib.vocab import END, PAD, START, UNK, Vocab
 
 SPECIALS = (PAD, START, END, UNK)
@@ -23,15 +23,15 @@ SPECIALS = (PAD, START, END, UNK)
 class Language:
     """A formal language with a probability for each of its strings.
 
-    A language is a start state and `_follow`, the automaton: state -> symbol -> (probability, next
-    state), where a symbol is one character or `.end`.
+    A subclass gives the start state `_start` and the automaton `_follow`: state -> symbol ->
+    (probability, next state).
 
     Attributes:
         name: "ndfa", "brackets" or "toy".
-        characters: its alphabet, sorted.
-        floor: the entropy per symbol in nats, `.end` counted and `.start` given: Σ P(s) (-ln P(s))
-            over the strings s, divided by their mean length. No model can have a lower expected
-            loss.
+        characters: the alphabet, sorted.
+        floor: the entropy per symbol in nats. It is Σ P(s) (-ln P(s)) over all strings s, divided
+            by their mean length in symbols. `.end` counts as a symbol, `.start` does not. No model
+            can have a lower expected loss.
     """
 
     name: str
@@ -46,28 +46,32 @@ class Language:
         return f"{type(self).__name__}()"
 
     def vocab(self) -> Vocab:
-        """Return the vocabulary of case C: `.pad`, `.start`, `.end`, `.unk`, and the characters."""
+        """Return the vocabulary of case C: the SPECIALS, then the characters."""
         return _vocab(self.characters)
 
     def sample(self, count: int, seed: int) -> list[str]:
-        """Draw strings independently; the same seed gives the same strings.
+        """Draw strings independently of each other.
+
+        Args:
+            count: how many strings, 0 or more.
+            seed: 0 or more; the same seed gives the same strings.
 
         Raises:
             ValueError: count or seed is not a whole number, 0 or more.
         """
-        for name, value in (("count", count), ("seed", seed)):
-            if not (isinstance(value, Integral) and value >= 0):
-                raise ValueError(f"{name} is {value!r}; it must be a whole number, 0 or more.")
-        rng = random.Random(int(seed))
+        count = check_whole("count", count, 0)
+        rng = random.Random(check_whole("seed", seed, 0))
         return [self._draw(rng) for _ in range(count)]
 
     def along(self, text: str) -> list[dict[str, float]]:
-        """Return the probability of each symbol at the start of a text, and after each character.
+        """Return what can follow at each place of a text: symbol -> probability.
 
-        There are len(text) + 1 of them; behind the first character that is not legal they are {}.
+        Returns:
+            len(text) + 1 dicts: one for the start, and one for the place after each character. From
+            the first illegal character on they are empty.
 
         Raises:
-            TypeError: it is not a text. So do the methods below.
+            TypeError: the argument is not a text. The methods below raise it too.
         """
         _check_text(text)
         follows = [self._follow_cached(self._start)]
@@ -77,39 +81,39 @@ class Language:
         return [{symbol: p for symbol, (p, _) in follow.items()} for follow in follows]
 
     def next(self, prefix: str) -> dict[str, float]:
-        """Return the probability of each symbol after a prefix; {} if no string begins with it."""
+        """Return symbol -> probability after a prefix; {} if no string begins with the prefix."""
         return self.along(prefix)[-1]
 
     def accepts_prefix(self, text: str) -> bool:
-        """Say whether some string of the language begins with a text, by one look-up a symbol."""
+        """Say whether some string of the language begins with a text."""
         return bool(self.next(text))
 
     def accepts(self, text: str) -> bool:
-        """Say whether a text is a whole string of the language, by one look-up a symbol."""
+        """Say whether a text is a whole string of the language."""
         return END in self.next(text)
 
     def log_probabilities(self, text: str) -> np.ndarray:
         """Return ln P of each symbol of a string given those before it: (len(text) + 1,) float64.
 
-        The last one is that of `.end`. From the first symbol that is not legal on, all are -inf.
+        The last entry is that of `.end`. From the first illegal symbol on, all entries are -inf.
         """
         _check_text(text)
-        found = np.full(len(text) + 1, -math.inf)
+        log_p = np.full(len(text) + 1, -math.inf)
         state = self._start
         for k, symbol in enumerate([*text, END]):
             follow = self._follow_cached(state)
             if symbol not in follow:
                 break
             p, state = follow[symbol]
-            found[k] = math.log(p)
-        return found
+            log_p[k] = math.log(p)
+        return log_p
 
     def nats_per_symbol(self, texts: list[str]) -> float:
         """Return the loss of the exact model on strings: the mean of -ln P over all their symbols.
 
         Raises:
             ValueError: there is no string.
-            TypeError: a text, and not a list of them.
+            TypeError: the argument is one text, not a list of texts.
         """
         if isinstance(texts, str):
             raise TypeError(f"Give a list of strings, such as [{texts[:40]!r}], and not one text.")
@@ -119,17 +123,19 @@ class Language:
         return float(nats / sum(len(text) + 1 for text in texts))
 
     def _follow(self, state: Hashable) -> dict[str, tuple[float, Hashable]]:
+        """Return what can follow in a state: symbol -> (probability, next state)."""
         raise NotImplementedError
 
     def _draw(self, rng: random.Random) -> str:
+        """Draw one string by the stated rules, without the automaton."""
         raise NotImplementedError
 
 
 class NDFA(Language):
-    """`s`, then one of three words any number of times, then `s`; no string mixes the words.
+    """The strings s, a word any number of times, s: a non-deterministic finite automaton.
 
-    The word is chosen once for each string, and before each repetition the string stops with
-    probability 1/4.
+    There are three words. One is chosen for each string, so a network has to remember it. Before
+    each repetition the string stops with probability 1/4.
     """
 
     name, characters = "ndfa", "!abcklmsuvw"
@@ -139,7 +145,10 @@ class NDFA(Language):
 
     @property
     def floor(self) -> float:
-        """The number of repetitions is geometric, and the word shows if there is one at all."""
+        """See `Language`.
+
+        The number of repetitions is geometric. The word adds entropy where there is one at least.
+        """
         entropy = _entropy(self.STOP) / self.STOP + (1 - self.STOP) * math.log(len(self.WORDS))
         repetitions = (1 - self.STOP) / self.STOP
         return entropy / (3 + 4 * repetitions)
@@ -151,7 +160,11 @@ class NDFA(Language):
         return text + "s"
 
     def _follow(self, state: str) -> dict[str, tuple[float, str]]:
-        """A state is "start", "first", the rest of a word and the word, a word, or "done"."""
+        """See `Language`.
+
+        A state is one of these: "start"; "first", behind the first s; "REST WORD" within a word;
+        "WORD" behind it; and "done", behind the last s.
+        """
         if state == "start":
             return {"s": (1.0, "first")}
         if state == "first":
@@ -168,9 +181,9 @@ class NDFA(Language):
 
 
 class Brackets(Language):
-    """Balanced brackets that end where they first balance (the prime strings of Dyck-1).
+    """Balanced brackets that end where they balance for the first time (the primes of Dyck-1).
 
-    After the first `(`, each step opens with probability 7/16 and closes otherwise.
+    After the first `(`, each step opens a bracket with probability 7/16, and closes one otherwise.
     """
 
     name, characters = "brackets", "()"
@@ -179,7 +192,10 @@ class Brackets(Language):
 
     @property
     def floor(self) -> float:
-        """The depth drifts down by 1 - 2 · 7/16 = 1/8 a step, so 8 steps follow the first."""
+        """See `Language`.
+
+        The depth falls by 1 - 2 · 7/16 = 1/8 a step in the mean. So 8 steps follow the first one.
+        """
         steps = 1 / (1 - 2 * self.OPEN)
         return steps * _entropy(self.OPEN) / (1 + steps + 1)
 
@@ -192,7 +208,7 @@ class Brackets(Language):
         return "".join(text)
 
     def _follow(self, state: int) -> dict[str, tuple[float, int]]:
-        """A state is the depth, -1 before the first bracket and 0 behind the last."""
+        """See `Language`. A state is the depth, and -1 before the first bracket."""
         if state == -1:
             return {"(": (1.0, 1)}
         if state == 0:
@@ -221,12 +237,12 @@ TOY_RULES = {
 
 
 class Toy(Language):
-    """Small English sentences, from a context-free grammar; TOY_RULES states it.
+    """Small English sentences from a context-free grammar, which TOY_RULES states.
 
-    Each alternative of a rule is equally likely, and the words are separated by spaces. The grammar
-    is ambiguous: in "NP VP while NP VP briefly" the adverb may belong to either sentence. The
-    probabilities of a text are sums over all its derivations. A look-up takes time in proportion to
-    how many brackets are open.
+    The alternatives of a rule are equally likely. Spaces separate the words. The grammar is
+    ambiguous: in "NP VP while NP VP briefly" the adverb may belong to either sentence. The
+    probability of a text is therefore a sum over all its derivations. A look-up takes time in
+    proportion to the number of open brackets.
     """
 
     name = "toy"
@@ -240,22 +256,28 @@ class Toy(Language):
 
     @property
     def floor(self) -> float:
-        """With the derivations of each text summed: sentences that end together share adverbs."""
+        """See `Language`.
+
+        Sentences that end at one place share the adverbs that follow. A text shows the number of
+        these adverbs, but not which sentence each belongs to.
+        """
         shared = 0.0
-        for n in range(1, 60):  # a sentence is followed by one more of the same brackets in 1 of 5
+        # A sentence goes on with Con and one more sentence in 1 of 5. So n sentences end together
+        # with probability 4/5 · (1/5)^(n - 1).
+        for n in range(1, 60):
             shared += (4 / 5) * (1 / 5) ** (n - 1) * _negative_binomial_entropy(n, self.ADVERB)
         return self._floor(4 / 3 * shared)  # 1 in 4 last sentences opens new brackets
 
     @property
     def floor_by_derivation(self) -> float:
-        """The floor if every adverb said which sentence it belongs to, nats per symbol."""
+        """The floor in nats per symbol if each adverb showed which sentence it belongs to."""
         return self._floor(5 / 3 * _entropy(self.ADVERB) / (1 - self.ADVERB))
 
     def _floor(self, count_entropy: float) -> float:
-        """Return nats per symbol, given the entropy of the numbers of adverbs.
+        """Return nats per symbol, given the entropy in nats of the numbers of adverbs in a text.
 
-        A text has 5/3 sentences in the mean, each with 1/5 adverb: of the five rules for what is
-        not an adverb two bring one sentence more, two bring "Prep NP", and two bring brackets.
+        Five rules of S add no adverb. Of these, two add a sentence, two add "Prep NP", and two add
+        brackets. So a text has 1 / (1 - 2/5) = 5/3 sentences in the mean, each with 1/5 adverb.
         """
         nats = {name: math.log(len(rules)) for name, rules in TOY_RULES.items()}
         size = {name: sum(map(len, rules)) / len(rules) + 1 for name, rules in TOY_RULES.items()}
@@ -280,16 +302,20 @@ class Toy(Language):
                 words.append(symbol)
         return " ".join(words)
 
-    # The automaton reads the same texts by a grammar in which each next word leaves one way on:
-    # what alternatives share is taken out of them, and the adverbs of n sentences that end together
-    # are counted, not assigned. What is still to come is a tuple of words and symbols.
+    # The automaton uses another grammar of the same texts. In it, each next word leaves one way on.
+    # Alternatives that begin alike share that beginning. The adverbs of n sentences that end
+    # together are counted, not assigned to sentences. `pending` holds the words and symbols that
+    # are still to come, as a tuple.
 
     _start = ("", ("NP", "VP", ("Tail", 1)))
 
     def _follow(self, state: tuple) -> dict[str, tuple[float, tuple]]:
-        """A state is what is written of a word, and what was still to come before that word."""
+        """See `Language`.
+
+        A state is (letters of the present word that were read, `pending` before that word).
+        """
         written, pending = state
-        found: dict[str, tuple[float, tuple]] = {}
+        follow: dict[str, tuple[float, tuple]] = {}
         words = {w: each for w, each in self._words(pending).items() if w.startswith(written)}
         words.pop(END, None)  # a space or the start stands before, so a word must come
         total = sum(p for p, _ in words.values())
@@ -297,36 +323,37 @@ class Toy(Language):
             if word == written:  # no word begins with another that may stand in its place
                 return self._behind_word(after)
             symbol = word[len(written)]
-            before, _ = found.get(symbol, (0.0, ()))
-            found[symbol] = before + p / total, (written + symbol, pending)
-        return found
+            before, _ = follow.get(symbol, (0.0, ()))
+            follow[symbol] = before + p / total, (written + symbol, pending)
+        return follow
 
     def _behind_word(self, pending: tuple) -> dict[str, tuple[float, tuple]]:
+        """Return what can follow behind a whole word: a space, or `.end`."""
         end, _ = self._words(pending).get(END, (0.0, ()))
         either = {" ": (1 - end, ("", pending)), END: (end, ())}
         return {symbol: (p, state) for symbol, (p, state) in either.items() if p > 0}
 
     def _words(self, pending: tuple) -> dict[str, tuple[float, tuple]]:
-        """Return what can come next: word or `.end` -> (probability, what is to come after it)."""
+        """Return what can come next: word or `.end` -> (probability, `pending` after it)."""
         if not pending:
             return {END: (1.0, ())}
         first, rest = pending[0], pending[1:]
-        found = {}
+        words = {}
         for share, symbols in self._alternatives(first):
             if symbols[:1] == (first,):  # a word
                 return {first: (1.0, rest)}
             for word, (p, after) in self._words(symbols + rest).items():
-                found[word] = share * p, after
-        return found
+                words[word] = share * p, after
+        return words
 
     def _alternatives(self, symbol: str | tuple) -> list[tuple[float, tuple]]:
-        """Return the expansions of a symbol with their probabilities; a word stays as it is."""
+        """Return the expansions of a symbol, (probability, symbols) each; a word stays itself."""
         match symbol:
             case "NP":
                 return [(1 / 2, ("a", "Noun")), (1 / 2, ("the", "Noun"))]
             case "Noun":
                 return [(1 / 2, ("N",)), (1 / 2, ("Adj", "N"))]
-            case ("Tail", n):  # behind "NP VP", with n sentences that would end here
+            case ("Tail", n):  # behind "NP VP", where n sentences can end
                 adverbs = ("Adverbs", n, 0)
                 return [
                     (1 / 5, (adverbs,)),
@@ -337,7 +364,7 @@ class Toy(Language):
             case "Inside":
                 sentence = ("Con", "NP", "VP", ("Tail", 1), ")")
                 return [(1 / 2, ("Prep", "NP", ")")), (1 / 2, sentence)]
-            case ("Adverbs", n, k):
+            case ("Adverbs", n, k):  # behind k adverbs of n sentences that end together
                 p = _no_more(n, k, self.ADVERB)
                 return [(1 - p, ("Adv", ("Adverbs", n, k + 1))), (p, ())]
         words = TOY_RULES.get(symbol, (symbol,))
@@ -350,7 +377,10 @@ def _entropy(p: float) -> float:
 
 
 def _negative_binomial_entropy(n: int, p: float) -> float:
-    """Return the entropy in nats of how often p comes before n failures."""
+    """Return the entropy in nats of a negative binomial count.
+
+    It counts how often an event of probability p comes before n failures.
+    """
     share, entropy, k = (1 - p) ** n, 0.0, 0
     while share > 1e-20 or k < n:
         entropy -= share * math.log(share)
@@ -360,12 +390,13 @@ def _negative_binomial_entropy(n: int, p: float) -> float:
 
 
 def _no_more(n: int, k: int, p: float) -> float:
-    """Return the probability that a negative binomial count is k, given that it is not below.
+    """Return the probability that a negative binomial count is k, given that it is k or more.
 
-    It counts how often an event of probability p comes before n failures. For large n this is far
-    below the rounding of 1, so it is not to be had as 1 minus the probability of more. Above some
-    3 800 sentences it is below any float, too; it is then the least normal one, since 0 would say
-    that the text cannot end.
+    The count is how often an event of probability p comes before n failures.
+
+    For large n the result is far smaller than the rounding of 1. So it cannot be computed as 1
+    minus the probability of a larger count. Above some 3 800 sentences it is smaller than any
+    float. Then the smallest normal float is returned, since 0 would mean that the text cannot end.
     """
     total, share = 1.0, 1.0  # relative to the probability of exactly k
     while share > 1e-17 * total:
@@ -377,12 +408,12 @@ def _no_more(n: int, k: int, p: float) -> float:
 
 @cache
 def _vocab(characters: str) -> Vocab:
-    """Return the vocabulary of an alphabet, built once: its table has an entry for every code."""
+    """Return the vocabulary of an alphabet, built once, since its table covers all of Unicode."""
     return Vocab(characters, SPECIALS)
 
 
 def _check_text(text: object) -> None:
-    """Raise TypeError unless that is a text."""
+    """Raise TypeError unless the argument is a text."""
     if not isinstance(text, str):
         raise TypeError(f"{text!r} is not a text; of a Sample, give its `text`.")
 

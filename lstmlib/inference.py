@@ -1,7 +1,11 @@
-"""A network that reads a prompt, and then takes one character at a time.
+"""Reading a prompt, and then the steps of generation: one character in, the next logits out.
 
-On the CPU the steps of an LSTM, a CIFG or an RNN are computed here, several times as fast as by
-calls of the model, which serve all else (benchmarks/generation.py measures both).
+The module exists for one latency: that of a single character on a CPU. In such a step the overhead
+of the calls is larger than the arithmetic. `FusedSteps` therefore makes few calls, and writes into
+arrays that it made once. `ModelSteps` calls the model at every step. It serves all other cells and
+devices. benchmarks/generation.json holds the measured speed of `generate()` with each of the two.
+
+Sizes in comments: N texts, T characters, H units, L layers, V tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,12 +19,12 @@ from torch import Tensor, nn
 from lstmlib.models import CharRNN, CoupledLSTM, State
 
 AT_ONCE = 4096
-"""Characters of a text that a network reads in one call; of these it keeps every state."""
+"""Characters that a network reads in one call. It keeps the outputs of all of them in memory."""
 
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients, and every part back in the end."""
+    """Hold a model in evaluation mode without gradients; then give every part its mode back."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -32,38 +36,41 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _numpy(logits: Tensor) -> np.ndarray:
-    """Return logits in NumPy, in 32 bits if they have 16, which NumPy cannot do for bfloat16."""
+    """Return logits as a NumPy array, float64 if they are that, else float32.
+
+    NumPy has no bfloat16.
+    """
     logits = logits.cpu()
     return (logits if logits.dtype == torch.float64 else logits.float()).numpy()
 
 
 def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[np.ndarray, State]:
-    """Read several texts, each different one once, from a state of zeros.
+    """Read several texts from a state of zeros. Equal texts are read once.
 
-    A long text is read in pieces of `AT_ONCE` characters, in no more memory than one piece takes.
+    A long text is read in pieces of `AT_ONCE` characters, so that the memory is that of one piece.
 
     Args:
         model: a network, on any device.
-        contexts: ids (T,) of each of N texts, which may be of different lengths.
+        contexts: N texts as ids, (T,) int64 each. Their lengths may differ.
 
     Returns:
-        Logits (N, V) of the character after each, and the state after its last one, parts
-        (num_layers, N, hidden_size).
+        logits: those of the character after each text, (N, V).
+        state: the state after the last character of each text, parts (L, N, H).
 
     Raises:
         ValueError: a text is empty.
     """
-    device, answers = next(model.parameters()).device, {}
+    device, answers = next(model.parameters()).device, {}  # ids as bytes -> (logits, state)
     with _evaluating(model):
         for ids in contexts:
             if ids.tobytes() not in answers:
                 for logits, state in _pieces(model, ids, device):
-                    answer = logits[:, -1].clone(), state  # not the whole piece behind a view
-                answers[ids.tobytes()] = answer
-    found = [answers[ids.tobytes()] for ids in contexts]
-    parts = zip(*(state for _, state in found), strict=True)
-    state = tuple(torch.cat(part, dim=1) for part in parts)
-    return _numpy(torch.cat([logits for logits, _ in found])), state
+                    answer = logits[:, -1].clone(), state  # a view would keep the whole piece
+                answers[ids.tobytes()] = answer  # (1, V), and parts (L, 1, H)
+    by_text = [answers[ids.tobytes()] for ids in contexts]
+    parts = zip(*(state for _, state in by_text), strict=True)
+    state = tuple(torch.cat(part, dim=1) for part in parts)  # (L, N, H) each
+    return _numpy(torch.cat([logits for logits, _ in by_text])), state
 
 
 def read_through(model: CharRNN, ids: np.ndarray) -> np.ndarray:
@@ -74,30 +81,43 @@ def read_through(model: CharRNN, ids: np.ndarray) -> np.ndarray:
     """
     device = next(model.parameters()).device
     with _evaluating(model):
-        read = [_numpy(logits[0]) for logits, _ in _pieces(model, ids, device)]
-    return np.concatenate(read)
+        pieces = [_numpy(logits[0]) for logits, _ in _pieces(model, ids, device)]  # (t, V) each
+    return np.concatenate(pieces)
 
 
 def _pieces(
     model: CharRNN, ids: np.ndarray, device: torch.device
 ) -> Iterator[tuple[Tensor, State]]:
-    """Read a text, ids (T,), piece by piece; yield the logits (1, t, V) of each, and the state."""
+    """Read a text, ids (T,), in pieces of t ≤ AT_ONCE characters.
+
+    Yields:
+        (logits (1, t, V), state after the piece, parts (L, 1, H)).
+    """
     if not len(ids):
         raise ValueError("The text is empty; give at least one character to read.")
-    state = None  # which is one of zeros
+    state = None  # stands for zeros
     for start in range(0, len(ids), AT_ONCE):
-        piece = torch.from_numpy(ids[start : start + AT_ONCE])[None].to(device)
+        piece = torch.from_numpy(ids[start : start + AT_ONCE])[None].to(device)  # (1, t)
         logits, state = model(piece, state)
         yield logits, state
 
 
 def stepper_for(model: CharRNN, state: State) -> "FusedSteps | ModelSteps":
-    """Return what takes the steps of a model fastest."""
+    """Return the fastest stepper that a model allows, `FusedSteps` or `ModelSteps`.
+
+    Args:
+        model: the network.
+        state: the state to start from, parts (L, N, H).
+    """
     return (FusedSteps if _is_plain(model) else ModelSteps)(model, state)
 
 
 def _is_plain(model: CharRNN) -> bool:
-    """Say whether a network is on the CPU, and of the parts that `FusedSteps` knows."""
+    """Say whether `FusedSteps` can compute a network: on the CPU, and made as CharRNN makes it.
+
+    A reader may have replaced a part, for example by an LSTM with other gates. Then the model
+    itself must be called.
+    """
     known = {
         "layers": (nn.LSTM, nn.RNN, CoupledLSTM),
         "embedding": (nn.Embedding, type(None)),
@@ -109,7 +129,7 @@ def _is_plain(model: CharRNN) -> bool:
         return False
     if any(type(getattr(model, name)) not in types for name, types in known.items()):
         return False
-    # As CharRNN makes them: with biases, and the RNN with tanh.
+    # CharRNN's own parts have biases, and its RNN has tanh.
     whole = {"bias": True, "mode": "RNN_TANH" if type(model.layers) is nn.RNN else "LSTM"}
     as_made = all(getattr(model.layers, name, value) == value for name, value in whole.items())
     affine = getattr(model.norm, "elementwise_affine", True)
@@ -117,11 +137,11 @@ def _is_plain(model: CharRNN) -> bool:
 
 
 class ModelSteps:
-    """Steps that call the model: any cell, any device.
+    """Steps of generation by calls of the model, for any cell on any device.
 
     Args:
         model: the network.
-        state: what the steps start from, parts (num_layers, N, hidden_size).
+        state: the state to start from, parts (L, N, H).
     """
 
     def __init__(self, model: CharRNN, state: State) -> None:
@@ -131,26 +151,33 @@ class ModelSteps:
     def step(self, ids: np.ndarray) -> np.ndarray:
         """Read one character of each text, ids (N,); return the logits of the next, (N, V)."""
         with _evaluating(self.model):
-            ids = torch.from_numpy(ids)[:, None].to(self.device)
+            ids = torch.from_numpy(ids)[:, None].to(self.device)  # (N, 1)
+            # The state goes into the next call. Reset at each character, the network would have
+            # forgotten the text that it goes on with.
             logits, self.state = self.model(ids, self.state)
         return _numpy(logits[:, 0])
 
     def select(self, rows: np.ndarray) -> None:
-        """Go on with some of the texts only."""
+        """Go on with some of the texts only; rows (M,) holds their numbers."""
         rows = torch.from_numpy(rows).to(self.device)
         self.state = tuple(part[:, rows] for part in self.state)
 
 
 class FusedSteps:
-    """Steps of an LSTM, a CIFG or an RNN on the CPU, with the weights that the model has now.
+    """Steps of generation of an LSTM, a CIFG or an RNN on the CPU, in few calls.
 
-    They compute what the model computes in evaluation mode, in float32, or in float64 if the model
-    is of that. Four things make them fast. The first layer's input product is a row of a table that
-    has one for each token. Each hidden state is multiplied once, by the matrix of its own next step
-    and by what reads it above, side by side. Since σ(z) = (1 + tanh(z/2)) / 2, one tanh serves all
-    gates. And everything is written into arrays that are made once.
+    The steps compute what the model computes in evaluation mode. The weights are those that the
+    model has when this is made. The arithmetic is float64 if the model's is, else float32.
 
-    Args and methods are those of `ModelSteps`.
+    Four things make the steps fast:
+        1. The product of a one-hot input and a matrix is a row of the matrix. So the first layer's
+           input product is a row of a table with one row for each token.
+        2. Two matrices read a hidden state: its own layer's recurrent matrix at the next step, and
+           the matrix of the layer above now. They stand side by side, and one product serves both.
+        3. σ(z) = (1 + tanh(z/2)) / 2, so one call of tanh serves all four gates.
+        4. Every result is written into an array that was made once.
+
+    The arguments and methods are those of `ModelSteps`.
     """
 
     def __init__(self, model: CharRNN, state: State) -> None:
@@ -164,59 +191,69 @@ class FusedSteps:
         self._start([part.detach().to(self.dtype) for part in state])
 
     def _lay_out(self, model: CharRNN) -> None:
-        """Lay out a copy of the weights as the steps read them."""
+        """Copy the weights into the layout that the steps read; G is 4 gates, or 1 in an RNN."""
         recurrent, embedding = model.layers, model.embedding
         named = (
             recurrent.lstm_weights() if type(recurrent) is CoupledLSTM else recurrent.state_dict()
         )
         w = {name: weight.to(self.dtype) for name, weight in named.items()}
         layers = range(model.config["num_layers"])
-        up, own = (
+        up, own = (  # of each layer: up (D, G·H) reads the layer below, own (H, G·H) its own h
             [self._gated(w[f"weight_{kind}_l{k}"].T) for k in layers] for kind in ("ih", "hh")
         )
-        bias = [self._gated(w[f"bias_ih_l{k}"] + w[f"bias_hh_l{k}"]) for k in layers]
+        bias = [self._gated(w[f"bias_ih_l{k}"] + w[f"bias_hh_l{k}"]) for k in layers]  # (G·H,)
+        # Row v is the first layer's input product for token v: (V, E) @ (E, G·H), or up[0] itself.
         read = up[0] if embedding is None else embedding.weight.to(self.dtype) @ up[0]
-        self.table = (read + bias[0]).numpy()  # (V, 4H)
+        self.table = (read + bias[0]).numpy()  # (V, G·H)
         output, shift = (part.detach().to(self.dtype) for part in model.output.parameters())
-        if self.eps is not None:  # the layer norm's own weights become part of the output layer
-            shift = shift + output @ model.norm.bias.to(self.dtype)
-            output = output * model.norm.weight.to(self.dtype)
+        if self.eps is not None:
+            # W (n · w + b) + s = (W · w) n + (W b + s): the norm's own weight w and bias b become
+            # part of the output layer, and a step computes n alone.
+            shift = shift + output @ model.norm.bias.to(self.dtype)  # (V,)
+            output = output * model.norm.weight.to(self.dtype)  # (V, H)
+        # The matrix that reads each layer's h from above: the next layer's, at the top the output.
         above, above_bias = [*up[1:], output.T], [*bias[1:], shift]
-        if self.eps is not None:  # what is normed is multiplied by itself
+        if self.eps is not None:  # the output layer reads the normed h: a product of its own
             self.output, self.output_bias = above.pop().contiguous(), above_bias.pop().clone()
-        none = torch.zeros_like(bias[0])
+        none = torch.zeros_like(bias[0])  # the layer's own bias came in from below
         self.matrices = [torch.cat([own[k], *above[k : k + 1]], dim=1) for k in layers]
         self.biases = [torch.cat([none, *above_bias[k : k + 1]]) for k in layers]
 
     def _gated(self, rows: Tensor) -> Tensor:
-        """Return what (…, 4H) gives the gates i f g o, in the order i f o g, and z/2 for i f o."""
+        """Return gate blocks (…, 4H) in another order, with z/2 in place of z for the gates.
+
+        The order i, f, o, g puts the three gates side by side, so that one call scales them all.
+        The weights are halved here once, and not z at every step.
+        """
         if not self.is_lstm:
             return rows
         i, f, g, o = rows.chunk(4, dim=-1)
         return torch.cat([i / 2, f / 2, o / 2, g], dim=-1)
 
     def _start(self, state: list[Tensor]) -> None:
-        """Make the arrays that the steps write into, for a state (num_layers, N, H)."""
+        """Make the arrays that the steps write into, for a state with parts (L, N, H)."""
         (count, H), width = state[0].shape[1:], self.table.shape[1]
-        self.h = [layer.clone() for layer in state[0]]
+        self.h = [layer.clone() for layer in state[0]]  # (N, H) each
         self.products = [
-            torch.addmm(bias, h, matrix)  # (N, 4H), and (N, …) for what is above
+            torch.addmm(bias, h, matrix)  # (N, G·H + the width above), both products of h
             for bias, h, matrix in zip(self.biases, self.h, self.matrices, strict=True)
         ]
-        # NumPy's views of all these, made once.
+        # NumPy's views of the same memory, made once: on arrays of this size a call of NumPy has
+        # less overhead than a call of PyTorch.
         self.c = [layer.clone().numpy() for layer in state[-1]]
         self.h_views = [h.numpy() for h in self.h]
         self.own = [product.numpy()[:, :width] for product in self.products]
         self.above = [product.numpy()[:, width:] for product in self.products]
-        self.z = np.empty((count, width), self.table.dtype)
-        self.gates = self.z[:, : 3 * H]
+        self.z = np.empty((count, width), self.table.dtype)  # (N, G·H)
+        self.gates = self.z[:, : 3 * H]  # i, f and o
         self.i, self.f, self.o, self.g = (self.z[:, k * H : (k + 1) * H] for k in range(4))
         self.work = np.empty((count, H), self.table.dtype)
 
     def step(self, ids: np.ndarray) -> np.ndarray:
         """Read one character of each text, ids (N,); return the logits of the next, (N, V)."""
-        below, z = self.table[ids], self.z
+        below, z = self.table[ids], self.z  # (N, G·H)
         for k, own in enumerate(self.own):
+            # own is this layer's h times its recurrent matrix, from the step before.
             np.add(below, own, out=z)
             if self.is_lstm:
                 np.tanh(z, out=z)
@@ -224,25 +261,25 @@ class FusedSteps:
             else:
                 np.tanh(z, out=self.h_views[k])
             torch.addmm(self.biases[k], self.h[k], self.matrices[k], out=self.products[k])
-            below = self.above[k]
+            below = self.above[k]  # (N, G·H), behind the last layer the logits (N, V)
         if self.eps is None:
-            return below.copy()  # the next step writes over it
+            return below.copy()  # the next step writes over the original
         normed = F.layer_norm(self.h[-1], (self.hidden_size,), eps=self.eps)
         return torch.addmm(self.output_bias, normed, self.output).numpy()
 
     def _remember(self, c: np.ndarray, h: np.ndarray) -> None:
-        """Write the next c and h, (N, H) each, from the tanh in z."""
+        """Write the next c and h, (N, H) each; z holds tanh(z/2) of i, f, o and tanh(z) of g."""
         gates, work = self.gates, self.work
         np.multiply(gates, 0.5, out=gates)
-        np.add(gates, 0.5, out=gates)
+        np.add(gates, 0.5, out=gates)  # σ(z) = tanh(z/2) / 2 + 1/2
         np.multiply(c, self.f, out=c)
         np.multiply(self.i, self.g, out=work)
-        np.add(c, work, out=c)
+        np.add(c, work, out=c)  # c = f·c + i·g
         np.tanh(c, out=work)
-        np.multiply(self.o, work, out=h)
+        np.multiply(self.o, work, out=h)  # h = o·tanh(c)
 
     def select(self, rows: np.ndarray) -> None:
-        """Go on with some of the texts only."""
+        """Go on with some of the texts only; rows (M,) holds their numbers."""
         rows = torch.from_numpy(rows)
         h, c = torch.stack(self.h), torch.from_numpy(np.stack(self.c))
         self._start([h[:, rows], c[:, rows]])

@@ -1,8 +1,8 @@
-"""Markup and EPUB files -> the text that a reader of them sees.
+"""From markup and EPUB files to the text that their reader sees.
 
-A parser of lxml walks over the markup once and calls a `_Gatherer`, which needs no tree: time and
-memory are linear in size, however deep the elements nest. Nothing is fetched from a network or from
-another file. What a declaration says of an encoding is weighed against the bytes.
+A parser of lxml walks over the markup once and calls a `_Gatherer`. No tree is built, so time and
+memory grow in proportion to the size, however deep the elements nest. Nothing is fetched from a
+network or from another file. A declared encoding is held against the bytes, see `lstmlib.decoding`.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ from lxml import etree
 
 from lstmlib.decoding import CorpusError, decode, warn
 
-# How much an EPUB may hold: far more than any book, and little enough for any machine.
+# The limits of an EPUB: far more than any book has, and little enough for any machine.
 _MOST_MEMBERS = 100_000
 _LONGEST_SPINE = 20_000
 _LARGEST_DOCUMENT = 64 * 2**20  # bytes, unpacked
 _LARGEST_PACKAGE = 8 * 2**20
 _LARGEST_BOOK = 256 * 2**20
-# Prose packs to a third, and one line that is repeated to a three-hundredth.
+# Prose is packed to a third of its size, and a line that is repeated to a three-hundredth.
 _LARGEST_RATIO, _RATIO_COUNTS_FROM = 200, 32 * 2**20
 
-_DEEPEST = 2_000  # elements in one another; beyond, libxml2 takes time that grows with depth x tags
+_DEEPEST = 2_000  # elements within one another; the time of libxml2 grows with depth times tags
 _CHUNK = 2**16  # characters
 
 _DECLARED = [
@@ -50,10 +50,10 @@ _DOCTYPE = re.compile(
 _ENTITY = re.compile(r"<!ENTITY\s+([\w.:-]+)\s+(?:\"[^\"]*\"|'[^']*')\s*>")
 _NAME = re.compile(r"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)(?=[\s/>])")
 _TAG = re.compile(r"</?([A-Za-z][^\s/<>]*)[^<>]*>")
-# A section or a comment runs to its end mark or, where that is missing, to the end of the text.
+# A section or a comment ends at its end mark. Without one, it ends with the text.
 _CDATA = re.compile(r"<!\[CDATA\[([\s\S]*?)(?:\]\]>|\Z)")
 _REFERENCE = re.compile(rf"{_CDATA.pattern}|<!--[\s\S]*?(?:-->|\Z)|&(\w+);")
-# A picture of more than 10 MB would be over libxml2's limit.
+# Pictures are cut out before parsing: one of more than 10 MB would exceed a limit of libxml2.
 _BINARY = re.compile(r"<binary\b[^<>]*>[^<]*</binary\s*>")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a]")
@@ -61,28 +61,31 @@ _HARDENED = {"resolve_entities": "internal", "no_network": True, "huge_tree": Fa
 _ENTITY_BOMBS = {etree.ErrorTypes.ERR_ENTITY_LOOP, 114}  # 114: XML_ERR_RESOURCE_LIMIT
 _SAVE_AGAIN = "Save the book again as EPUB, or as plain text."
 _PACKAGE_TYPE = "application/oebps-package+xml"
-_CONTENTS_PAGE = 300  # characters; a document with more than these outside <nav> is more than that
+_CONTENTS_PAGE = (
+    300  # the most characters outside <nav> of a document that is a contents page alone
+)
 
 
 class MarkupError(ValueError):
-    """Markup or an EPUB cannot be read; the message says what was wrong and what to do next."""
+    """Markup or an EPUB cannot be read; the message says why, and what to do next."""
 
 
 class _Elements(NamedTuple):
-    """How a kind of markup sets words apart; an element in none of the sets is a block."""
+    """How a kind of markup separates words. An element in none of these sets is a block."""
 
-    inline: frozenset[str]  # nothing stands between it and its neighbours
-    apart: frozenset[str]  # a space
+    inline: frozenset[str]  # nothing between it and its neighbours
+    apart: frozenset[str]  # a space between them
     lines: frozenset[str]  # a line end before it
-    verbatim: frozenset[str]  # its spaces and line ends count
+    verbatim: frozenset[str]  # its spaces and line ends stay as they are
     hidden: frozenset[str]  # not shown
 
 
 def _names(names: str) -> frozenset[str]:
+    """Return the names in a string, with spaces between them, as a set."""
     return frozenset(names.split())
 
 
-# Inline are the HTML standard's phrasing elements, its obsolete ones too, and a ruby's parts.
+# Inline are the phrasing elements of the HTML standard, obsolete ones, and the parts of a ruby.
 _HTML = _Elements(
     inline=_names(
         "a abbr acronym applet area audio b basefont bdi bdo bgsound big blink canvas cite code "
@@ -127,7 +130,7 @@ class _TooDeep(Exception):
 
 
 class _Gatherer:
-    """What a parser of lxml calls for each tag and each piece of text (its "target")."""
+    """Gathers the text of markup: the "target" that a parser of lxml calls for tags and text."""
 
     def __init__(self, elements: _Elements) -> None:
         self._elements = elements
@@ -139,7 +142,7 @@ class _Gatherer:
         self._fallback = False  # in <rp>: brackets for browsers that cannot show a ruby
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """A start tag; in XML, `tag` is "{namespace}name"."""
+        """Take a start tag; in XML, `tag` is "{namespace}name"."""
         self._depth += 1
         if self._depth > _DEEPEST:
             raise _TooDeep(f"its elements nest more than {_DEEPEST:,} deep")
@@ -173,7 +176,7 @@ class _Gatherer:
                 self._space = True
 
     def end(self, tag: str) -> None:
-        """An end tag, which may be implied."""
+        """Take an end tag, which may be implied."""
         self._depth -= 1
         if self._hidden:
             self._hidden -= 1
@@ -198,17 +201,17 @@ class _Gatherer:
             self._fallback, self._opening = False, ""
 
     def _separate(self, name: str, *, at_start: bool) -> None:
-        if self._foreign:  # formulas and drawings: each part stands for itself
+        if self._foreign:  # formulas and drawings: a space between their parts
             self._space |= at_start
         elif name in self._elements.apart:
             self._space = True
         elif name in self._elements.lines:
             self._breaks = min(self._breaks + at_start, 2)
-        elif name not in self._elements.inline and ":" not in name:  # "o:p" of word processors
+        elif name not in self._elements.inline and ":" not in name:  # word processors write "o:p"
             self._breaks = 2
 
     def data(self, text: str) -> None:
-        """A piece of text, perhaps not all up to the next tag."""
+        """Take a piece of text, which may end before the next tag."""
         if self._hidden or self._fallback:
             return
         if self._verbatim:
@@ -230,26 +233,26 @@ class _Gatherer:
         self._breaks, self._space, self._opening = 0, False, ""
 
     def close(self) -> str:
-        """The end of the markup: return the text."""
+        """Return the text, at the end of the markup."""
         return "".join(self._out) + "\n"
 
 
 def markup_text(markup: str | bytes) -> str:
     """Turn HTML or XHTML into the paragraphs that a browser shows.
 
-    Runs of white space are one space, <br> is a line end, a blank line stands between blocks, and
-    <pre> keeps its spaces. Inline elements side by side stay together, and nothing else does: a
-    space stands between cells. Left out is what a browser does not show (<head>, scripts, what is
-    `hidden`), and <nav>. A ruby's reading follows in brackets, <q> becomes quotation marks, and an
-    image whose alternative text is one or two letters becomes these.
+    Each run of white space becomes one space, except in <pre>. <br> becomes a line end. A blank
+    line separates blocks, a space separates cells of a table, and nothing separates inline
+    elements. <nav> is left out, and so are parts that a browser does not show: <head>, scripts and
+    `hidden` elements. The reading of a ruby follows in brackets. <q> becomes quotation marks. An
+    image becomes its alternative text if that is one or two letters.
 
     Args:
-        markup: the text, or its bytes. Bytes are decoded as in `lstmlib.decoding`; declared is
-            what an XML declaration says or, without one, a <meta charset>.
+        markup: the text, or its bytes. Bytes are decoded as in `lstmlib.decoding`. Their declared
+            encoding is that of an XML declaration or, without one, of a <meta charset>.
 
     Raises:
-        MarkupError: its entities multiply without end, or its elements nest without end.
-        CorpusError: bytes that are no text, or in no encoding that could be recognised.
+        MarkupError: entities multiply without end, or elements nest without end.
+        CorpusError: the bytes are no text, or their encoding is not recognised.
     """
     markup = _decoded(markup)
     root = _TAG.match(markup, _root(markup))
@@ -259,13 +262,13 @@ def markup_text(markup: str | bytes) -> str:
 
 
 def fiction_book_text(markup: str | bytes) -> str:
-    """Turn a FictionBook (.fb2) into paragraphs, without its description and its pictures.
+    """Turn a FictionBook (.fb2) into paragraphs. Its description and pictures are left out.
 
     Args:
         markup: the text, or its bytes, which are decoded as in `markup_text`.
 
     Raises:
-        MarkupError: it is no FictionBook, or it is not well-formed.
+        MarkupError: the markup is no FictionBook, or is not well-formed.
     """
     markup = _decoded(markup)
     if _root_name(markup) != "FictionBook":
@@ -280,12 +283,12 @@ def fiction_book_text(markup: str | bytes) -> str:
 
 
 def web_archive_text(data: bytes) -> tuple[str, str]:
-    """Read a web archive (.mht, .mhtml): the text of its page, and the encoding of that.
+    """Read a web archive (.mht, .mhtml); return (the text of its page, the encoding of the page).
 
-    A warning names what other pages it holds, in frames; they are left out.
+    Other pages in the archive, the contents of frames, are left out. A warning names them.
 
     Raises:
-        MarkupError: it holds no page.
+        MarkupError: the archive holds no page.
     """
     try:
         message = email.message_from_bytes(data)
@@ -309,8 +312,8 @@ def looks_like_markup(text: str) -> str | None:
     """Name the kind of markup that a text is, whatever its file is called.
 
     Returns:
-        "HTML", "FictionBook", "web archive (MHTML)" or "XML"; None for any other text, also for
-        one that speaks of tags, or that begins with "<".
+        "HTML", "FictionBook", "web archive (MHTML)" or "XML". None for any other text, even if it
+        mentions tags or begins with "<".
     """
     headers = re.split(r"\r?\n\r?\n", text[:8192].lstrip("\ufeff\r\n"), maxsplit=1)[0]
     if re.search(r"^MIME-Version:", headers, re.M | re.I) and re.search(
@@ -331,7 +334,7 @@ def looks_like_markup(text: str) -> str | None:
 
 
 def _is_html(text: str, first: re.Match) -> bool:
-    """Say whether text without a declaration, whose first tag is given, is HTML."""
+    """Say whether a text without a declaration is HTML, given its first tag."""
     name, end = first[1].lower(), text[-1000:].rstrip()
     if name in ("html", "head", "body"):  # "<html> is the root of a page" is no page
         following = _PROLOG_SPACES.match(text, first.end()).end()
@@ -347,11 +350,12 @@ def _is_html(text: str, first: re.Match) -> bool:
 
 
 def _html_text(markup: str) -> str:
+    """Return the text of HTML, from its first element on."""
     try:
         return _walk(etree.HTMLParser, markup, _HTML, huge_tree=True)
     except _TooDeep:
-        # A page of tags that are never closed. The text is the same when none of them is: blocks
-        # become rules, which hold nothing, and inline elements go.
+        # The page has tags that are never closed. Its text is the same without nesting: blocks
+        # become rules (<hr>), which hold nothing, and inline elements are dropped.
         flat = _TAG.sub(_flattened, markup)
     try:
         return _walk(etree.HTMLParser, flat, _HTML, huge_tree=True)
@@ -360,6 +364,7 @@ def _html_text(markup: str) -> str:
 
 
 def _flattened(tag: re.Match) -> str:
+    """Return the replacement of a tag, in a page without nesting."""
     name = tag[1].lower()
     if name in _HTML.apart:
         return " "
@@ -369,7 +374,7 @@ def _flattened(tag: re.Match) -> str:
 
 
 def _xhtml_text(markup: str) -> str:
-    """Read as XML and, if it is not well-formed, as HTML."""
+    """Return the text of XHTML, read as XML or, if it is not well-formed, as HTML."""
     try:
         return _xml_text(markup, _HTML)
     except (etree.XMLSyntaxError, _TooDeep):
@@ -378,6 +383,7 @@ def _xhtml_text(markup: str) -> str:
 
 
 def _xml_text(markup: str, elements: _Elements) -> str:
+    """Return the text of well-formed XML; raise MarkupError where entities multiply."""
     try:
         return _walk(etree.XMLParser, _plain_xml(markup), elements, **_HARDENED)
     except etree.XMLSyntaxError as error:
@@ -390,7 +396,7 @@ def _xml_text(markup: str, elements: _Elements) -> str:
 
 
 def _walk(kind: type, markup: str, elements: _Elements, **options: object) -> str:
-    """Let a parser walk over markup, and return the text that it comes by."""
+    """Return the text that a parser of some kind gathers from markup."""
     if not markup.strip():
         return "\n"
     parser = kind(target=_Gatherer(elements), encoding="utf-8", **options)
@@ -402,8 +408,8 @@ def _walk(kind: type, markup: str, elements: _Elements, **options: object) -> st
 def _plain_xml(markup: str) -> str:
     """Return XML that needs no other file: HTML's named characters are written out.
 
-    Of its DOCTYPE only the entities stay whose text it states. With a reference to another file, a
-    parser would drop unknown entities without a word.
+    Of the DOCTYPE, only the entities with their text stay. If it referred to another file, a parser
+    would drop unknown entities without a warning.
     """
     root = _root(markup)
     entities = {match[1]: match[0] for match in _ENTITY.finditer(markup, 0, root)}
@@ -419,15 +425,15 @@ def _plain_xml(markup: str) -> str:
 
 
 def _root(markup: str) -> int:
-    """Return where the first element begins: after declaration, comments and DOCTYPE."""
+    """Return where the first element begins, behind the declaration, comments and DOCTYPE."""
     at = 0
     while True:
         at = _PROLOG_SPACES.match(markup, at).end()
         if markup.startswith("<!--", at):
             end = markup.find("-->", at) + 3
         else:
-            found = _INSTRUCTION.match(markup, at) or _DOCTYPE.match(markup, at)
-            end = found.end() if found else 0
+            part = _INSTRUCTION.match(markup, at) or _DOCTYPE.match(markup, at)
+            end = part.end() if part else 0
         if end <= at:
             return at
         at = end
@@ -435,8 +441,8 @@ def _root(markup: str) -> int:
 
 def _root_name(markup: str) -> str | None:
     """Return the first element's name, without its prefix; None if there is no element."""
-    found = _NAME.match(markup, _root(markup))
-    return found[1] if found else None
+    name = _NAME.match(markup, _root(markup))
+    return name[1] if name else None
 
 
 # Bytes -> markup
@@ -447,12 +453,12 @@ def _decoded(markup: str | bytes) -> str:
 
 
 def _decode(data: bytes, name: str, declared: str | None = None) -> tuple[str, str]:
-    """Decode markup, which may declare its encoding within: (text, encoding), as `decode` does."""
+    """Decode markup, which may declare its encoding itself; return (text, encoding)."""
     if declared is None:
         inside = (pattern.match(data[:4096]) for pattern in _DECLARED)
-        declared = next((found[1].decode("latin-1") for found in inside if found), None)
+        declared = next((match[1].decode("latin-1") for match in inside if match), None)
     if data.startswith(b"<") and 0 < 100 * data.count(0) < len(data):
-        data = data.replace(b"\0", b"")  # strays, as a browser passes over them; not UTF-16
+        data = data.replace(b"\0", b"")  # stray bytes, which a browser ignores; UTF-16 has far more
     return decode(data, name, declared)
 
 
@@ -460,23 +466,22 @@ def _decode(data: bytes, name: str, declared: str | None = None) -> tuple[str, s
 
 
 def epub_text(path: str | Path) -> tuple[str, str]:
-    """Read an EPUB: its documents' text in reading order, and the encodings they are in.
+    """Read an EPUB: the text of its documents in reading order.
 
-    The documents are those that the package's spine lists, also where its table of contents,
-    style sheets, pictures or fonts are missing. Chapters become paragraphs as in `markup_text`.
-    One warning names every document of the spine that is left out, and why. The contents page of
-    the package, which repeats the headings, is left out.
+    The package's spine lists the documents. Its table of contents, style sheets, pictures and fonts
+    may be missing. Documents become paragraphs as in `markup_text`. The contents page is left out,
+    since it repeats the headings. One warning names every document that is left out, and why.
 
     Returns:
-        the text, and the encodings, "utf-8" or several with commas between them.
+        (text, encodings): "utf-8", or several names with commas between them.
 
     Raises:
-        MarkupError: it is no EPUB, is damaged or copy-protected, holds no text, or is larger than
-            any book.
+        MarkupError: the file is no EPUB, is damaged or copy-protected, holds no text, or is larger
+            than any book.
     """
     try:
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # zipfile lets errors of struct, of codecs and others through
+    except Exception as error:  # zipfile does not catch errors of struct, codecs and others
         raise MarkupError(_no_epub(f"{type(error).__name__}: {error}")) from error
     with archive:
         try:
@@ -513,11 +518,14 @@ class _Members:
         self._folded = {_folded(name): m for name, m in self._exact.items()}
 
     def find(self, folder: str, href: str) -> zipfile.ZipInfo | None:
-        """Find what a reference in a folder leads to, however its name is written."""
+        """Return the member that a reference in a folder leads to, or None.
+
+        Makers of EPUBs escape names or not, and write \\ for /; all spellings are tried.
+        """
         href = href.strip().replace("\\", "/")
         plain = href.partition("#")[0]
         for name in (urllib.parse.unquote(plain), href):
-            # A path that leads out of the archive starts again at its root.
+            # A path that leads out of the archive begins at its root, as in a browser.
             path = posixpath.normpath(posixpath.join(folder, name)).lstrip("/")
             path = re.sub(r"^(\.\./)+", "", path)
             member = self._exact.get(path) or self._folded.get(_folded(path))
@@ -530,11 +538,16 @@ class _Members:
         return [name for name in self._exact if name.lower().endswith(".opf")]
 
     def beginning(self, member: zipfile.ZipInfo) -> str:
-        """Return how a member begins, as far as it is ASCII."""
+        """Return the ASCII characters at the beginning of a member."""
         return self._read(member, 4096).replace(b"\0", b"").decode("ascii", "ignore")
 
     def read(self, member: zipfile.ZipInfo, most: int) -> bytes:
-        """Return all of a member, if it has no more bytes than `most`."""
+        """Return all bytes of a member.
+
+        Raises:
+            MarkupError: the member has more than `most` bytes, or the archive is larger than any
+                book.
+        """
         size = member.file_size
         self._size += size
         self._packed += member.compress_size
@@ -563,7 +576,7 @@ class _Members:
 
 
 def _spellings(member: zipfile.ZipInfo) -> list[str]:
-    """Return the names of a member: as stated, and as UTF-8 if its maker forgot to say so."""
+    """Return the names of a member: as stated, and read as UTF-8 if it is not marked as that."""
     names = [member.filename.replace("\\", "/")]
     if not member.flag_bits & 0x800:
         with contextlib.suppress(UnicodeError):
@@ -583,7 +596,7 @@ def _protected(reason: str) -> str:
 
 
 class _Book:
-    """An EPUB's text: what is in the spine's documents, and what had to be left out."""
+    """The text of an EPUB's documents, and the names of those that were left out."""
 
     def __init__(self, members: _Members) -> None:
         self.parts: list[str] = []
@@ -606,7 +619,7 @@ class _Book:
             self._add(name)
 
     def _package(self) -> tuple[str, etree._Element]:
-        """Find the package file: as the container states or, if that leads nowhere, by its name."""
+        """Find the package file: by the container or, if that leads nowhere, by its name."""
         container = self._members.find("", "META-INF/container.xml")
         roots = []
         if container:
@@ -633,7 +646,7 @@ class _Book:
             return root
 
     def _refuse_protected(self, spine: list[str]) -> None:
-        """Fonts may be garbled, as encryption.xml says of most; documents may not."""
+        """Raise MarkupError if a document is encrypted. Fonts often are, and may be."""
         for name in ("META-INF/rights.xml", "META-INF/sinf.xml"):
             if self._members.find("", name):
                 raise MarkupError(_protected(f"it holds {name}"))
@@ -643,16 +656,16 @@ class _Book:
         try:
             references = list(self._xml(encryption).iter("{*}CipherReference"))
         except (MarkupError, CorpusError, etree.LxmlError):
-            return  # it is empty or broken; a document that is noise is found out by itself
+            return  # encryption.xml is empty or broken; `_not_text` sees an encrypted document
         hrefs = [self._items[name].get("href", "") for name in spine if name in self._items]
         documents = {id(self._members.find(self._folder, href)) for href in hrefs} - {id(None)}
         for uri in (reference.get("URI", "") for reference in references):
-            # It should be stated from the root, and sometimes is from the package's folder.
+            # The path should start at the root. Some start at the package's folder.
             if {id(self._members.find(folder, uri)) for folder in ("", self._folder)} & documents:
                 raise MarkupError(_protected(f"encryption.xml names {uri}"))
 
     def _add(self, name: str) -> None:
-        """Add what a reference of the spine leads to or, where it is not text, its fallback."""
+        """Add the document that a reference of the spine leads to, or its fallback if not text."""
         item = self._items.get(name)
         if item is None:
             self.left_out.append(f"{name!r} (not in the manifest)")
@@ -669,7 +682,7 @@ class _Book:
             item = fallback
 
     def _not_text(self, member: zipfile.ZipInfo | None, item: etree._Element) -> str | None:
-        """Say why an item is no text that can be read, if it is none."""
+        """Return the reason why an item cannot be read as text; None if it can."""
         kind = item.get("media-type", "").partition(";")[0].strip()
         if member is None:
             remote = re.match("https?:", item.get("href", ""), re.I)

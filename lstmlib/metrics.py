@@ -1,4 +1,7 @@
-"""How good is it? Units of loss, n-gram baselines, measures of a text, validity in a language."""
+"""How good is it? Units of loss, n-gram baselines, measures of a text, validity in a language.
+
+Sizes in comments: N ids, V tokens, m n-grams.
+"""
 
 import math
 import re
@@ -12,43 +15,43 @@ from lstmlib.grammars import Language
 from lstmlib.inference import read_through
 from lstmlib.models import CharRNN, check_vocab, unwrap
 from lstmlib.sampling import Sample, log_softmax
+from lstmlib.validation import check_ids, check_whole
 from lstmlib.vocab import START, Vocab
 
 
 def bits(nats: float) -> float:
-    """Turn nats (natural logarithm) into bits (logarithm to base 2)."""
+    """Return a loss in nats (natural logarithm) in bits (logarithm to base 2)."""
     return nats / math.log(2)
 
 
 def perplexity(nats: float) -> float:
-    """Return e^nats: the number of equally likely characters that would give this loss."""
+    """Return e^nats: a choice among so many equally likely characters has this loss."""
     return math.exp(nats)
 
 
 class NGramModel:
     """A character n-gram model with Witten–Bell smoothing (Witten & Bell 1991, method C).
 
-    With h a context of n - 1 characters, h' the same without its first one, N(h) its count and T(h)
-    the number of distinct characters seen after it,
+    Let h be a context of n - 1 characters, and h' the same without its first one. N(h) is how often
+    the text has h, and T(h) is the number of distinct characters that follow it. Then
 
         P(c | h) = (N(h c) + T(h) · P(c | h')) / (N(h) + T(h)),
 
-    and P(c | h) = P(c | h') where h was never seen. Below the unigram stands the uniform
-    distribution, so no character has probability 0.
+    and P(c | h) = P(c | h') if the text does not have h. P(c | h') is computed in the same way. The
+    unigram is smoothed with the uniform distribution, so no character has probability 0.
 
     Args:
-        ids: (N,) integers, the training text.
-        order: n, from 1 (unigram) up.
+        ids: the training text, (N,) integers.
+        order: n, 1 (unigram) or more.
         vocab_size: number of tokens V; every id lies in 0 … V - 1.
 
     Raises:
-        ValueError: an order below 1, a text shorter than the order, an id outside 0 … V - 1, or a
-            text and a vocabulary so large that N · V is beyond 64 bits.
+        ValueError: the order is not a whole number, 1 or more; the text is shorter than the order;
+            an id is outside 0 … V - 1; or N · V is beyond 64 bits.
     """
 
     def __init__(self, ids: np.ndarray, order: int, vocab_size: int) -> None:
-        if order < 1:
-            raise ValueError(f"order is {order}; it must be 1 (unigram) or more.")
+        check_whole("order", order, hint="; 1 is the unigram")
         if len(ids) < order:
             raise ValueError(f"A text of {len(ids)} characters is too short for order {order}.")
         self._count(np.asarray(ids), np.ones(len(ids), dtype=bool), order, vocab_size)
@@ -57,36 +60,45 @@ class NGramModel:
     def of_sequences(
         cls, sequences: Sequence[np.ndarray], order: int, vocab_size: int
     ) -> "NGramModel":
-        """Return the model of whole sequences, each with a context of its own.
+        """Return the model of whole sequences. No context reaches from one into the next.
 
         Args:
-            sequences: ids of each, such as `Vocab.frame` returns. The first id, `.start`, is given
-                and not counted; it also stands for what a context lacks before it.
+            sequences: the ids of each, such as `Vocab.frame` returns. The first id, `.start`, is
+                given, and not predicted. Where a context is too short, `.start` fills it up.
+            order, vocab_size: as for a text.
 
         Raises:
-            ValueError: as for a text; there is no sequence, or one of under 2 ids.
+            ValueError: as for a text; there is no sequence; or one has fewer than 2 ids.
         """
-        if order < 1:
-            raise ValueError(f"order is {order}; it must be 1 (unigram) or more.")
+        check_whole("order", order, hint="; 1 is the unigram")
         model = cls.__new__(cls)
         model._count(*_padded(sequences, order), order, vocab_size)
         return model
 
     def _count(self, ids: np.ndarray, counted: np.ndarray, order: int, vocab_size: int) -> None:
-        """Count the n-grams that end where counted, (N,) bool, is set."""
-        if np.min(ids) < 0 or np.max(ids) >= vocab_size:
-            raise ValueError(f"ids must lie in 0 … {vocab_size - 1}, below vocab_size.")
+        """Count n-grams of every length up to the order.
+
+        Args:
+            ids: (N,) integers.
+            counted: whether the n-grams that end at an id count, (N,) bool.
+            order, vocab_size: as for the class.
+        """
+        check_ids("ids", ids, vocab_size)
         if len(ids) * vocab_size >= 2**63:
             raise ValueError(f"{len(ids)} ids of {vocab_size} tokens do not fit into 64 bits.")
         self.order, self.vocab_size = order, vocab_size
+        # For each n: all codes; (codes that count, N(h c)); and (contexts, N(h), T(h)). They are
+        # sorted, so a look-up is a binary search.
         self._known, self._grams, self._contexts = [], [], []
-        codes = ids = ids.astype(np.int64)
+        codes = ids = ids.astype(np.int64)  # of all n-grams, (N - n + 1,), see `_codes`
         for n in range(1, order + 1):
-            known, places = np.unique(codes, return_inverse=True)
+            known, places = np.unique(codes, return_inverse=True)  # sorted
             counts = np.bincount(places[counted[n - 1 :]], minlength=len(known))
-            # One that is not counted may still be the context of one that is.
+            # An n-gram that does not count may still be the context of a longer one that does.
             self._known.append(known)
             grams, counts = known[counts > 0], counts[counts > 0]
+            # The codes of one context stand side by side: where each context begins, how many
+            # distinct characters follow it (T), and how often it is followed at all (N).
             contexts, first, types = np.unique(
                 grams // vocab_size, return_index=True, return_counts=True
             )
@@ -98,9 +110,9 @@ class NGramModel:
     def _codes(self, ids: np.ndarray, order: int) -> Iterator[np.ndarray]:
         """Yield the codes of all n-grams of ids, (len(ids) - n + 1,) int64, for n = 1 … order.
 
-        The code of an n-gram h c is (place of h among the known (n - 1)-grams) · V + c: below
-        N · V, however many n-grams the vocabulary allows, and in the order of the ids. Where h is
-        not known, the code is negative.
+        The code of an n-gram h c is (place of h among the known (n - 1)-grams) · V + c. So a code
+        is always below N · V, though there are V^n possible n-grams. A code is negative if h is not
+        known.
         """
         ids = np.asarray(ids, dtype=np.int64)
         codes = ids
@@ -111,19 +123,20 @@ class NGramModel:
             yield codes
 
     def _refine(self, p: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:
-        """From P(c | h'), (m,), make P(c | h) of the n-grams with these codes, (m,)."""
+        """Return P(c | h), (m,), of the n-grams with these codes, (m,), given P(c | h'), (m,)."""
         grams, counts = self._grams[n - 1]
         contexts, totals, types = self._contexts[n - 1]
-        seen = _look_up(grams, counts, codes)
-        total = _look_up(contexts, totals, codes // self.vocab_size)
-        kinds = _look_up(contexts, types, codes // self.vocab_size)
+        seen = _look_up(grams, counts, codes)  # N(h c), (m,)
+        total = _look_up(contexts, totals, codes // self.vocab_size)  # N(h)
+        kinds = _look_up(contexts, types, codes // self.vocab_size)  # T(h)
         return np.where(total > 0, (seen + kinds * p) / np.maximum(total + kinds, 1), p)
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
-        """Return the probability of every character after the first, (len(ids) - 1,).
+        """Return the probability of every character after the first, (len(ids) - 1,) float64.
 
-        Near the start, where the context is shorter than n - 1, all of it counts.
+        Near the start, where fewer than n - 1 characters stand before, all of them are the context.
         """
+        # From the uniform distribution up: each order refines the probabilities of the order below.
         p = np.full(len(ids) - 1, 1 / self.vocab_size)
         longest = min(self.order, len(ids))
         for n, codes in enumerate(self._codes(ids, longest), start=1):
@@ -133,7 +146,7 @@ class NGramModel:
         return p
 
     def next_probabilities(self, context: np.ndarray) -> np.ndarray:
-        """Return the distribution of the character after a context: (V,), sums to 1."""
+        """Return the distribution of the character after a context, (V,) float64."""
         context = np.asarray(context, dtype=np.int64)
         p = np.full(self.vocab_size, 1 / self.vocab_size)
         for n in range(1, min(self.order, len(context) + 1) + 1):
@@ -146,46 +159,47 @@ class NGramModel:
         return p
 
     def nats_per_char(self, ids: np.ndarray) -> float:
-        """Return the mean loss over a text in nats per character, the first one not counted.
+        """Return the mean loss over a text in nats per character. The first one is given.
 
         Raises:
-            ValueError: a text of under 2 characters.
+            ValueError: the text has fewer than 2 characters.
         """
         if len(ids) < 2:
             raise ValueError(f"A text of {len(ids)} characters has no character to predict.")
         return float(-np.log(self.probabilities(ids)).mean())
 
     def nats_per_symbol(self, sequences: Sequence[np.ndarray]) -> float:
-        """Return the mean loss over sequences, as for `of_sequences`: each first id is given.
+        """Return the mean loss over whole sequences in nats per symbol. Each first id is given.
 
         Raises:
-            ValueError: there is no sequence, or one of under 2 ids.
+            ValueError: there is no sequence, or one has fewer than 2 ids.
         """
         ids, counted = _padded(sequences, self.order)
         return float(-np.log(self.probabilities(ids)[counted[1:]]).mean())
 
 
 def _padded(sequences: Sequence[np.ndarray], order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Join sequences, the first id of each repeated to fill a context: (ids, which are predicted).
+    """Return sequences joined into one, (N,), and whether each id is predicted, (N,) bool.
 
-    So no context of `order - 1` ids reaches into the sequence before.
+    The first id of each sequence is repeated. So no context of `order - 1` ids reaches into the
+    sequence before.
     """
     if not len(sequences) or min(map(np.size, sequences)) < 2:
         raise ValueError("Give at least one sequence, each of 2 ids or more.")
-    before = max(order - 2, 0)  # beside the first id itself
+    before = max(order - 2, 0)  # repeats; the first id itself is one more
     parts = [np.concatenate([np.repeat(s[:1], before), s]) for s in sequences]
     counted = [np.arange(len(part)) > before for part in parts]
     return np.concatenate(parts), np.concatenate(counted)
 
 
 def _place(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the place of each wanted key among sorted keys, -1 where they do not hold it."""
+    """Return the place of each wanted key among sorted keys, or -1 where it is none of them."""
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[at] == wanted, at, -1)
 
 
 def _look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the value of each wanted key, 0 where sorted keys do not hold it."""
+    """Return the value of each wanted key, or 0 where it is none of the sorted keys."""
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[at] == wanted, values[at], 0)
 
@@ -194,17 +208,16 @@ def grams(items: Sequence, n: int) -> list:
     """Return all n-grams of a sequence, in order.
 
     Args:
-        items: characters (a text, whose n-grams are texts), words, or ids.
-        n: items of an n-gram, 1 or more.
+        items: a text, whose n-grams are texts; or words, or ids, whose n-grams are tuples.
+        n: number of items in an n-gram, 1 or more.
 
     Raises:
-        ValueError: n is below 1, or the sequence has fewer items.
+        ValueError: n is not a whole number, 1 or more, or the sequence has fewer than n items.
     """
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be 1 or more.")
+    check_whole("n", n)
     if len(items) < n:
         raise ValueError(f"A sequence of {len(items)} items has no {n}-gram.")
-    if hasattr(items, "tolist"):  # an array or a tensor, whose entries would not be hashed by value
+    if hasattr(items, "tolist"):  # a tensor's entries are not hashed by their values
         items = items.tolist()
     if isinstance(items, str):
         return [items[k : k + n] for k in range(len(items) - n + 1)]
@@ -212,23 +225,28 @@ def grams(items: Sequence, n: int) -> list:
 
 
 def distinct(items: Sequence, n: int) -> float:
-    """Return distinct-n, the share of different n-grams among all of a sequence (Li et al. 2016).
+    """Return distinct-n (Li et al. 2016): the number of different n-grams over that of all n-grams.
 
     Raises:
-        ValueError: n is below 1, or the sequence has fewer items.
+        ValueError: as `grams`.
     """
-    found = grams(items, n)
-    return len(set(found)) / len(found)
+    of_items = grams(items, n)
+    return len(set(of_items)) / len(of_items)
 
 
 def novelty(items: Sequence, seen: Set, n: int) -> float:
-    """Return the share of a sequence's n-grams that are not among those seen, `set(grams(…, n))`.
+    """Return the share of a sequence's n-grams that were not seen before.
+
+    Args:
+        items: the sequence, as for `grams`.
+        seen: the n-grams seen before, such as `set(grams(training_text, n))`.
+        n: number of items in an n-gram.
 
     Raises:
-        ValueError: n is below 1, or the sequence has fewer items.
+        ValueError: as `grams`.
     """
-    found = grams(items, n)
-    return sum(gram not in seen for gram in found) / len(found)
+    of_items = grams(items, n)
+    return sum(gram not in seen for gram in of_items) / len(of_items)
 
 
 def words(text: str) -> list[str]:
@@ -237,12 +255,12 @@ def words(text: str) -> list[str]:
 
 
 def known_words(text: str, known: Set[str]) -> float:
-    """Return the share of a text's words that are among the known ones.
+    """Return the share of a text's words that are known.
 
     The last word is not counted, since the text may break off inside it.
 
     Raises:
-        ValueError: there is no word to count.
+        ValueError: the text has no word before the last.
     """
     counted = words(text)[:-1]
     if not counted:
@@ -251,12 +269,13 @@ def known_words(text: str, known: Set[str]) -> float:
 
 
 class Validity(NamedTuple):
-    """How many samples of a formal language are whole strings of it.
+    """How many samples of a formal language are valid.
 
     Attributes:
-        complete: ended, and the language has the string.
-        prefix: did not end within their length, and some string of the language begins so.
-        wrong: all others.
+        complete: samples that ended, and are whole strings of the language.
+        prefix: samples that reached their length without an end, and are the beginning of a string
+            of the language.
+        wrong: all other samples.
     """
 
     complete: int
@@ -265,49 +284,56 @@ class Validity(NamedTuple):
 
 
 def validity(language: Language, samples: Sequence[Sample]) -> Validity:
-    """Judge the texts, prompts included, that a model wrote."""
+    """Count the valid samples among those that a model wrote; prompts belong to the texts."""
     complete = sum(sample.ended and language.accepts(sample.text) for sample in samples)
     prefix = sum(not s.ended and language.accepts_prefix(s.text) for s in samples)
     return Validity(complete, prefix, len(samples) - complete - prefix)
 
 
 def wilson(count: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the confidence interval of a share, count / of (Wilson 1927); z = 1.96 is for 95 %.
+    """Return the confidence interval (low, high) of a share, count / of (Wilson 1927).
 
-    It stays between 0 and 1, and has a width also where the count is 0 or all.
+    The interval stays within [0, 1]. It has a width even where the count is 0 or all.
+
+    Args:
+        count: how many of them.
+        of: how many there are, above 0.
+        z: standard deviations on each side; 1.96 gives 95 %.
 
     Raises:
-        ValueError: unless 0 ≤ count ≤ of, and of is above 0.
+        ValueError: unless 0 ≤ count ≤ of and of > 0.
     """
     if not (0 <= count <= of and of > 0):
         raise ValueError(f"{count} of {of} is no share.")
+    # The simple interval, share ± z √(share (1 - share) / of), has no width at 0 and at 1.
     share, weight = count / of, z**2 / of
     middle = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / of + weight / (4 * of)) / (1 + weight)
-    # At none or all an end is the share itself, but for rounding.
+    # At a count of 0 or all, one end is the share itself. Rounding must not move it past the share.
     return min(max(middle - half, 0.0), share), max(min(middle + half, 1.0), share)
 
 
 def longest_repeat(text: str) -> str:
-    """Return the longest passage that a text has twice, "" if there is none.
+    """Return the longest passage that a text has twice, or "" if there is none.
 
-    The two may overlap. Of several, it is the one that is there again first. Since a passage can
-    only be there twice if its beginning is, the length is found by doubling it, and by bisection.
+    The two places may overlap. Of several longest passages, the first to return is taken.
     """
-    # Not by bisection from the start: all passages of half a long text do not fit into memory.
-    found, high = "", 1
+    # If a passage is repeated, its beginning is too. So there are repeated passages of all smaller
+    # lengths, and the largest length can be found by doubling and bisection. Bisection alone would
+    # begin at half the text, and hold all passages of that length in memory.
+    longest, high = "", 1
     while again := _repeated(text, high):
-        found, high = again, 2 * high
-    low = len(found)  # there is one of this length, and none of `high`
+        longest, high = again, 2 * high
+    low = len(longest)  # a passage of this length is repeated, and none of length `high`
     while low + 1 < high:
         n = (low + high) // 2
         again = _repeated(text, n)
-        found, low, high = (again, n, high) if again else (found, low, n)
-    return found
+        longest, low, high = (again, n, high) if again else (longest, low, n)
+    return longest
 
 
 def _repeated(text: str, n: int) -> str:
-    """Return the first passage of n characters that was there before, or ""."""
+    """Return the first passage of n characters that the text has had before, or ""."""
     seen = set()
     for k in range(len(text) - n + 1):
         passage = text[k : k + n]
@@ -319,14 +345,16 @@ def _repeated(text: str, n: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class PrefixReading:
-    """What a network and a grammar expect at each place of a prefix; place k is after k characters.
+    """The next-symbol probabilities of a network and of a grammar at each place of a prefix.
+
+    Place k is behind k characters.
 
     Attributes:
-        prefix: its n characters.
+        prefix: the n characters.
         tokens: the V tokens of the vocabulary.
         model: the network's probability of each token, (n + 1, V) float64.
-        exact: the grammar's, (n + 1, V) float64. 0 is what cannot follow; behind the first illegal
-            character that is everything.
+        exact: the grammar's probability of each token, (n + 1, V) float64. It is 0 for a token that
+            cannot follow. Behind the first illegal character it is 0 for all tokens.
     """
 
     prefix: str
@@ -341,35 +369,36 @@ class PrefixReading:
 
     @property
     def illegal_mass(self) -> np.ndarray:
-        """The probability that the network gives to what cannot follow, (n + 1,) float64."""
+        """The network's probability of all tokens that cannot follow, (n + 1,) float64."""
         return np.where(self.legal, 0.0, self.model).sum(axis=1)
 
     @property
     def legal_places(self) -> int:
-        """The number of places, from the start on, where something can follow: n + 1 or fewer."""
+        """The number of places at which some token can follow: n + 1 or fewer."""
         return int(self.legal.any(axis=1).sum())
 
     @property
     def depth(self) -> np.ndarray:
-        """The number of brackets that are open, `(` less `)`, (n + 1,) int64."""
+        """The number of open brackets at each place, (n + 1,) int64."""
         steps = [(c == "(") - (c == ")") for c in self.prefix]
         return np.cumsum([0, *steps], dtype=np.int64)
 
 
 def read_prefix(model: CharRNN, vocab: Vocab, language: Language, prefix: str) -> PrefixReading:
-    """Let a network read `.start` and a prefix, and hold what it expects to the grammar's truth.
+    """Let a network read `.start` and a prefix, and compare its probabilities with the grammar's.
 
-    The model's mode is left as it was.
+    The model's mode is not changed.
 
     Raises:
-        VocabError: a character is not in the vocabulary, or a symbol of the language, or `.start`.
-        ValueError: the vocabulary is not of the model's size, or the model's weights are broken.
+        VocabError: the vocabulary lacks `.start`, a character of the prefix, or a symbol of the
+            language.
+        ValueError: the vocabulary has not the model's size, or the model's weights are broken.
     """
     model = unwrap(model)
     check_vocab(model, vocab)
-    ids = np.concatenate([[vocab.id_of(START)], vocab.encode(prefix)])
+    ids = np.concatenate([[vocab.id_of(START)], vocab.encode(prefix)])  # (n + 1,)
     exact = np.zeros((len(ids), len(vocab)))
     for row, follow in zip(exact, language.along(prefix), strict=True):
         row[[vocab.id_of(symbol) for symbol in follow]] = list(follow.values())
-    found = np.exp(log_softmax(read_through(model, ids)))
-    return PrefixReading(prefix, vocab.tokens, found, exact)
+    p = np.exp(log_softmax(read_through(model, ids)))  # (n + 1, V)
+    return PrefixReading(prefix, vocab.tokens, p, exact)

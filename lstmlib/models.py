@@ -1,8 +1,10 @@
-"""The character-level network in PyTorch, and model files, also those of NumPy networks.
+"""The character-level network in PyTorch, and files of models, PyTorch's and NumPy's.
 
-A model file is one safetensors file: the weights, and as metadata the vocabulary, the sizes (or,
-for a NumPy network, its cell) and a checksum of it all. It holds no code, it is written whole or
-not at all, and equal models are equal files.
+A model file is one safetensors file. It holds the weights, and as metadata the vocabulary, a
+checksum, and the sizes (or, for a NumPy network, the cell). It holds no code. It is written whole
+or not at all, and equal models are equal files.
+
+Sizes in comments: B sequences, T steps, D inputs, H units, L layers, V tokens.
 """
 
 import hashlib
@@ -10,9 +12,8 @@ import json
 import math
 import os
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from lstmlib import scratch
+from lstmlib.validation import check_choice, check_flag, check_number, check_whole
 from lstmlib.vocab import Vocab, VocabError
 
 State = tuple[Tensor, ...]
@@ -34,7 +36,7 @@ _CHECKSUM = "sha256"
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _FLOATS = (np.float16, np.float32, np.float64)
 _CONTRADICTIONS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
-"""What Python and PyTorch raise where a file's parts do not belong together."""
+"""The errors that Python and PyTorch raise where a file's parts do not belong together."""
 
 
 class ModelFileError(Exception):
@@ -42,14 +44,14 @@ class ModelFileError(Exception):
 
 
 class CoupledLSTM(nn.Module):
-    """The CIFG, an LSTM whose forget gate is 1 - input gate (Greff et al. 2017), as torch.nn.LSTM.
+    """The CIFG: an LSTM whose forget gate is 1 - input gate (Greff et al. 2017).
 
-    Since 1 - σ(z) = σ(-z), a CIFG is an LSTM whose forget rows are minus its input rows. The rows
-    i, g, o are the parameters; the forget rows are made of them at every call, so that the fused
-    LSTM runs, and its gradient reaches the parameters through both places where they stand.
+    Since 1 - σ(z) = σ(-z), a CIFG is an LSTM whose forget rows are minus its input rows. So this
+    module trains the rows i, g, o alone, makes the forget rows at every call, and runs PyTorch's
+    fused LSTM. The input rows stand in two places there, and get the gradients of both.
 
-    Args and call are those of torch.nn.LSTM(…, batch_first=True). The parameters of layer k are
-    weight_ih_l{k} (3H, D), weight_hh_l{k} (3H, H) and bias_ih_l{k} (3H,).
+    The arguments and the call are those of torch.nn.LSTM(…, batch_first=True). The parameters of
+    layer k are weight_ih_l{k} (3H, D), weight_hh_l{k} (3H, H) and bias_ih_l{k} (3H,).
     """
 
     def __init__(
@@ -58,12 +60,13 @@ class CoupledLSTM(nn.Module):
         super().__init__()
         self.hidden_size, self.num_layers = hidden_size, num_layers
         sizes = {"batch_first": True, "dropout": dropout, "device": "meta"}
-        # Without weights of its own, and in a tuple so that this module does not list them.
+        # The fused LSTM has no weights of its own: on the device "meta" an array is a shape alone.
+        # It stands in a tuple, so that PyTorch does not list its parameters among this module's.
         self._fused = (nn.LSTM(input_size, hidden_size, num_layers, **sizes),)
-        bound = 1 / math.sqrt(hidden_size)
+        bound = 1 / math.sqrt(hidden_size)  # as torch.nn.LSTM starts
         for k in range(num_layers):
             shapes = {
-                "weight_ih": (3 * hidden_size, hidden_size if k else input_size),
+                "weight_ih": (3 * hidden_size, hidden_size if k else input_size),  # i, g, o
                 "weight_hh": (3 * hidden_size, hidden_size),
                 "bias_ih": (3 * hidden_size,),
             }
@@ -72,17 +75,19 @@ class CoupledLSTM(nn.Module):
                 self.register_parameter(f"{name}_l{k}", rows)
 
     def lstm_weights(self) -> dict[str, Tensor]:
-        """Return the weights of the torch.nn.LSTM that this CIFG is, (4H, …) each, by name."""
+        """Return the weights of the equal torch.nn.LSTM, by its names, (4H, …) each."""
         weights = {}
+        # The gradient of -i flows back to i, so a CIFG trains with no more code than this.
         for name, rows in self.named_parameters():
-            i, g, o = rows.chunk(3)
+            i, g, o = rows.chunk(3)  # (H, …) each
             weights[name] = torch.cat([i, -i, g, o])
-            if name.startswith("bias_ih"):
-                weights[name.replace("ih", "hh")] = torch.zeros_like(weights[name])
+            if name.startswith("bias_ih"):  # PyTorch adds two biases; one is enough
+                weights[name.replace("ih", "hh")] = torch.zeros_like(weights[name])  # (4H,)
         return weights
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Run over inputs (B, T, D): outputs (B, T, H) of the last layer, and the last state."""
+        """Return the last layer's outputs (B, T, H) for inputs (B, T, D), and the state (h, c)."""
+        # The fused LSTM is not listed, so train() and eval() do not reach it: it follows here.
         fused = self._fused[0].train(self.training)
         return torch.func.functional_call(fused, self.lstm_weights(), (x, state))
 
@@ -96,31 +101,78 @@ LAYERS = {
 """The cells of CharRNN: name -> layers(input_size, hidden_size, num_layers, dropout=…)."""
 
 
+def lstm_by_steps(
+    x: Tensor,
+    state: State | None,
+    weights: Mapping[str, Tensor],
+    layer: int = 0,
+    gate: Callable[[Tensor], Tensor] = torch.sigmoid,
+) -> tuple[Tensor, State, list[tuple[Tensor, ...]]]:
+    """Run one layer of an LSTM step by step (Gers et al. 2000), in PyTorch's plain operations.
+
+    PyTorch's fused LSTM computes the same, faster, and keeps its gates to itself. Here the gates
+    can be seen, and the gates' function can be another one. Gradients flow through all of it.
+
+        weights = dict(torch.nn.LSTM(4, 8, batch_first=True).named_parameters())
+        outputs, (h, c), gates = lstm_by_steps(torch.randn(2, 5, 4), None, weights)
+
+    Args:
+        x: inputs (B, T, D), with T ≥ 1.
+        state: (h, c) before the first step, (B, H) each; None stands for zeros.
+        weights: those of torch.nn.LSTM by their names, such as `CoupledLSTM.lstm_weights` returns:
+            weight_ih_l{k} (4H, D), weight_hh_l{k} (4H, H), bias_ih_l{k} and bias_hh_l{k} (4H,).
+        layer: the number k of the layer, from 0.
+        gate: the function of the input, forget and output gate; (B, H) -> (B, H).
+
+    Returns:
+        outputs: h after every step, (B, T, H).
+        state: (h, c) after the last step, (B, H) each.
+        gates: for each of the T steps (i, f, g, o), (B, H) each. They are not copied into one
+            tensor, so a caller that trains pays nothing for them.
+    """
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    W_x, W_h, b_x, b_h = (weights[f"{name}_l{layer}"] for name in names)
+    zeros = x.new_zeros(len(x), W_h.shape[1])  # (B, H)
+    h, c = (zeros, zeros) if state is None else state
+    outputs, gates = [], []
+    # The input's share depends on no state, so it is one product for all steps: (B, T, 4H).
+    for from_x in F.linear(x, W_x, b_x + b_h).unbind(1):  # (B, 4H)
+        # One product serves all four blocks, in PyTorch's order i, f, g, o: (B, H) each.
+        i, f, g, o = (from_x + F.linear(h, W_h)).chunk(4, dim=-1)
+        i, f, g, o = gate(i), gate(f), g.tanh(), gate(o)
+        c = f * c + i * g  # (B, H)
+        h = o * c.tanh()  # (B, H)
+        outputs.append(h)
+        gates.append((i, f, g, o))
+    return torch.stack(outputs, dim=1), (h, c), gates
+
+
 class CharRNN(nn.Module):
     """Character ids -> (embedding or one-hot) -> stacked recurrent layers -> next-character logits.
 
     The layers are PyTorch's fused ones: "lstm" (Hochreiter & Schmidhuber 1997, with the forget gate
     of Gers et al. 2000), "gru" (Cho et al. 2014), "rnn" (Elman 1990, tanh), and "cifg", see
-    `CoupledLSTM`. Dropout acts on the outputs of every layer, the last included, not on the
-    recurrence (Zaremba et al. 2014).
+    `CoupledLSTM`. Dropout acts on the outputs of every layer, the last included. It does not act
+    from one step to the next, where it would make the network forget (Zaremba et al. 2014).
 
     Args:
         vocab_size: number of tokens V.
         hidden_size: units H of each layer.
-        num_layers: layers stacked.
+        num_layers: number of layers L, one above the other.
         embedding_size: width of the learned embedding; None feeds one-hot vectors.
-        dropout: probability of dropping an output, 0 ≤ dropout < 1.
-        forget_bias: initial bias of the forget gates; at 1 a new network remembers (Jozefowicz et
-            al. 2015). The CIFG gets it as minus the bias of the input gates, which are its forget
-            gates; the GRU and the RNN have no forget gate.
+        dropout: probability that an output is dropped, 0 ≤ dropout < 1.
+        forget_bias: initial bias of the forget gates. At 1 a new network remembers (Jozefowicz et
+            al. 2015). In a CIFG the input gates get minus this bias, since there the forget gate is
+            1 - input gate. The GRU and the RNN have no forget gate.
         cell: "lstm", "gru", "rnn" or "cifg".
-        output_norm: put a layer norm (Ba et al. 2016) before the last dropout and the output layer,
-            so that what predicts is of one length, whatever the gates let through. Behind the
-            dropout it would read longer vectors in training than in evaluation.
+        output_norm: whether a layer norm (Ba et al. 2016) stands between the last recurrent layer
+            and the last dropout. The output layer then reads vectors of one length, whatever the
+            output gates let through. The norm stands before the dropout because dropout makes
+            vectors longer in training than in evaluation.
 
     Raises:
-        ValueError: a size that is not a whole number from 1, a dropout outside [0, 1), a forget
-            bias that is not finite, a cell of another name, or an output_norm of another kind.
+        ValueError: a size is not a whole number, 1 or more; dropout is outside [0, 1); forget_bias
+            is not finite; the cell has another name; or output_norm is not True or False.
     """
 
     def __init__(
@@ -150,19 +202,22 @@ class CharRNN(nn.Module):
         V, H, L = (self.config[name] for name in ("vocab_size", "hidden_size", "num_layers"))
         E, dropout = self.config["embedding_size"], self.config["dropout"]
         self.vocab_size = V
-        self.embedding = nn.Embedding(V, E) if E else None
+        self.embedding = nn.Embedding(V, E) if E else None  # ids -> (…, E)
+        # PyTorch's layers drop outputs between layers, and warn where there is only one.
         self.layers = LAYERS[cell](E or V, H, L, dropout=dropout if L > 1 else 0.0)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(H) if output_norm else nn.Identity()
-        self.output = nn.Linear(H, V)
+        self.output = nn.Linear(H, V)  # (…, H) -> logits (…, V)
         if cell in ("lstm", "cifg"):
             self._set_forget_bias(self.config["forget_bias"])
 
     def _set_forget_bias(self, value: float) -> None:
-        """Set the forget gates' bias; where PyTorch adds two biases, one of them is 0."""
+        """Set the bias of the forget gates in every layer."""
         H, coupled = self.config["hidden_size"], self.config["cell"] == "cifg"
-        # PyTorch's gate order is i, f, g, o. The CIFG's forget gate is σ of minus what i reads.
+        # PyTorch's gate order is i, f, g, o, so the forget gate is block 1. In a CIFG i = σ(z) and
+        # f = σ(-z): a bias of z pushes f the other way.
         gate, value = (slice(H), -value) if coupled else (slice(H, 2 * H), value)
+        # PyTorch adds bias_ih and bias_hh: a value in both would count twice.
         for name, bias in self.layers.named_parameters():
             if name.startswith("bias_ih"):
                 nn.init.constant_(bias.data[gate], value)
@@ -170,59 +225,58 @@ class CharRNN(nn.Module):
                 nn.init.constant_(bias.data[gate], 0.0)
 
     def read(self, ids: Tensor) -> Tensor:
-        """Return what the first layer reads, embeddings or one-hot vectors: (B, T, D)."""
+        """Return the input of the first layer, embeddings or one-hot vectors: (B, T, D)."""
         if self.embedding is not None:
-            return self.embedding(ids)
-        return F.one_hot(ids, self.vocab_size).to(self.output.weight.dtype)
+            return self.embedding(ids)  # (B, T, E)
+        return F.one_hot(ids, self.vocab_size).to(self.output.weight.dtype)  # (B, T, V)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run the network over a batch of sequences.
 
         Args:
             ids: (B, T) int64.
-            state: what an earlier call returned, to go on from there; None starts at zero.
+            state: the state that an earlier call returned, to go on from there. None stands for
+                zeros.
 
         Returns:
-            logits: (B, T, V), of the weights' dtype; the state after the last character.
+            logits: (B, T, V), of the weights' dtype.
+            state: the state after the last character, parts (L, B, H).
         """
-        x = self.read(ids)
-        if self.config["cell"] in ("gru", "rnn"):  # their state is h alone, not a tuple
-            hidden, h = self.layers(x, None if state is None else state[0])
+        x = self.read(ids)  # (B, T, D)
+        if self.config["cell"] in ("gru", "rnn"):  # PyTorch gives their h as it is, not in a tuple
+            hidden, h = self.layers(x, None if state is None else state[0])  # (B, T, H), (L, B, H)
             state = (h,)
         else:
-            hidden, state = self.layers(x, state)
+            hidden, state = self.layers(x, state)  # (B, T, H), two of (L, B, H)
+        # Every position predicts the character after it: T predictions of one pass.
         return self.output(self.dropout(self.norm(hidden))), state
 
 
 def _check_config(config: dict) -> dict:
-    """Return the arguments of CharRNN as plain numbers; raises ValueError as CharRNN does."""
-    for name in ("vocab_size", "hidden_size", "num_layers", "embedding_size"):
-        size = config[name]
-        if name == "embedding_size" and size is None:
-            continue
-        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{name} is {size!r}; it must be a whole number, 1 or more.")
-        config[name] = int(size)
-    dropout, bias, cell = config["dropout"], config["forget_bias"], config["cell"]
-    if not (isinstance(dropout, Real) and 0 <= dropout < 1):
-        raise ValueError(f"dropout is {dropout!r}; it is a probability, 0 or more and below 1.")
-    if not (isinstance(bias, Real) and abs(bias) < math.inf):
-        raise ValueError(f"forget_bias is {bias!r}; it must be a finite number.")
-    if not (isinstance(cell, str) and cell in LAYERS):
-        raise ValueError(f"cell is {cell!r}; choose one of {', '.join(LAYERS)}.")
-    if not isinstance(config["output_norm"], (bool, np.bool_)):
-        raise ValueError(f"output_norm is {config['output_norm']!r}; it must be True or False.")
-    plain = {"dropout": float(dropout), "forget_bias": float(bias)}
-    return config | plain | {"output_norm": bool(config["output_norm"])}
+    """Return the arguments of CharRNN as Python's own numbers; raise ValueError as CharRNN does.
+
+    A model file holds them as JSON, which knows no number of NumPy's.
+    """
+    plain = {"cell": check_choice("cell", config["cell"], LAYERS)}
+    for name in ("vocab_size", "hidden_size", "num_layers"):
+        plain[name] = check_whole(name, config[name])
+    if config["embedding_size"] is not None:
+        size = config["embedding_size"]
+        plain["embedding_size"] = check_whole("embedding_size", size, hint=", or None")
+    plain["dropout"] = check_number("dropout", config["dropout"], at_least=0, below=1)
+    plain["forget_bias"] = check_number("forget_bias", config["forget_bias"])
+    return config | plain | {"output_norm": check_flag("output_norm", config["output_norm"])}
 
 
 def detach(state: State) -> State:
-    """Cut a state from the graph that made it, so that no gradient flows past this point."""
+    """Return a state with the same values, through which no gradient flows back."""
+    # Truncated BPTT: without this, the graph of a batch would hang on that of the batch before.
+    # backward() would go back to the beginning of the text, through graphs that PyTorch has freed.
     return tuple(part.detach() for part in state)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the CharRNN in a wrapper, DistributedDataParallel's or torch.compile's."""
+    """Return the CharRNN inside a wrapper of DistributedDataParallel or torch.compile."""
     return first_of(CharRNN, model) or model
 
 
@@ -232,28 +286,30 @@ def first_of(kind: type[nn.Module], model: nn.Module) -> nn.Module | None:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return the number of trainable numbers in a model."""
+    """Return how many numbers of a model are trained."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def save_model(path: str | Path, model: CharRNN, vocab: Vocab) -> None:
     """Write weights, sizes and vocabulary to one safetensors file, whole or not at all.
 
-    A wrapper of DistributedDataParallel or torch.compile is left out.
+    Of a model in a wrapper of DistributedDataParallel or torch.compile, the model alone is saved.
 
     Raises:
-        ValueError: the vocabulary is not of the model's size, or a weight is not finite.
+        ValueError: the vocabulary has not the model's size, or a weight is not finite.
     """
     model = unwrap(model)
     check_vocab(model, vocab)
-    weights = model.state_dict()
+    weights = model.state_dict()  # name -> tensor
     _check_finite(weights)
     metadata = {"format": _FORMAT, "config": json.dumps(model.config), "vocab": vocab.to_json()}
     write_whole(path, to_bytes(weights, metadata))
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[CharRNN, Vocab]:
-    """Read a file that `save_model` wrote: (model in evaluation mode on the device, vocabulary).
+    """Read a file that `save_model` wrote; return (model, vocabulary).
+
+    The model is in evaluation mode, on the device.
 
     Raises:
         ModelFileError: the file is missing, unreadable, cut off, damaged, of another kind, or
@@ -264,7 +320,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Ch
         config, vocab = json.loads(metadata["config"]), Vocab.from_json(metadata["vocab"])
         _check_weights(config, weights)
         model = CharRNN(**config)
-        model.to(weights["output.weight"].dtype)
+        model.to(weights["output.weight"].dtype)  # else load_state_dict would convert the weights
         check_vocab(model, vocab)
         model.load_state_dict(weights)
     except _CONTRADICTIONS as error:
@@ -273,31 +329,32 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Ch
 
 
 def _check_weights(config: dict, weights: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless the weights are those of the sizes, before memory is taken for any.
+    """Raise ValueError unless the weights have the shapes that the sizes ask for.
 
-    A file of 400 bytes can declare a network of any size, so the network is first built on
-    PyTorch's device "meta", where an array is a shape and takes no memory.
+    A file of 400 bytes can declare a network of any size. So the network is first built on
+    PyTorch's device "meta", where an array is a shape alone and takes no memory.
     """
     if not isinstance(config, dict):
         raise ValueError("its sizes are not named.")
     numbers = sum(weight.numel() for weight in weights.values())
     for name, size in config.items():
-        most = len(weights) if name == "num_layers" else numbers  # each layer has several arrays
+        # Each layer has several arrays, so there are fewer layers than arrays.
+        most = len(weights) if name == "num_layers" else numbers
         if isinstance(size, int) and size > most:
-            held = f"{len(weights)} arrays of {numbers} numbers in all"
-            raise ValueError(f"{name} is {reprlib.repr(size)}, but it holds {held}.")
+            content = f"{len(weights)} arrays of {numbers} numbers in all"
+            raise ValueError(f"{name} is {reprlib.repr(size)}, but it holds {content}.")
     with torch.device("meta"):
         expected = CharRNN(**config).state_dict()
     check_shapes(weights, expected)
     dtypes = {weight.dtype for weight in weights.values()}
     if len(dtypes) > 1 or not dtypes <= set(_DTYPES):
-        found = ", ".join(sorted(map(str, dtypes)))
-        raise ValueError(f"its weights are {found}, where floats of one kind are asked for.")
+        kinds = ", ".join(sorted(map(str, dtypes)))
+        raise ValueError(f"its weights are {kinds}, where floats of one kind are asked for.")
     _check_finite(weights)
 
 
 def check_shapes(arrays: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless arrays have the names and shapes that are expected."""
+    """Raise ValueError unless arrays have the names and shapes of the expected ones."""
     wrong = sorted(arrays.keys() ^ expected.keys())
     if wrong:
         raise ValueError(f"missing or unknown: {', '.join(wrong[:5])}.")
@@ -318,26 +375,28 @@ def _check_finite(weights: Mapping[str, Tensor]) -> None:
 
 
 def to_bytes(arrays: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """Return a safetensors file with a checksum; equal arrays and metadata are equal bytes.
+    """Return the bytes of a safetensors file with a checksum.
+
+    Equal arrays and metadata give equal bytes, in every process.
 
     Args:
-        arrays: of any dtypes, on any device.
-        metadata: "sha256" is added, which `read_file` compares.
+        arrays: name -> tensor, of any dtype, on any device.
+        metadata: name -> text. The checksum is added to it as "sha256"; `read_file` compares it.
     """
     arrays = {name: array.detach().cpu().contiguous() for name, array in arrays.items()}
     metadata = metadata | {_CHECKSUM: _checksum(arrays, metadata)}
-    # safetensors writes the metadata in the order of a hash table, which is another in each
-    # process. So it writes the arrays alone, and the metadata is put before them in a fixed order.
+    # safetensors writes the metadata in the order of a hash table, and that differs from process to
+    # process. So it writes the arrays alone here, and the metadata is added in a fixed order.
     data = save(arrays)
     size = int.from_bytes(data[:8], "little")
     header = {"__metadata__": dict(sorted(metadata.items()))} | json.loads(data[8 : 8 + size])
     header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    header += b" " * (-len(header) % 8)  # the arrays begin at a multiple of 8
+    header += b" " * (-len(header) % 8)  # safetensors wants the arrays to begin at a multiple of 8
     return b"".join([len(header).to_bytes(8, "little"), header, memoryview(data)[8 + size :]])
 
 
 def _checksum(arrays: Mapping[str, Tensor], metadata: dict[str, str]) -> str:
-    """Return the SHA-256 of names, dtypes, shapes, bytes and metadata, whatever their order."""
+    """Return the SHA-256 of all names, dtypes, shapes, bytes and metadata, in a fixed order."""
     names = sorted(arrays)
     kinds = [[name, str(arrays[name].dtype), list(arrays[name].shape)] for name in names]
     notes = sorted((name, note) for name, note in metadata.items() if name != _CHECKSUM)
@@ -348,13 +407,17 @@ def _checksum(arrays: Mapping[str, Tensor], metadata: dict[str, str]) -> str:
 
 
 def read_file(path: str | Path, file_format: str, writer: str) -> tuple[dict, dict[str, Tensor]]:
-    """Read a safetensors file of one of our formats: (metadata, arrays on the CPU).
+    """Read a safetensors file of one of our formats; return (metadata, arrays on the CPU).
 
-    A file without a checksum, as earlier versions wrote it, is read all the same.
+    A file without a checksum is read too, since earlier versions wrote none.
+
+    Args:
+        path: the file.
+        file_format: the format that its metadata must name.
+        writer: the function that writes this format, for messages.
 
     Raises:
-        ModelFileError: the file is missing, unreadable, cut off, damaged, or not one that `writer`
-            wrote.
+        ModelFileError: the file is missing, unreadable, cut off, damaged, or of another format.
     """
     where = os.path.abspath(path)
     if os.path.isdir(where):
@@ -373,7 +436,8 @@ def read_file(path: str | Path, file_format: str, writer: str) -> tuple[dict, di
         ) from error
     if metadata.get("format") != file_format:
         raise ModelFileError(f"{where} is a safetensors file, but not one that {writer} wrote.")
-    # A name that we never write may be a damaged one, and the checksum's own.
+    # An unknown name may be "sha256" with a damaged letter. The file would then seem to be an old
+    # one without a checksum.
     unknown = metadata.keys() - {"format", "config", "cell", "vocab", _CHECKSUM}
     if unknown or metadata.get(_CHECKSUM) not in (None, _checksum(arrays, metadata)):
         raise ModelFileError(
@@ -384,21 +448,21 @@ def read_file(path: str | Path, file_format: str, writer: str) -> tuple[dict, di
 
 
 def _contradiction(path: str | Path, error: Exception) -> ModelFileError:
-    """Return the error of a file whose parts do not belong together."""
-    # The kind is named where Python or PyTorch speaks: KeyError says no more than the key.
+    """Return the error to raise for a file whose parts do not belong together."""
+    # The kind of an error of Python or PyTorch is named: the message of a KeyError is the bare key.
     kind = "" if type(error) in (ValueError, VocabError) else f"{type(error).__name__}: "
-    said = kind + next(iter(str(error).splitlines()), "")  # PyTorch adds where it stood, in lines
-    return ModelFileError(f"{os.path.abspath(path)} contradicts itself: {said}")
+    reason = kind + next(iter(str(error).splitlines()), "")  # without PyTorch's lines of its origin
+    return ModelFileError(f"{os.path.abspath(path)} contradicts itself: {reason}")
 
 
 def save_scratch(
     path: str | Path, weights: scratch.Weights, cell: scratch.Cell, vocab: Vocab
 ) -> None:
-    """Write the weights of a NumPy network, its cell's name and its vocabulary, as `save_model`.
+    """Write a NumPy network to a file as `save_model` does: weights, cell's name and vocabulary.
 
     Raises:
         ValueError: the weights, the cell and the vocabulary do not belong together, or the cell is
-            none of CELLS.
+            not one of scratch.CELLS.
     """
     _check_scratch(weights, cell, vocab)
     metadata = {"format": _SCRATCH_FORMAT, "cell": cell.name, "vocab": vocab.to_json()}
@@ -407,7 +471,7 @@ def save_scratch(
 
 
 def _check_scratch(weights: scratch.Weights, cell: scratch.Cell, vocab: Vocab) -> None:
-    """Raise ValueError unless a NumPy network is whole, finite, and of the vocabulary's size."""
+    """Raise ValueError unless a NumPy network is complete, finite, and of the vocabulary's size."""
     floats = {name: w for name, w in weights.items() if w.dtype in _FLOATS}
     _check_finite({name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in floats.items()})
     _check_network(weights, cell)
@@ -427,7 +491,7 @@ def _check_network(weights: scratch.Weights, cell: scratch.Cell) -> None:
 
 
 def load_scratch(path: str | Path) -> tuple[scratch.Weights, scratch.Cell, Vocab]:
-    """Read a file that `save_scratch` wrote: (weights, cell, vocabulary).
+    """Read a file that `save_scratch` wrote; return (weights, cell, vocabulary).
 
     Raises:
         ModelFileError: the file is missing, unreadable, cut off, damaged, of another kind, or
@@ -446,16 +510,17 @@ def load_scratch(path: str | Path) -> tuple[scratch.Weights, scratch.Cell, Vocab
 def fused_layers(weights: scratch.Weights, cell: scratch.Cell) -> nn.RNNBase:
     """Return torch.nn.RNN or torch.nn.LSTM with the recurrent weights of a NumPy network.
 
-    PyTorch keeps the matrices transposed and adds two biases, of which the second becomes 0. Its
-    gate order is the same, i f g o. It has no CIFG, but 1 - σ(z) = σ(-z): an LSTM whose forget rows
-    are minus its input rows is one.
+    PyTorch keeps the matrices transposed and adds two biases; the second becomes 0. Its gate order
+    is the same, i f g o. PyTorch has no CIFG. A CIFG becomes the LSTM that computes the same, see
+    `CoupledLSTM`.
 
     Args:
-        weights: as `scratch.init_weights` makes them, for inputs (N, T, D) in their dtype.
+        weights: as `scratch.init_weights` makes them. The layers read inputs (N, T, D) of their
+            dtype.
         cell: scratch.RNN, LSTM or CIFG.
 
     Raises:
-        ValueError: a cell of your own, or weights that are not whole.
+        ValueError: the cell is another one, or the weights are not complete.
     """
     _check_network(weights, cell)
     dtype = torch.from_numpy(weights["Wx0"]).dtype
@@ -471,13 +536,14 @@ def fused_layers(weights: scratch.Weights, cell: scratch.Cell) -> nn.RNNBase:
 
 
 def _copy_layers(layers: nn.Module, weights: scratch.Weights) -> None:
-    """Copy recurrent weights; PyTorch keeps the matrices transposed, its second bias becomes 0."""
+    """Copy a NumPy network's recurrent weights into PyTorch's layers, in place."""
     names = {"weight_ih": "Wx", "weight_hh": "Wh", "bias_ih": "b"}
     for name, parameter in layers.named_parameters():
         kind, k = name.split("_l")
         if kind in names:
+            # (D, G·H) -> (G·H, D): PyTorch keeps a matrix transposed.
             parameter.data.copy_(torch.from_numpy(weights[f"{names[kind]}{k}"].T))
-        else:
+        else:  # PyTorch's second bias, which `scratch` does not have
             parameter.data.zero_()
 
 
@@ -489,8 +555,8 @@ def from_scratch(weights: scratch.Weights, cell: scratch.Cell) -> CharRNN:
         cell: scratch.RNN, LSTM or CIFG.
 
     Raises:
-        ValueError: a cell of your own, weights that are not whole, or a network whose inputs and
-            outputs are not of one vocabulary.
+        ValueError: the cell is another one, the weights are not complete, or the network reads and
+            predicts different numbers of tokens.
     """
     _check_network(weights, cell)
     V, H, L = len(weights["Wx0"]), len(weights["Wh0"]), scratch.count_layers(weights)
@@ -506,30 +572,32 @@ def from_scratch(weights: scratch.Weights, cell: scratch.Cell) -> CharRNN:
 def to_scratch(model: CharRNN) -> tuple[scratch.Weights, scratch.Cell]:
     """Return the NumPy network, as (weights, cell), that computes what a CharRNN computes.
 
-    It has no dropout, PyTorch's two biases become their sum, and an embedding E becomes part of the
-    first matrix: a one-hot vector times E times W is one-hot times (E W).
+    The NumPy network has no dropout. Its bias is the sum of PyTorch's two. An embedding E becomes
+    part of the first matrix W: (one-hot E) W = one-hot (E W).
 
     Raises:
-        ValueError: a GRU or a layer norm, which `scratch` has not.
+        ValueError: the model is a GRU or has a layer norm; `scratch` has neither.
     """
     missing = "layer norm" if model.config["output_norm"] else model.config["cell"]
     if missing not in scratch.CELLS:
         raise ValueError(f"There is no {missing} in lstmlib.scratch.")
+    # (G·H, D) -> (D, G·H): `scratch` multiplies x Wx, PyTorch x Wᵀ.
     arrays = {name: p.detach().cpu().numpy().T for name, p in model.layers.named_parameters()}
     weights = {}
     for k in range(model.config["num_layers"]):
         weights[f"Wx{k}"], weights[f"Wh{k}"] = arrays[f"weight_ih_l{k}"], arrays[f"weight_hh_l{k}"]
         weights[f"b{k}"] = arrays[f"bias_ih_l{k}"] + arrays.get(f"bias_hh_l{k}", 0)
-    if model.embedding is not None:
+    if model.embedding is not None:  # (V, E) @ (E, G·H)
         weights["Wx0"] = model.embedding.weight.detach().cpu().numpy() @ weights["Wx0"]
     weights["Wy"] = model.output.weight.detach().cpu().numpy().T
     weights["by"] = model.output.bias.detach().cpu().numpy()
+    # Copies, so that training one network leaves the other alone.
     copies = {name: np.array(array, order="C") for name, array in weights.items()}
     return copies, scratch.CELLS[model.config["cell"]]
 
 
 def check_vocab(model: CharRNN, vocab: Vocab) -> None:
-    """Raise ValueError if a vocabulary is not of the size that the model was built for."""
+    """Raise ValueError if a vocabulary has not the size that the model was built for."""
     if len(vocab) != model.vocab_size:
         raise ValueError(
             f"The vocabulary has {len(vocab)} tokens, but the model was built for "
@@ -538,15 +606,19 @@ def check_vocab(model: CharRNN, vocab: Vocab) -> None:
 
 
 def write_whole(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all: to a temporary file beside it, then moved into place."""
+    """Write a file whole or not at all.
+
+    The bytes go into a temporary file beside it, which is then moved into place.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, since a move to another file system is a copy, which can be cut off.
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # on the disk before the name is: else a crash leaves it empty
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

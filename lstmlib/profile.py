@@ -1,8 +1,8 @@
 """Which machine is this, how large may a run be, and where are the course's files?
 
-Every notebook reads its sizes from one table keyed by the profile, so that the same cells run in
-continuous integration ("ci"), on a laptop ("cpu") and on a graphics card ("gpu"). It finds what it
-reads and writes from here too, so that it runs in any working directory.
+Every notebook takes its sizes from a table with a column for each profile. So the same cells run in
+continuous integration ("ci"), on a laptop ("cpu") and on a graphics card ("gpu"). The folders to
+read from and to write into come from here too, so a notebook runs in any working directory.
 """
 
 import os
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-# PyTorch is imported where it is used: folders are asked for where there is none, too.
+from lstmlib.validation import check_choice
+
+# PyTorch is imported where it is used, since the folders are needed without PyTorch too.
 if TYPE_CHECKING:
     import torch
 
@@ -25,26 +27,22 @@ PROFILES = ("ci", "cpu", "gpu")
 def profile() -> str:
     """Return the profile: "ci", "cpu" or "gpu".
 
-    $LSTMLIB_PROFILE decides when it is set. Otherwise it is "gpu" where CUDA is available and "cpu"
-    elsewhere; on an Apple machine set LSTMLIB_PROFILE=gpu to train on its GPU.
+    $LSTMLIB_PROFILE decides if it is set. If not, the profile is "gpu" on a machine with CUDA and
+    "cpu" elsewhere. To train on the GPU of an Apple machine, set LSTMLIB_PROFILE=gpu.
 
     Raises:
-        ValueError: $LSTMLIB_PROFILE is set to something else.
+        ValueError: $LSTMLIB_PROFILE has another value.
     """
     chosen = os.environ.get("LSTMLIB_PROFILE", "").strip().lower()
     if not chosen:
         import torch
 
         return "gpu" if torch.cuda.is_available() else "cpu"
-    if chosen not in PROFILES:
-        raise ValueError(
-            f"LSTMLIB_PROFILE is {chosen!r}; set it to one of {', '.join(PROFILES)}, or unset it."
-        )
-    return chosen
+    return check_choice("LSTMLIB_PROFILE", chosen, PROFILES, hint=", or unset it")
 
 
 def pick_device() -> "torch.device":
-    """Return the device to train on: the CPU for "ci" and "cpu", else CUDA, else Apple's MPS.
+    """Return the device to train on: the CPU for "ci" and "cpu"; for "gpu" CUDA, else Apple's MPS.
 
     Raises:
         RuntimeError: the profile is "gpu" and this machine has neither CUDA nor MPS.
@@ -64,7 +62,7 @@ def pick_device() -> "torch.device":
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, NumPy and PyTorch (all devices)."""
+    """Seed the global random generators of Python, NumPy and PyTorch, on all devices."""
     import torch
 
     random.seed(seed)
@@ -75,8 +73,8 @@ def seed_everything(seed: int) -> None:
 def course_folder() -> Path:
     """Return the folder of the course, which holds notebooks/, runs/, benchmarks/ and datasets/.
 
-    It is the folder that lstmlib lies in. Where lstmlib was installed apart from the course, it is
-    the working directory or the nearest of its parents that holds the notebooks.
+    It is the folder that lstmlib lies in. If lstmlib was installed apart from the course, it is the
+    working directory, or the nearest folder above it, that holds the notebooks.
 
     Raises:
         FileNotFoundError: the course is in none of these folders.
@@ -101,14 +99,16 @@ def _holds_the_course(folder: Path) -> bool:
 
 
 def output_folder() -> Path:
-    """Return the folder that notebooks write into: models, checkpoints, runs. It exists.
+    """Return the folder that notebooks write models, checkpoints and runs into.
 
-    $LSTMLIB_OUTPUT names it when that is set. Otherwise it is notebooks/output in the course. Where
-    nothing can be written there, as in a course that many readers share, it is the folder
-    lstm-course-output in the reader's home, and one printed sentence says so.
+    The folder is made if need be. It is the first of these:
+        1. the folder that $LSTMLIB_OUTPUT names, if it is set;
+        2. notebooks/output in the course, if it can be written;
+        3. lstm-course-output in the reader's home, for a course that many readers share. One
+           printed sentence then names it.
 
     Raises:
-        OSError: nothing can be written in the folder that $LSTMLIB_OUTPUT names, or in the home.
+        OSError: the folder that $LSTMLIB_OUTPUT names, or the one in the home, cannot be written.
     """
     chosen = os.environ.get("LSTMLIB_OUTPUT", "").strip()
     if chosen:
@@ -125,7 +125,7 @@ def output_folder() -> Path:
 
 @cache  # The sentence is printed once.
 def _output_in_home(refused: Path) -> Path:
-    """Return the folder for output in the reader's home, and say why it is used."""
+    """Return the folder for output in the reader's home, and print why it is used."""
     folder = Path(os.path.expanduser("~/lstm-course-output")).absolute()
     if not _can_be_written(folder):
         raise OSError(
@@ -137,7 +137,10 @@ def _output_in_home(refused: Path) -> Path:
 
 
 def _can_be_written(folder: Path) -> bool:
-    """Make the folder if need be, and write in it. Only that tells: permissions are not all."""
+    """Make a folder if need be; return whether a file can be written in it.
+
+    The file is really written, since permissions do not show a read-only or full disk.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

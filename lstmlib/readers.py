@@ -1,6 +1,6 @@
-"""A file -> its text: which reader a file wants, and what it holds that is no text.
+"""From a file to its text: chooses the reader that a file needs, and refuses files of other kinds.
 
-Like `lstmlib.decoding`, this needs only Python's own library for a plain UTF-8 file.
+For a plain UTF-8 file the module needs Python's own library alone, like `lstmlib.decoding`.
 """
 
 import errno
@@ -23,9 +23,9 @@ _KINDS = {
     **dict.fromkeys((".mht", ".mhtml"), _WEB_ARCHIVE),
 }
 FREELY_UNPACKED = 64 * 2**20
-"""Bytes that an archive of any size may unpack to."""
+"""Bytes that an archive may unpack to, however small it is."""
 LARGEST_RATIO = 100
-"""Unpacked to packed, beyond which a larger archive is refused: a text packs to a fifth or so."""
+"""The most unpacked bytes for a packed byte, beyond FREELY_UNPACKED. A text has about five."""
 
 _ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]+:/|\s*www\.", re.I)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/\a-\r]|\\\\")
@@ -45,8 +45,8 @@ _NOT_TEXT = {
 }
 _KINDLE = re.compile(rb".{60}(?:BOOKMOBI|TEXtREAd|TPZ)", re.S)
 _TAR = slice(257, 262)
-# Where a text may declare its encoding: on a line of its own in a library's header, in an XML
-# declaration, in a <meta>. Elsewhere the words are part of the text.
+# A text may declare its encoding in three places: on a line of its own in a library's header, in an
+# XML declaration, or in a <meta>. Elsewhere the same words are part of the text.
 _DECLARED = re.compile(rb"^Character set encoding:[ \t]*([^\r\n]*[^\s])", re.M)
 _DECLARED_IN_MARKUP = re.compile(
     rb"\A\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([^\"'>]+)|"
@@ -54,7 +54,7 @@ _DECLARED_IN_MARKUP = re.compile(
     re.I,
 )
 _COMMENT = re.compile(rb"<!--.*?-->", re.S)
-# What begins otherwise is no markup, and spares a machine without lxml the question.
+# A text that begins otherwise is no markup. So lxml is imported only for texts that may be.
 _MAY_BE_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[!?A-Za-z]")
 _MAY_BE_WEB_ARCHIVE = re.compile(rb"^MIME-Version:", re.M | re.I)
 _HEAD = 8192
@@ -63,10 +63,18 @@ _HEAD = 8192
 def read_book(
     path: str | Path, *, encoding: str | None = None, keep_boilerplate: bool = False
 ) -> tuple[str, str]:
-    """Read a file as `read_text` does, without a digital library's header and footer.
+    """Read a file as `read_text` does, and cut a digital library's header and footer.
+
+    Args:
+        path: the file.
+        encoding: the encoding of the text, if the caller knows it.
+        keep_boilerplate: whether the header and the footer stay.
+
+    Returns:
+        (text, the encoding it was decoded from).
 
     Raises:
-        CorpusError: as for `read_text`, or the file holds nothing else.
+        CorpusError: as for `read_text`, or no text is left.
     """
     text, encoding = read_text(path, encoding)
     if not keep_boilerplate:
@@ -77,17 +85,17 @@ def read_book(
 
 
 def read_text(path: str | Path, encoding: str | None = None) -> tuple[str, str]:
-    """Read a file of text, markup or an EPUB: (text, the encoding it was decoded from).
+    """Read a file of text, markup or an EPUB; return (text, the encoding it was decoded from).
 
-    Line ends become "\\n", and a byte-order mark goes. U+0085, U+2028 and U+2029 stay as they are;
-    `clean` makes them line ends. Markup (.html, .htm, .xhtml, .xht, .fb2, .mht, .mhtml, .epub)
-    becomes paragraphs set apart by a blank line. Any other suffix is read as plain text; markup
-    found there is read as markup, with a warning. A file packed by gzip, or alone in a zip archive,
-    is read too.
+    Line ends become "\\n", and a byte-order mark is left out. U+0085, U+2028 and U+2029 stay;
+    `clean` makes line ends of them. Markup (.html, .htm, .xhtml, .xht, .fb2, .mht, .mhtml, .epub)
+    becomes paragraphs with a blank line between them. A file with any other suffix is read as plain
+    text. If it holds markup, it is read as markup, with a warning. A file that is packed by gzip,
+    or is the only one in a zip archive, is read too.
 
     Raises:
-        CorpusError: as for `find_file`; or the file may not be read, is empty, of a kind that is no
-            text, in no known encoding, or unpacks to more than a text would.
+        CorpusError: as for `find_file`; or the file cannot be read, is empty, is of a kind that is
+            no text, is in no known encoding, or unpacks to more than a text would.
     """
     path = find_file(path)
     try:
@@ -110,10 +118,10 @@ def read_text(path: str | Path, encoding: str | None = None) -> tuple[str, str]:
 
 
 def as_text(name_or_path: str | Path) -> str:
-    """Return a corpus's name or a path as a text.
+    """Return a corpus's name or a path as a string.
 
     Raises:
-        CorpusError: it is neither.
+        CorpusError: the argument is neither a string nor a path.
     """
     if isinstance(name_or_path, (str, os.PathLike)):
         name_or_path = os.fspath(name_or_path)
@@ -126,11 +134,12 @@ def as_text(name_or_path: str | Path) -> str:
 
 
 def find_file(path: str | Path) -> Path:
-    """Return the path of a file that is there, with ~ made the home folder.
+    """Return the path of an existing file; ~ stands for the home folder.
 
     Raises:
-        CorpusUnavailable: it is not there.
-        CorpusError: it is no file, may not be looked at, or is no path at all: a web address, say.
+        CorpusUnavailable: the file does not exist.
+        CorpusError: the path leads to no file or to one that cannot be looked at, or the argument
+            is no path, but a web address, for example.
     """
     asked = as_text(path)
     if not asked.strip():
@@ -155,7 +164,7 @@ def find_file(path: str | Path) -> Path:
 
 
 def _mistake(asked: str, error: Exception) -> str | None:
-    """Say what a text is that is no path; None if it may be that of a file that is not there."""
+    """Return a message that tells why a string is no path; None if it may be the path of a file."""
     for what, meant in (
         ("white space around it", asked.strip()),
         ("\\ where this system writes /", asked.replace("\\", "/")),
@@ -195,12 +204,12 @@ def _mistake(asked: str, error: Exception) -> str | None:
 
 
 def _shown(asked: str) -> str:
-    """Quote what was asked for, its beginning if it is long."""
+    """Return a name or a path in quotes, cut if it is long."""
     return repr(asked if len(asked) <= 200 else asked[:60] + "…")
 
 
 def _read(data: bytes, path: Path, encoding: str | None) -> tuple[str, str]:
-    """Read a file's bytes by what they are, or else by its suffix."""
+    """Read a file's bytes: the bytes show their kind, and else the suffix does."""
     name, suffix = str(path), path.suffix.lower()
     if suffix == ".epub" or _is_epub(data):
         if suffix != ".epub":
@@ -235,7 +244,7 @@ def _is_epub(data: bytes) -> bool:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return "META-INF/container.xml" in archive.namelist()
     except (zipfile.BadZipFile, ValueError, OSError):
-        return b"mimetypeapplication/epub+zip" in data[:100]  # how one begins that is cut off
+        return b"mimetypeapplication/epub+zip" in data[:100]  # the beginning of one that is cut off
 
 
 def _read_epub(path: Path) -> tuple[str, str]:
@@ -265,7 +274,10 @@ def _read_web_archive(data: bytes, name: str) -> tuple[str, str]:
 
 
 def _named_markup(text: str, name: str) -> str | None:
-    """Say what markup a text is whose suffix does not, with a warning; None for plain text."""
+    """Return the kind of markup of a text whose suffix shows none, with a warning.
+
+    Plain text gives None.
+    """
     from lstmlib.markup import looks_like_markup
 
     kind = looks_like_markup(text)
@@ -292,13 +304,15 @@ def _read_markup(text: str, kind: str, name: str) -> str:
 
 
 def _declared(data: bytes, is_markup: bool) -> str | None:
-    """Return the encoding that a text states of itself, where such a statement can stand."""
+    """Return the encoding that a text declares, or None."""
     head = data[:_HEAD]
     if is_markup or _MAY_BE_MARKUP.match(head):
-        found = _DECLARED_IN_MARKUP.search(_COMMENT.sub(b"", head))
+        declaration = _DECLARED_IN_MARKUP.search(_COMMENT.sub(b"", head))
     else:
-        found = _DECLARED.search(head)
-    return next(filter(None, found.groups())).decode("latin-1").strip() if found else None
+        declaration = _DECLARED.search(head)
+    return (
+        next(filter(None, declaration.groups())).decode("latin-1").strip() if declaration else None
+    )
 
 
 def _refuse_what_is_no_text(data: bytes, name: str) -> None:
@@ -315,7 +329,10 @@ def _refuse_what_is_no_text(data: bytes, name: str) -> None:
 
 
 def most_unpacked(packed: int) -> int:
-    """Return how many bytes an archive of so many may unpack to; a text's never needs as many."""
+    """Return the most bytes that an archive of `packed` bytes may unpack to.
+
+    A text needs far fewer. A file made to do harm may ask for more than the machine has.
+    """
     return max(FREELY_UNPACKED, LARGEST_RATIO * packed)
 
 
@@ -353,7 +370,7 @@ def _unpack_zip(data: bytes, path: Path) -> tuple[bytes, str]:
             with archive.open(names[0]) as stream:
                 return _of_bounded_size(stream.read(most + 1), most, path), names[0]
     except (OSError, EOFError, zlib.error, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-        # RuntimeError: it wants a password. Its subclass NotImplementedError: an odd compression.
+        # RuntimeError: a password is needed. NotImplementedError, its subclass: an odd compression.
         raise CorpusError(
             f"{path} is a zip or office file that cannot be unpacked ({error}). Save its text as "
             ".txt first."

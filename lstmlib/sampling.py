@@ -1,7 +1,9 @@
-"""Logits -> the next character, again and again.
+"""From logits to the next character, and from characters to texts: one, a batch, a stream.
 
-A distribution is an array of natural-log probabilities, (…, V) float64, whatever type the model's
-logits are of: near temperature 0 nothing overflows, and a character that is ruled out has -inf.
+A distribution is an array of natural-log probabilities, (…, V) float64, whatever the type of the
+model's logits. So nothing overflows near temperature 0, and a character that is ruled out has -inf.
+
+Sizes in comments: N texts of a batch, of which M have not ended; V tokens.
 """
 
 import math
@@ -9,7 +11,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -17,35 +18,46 @@ from torch import Tensor
 
 from lstmlib.inference import FusedSteps, ModelSteps, read, stepper_for
 from lstmlib.models import CharRNN, check_vocab, unwrap
+from lstmlib.validation import check_flag, check_number, check_whole, is_whole, shown
 from lstmlib.vocab import END, START, Vocab
 
 MEMORY = 2**31
-"""Bytes that a batch may take while it is written."""
+"""The most bytes that a batch may take while it is written."""
 KEPT = 10**7
-"""Characters that `generate` keeps at most: each with its figures takes about 150 bytes."""
+"""The most characters that `generate` returns, each with its figures in about 150 bytes."""
 
 AHEAD = 2**16
-"""Random numbers that are drawn at once."""
+"""How many random numbers are drawn at once."""
 
 # Transforms of a distribution
 
 
 def log_softmax(logits: np.ndarray | Tensor) -> np.ndarray:
-    """Return log p of logits, or of log-probabilities that do not sum to 1: (…, V) float64.
+    """Return log-probabilities ln p, (…, V) float64.
+
+    Args:
+        logits: (…, V), of any floating type. Log-probabilities that do not sum to 1 serve too.
 
     Raises:
         ValueError: a logit is NaN, or the largest is infinite.
     """
+    # ln p = x - m - ln Σ e^(x - m), with m the largest logit. m cancels, so any m gives the same p.
+    # With the largest, no power exceeds e^0 = 1, and nothing overflows.
     shifted = _below_largest(logits)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
 def _below_largest(logits: np.ndarray | Tensor) -> np.ndarray:
-    """Return logits (…, V) less the largest of each, float64; raise ValueError if it is none."""
+    """Return each distribution's logits minus their largest, (…, V) float64.
+
+    Raises:
+        ValueError: a logit is NaN, or the largest is infinite.
+    """
     if isinstance(logits, Tensor):
         logits = logits.detach().cpu().double().numpy()
     logits = np.asarray(logits, dtype=np.float64)
-    largest = logits.max(-1, keepdims=True)
+    largest = logits.max(-1, keepdims=True)  # (…, 1)
+    # One sum looks at all: it is not finite if one of the largest is not, and max() passes NaN on.
     if not math.isfinite(largest.sum()):
         raise ValueError(
             "The logits hold NaN or infinity: the model's weights are broken. Train it again."
@@ -58,41 +70,53 @@ def apply_temperature(
 ) -> np.ndarray:
     """Return log f_τ(p), where f_τ(p)_i = p_i^(1/τ) / Σ_j p_j^(1/τ).
 
-    Since log p and the logits differ by a constant, log p^(1/τ) is the logits over τ up to a
-    constant. τ = 0 is the limit: all mass on the largest (the first of them, if several are equal).
+    Logits are log p plus a constant, and a constant changes no probability. So it is enough to
+    divide the logits by τ. τ = 0 stands for the limit: the largest logit gets probability 1, and of
+    several equal ones the first.
 
     Args:
-        logits: (…, V), logits or log-probabilities, any floating type.
-        temperature: τ ≥ 0, one for all; or several, (N,), for logits (…, N, V).
+        logits: (…, V), logits or log-probabilities, of any floating type.
+        temperature: one τ ≥ 0 for all distributions; or N of them, for logits (…, N, V).
 
     Returns:
         Log-probabilities, (…, V) float64.
 
     Raises:
-        ValueError: a temperature is negative, infinite or not a number; a logit is NaN, or the
-            largest is infinite.
+        ValueError: a temperature is negative, infinite or not a number; a logit is NaN; or the
+            largest logit is infinite.
     """
     return log_softmax(_tempered(logits, _checked_temperature(temperature)))
 
 
 def _tempered(logits: np.ndarray | Tensor, temperature: float | tuple[float, ...]) -> np.ndarray:
-    """Return logits over τ, less the largest, (…, V) float64."""
-    shifted = _below_largest(logits)  # 0 at the largest, whatever it is divided by
-    tau = np.asarray(temperature)[..., None]
-    with np.errstate(over="ignore"):  # what overflows to -inf is as improbable as that
+    """Return (logits - largest) / τ, (…, V) float64."""
+    # The largest is subtracted before the division. It is 0 then, and stays 0 at any temperature;
+    # all others are negative, and can only overflow to -inf, which is a probability of 0.
+    shifted = _below_largest(logits)
+    tau = np.asarray(temperature)[..., None]  # (1,) or (N, 1)
+    with np.errstate(over="ignore"):
         scaled = shifted / np.maximum(tau, 1e-290)
     if tau.all():
         return scaled
-    first = np.arange(shifted.shape[-1]) == shifted.argmax(-1)[..., None]
+    # τ = 0: 0 for the first of the largest, -inf for all others.
+    first = np.arange(shifted.shape[-1]) == shifted.argmax(-1)[..., None]  # (…, V) bool
     return np.where(tau > 0, scaled, np.where(first, 0.0, -np.inf))
 
 
 def keep_top_k(log_p: np.ndarray, k: int) -> np.ndarray:
-    """Rule out all but the k most probable (Fan et al. 2018); of equals, the first ones stay.
+    """Rule out all but the k most probable tokens (Fan et al. 2018).
+
+    Of equally probable tokens the first ones stay.
 
     Args:
-        log_p: (…, V).
-        k: 1 or more; from V on, nothing is ruled out.
+        log_p: log-probabilities (…, V).
+        k: how many tokens stay, 1 or more. A k of V or more rules out none.
+
+    Returns:
+        Log-probabilities, (…, V) float64.
+
+    Raises:
+        ValueError: k is not a whole number, 1 or more.
     """
     _check_top_k(k)
     kept = np.full_like(log_p, -np.inf)
@@ -102,30 +126,43 @@ def keep_top_k(log_p: np.ndarray, k: int) -> np.ndarray:
 
 
 def keep_top_p(log_p: np.ndarray, share: float) -> np.ndarray:
-    """Keep the nucleus: the fewest, most probable first, that have a share of the probability.
+    """Rule out all tokens outside the nucleus (Holtzman et al. 2020).
 
-    Nucleus sampling is of Holtzman et al. (2020). The most probable one always stays.
+    The nucleus is the smallest set of tokens, most probable first, whose probabilities sum to the
+    share or more. The token that reaches the share belongs to it, so it is never empty.
 
     Args:
-        log_p: (…, V).
-        share: 0 < share ≤ 1.
+        log_p: log-probabilities (…, V).
+        share: the share of the probability that stays, 0 < share ≤ 1.
+
+    Returns:
+        Log-probabilities, (…, V) float64.
+
+    Raises:
+        ValueError: the share is outside these bounds.
     """
     _check_top_p(share)
-    order = np.argsort(-log_p, axis=-1, kind="stable")
+    order = np.argsort(-log_p, axis=-1, kind="stable")  # (…, V), most probable first
     ordered = np.take_along_axis(log_p, order, -1)
     p = np.exp(ordered)
-    before = p.cumsum(-1) - p  # what the more probable ones have together
+    before = p.cumsum(-1) - p  # the sum of all more probable tokens
     kept = np.empty_like(log_p)
     np.put_along_axis(kept, order, np.where(before < share, ordered, -np.inf), -1)
     return log_softmax(kept)
 
 
 def keep_min_p(log_p: np.ndarray, share: float) -> np.ndarray:
-    """Rule out what has less than a share of the largest probability (Nguyen et al. 2025).
+    """Rule out tokens with less than a share of the largest probability (Nguyen et al. 2025).
 
     Args:
-        log_p: (…, V).
-        share: 0 ≤ share ≤ 1.
+        log_p: log-probabilities (…, V).
+        share: the share of the largest probability that a token needs, 0 ≤ share ≤ 1.
+
+    Returns:
+        Log-probabilities, (…, V) float64.
+
+    Raises:
+        ValueError: the share is outside these bounds.
     """
     _check_min_p(share)
     threshold = log_p.max(-1, keepdims=True) + (math.log(share) if share else -math.inf)
@@ -133,62 +170,72 @@ def keep_min_p(log_p: np.ndarray, share: float) -> np.ndarray:
 
 
 def penalize_repetition(log_p: np.ndarray, recent: np.ndarray, penalty: float) -> np.ndarray:
-    """Raise p to the power of the penalty where the token is among the recent ones.
+    """Make recent tokens less probable: p becomes p^penalty before the sum is made 1 again.
 
-    Keskar et al. (2019, CTRL) divide its logit by the penalty. Logits have no zero: adding a
-    constant to all changes no probability, but changes what a division does. Log-probabilities
-    have one, and are never above 0, so here they are multiplied.
+    Keskar et al. (2019, CTRL) divide the logit of a recent token by the penalty. The result of that
+    division depends on a constant that can be added to all logits without changing a probability.
+    Log-probabilities leave no such choice. They are never above 0, so multiplying them by the
+    penalty always makes them smaller.
 
     Args:
-        log_p: (…, V).
-        recent: ids (…, W); -1 stands for none.
-        penalty: 1 changes nothing, more makes repetition rarer.
+        log_p: log-probabilities (…, V).
+        recent: ids of the recent tokens, (…, W). -1 stands for no token.
+        penalty: above 0. 1 changes nothing, and a larger penalty makes repetition rarer.
+
+    Returns:
+        Log-probabilities, (…, V) float64.
+
+    Raises:
+        ValueError: the penalty is not a finite number above 0.
     """
-    penalty = min(_checked_penalty(penalty), 1e300)  # more overflows, and rules out no more
-    seen = np.zeros((*log_p.shape[:-1], log_p.shape[-1] + 1), dtype=bool)
-    np.put_along_axis(seen, recent, True, -1)  # -1 falls into the column that is left out
+    penalty = min(_checked_penalty(penalty), 1e300)  # a larger one overflows, and rules out no more
+    seen = np.zeros((*log_p.shape[:-1], log_p.shape[-1] + 1), dtype=bool)  # (…, V + 1)
+    np.put_along_axis(seen, recent, True, -1)  # -1 sets the last column, which is left out below
     return log_softmax(np.where(seen[..., :-1], penalty * log_p, log_p))
 
 
 def redraw_once(log_p: np.ndarray) -> np.ndarray:
-    """Return what a draw follows that is repeated once if it is not the most probable one (case B).
+    """Return the distribution of case B, which draws a second time, as log-probabilities (…, V).
 
-    With m the largest probability, it becomes m + (1 - m) m, and any other p becomes (1 - m) p.
+    Case B draws a token. If that is not the most probable one, case B draws once more and takes the
+    second draw. Let m be the largest probability. It becomes m + (1 - m) m, since the first or the
+    second draw may give it. Any other probability p becomes (1 - m) p.
     """
-    best = log_p.argmax(-1)[..., None]
+    best = log_p.argmax(-1)[..., None]  # (…, 1)
     m = np.exp(np.take_along_axis(log_p, best, -1))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # m = 1: the others get ln 0 = -inf
         redrawn = log_p + np.log1p(-m)
     np.put_along_axis(redrawn, best, np.log(m + (1 - m) * m), -1)
     return log_softmax(redrawn)
 
 
 def entropy(log_p: np.ndarray) -> np.ndarray:
-    """Return the entropy -Σ p ln p of distributions (…, V), in nats: (…)."""
-    # p ln p is 0 at p = 0, where -inf times 0 would be NaN.
+    """Return the entropies -Σ p ln p in nats, (…), of log-probabilities (…, V)."""
+    # p ln p is 0 at p = 0, but 0 times -inf is NaN. So -inf is replaced by a finite number.
     return (np.exp(log_p) * np.minimum(-log_p, 1e300)).sum(-1)
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the model's distribution is transformed before a character is drawn from it.
+    """The settings of the transforms between the model's distribution and the draw.
 
-    The defaults change nothing. What is set acts in this order: repetition penalty, temperature,
-    top-k, top-p, min-p (as in the Hugging Face library), and the second draw.
+    The defaults change nothing. The transforms act in this order: repetition penalty, temperature,
+    top-k, top-p, min-p (as in the Hugging Face library), and the second draw of case B.
 
     Attributes:
-        temperature: τ ≥ 0, see `apply_temperature`; 0 is greedy. One for each text of a batch, if a
-            tuple.
-        top_k: keep that many characters, see `keep_top_k`; None keeps all.
-        top_p: keep that share of the probability, 0 < top_p ≤ 1, see `keep_top_p`.
-        min_p: rule out what has less than that share of the largest probability, 0 ≤ min_p ≤ 1.
-        redraw_once: draw again, once, if it was not the most probable one (case B).
-        repetition_penalty: above 1 makes characters rarer that are among the last `penalty_window`
-            ones, prompt included, see `penalize_repetition`.
-        penalty_window: how far back repetition counts, in characters.
+        temperature: τ ≥ 0, see `apply_temperature`; 0 is greedy. A tuple has one for each text of a
+            batch.
+        top_k: how many characters stay, see `keep_top_k`; None keeps all.
+        top_p: the share of the probability that stays, 0 < top_p ≤ 1, see `keep_top_p`.
+        min_p: the share of the largest probability that a character needs, 0 ≤ min_p ≤ 1, see
+            `keep_min_p`.
+        redraw_once: whether a draw is repeated once if it is not the most probable character, see
+            `redraw_once`.
+        repetition_penalty: above 1, recent characters become rarer, see `penalize_repetition`.
+        penalty_window: how many characters before the next one are recent, prompt included.
 
     Raises:
-        ValueError: a setting has no meaning.
+        ValueError: a setting is outside its bounds.
     """
 
     temperature: float | tuple[float, ...] = 1.0
@@ -206,33 +253,30 @@ class Sampling:
         _check_top_p(self.top_p)
         _check_min_p(self.min_p)
         _checked_penalty(self.repetition_penalty)
-        if not (_whole(self.penalty_window) and self.penalty_window >= 1):
-            raise ValueError(
-                f"penalty_window is {_shown(self.penalty_window)}; it must be a whole number, "
-                "1 or more."
-            )
-        if not isinstance(self.redraw_once, bool | np.bool_):
-            raise ValueError(
-                f"redraw_once is {_shown(self.redraw_once)}; it must be True or False."
-            )
+        check_whole("penalty_window", self.penalty_window)
+        check_flag("redraw_once", self.redraw_once)
 
     def transform(
         self, logits: np.ndarray | Tensor, recent: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the log-probabilities that are drawn from, (…, V) float64.
+        """Return the log-probabilities to draw from, (…, V) float64.
 
         Args:
-            logits: the model's, (…, V), or its log-probabilities; any floating type.
-            recent: ids (…, W) of the characters before, of which the last `penalty_window` count;
-                -1 stands for none. Only the repetition penalty looks at them, and without them it
-                does nothing.
+            logits: the model's logits or log-probabilities, (…, V), of any floating type.
+            recent: ids of the characters before, (…, W), of which the last `penalty_window` count;
+                -1 stands for no character. Only the repetition penalty reads them. With None there
+                is no penalty.
         """
         return log_softmax(self.weigh(logits, recent))
 
     def weigh(
         self, logits: np.ndarray | Tensor, recent: np.ndarray | None = None
     ) -> np.ndarray | Tensor:
-        """Return what `transform` does, before the exponentials are divided by their sum."""
+        """Return the log-probabilities of `transform` up to a constant, (…, V).
+
+        `draw` needs no more, and a sum of exponentials at every step is saved. The arguments are
+        those of `transform`.
+        """
         if self.repetition_penalty != 1 and recent is not None:
             window = np.asarray(recent)[..., -self.penalty_window :]
             logits = penalize_repetition(log_softmax(logits), window, self.repetition_penalty)
@@ -247,52 +291,43 @@ class Sampling:
         return redraw_once(log_softmax(logits)) if self.redraw_once else logits
 
     def of(self, rows: np.ndarray) -> "Sampling":
-        """Return the settings of some texts of a batch."""
+        """Return the settings for some texts of a batch; rows (M,) holds their numbers."""
         if not isinstance(self.temperature, tuple):
             return self
         return replace(self, temperature=tuple(self.temperature[row] for row in rows))
 
 
 def _check_top_k(k: int) -> None:
-    """Raise ValueError if that is no number of characters to keep."""
-    if not (_whole(k) and k >= 1):
-        raise ValueError(f"top_k is {_shown(k)}; it must be a whole number, 1 or more.")
+    """Raise ValueError unless top_k is a whole number, 1 or more."""
+    check_whole("top_k", k)
 
 
 def _check_top_p(share: float) -> None:
-    """Raise ValueError if that is no share to keep."""
-    if not (_number(share) and 0 < share <= 1):
-        raise ValueError(f"top_p is {_shown(share)}; it must be above 0 and at most 1.")
+    """Raise ValueError unless top_p is a share above 0."""
+    check_number("top_p", share, above=0, at_most=1)
 
 
 def _check_min_p(share: float) -> None:
-    """Raise ValueError if that is no share of the largest probability."""
-    if not (_number(share) and 0 <= share <= 1):
-        raise ValueError(f"min_p is {_shown(share)}; it must lie between 0 and 1.")
+    """Raise ValueError unless min_p is a share."""
+    check_number("min_p", share, at_least=0, at_most=1)
 
 
 def _checked_penalty(penalty: float) -> float:
-    """Return a repetition penalty; raise ValueError if it is none."""
-    if not (_number(penalty) and 0 < penalty < math.inf):
-        raise ValueError(
-            f"repetition_penalty is {_shown(penalty)}; it must be a finite number above 0, and is "
-            "1 where nothing is to change."
-        )
-    return float(penalty)
+    """Return a repetition penalty as a float; raise ValueError unless it is finite and above 0."""
+    return check_number("repetition_penalty", penalty, above=0, hint="; 1 changes nothing")
 
 
 def _checked_temperature(temperature: float | Sequence[float]) -> float | tuple[float, ...]:
-    """Return a temperature, or several as a tuple; raise ValueError if one is none."""
+    """Return a temperature as a float, or several as a tuple of floats.
+
+    Raises:
+        ValueError: a temperature is not a finite number, 0 or more.
+    """
     if isinstance(temperature, np.ndarray):
         temperature = temperature.tolist()
-    for tau in temperature if _several(temperature) else [temperature]:
-        if not (_number(tau) and 0 <= tau < math.inf):
-            raise ValueError(
-                f"temperature is {_shown(tau)}; it must be a finite number, 0 or more."
-            )
     if _several(temperature):
-        return tuple(float(tau) for tau in temperature)
-    return float(temperature)
+        return tuple(check_number("temperature", tau, at_least=0) for tau in temperature)
+    return check_number("temperature", temperature, at_least=0)
 
 
 def _several(value: object) -> bool:
@@ -300,45 +335,23 @@ def _several(value: object) -> bool:
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
 
 
-def _number(value: object) -> bool:
-    """Say whether a value is a real number that a float can hold, and not NaN."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return False
-    try:
-        return not math.isnan(float(value))
-    except OverflowError:  # 10**400 is a number to Python, but to no float
-        return False
-
-
-def _whole(value: object) -> bool:
-    """Say whether a value is a whole number."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _shown(value: object) -> str:
-    """Return a value as a message quotes it, and no more of it than one can read."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python prints no number of more than 4300 digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:50]}… ({len(text)} characters)"
-
-
 def draw(logits: np.ndarray | Tensor, uniform: np.ndarray | float) -> np.ndarray:
-    """Draw ids from distributions: walk down from the most probable until the sum passes u.
+    """Draw ids from distributions, each by one random number u.
 
-    The same u at a lower temperature never gives a less probable character. Two temperatures with
-    the same numbers so differ by the temperature alone (common random numbers).
+    The probabilities are added up, the largest first. The id at which the sum passes u is drawn. So
+    the same u never gives a less probable character at a lower temperature. Texts at two
+    temperatures, written with the same numbers, differ by the temperature alone (common random
+    numbers).
 
     Args:
-        logits: (…, V), logits or log-probabilities.
-        uniform: u, (…), 0 ≤ u < 1.
+        logits: logits or log-probabilities, (…, V).
+        uniform: a u for each distribution, (…), 0 ≤ u < 1.
 
     Returns:
         ids, (…) int64.
 
     Raises:
-        ValueError: a logit is NaN, or the largest is infinite; u is below 0, or 1 or more.
+        ValueError: a logit is NaN, the largest is infinite, or a u is outside [0, 1).
     """
     uniform = np.asarray(uniform, dtype=np.float64)
     wrong = uniform[~((uniform >= 0) & (uniform < 1))]
@@ -348,15 +361,16 @@ def draw(logits: np.ndarray | Tensor, uniform: np.ndarray | float) -> np.ndarray
 
 
 def _draw(logits: np.ndarray | Tensor, uniform: np.ndarray) -> np.ndarray:
-    """Do what `draw` does, for random numbers that are known to be such."""
-    shifted = _below_largest(logits)
+    """Draw as `draw` does, without a look at the random numbers."""
+    shifted = _below_largest(logits)  # (…, V)
     *shape, V = shifted.shape
-    flat = shifted.reshape(-1, V)
+    flat = shifted.reshape(-1, V)  # (K, V)
     rows = np.arange(len(flat))
-    order = (-flat).argsort(axis=1, kind="stable")
-    sums = np.exp(flat)[rows[:, None], order].cumsum(axis=1)
-    # What is ruled out adds nothing and stands last. Its sum is that of all, and u times that is
-    # less, also rounded: it is never drawn.
+    order = (-flat).argsort(axis=1, kind="stable")  # (K, V), most probable first
+    # The powers are not divided by their sum; u is multiplied by it instead, once for each row.
+    sums = np.exp(flat)[rows[:, None], order].cumsum(axis=1)  # (K, V)
+    # A character that is ruled out stands last and adds 0, so its sum is the whole sum. u times the
+    # whole sum is below it, rounded too: such a character is never drawn.
     passed = sums <= np.reshape(uniform, (-1, 1)) * sums[:, -1:]
     return order[rows, passed.sum(axis=1)].reshape(shape)
 
@@ -366,15 +380,17 @@ def _draw(logits: np.ndarray | Tensor, uniform: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A text that a model wrote, with what it believed while writing.
+    """A text that a model wrote, with the probability of each of its characters.
 
     Attributes:
-        prompt: what it wrote on from.
-        tokens: the n characters (or special tokens) that it added, `.end` left out.
-        p_before: probability of each under the model, (n,).
-        p_after: probability of each when it was drawn, after the transform, (n,).
-        entropy_before, entropy_after: entropies of the two distributions, in nats, (n,).
-        ended: whether the text ended with `.end`, and not at the length.
+        prompt: the text that the model went on from.
+        tokens: the n characters (or special tokens) that the model added, without `.end`.
+        p_before: the model's probability of each token, (n,) float64.
+        p_after: the probability of each token after the transforms, from which it was drawn, (n,)
+            float64.
+        entropy_before, entropy_after: the entropies in nats of the distributions before and after
+            the transforms, (n,) float64.
+        ended: True if the model drew `.end`, False if the text reached its length.
     """
 
     prompt: str
@@ -400,14 +416,14 @@ class Sample:
 
 
 class Step(NamedTuple):
-    """One step of a batch, of the M texts that have not ended.
+    """One step of a batch: a character for each of the M texts that have not ended.
 
     Attributes:
-        rows: which texts of the batch they are, (M,).
-        logits: the model's, (M, V).
-        weights: logarithms of what was drawn from, up to a constant, (M, V).
-        uniforms: the random numbers, (M,).
-        ids: the ids drawn, (M,).
+        rows: the numbers of these texts in the batch, (M,) int64.
+        logits: the model's logits, (M, V).
+        weights: the log-probabilities after the transforms, up to a constant, (M, V).
+        uniforms: the random numbers, (M,) float64.
+        ids: the ids that were drawn, (M,) int64.
     """
 
     rows: np.ndarray
@@ -418,12 +434,12 @@ class Step(NamedTuple):
 
     @property
     def log_before(self) -> np.ndarray:
-        """Log-probabilities under the model, (M, V) float64."""
+        """The model's log-probabilities, (M, V) float64."""
         return log_softmax(self.logits)
 
     @property
     def log_after(self) -> np.ndarray:
-        """Log-probabilities that were drawn from, (M, V) float64."""
+        """The log-probabilities after the transforms, (M, V) float64."""
         return log_softmax(self.weights)
 
 
@@ -435,20 +451,21 @@ def steps(
     sampling: Sampling,
     seeds: Sequence[int | None],
 ) -> Iterator[Step]:
-    """Write on from several prompts at once, one step at a time; see `generate`.
+    """Yield the steps in which `generate` goes on from several prompts at once.
 
-    The prompts are read when this is called, each different one once. `.end` is drawn as other
-    tokens are, and its text is missing from the steps that follow. Nothing is kept of a step that
-    is over, so that the memory does not grow with the length.
+    The prompts are read when this function is called, equal prompts once. `.end` is drawn like any
+    token; a text that has drawn it is missing from the steps that follow. No step is kept, so the
+    memory does not grow with the length.
 
     Args:
+        model, vocab: as for `generate`.
         prompts: N texts.
-        length: steps, at most.
-        sampling: with one temperature, or N.
-        seeds: N of them.
+        length: the most steps, 0 or more.
+        sampling: the settings, with one temperature for all texts or N of them.
+        seeds: N seeds; None stands for a new one each time.
 
     Raises:
-        ValueError, VocabError: as `generate`, at once.
+        ValueError, VocabError: as `generate`, when this function is called.
     """
     model = unwrap(model)
     check_vocab(model, vocab)
@@ -457,26 +474,24 @@ def steps(
         raise ValueError(
             f"{len(prompts)} prompts need as many seeds, and one temperature or as many."
         )
-    if not (_whole(length) and 0 <= length <= sys.maxsize):
-        raise ValueError(
-            f"length is {_shown(length)}; it must be a whole number from 0 to {sys.maxsize}."
-        )
+    check_whole("length", length, 0, sys.maxsize)
     _check_count(model, len(prompts))
     encoded = {prompt: _context(vocab, prompt) for prompt in dict.fromkeys(prompts)}
     contexts = [encoded[prompt] for prompt in prompts]
-    logits, state = read(model, contexts)
-    # What is further back than the longest prompt is nothing, however long the window.
+    logits, state = read(model, contexts)  # (N, V), and the state that all later steps go on from
+    # Before the longest prompt there is no character, however long the window is.
     window = min(sampling.penalty_window, max(map(len, contexts)))
-    recent = np.stack([_last(ids, window) for ids in contexts])
+    recent = np.stack([_last(ids, window) for ids in contexts])  # (N, window)
     end = vocab.id_of(END) if END in vocab else None
-    stepper = stepper_for(model, state) if length > 1 else None  # the first needs no step
+    # The prompt's logits give the first character, so a length of 1 needs no step.
+    stepper = stepper_for(model, state) if length > 1 else None
     return _steps(stepper, logits, recent, _uniforms(seeds, int(length)), sampling, end)
 
 
 def _check_count(model: CharRNN, count: int) -> None:
     """Raise ValueError if a model cannot write that many texts at once in `MEMORY`."""
     layers, H = model.config["num_layers"], model.config["hidden_size"]
-    # States, gates and their work space, in 32 bits; distributions; a random generator.
+    # A text takes states, gates and work space in 32 bits, distributions in 64, and a generator.
     each = 4 * 20 * layers * H + 8 * 10 * model.vocab_size + 2000
     if count * each > MEMORY:
         raise ValueError(
@@ -486,10 +501,11 @@ def _check_count(model: CharRNN, count: int) -> None:
 
 
 def _uniforms(seeds: Sequence[int | None], length: int) -> Iterator[np.ndarray]:
-    """Yield the random numbers (N,) of each step, for N seeds.
+    """Yield the random numbers of each step, (N,) float64, for N seeds.
 
-    They are drawn many steps ahead. A generator gives the same numbers whether it is asked
-    for all at once or in pieces.
+    They are drawn for many steps at once, since each call of a generator has its overhead. A
+    generator gives the same numbers all at once and in pieces. Each text has a generator of its
+    own, so that its characters do not depend on the other texts of the batch.
     """
     generators = [np.random.default_rng(seed) for seed in seeds]
     ahead = max(1, AHEAD // len(generators))
@@ -506,19 +522,28 @@ def _steps(
     sampling: Sampling,
     end: int | None,
 ) -> Iterator[Step]:
-    """Yield the steps of `steps`; logits (N, V), recent (N, W), uniforms (N,) for each step."""
-    rows = np.arange(len(logits))
+    """Yield the steps of `steps`.
+
+    Args:
+        stepper: reads a character and gives the next logits; None if there is one step at most.
+        logits: those of the first character, (N, V).
+        recent: ids of the characters before, (N, W); -1 stands for none.
+        uniforms: the random numbers of each step, (N,) each.
+        sampling: the settings.
+        end: the id of `.end`; None if the vocabulary has none.
+    """
+    rows = np.arange(len(logits))  # of the M texts that have not ended; M = N at first
     ids = None
     for numbers in uniforms:
-        if ids is not None:  # what was drawn last is read
-            logits = stepper.step(ids)
-        u = numbers[rows]
-        weights = sampling.weigh(logits, recent)
-        ids = _draw(weights, u)
+        if ids is not None:  # the network reads the character that it drew last
+            logits = stepper.step(ids)  # (M,) -> (M, V)
+        u = numbers[rows]  # (M,)
+        weights = sampling.weigh(logits, recent)  # (M, V)
+        ids = _draw(weights, u)  # (M,)
         yield Step(rows, logits, weights, u, ids)
         if sampling.repetition_penalty != 1:
             recent = np.concatenate([recent, ids[:, None]], axis=1)[:, -sampling.penalty_window :]
-        if end is not None and (ids == end).any():
+        if end is not None and (ids == end).any():  # texts that ended cost no further step
             kept = np.flatnonzero(ids != end)
             if not len(kept):
                 return
@@ -529,10 +554,12 @@ def _steps(
 
 
 def _context(vocab: Vocab, prompt: str) -> np.ndarray:
-    """Return the ids that a network reads before it writes, `.start` first where there is one.
+    """Return the ids that a network reads before it writes, (P,) int64.
+
+    Where the vocabulary has `.start`, it is the first of them.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there is no id to read.
         VocabError: a character of the prompt is not in the vocabulary.
     """
     start = [vocab.id_of(START)] if START in vocab else []
@@ -543,7 +570,7 @@ def _context(vocab: Vocab, prompt: str) -> np.ndarray:
 
 
 def _last(ids: np.ndarray, count: int) -> np.ndarray:
-    """Return the last ids, with -1 in front where there are fewer."""
+    """Return the last `count` ids, (count,); -1 stands in front where there are fewer."""
     return np.concatenate([np.full(count, -1), ids])[-count:]
 
 
@@ -558,40 +585,46 @@ def generate(
 ) -> Sample | list[Sample]:
     """Write on from a prompt, or from several at once.
 
-    Several prompts, temperatures or seeds make a batch; what is given once serves all its texts. A
-    text of a batch is the one that would be written alone, but for rounding. Where the vocabulary
-    has `.start`, a text begins with it, so that the prompt may be empty. The model's mode and the
-    global random generators are left as they were.
+        sample = generate(model, vocab, "The ", length=200, temperature=0.8, seed=1)
+        print(sample.text)
+
+    A list of prompts, temperatures or seeds makes a batch. An argument that is not a list serves
+    all texts of the batch. Each text of a batch is the text that would be written alone, but for
+    rounding. Where the vocabulary has `.start`, each text begins with it, so the prompt may be
+    empty. The model's mode and the global random generators are not changed.
 
     Args:
         model: a trained network.
-        vocab: the vocabulary it was trained with.
+        vocab: the vocabulary that the network was trained with.
         prompt: one character or more, all of them in the vocabulary.
-        length: characters to add; a text ends before if the model draws `.end`.
-        temperature: τ ≥ 0, see `apply_temperature`; 0 always takes the most probable character.
-        seed: the same seed gives the same text; None gives another each time. One seed for a batch
-            gives text k the seed + k; equal seeds in a list give texts the same random numbers.
+        length: how many characters to add. A text ends earlier if the model draws `.end`.
+        temperature: τ ≥ 0, see `apply_temperature`. 0 always takes the most probable character.
+        seed: the same seed gives the same text; None gives another text each time. One seed for a
+            batch gives text k the seed + k. Equal seeds in a list give their texts the same random
+            numbers.
         settings: top_k, top_p, min_p, redraw_once, repetition_penalty, penalty_window, see
             `Sampling`.
 
     Returns:
-        A sample, or a list of them for a batch.
+        A sample, or a list of samples for a batch.
 
     Raises:
-        TypeError: a setting of another name, or a prompt that is no text.
-        ValueError: an empty prompt, a negative length, settings without meaning, numbers of
-            prompts, temperatures and seeds that differ, or a vocabulary that is not the model's;
-            a batch larger than `MEMORY` allows; or more than `KEPT` characters, where no `.end`
-            can make them fewer.
-        VocabError: a character of the prompt is not in the vocabulary.
+        TypeError: a setting has another name, or a prompt is no text.
+        ValueError: a prompt is empty, the length is not 0 or more, or a setting is outside its
+            bounds; lists of different lengths are given; the vocabulary is not the model's; the
+            batch would take more than `MEMORY`; or more than `KEPT` characters are asked for and no
+            `.end` can end the texts earlier.
+        VocabError: a character of a prompt is not in the vocabulary.
     """
     batch = _batch(model, prompt, temperature, seed)
     sampling = Sampling(batch.temperature, **settings)
     _check_kept(vocab, length, len(batch.prompts))
     taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
-    # A hundred, or fewer where the distributions of a hundred steps are large.
+    # A hundred steps at once, or fewer where their distributions would take much memory.
     at_once = min(100, max(1, 10**6 // (len(batch.prompts) * len(vocab))))
-    rows, ids, figures = _figures(taken, at_once)
+    rows, ids, figures = _figures(taken, at_once)  # (K,), (K,), (K, 4)
+    # The steps hold the characters in order of time. A stable sort by text keeps that order within
+    # each text, and puts the texts one behind the other.
     by_text = np.argsort(rows, kind="stable")
     ends = np.cumsum(np.bincount(rows, minlength=len(batch.prompts)))
     samples = [
@@ -602,32 +635,34 @@ def generate(
 
 
 def _check_kept(vocab: Vocab, length: int, count: int) -> None:
-    """Raise ValueError if so many texts of a length are surely more than `generate` keeps."""
-    if END not in vocab and _whole(length) and length * count > KEPT:
+    """Raise ValueError if texts of a length are certain to have more characters than KEPT."""
+    if END not in vocab and is_whole(length) and length * count > KEPT:
         raise ValueError(
-            f"length is {_shown(length)}, for {count} text{'s' if count > 1 else ''}: generate() "
+            f"length is {shown(length)}, for {count} text{'s' if count > 1 else ''}: generate() "
             f"keeps every character with its probabilities, {KEPT} at most in all. Write less, "
             "or use stream(), which keeps none."
         )
 
 
 def _figures(taken: Iterator[Step], at_once: int) -> tuple[np.ndarray, ...]:
-    """Return of all characters drawn: row (K,), id (K,), and their figures in a Sample (K, 4).
+    """Return rows (K,), ids (K,) and figures (K, 4) of all K characters that the steps drew.
 
-    They are computed for so many steps at once, which is faster than for each.
+    The figures are the two probabilities and the two entropies of a `Sample`. They are computed for
+    many steps at once, which is faster than step by step.
     """
-    found = [(np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros((0, 4)))]
+    # Arrays of 0 characters come first, so that no step at all is no special case.
+    pieces = [(np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros((0, 4)))]
     while some := list(islice(taken, at_once)):
         rows, logits, weights, _, ids = (np.concatenate(part) for part in zip(*some, strict=True))
-        before, after = log_softmax(logits), log_softmax(weights)
+        before, after = log_softmax(logits), log_softmax(weights)  # (k, V) each
         at = np.arange(len(ids)), ids
         figures = np.exp(before[at]), np.exp(after[at]), entropy(before), entropy(after)
-        found.append((rows, ids, np.stack(figures, axis=1)))
-    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+        pieces.append((rows, ids, np.stack(figures, axis=1)))
+    return tuple(np.concatenate(part) for part in zip(*pieces, strict=True))
 
 
 def _sample(prompt: str, tokens: list[str], figures: np.ndarray) -> Sample:
-    """Return a sample of the tokens that were drawn, and of the four figures of each."""
+    """Return the sample of a prompt, its drawn tokens, and their figures (n, 4)."""
     ended = tokens[-1:] == [END]
     count = len(tokens) - ended
     return Sample(prompt, tuple(tokens[:count]), *figures[:count].T, ended)
@@ -644,9 +679,9 @@ def stream(
 ) -> Iterator[str] | Iterator[list[str]]:
     """Yield the characters that `generate` would add, each as soon as it is drawn.
 
-    For a batch, yield a list at every step, with "" for a text that has ended. Arguments and errors
-    are those of `generate`, but for its bound on characters, since nothing is kept here; errors
-    are raised at once.
+    A batch yields a list at every step, with "" for each text that has ended. The arguments and the
+    errors are those of `generate`. Errors are raised when this function is called. The bound `KEPT`
+    does not hold here, since no character is kept.
     """
     batch = _batch(model, prompt, temperature, seed)
     sampling = Sampling(batch.temperature, **settings)
@@ -655,7 +690,7 @@ def stream(
 
 
 def _characters(taken: Iterator[Step], vocab: Vocab, batch: "_Batch") -> Iterator[str | list[str]]:
-    """Yield the characters of steps, of the whole batch each time."""
+    """Yield the characters of each step: a list for a batch, else a single character."""
     for step in taken:
         new = [""] * len(batch.prompts)
         for row, token in zip(step.rows, step.ids, strict=True):
@@ -665,7 +700,14 @@ def _characters(taken: Iterator[Step], vocab: Vocab, batch: "_Batch") -> Iterato
 
 
 class _Batch(NamedTuple):
-    """Prompts, a temperature for all or for each, a seed for each; whether a list is asked for."""
+    """The texts to write.
+
+    Attributes:
+        prompts: N prompts.
+        temperature: one for all, or N.
+        seeds: N seeds.
+        several: whether the caller gave a list, and gets one.
+    """
 
     prompts: list[str]
     temperature: float | tuple[float, ...]
@@ -679,36 +721,33 @@ def _batch(
     temperature: float | Sequence[float],
     seed: int | Sequence[int] | None,
 ) -> _Batch:
-    """Return the batch that is meant, where each may be given once or for each text."""
+    """Return the batch that the arguments of `generate` describe."""
     given = {"prompts": prompt, "temperatures": temperature, "seeds": seed}
     for name, value in given.items():
         given[name] = value.tolist() if isinstance(value, np.ndarray) else value
     counts = {name: _count(value) for name, value in given.items() if _several(value)}
     if len(set(counts.values())) > 1 or 0 in counts.values():
-        said = " and ".join(f"{count} {name}" for name, count in counts.items())
-        raise ValueError(f"A batch needs one of each for every text, but there are {said}.")
+        numbers = " and ".join(f"{count} {name}" for name, count in counts.items())
+        raise ValueError(f"A batch needs one of each for every text, but there are {numbers}.")
     size = next(iter(counts.values()), 1)
     _check_count(unwrap(model), size)  # before a list of that length is made
     prompts, temperature, seeds = given.values()
     prompts = list(prompts) if "prompts" in counts else [prompts] * size
     for text in prompts:
         if not isinstance(text, str):
-            raise TypeError(f"A prompt is {_shown(text)}; it must be a text.")
+            raise TypeError(f"A prompt is {shown(text)}; it must be a text.")
     seeds = list(seeds) if "seeds" in counts else [seeds]
-    for each in seeds:
-        if each is not None and not (_whole(each) and each >= 0):
-            raise ValueError(
-                f"seed is {_shown(each)}; it must be a whole number, 0 or more, or None."
-            )
-    # As Python's numbers, which do not overflow when a row is added.
-    seeds = [None if each is None else int(each) for each in seeds]
+    # Python's own numbers do not overflow when a row is added below.
+    seeds = [
+        each if each is None else check_whole("seed", each, 0, hint=", or None") for each in seeds
+    ]
     if "seeds" not in counts:
         seeds = [None if seeds[0] is None else seeds[0] + row for row in range(size)]
     return _Batch(prompts, _checked_temperature(temperature), seeds, bool(counts))
 
 
 def _count(values: Sequence) -> int:
-    """Return how many values there are; of a range with more than Python counts, the most."""
+    """Return the number of values, or sys.maxsize for a range that is too long for len()."""
     try:
         return len(values)
     except OverflowError:

@@ -1,7 +1,7 @@
 """Characters <-> ids.
 
-Special tokens come first, then the characters in code-point order, so the same text gives the same
-ids in every process and on every machine.
+Special tokens have the first ids. The characters follow in the order of their code points. So the
+same text gives the same ids in every process and on every machine.
 """
 
 import json
@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from lstmlib.validation import check_choice, check_ids
+
 PAD, START, END, UNK = ".pad", ".start", ".end", ".unk"
 UNKNOWN = ("error", "skip", "unk")
 
 
 class VocabError(ValueError):
-    """A character is not in the vocabulary, or a vocabulary is not valid."""
+    """A character is not in the vocabulary, or the vocabulary itself is not valid."""
 
 
 class Vocab:
@@ -28,8 +30,8 @@ class Vocab:
         specials: special tokens such as ".pad", in the order of their ids, from 0.
 
     Raises:
-        VocabError: an entry of characters is not one character; a special token is not a string of
-            two characters or more, repeats, or holds half of a surrogate pair.
+        VocabError: an entry of characters is not one character; or a special token is not a string
+            of two characters or more, occurs twice, or holds half of a surrogate pair.
     """
 
     def __init__(self, characters: Iterable[str], specials: Iterable[str] = ()) -> None:
@@ -46,7 +48,8 @@ class Vocab:
         self.characters = tuple(sorted(set(characters)))
         self.tokens = self.specials + self.characters
         self._ids = {token: i for i, token in enumerate(self.tokens)}
-        # Code point -> id, -1 where there is none: encodes a megabyte in milliseconds.
+        # Code point -> id, -1 where there is none: (0x110000,). One look-up in it encodes a whole
+        # text, and takes far less time than a loop over the characters.
         self._table = np.full(0x110000, -1, dtype=np.int64)
         codes = [ord(c) for c in self.characters]
         self._table[codes] = np.arange(len(self.specials), len(self.tokens))
@@ -56,7 +59,7 @@ class Vocab:
         """Return the vocabulary of the distinct characters of a text.
 
         Raises:
-            VocabError: it is empty, or no text.
+            VocabError: the text is empty, or is no string.
         """
         _check_text(text)
         if not text:
@@ -79,7 +82,11 @@ class Vocab:
         return f"Vocab(characters: {len(self.characters)}, special tokens: {len(self.specials)})"
 
     def id_of(self, token: str) -> int:
-        """Return the id of one character or special token; raises VocabError if it has none."""
+        """Return the id of one character or special token.
+
+        Raises:
+            VocabError: it is not in the vocabulary.
+        """
         if not isinstance(token, str) or token not in self._ids:
             raise VocabError(f"{_shown(token)} is not in the vocabulary ({self!r}).")
         return self._ids[token]
@@ -89,16 +96,17 @@ class Vocab:
 
         Args:
             text: any text.
-            unknown: what to do with a character that is not in the vocabulary: "error" raises,
-                "skip" leaves it out, "unk" gives the id of the special token ".unk".
+            unknown: "error" raises at a character that is not in the vocabulary. "skip" leaves the
+                character out. "unk" gives the id of the special token ".unk".
 
         Raises:
-            VocabError: an unknown character under "error", "unk" without ".unk", or no text.
-            ValueError: unknown is none of the three.
+            VocabError: a character is unknown under "error"; the vocabulary lacks ".unk" under
+                "unk"; or the text is no string.
+            ValueError: unknown is none of the three words.
         """
         _check_text(text)
-        if not (isinstance(unknown, str) and unknown in UNKNOWN):
-            raise ValueError(f"unknown is {unknown!r}; choose one of {', '.join(UNKNOWN)}.")
+        check_choice("unknown", unknown, UNKNOWN)
+        # UTF-32 is one number of 32 bits for each character: its code point.
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
         ids = self._table[codes]
         missing = ids < 0
@@ -118,42 +126,43 @@ class Vocab:
         )
 
     def frame(self, text: str, unknown: str = "error") -> np.ndarray:
-        """Return the ids of a text between `.start` and `.end`, (len(text) + 2,) int64.
+        """Return the ids of `.start`, a text and `.end`, (len(text) + 2,) int64.
 
         Args:
             text: any text; it may be empty.
             unknown: as for `encode`.
 
         Raises:
-            VocabError: as `encode`; or the vocabulary lacks one of the two tokens.
+            VocabError: as `encode`, or the vocabulary lacks `.start` or `.end`.
         """
         start, end = self.id_of(START), self.id_of(END)
         return np.concatenate([[start], self.encode(text, unknown), [end]])
 
     def decode(self, ids: Iterable[int], keep_specials: bool = True) -> str:
-        """Return the text of ids; special tokens are spelled out, or left out.
+        """Return the text of ids.
+
+        Args:
+            ids: integers in any shape; they are read row by row.
+            keep_specials: whether special tokens are spelled out. If not, they are left out.
 
         Raises:
-            VocabError: an id outside the vocabulary, or ids that are not integers.
+            VocabError: an id is outside the vocabulary, or is no integer.
         """
         try:
             ids = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
         except (TypeError, ValueError) as error:
             raise VocabError(f"ids must be integers in rows, not {_shown(ids)}.") from error
-        if ids.size and ids.dtype.kind not in "iu":
-            raise VocabError(f"ids must be integers in 0 … {len(self) - 1}, not {ids.dtype}.")
+        check_ids("ids", ids, len(self), VocabError)
         ids = ids.astype(np.int64, copy=False)
-        if ids.size and (ids.min() < 0 or ids.max() >= len(self)):
-            raise VocabError(f"ids must lie in 0 … {len(self) - 1}.")
         if not keep_specials:
             ids = ids[ids >= len(self.specials)]
         return "".join(self.tokens[i] for i in ids.ravel())
 
     def to_json(self) -> str:
-        """Return the vocabulary as JSON; `from_json` reads it back equal.
+        """Return the vocabulary as JSON, which `from_json` turns back into an equal one.
 
-        The characters stand in one string, or, where that would not come back, in a list: two
-        halves of a surrogate pair that met in the string would be read as one character.
+        The characters stand in one string. Two halves of a surrogate pair that met in it would be
+        read back as one character. In that case the characters stand in a list.
         """
         characters = "".join(self.characters)
         if json.loads(json.dumps(characters)) != characters:
@@ -162,11 +171,15 @@ class Vocab:
 
     @classmethod
     def from_json(cls, text: str) -> "Vocab":
-        """Read what `to_json` wrote; raises VocabError for anything else."""
+        """Return the vocabulary of a JSON text that `to_json` wrote.
+
+        Raises:
+            VocabError: the text is anything else.
+        """
         try:
             data = json.loads(text)
             characters, specials = data["characters"], data["specials"]
-        # Too deep (RecursionError), too long a number, bytes that are no text (both ValueError).
+        # RecursionError: too deep. ValueError: too long a number, or bytes that are no text.
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise VocabError("This is not a vocabulary as Vocab.to_json writes it.") from error
         if not isinstance(characters, (str, list)) or not isinstance(specials, list):
@@ -182,7 +195,7 @@ class Vocab:
         """Read a vocabulary that `save` wrote.
 
         Raises:
-            VocabError: the file cannot be read, or holds none.
+            VocabError: the file cannot be read, or holds no vocabulary.
         """
         where = os.path.abspath(path)
         try:
@@ -194,6 +207,7 @@ class Vocab:
 
 
 def _listed(name: str, tokens: Iterable[str]) -> tuple[str, ...]:
+    """Return tokens as a tuple; raise VocabError, with the argument's name, if they are no list."""
     try:
         return tuple(tokens)
     except TypeError as error:
@@ -201,10 +215,11 @@ def _listed(name: str, tokens: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_text(text: str) -> None:
+    """Raise VocabError unless the argument is a string."""
     if not isinstance(text, str):
         raise VocabError(f"A text is a string, not {type(text).__name__}.")
 
 
 def _shown(thing: object) -> str:
-    """Return how a message shows a thing: not at any length, and not at any depth."""
+    """Return a thing as a message shows it, cut where it is long or deep, as in a broken file."""
     return reprlib.repr(thing)

@@ -105,7 +105,7 @@ def test_a_batch_beyond_the_epoch_is_an_error(k):
         (lambda: windows(np.arange(9), 2, "3"), "step is '3'"),
         (lambda: split(np.arange(9), "0.1"), "valid_fraction is '0.1'"),
         (lambda: Streams(np.arange(1), 1, 1, "mask"), "no pair"),
-        (lambda: Streams(np.arange(9), 2, 2, "pad"), "'drop' or 'mask'"),
+        (lambda: Streams(np.arange(9), 2, 2, "pad"), "choose one of drop, mask"),
     ],
 )
 def test_sizes_and_texts_without_meaning(call, message):
@@ -127,7 +127,7 @@ def test_split_is_contiguous_and_whole(n, fraction):
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
 def test_split_bad_fraction(fraction):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="above 0 and below 1"):
         split(np.arange(100), fraction)
 
 

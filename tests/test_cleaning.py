@@ -43,7 +43,7 @@ def test_steps(text, options, expected):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"newlines": "drop"}, "'keep' or 'space'"),
+        ({"newlines": "drop"}, "choose one of keep, space"),
         ({"unicode_form": "NFX"}, "NFC"),
         ({"min_count": 0}, "1 or more"),
         ({"rare": "??"}, "one character"),
@@ -235,5 +235,5 @@ def test_where_nearly_all_characters_are_rare_they_all_stay():
 
 @pytest.mark.parametrize("wrong", [{"share": 2}, {"share": float("nan")}, {"most": -0.1}])
 def test_shares_that_are_none_are_named(wrong):
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .* between 0 and 1"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*, 0 or more and at most 1"):
         rare_count("text", **wrong)

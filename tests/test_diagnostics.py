@@ -356,5 +356,5 @@ def test_a_resumed_run_keeps_its_records(tmp_path):
 
 
 def test_characters_are_counted_from_1():
-    with pytest.raises(ValueError, match="it must be 1 or more"):
+    with pytest.raises(ValueError, match="characters is 0; it must be a whole number, 1 or more"):
         Diagnostics(0)

@@ -24,6 +24,7 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = [
+    "validation",
     "profile",
     "decoding",
     "markup",

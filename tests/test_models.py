@@ -23,6 +23,7 @@ from lstmlib.models import (
     fused_layers,
     load_model,
     load_scratch,
+    lstm_by_steps,
     save_model,
     save_scratch,
     to_bytes,
@@ -172,7 +173,7 @@ def test_networks_that_cannot_be_turned_into_the_other_kind():
     [(0, 1, 1), (5, 0, 1), (5, 4, 0), (5, 4, 1, 0), (5, 4, 1, None, 1.0), (5, 4, 1, 2, -0.1)],
 )
 def test_sizes_without_meaning(sizes):
-    with pytest.raises(ValueError, match="1 or more|probability"):
+    with pytest.raises(ValueError, match="1 or more|0 or more and below 1"):
         CharRNN(*sizes)
 
 
@@ -546,3 +547,67 @@ def test_fused_layers_have_the_kind_and_the_dtype_of_the_weights():
         assert type(layers) is kind
         assert {p.dtype for p in layers.parameters()} == {torch.float32}
         assert not layers.bias_hh_l1.any()
+
+
+# The LSTM in steps
+
+
+def weights_of(layers):
+    if isinstance(layers, CoupledLSTM):
+        return layers.lstm_weights()
+    return dict(layers.named_parameters())
+
+
+@pytest.mark.parametrize("cell", ["lstm", "cifg"])
+def test_the_lstm_in_steps_is_the_fused_one(cell):
+    torch.manual_seed(0)
+    layers = LAYERS[cell](3, 5, 2).double()
+    x = torch.randn(4, 7, 3, dtype=torch.float64)
+    state = tuple(torch.randn(2, 4, 5, dtype=torch.float64) for _ in range(2))
+    for start in (None, state):
+        outputs, after = x, []
+        for k in range(2):
+            before = None if start is None else tuple(part[k] for part in start)
+            outputs, last, gates = lstm_by_steps(outputs, before, weights_of(layers), k)
+            after.append(last)
+            assert len(gates) == 7
+            assert all(part.shape == (4, 5) for step in gates for part in step)
+        expected, (h, c) = layers(x, start)
+        torch.testing.assert_close(outputs, expected)
+        torch.testing.assert_close(torch.stack([last[0] for last in after]), h)
+        torch.testing.assert_close(torch.stack([last[1] for last in after]), c)
+
+
+def test_gradients_flow_through_the_lstm_in_steps():
+    torch.manual_seed(0)
+    layers = LAYERS["lstm"](3, 5, 1).double()
+    x = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
+    state = tuple(torch.randn(2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    inputs = [x, *state, *layers.parameters()]
+    outputs, (h, c), _ = lstm_by_steps(x, state, weights_of(layers))
+    gradients = torch.autograd.grad(outputs.square().sum() + (h * c).sum(), inputs)
+    outputs, (h, c) = layers(x, tuple(part[None] for part in state))
+    expected = torch.autograd.grad(outputs.square().sum() + (h * c).sum(), inputs)
+    for gradient, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, other)
+
+
+def test_the_gates_of_the_lstm_in_steps_are_those_that_made_its_state():
+    torch.manual_seed(0)
+    layers, x = LAYERS["lstm"](3, 5, 1), torch.randn(2, 4, 3)
+    calls = []
+
+    def gate(z):
+        calls.append(z)
+        return (0.2 * z + 0.5).clamp(0, 1)
+
+    outputs, _, gates = lstm_by_steps(x, None, weights_of(layers), gate=gate)
+    assert len(calls) == 3 * 4  # three gates a step, and never the candidate
+    c = torch.zeros(2, 5)
+    for t, (i, f, g, o) in enumerate(gates):
+        c = f * c + i * g
+        torch.testing.assert_close(outputs[:, t], o * c.tanh())
+    for step, z in zip(gates, zip(*[iter(calls)] * 3, strict=True), strict=True):
+        i, f, _, o = step
+        for value, before in zip((i, f, o), z, strict=True):
+            torch.testing.assert_close(value, (0.2 * before + 0.5).clamp(0, 1))
