@@ -171,7 +171,8 @@ def train(
         if not isfinite(found["loss"] + found["grad_norm"]):
             raise TrainingDiverged(
                 f"{fault.cause}: the loss of step {step} is {found['loss']:.4g}, its gradient norm "
-                f"{found['grad_norm']:.4g}. Choose another seed in config.json."
+                f"{found['grad_norm']:.4g}. Choose another seed in config.json.",
+                History(rows),
             )
         due = step % settings.eval_every == 0 or step == settings.steps
         row = {
