@@ -15,9 +15,9 @@ The modules follow that line, and each one imports only modules that stand above
     scratch      RNN, LSTM and CIFG in NumPy, with hand-written backward passes and their proof
     models       the character-level network in PyTorch, and its files
     checkpoints  all that a run needs to go on where it was
-    clipping     a gradient made shorter: by its norm, by value, unit by unit
     precision    float32 or bfloat16, and what a device can train in
     settings     the settings of a run, checked when they are made
+    clipping     a gradient made shorter: by its norm, by value, unit by unit
     history      the rows of a run: what happened at each step
     diagnostics  what goes on inside a network in training: gradients, gates, states, Jacobians
     distributed  processes that train one model together

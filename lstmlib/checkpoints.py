@@ -71,6 +71,7 @@ class Checkpoints:
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number, 1 or more.")
         self.folder, self.vocab, self.every, self.keep = Path(folder), vocab, every, keep
+        self._held = False
 
     @property
     def paths(self) -> list[Path]:
@@ -91,14 +92,22 @@ class Checkpoints:
         a killed run leaves none behind, and no other process is ever taken for it. What it left
         half written is removed. Several processes that train together take it once, in the first.
 
+        A program that writes more than `fit` does holds the folder itself, from before the run to
+        after its last file. It hands this object to `fit`, which then need not take the folder.
+
         Raises:
             CheckpointError: another run holds the folder, or it cannot be made or written to.
         """
+        if self._held:
+            yield
+            return
         lock = FileLock(self.folder / _LOCK, timeout=_PATIENCE, thread_local=False)
         try:
             self._hold(lock)
+            self._held = True
             yield
         finally:
+            self._held = False
             if lock.is_locked:
                 for name in (_OWNER, _LOCK):
                     with contextlib.suppress(OSError):  # the run itself is whole

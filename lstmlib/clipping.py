@@ -5,15 +5,38 @@ them. The one whose name ends in `_unseen` returns tensors () and waits for noth
 to the next kernel.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from lstmlib.settings import TrainingConfig
+
 Norms = tuple[Tensor, Tensor]
 """The global L2 norm of a gradient before and after clipping, () each."""
 SHORTEST = 1e-3
 """The least that the weights of a unit count as, so that a unit of zeros can move."""
+
+
+def clip(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> tuple[float, float]:
+    """Clip as the settings say; return the global norm before and after."""
+    if config.clip_value is not None:
+        return clip_by_value(parameters, config.clip_value)
+    if config.clip_ratio is not None:
+        return clip_by_unit(parameters, config.clip_ratio)
+    limit = math.inf if config.clip_norm is None else config.clip_norm
+    return clip_by_global_norm(parameters, limit)
+
+
+def clip_unseen(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> Norms:
+    """Do as `clip`, without waiting for the device."""
+    if config.clip_value is not None:
+        return clip_by_value_unseen(parameters, config.clip_value)
+    if config.clip_ratio is not None:
+        return clip_by_unit_unseen(parameters, config.clip_ratio)
+    limit = math.inf if config.clip_norm is None else config.clip_norm
+    return clip_by_norm_unseen(parameters, limit)
 
 
 def clip_by_global_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> tuple[float, float]:

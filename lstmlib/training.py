@@ -17,14 +17,12 @@ from tqdm.auto import tqdm
 
 from lstmlib.batching import IGNORE, PaddedBatches, Streams, Windows
 from lstmlib.checkpoints import Checkpoints
-from lstmlib.clipping import (
-    Norms,
+from lstmlib.clipping import (  # noqa: F401
+    clip,
     clip_by_global_norm,
-    clip_by_norm_unseen,
     clip_by_unit,
-    clip_by_unit_unseen,
     clip_by_value,
-    clip_by_value_unseen,
+    clip_unseen,
 )
 from lstmlib.diagnostics import Diagnostics
 from lstmlib.distributed import Processes
@@ -292,7 +290,7 @@ class _Run:
         if self.diagnostics is not None:
             self.diagnostics.before_clipping(self.state.model)
         loss = self.processes.mean(loss)  # so that all of them skip a step, or none
-        norm, clipped_norm = _clip(self.model, self.config)
+        norm, clipped_norm = clip(self.model.parameters(), self.config)
         skipped = not (math.isfinite(loss) and math.isfinite(norm))
         if skipped:
             self.state.hidden = None  # what made the loss infinite may be in the state
@@ -322,7 +320,7 @@ class _Run:
         neither weights nor averages. After most_skipped in a row no step changes anything any more,
         so that the weights are those of the last good one whenever the run is given up.
         """
-        norm, clipped_norm = _clip_unseen(self.model, self.config)  # () each
+        norm, clipped_norm = clip_unseen(self.model.parameters(), self.config)  # () each
         seen = torch.stack([loss.to(norm.dtype), norm, clipped_norm])  # (3,), none below 0
         finite = seen.amax() < math.inf  # (); NaN is not below
         good = finite & (self.in_a_row < self.config.most_skipped)
@@ -531,23 +529,3 @@ def _defers(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
     """
     can = getattr(optimizer, "_step_supports_amp_scaling", False)
     return device.type == "cuda" and can and not optimizer.defaults.get("momentum")
-
-
-def _clip_unseen(model: CharRNN, config: TrainingConfig) -> Norms:
-    """Clip as the configuration says; return the global norm before and after, () each."""
-    if config.clip_value is not None:
-        return clip_by_value_unseen(model.parameters(), config.clip_value)
-    if config.clip_ratio is not None:
-        return clip_by_unit_unseen(model.parameters(), config.clip_ratio)
-    limit = math.inf if config.clip_norm is None else config.clip_norm
-    return clip_by_norm_unseen(model.parameters(), limit)
-
-
-def _clip(model: CharRNN, config: TrainingConfig) -> tuple[float, float]:
-    """Clip as the configuration says; return the global norm before and after."""
-    if config.clip_value is not None:
-        return clip_by_value(model.parameters(), config.clip_value)
-    if config.clip_ratio is not None:
-        return clip_by_unit(model.parameters(), config.clip_ratio)
-    limit = math.inf if config.clip_norm is None else config.clip_norm
-    return clip_by_global_norm(model.parameters(), limit)
