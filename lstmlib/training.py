@@ -57,9 +57,11 @@ def evaluate(model: CharRNN, ids: Data, seq_len: int = 256) -> float:
     apart = isinstance(ids, (PaddedBatches, Windows))
     try:
         for x, y in ids if apart else _in_one_pass(ids, seq_len):  # (B, T) each
+            # A text goes on where the batch before stopped; what stands apart begins with zeros.
+            # logits (B, T, V); each part of the state (num_layers, B, H).
             logits, state = model(torch.from_numpy(x).to(device), None if apart else state)
             target = torch.from_numpy(y).to(device).flatten()  # (B * T,)
-            # The sum, and not the mean: the last batch may be a shorter one.
+            # The sum, and not the mean: the last batch may be a shorter one. ()
             loss = F.cross_entropy(
                 logits.flatten(0, 1), target, ignore_index=IGNORE, reduction="sum"
             )
@@ -254,7 +256,7 @@ class _Run:
         y = y[:, self.source.columns]  # (B, T), or (B, 1) where only the last target counts
         before = state.hidden  # each part (num_layers, B, H)
         loss, hidden = self.backward(x, y, before)
-        if self.source.goes_on:
+        if self.source.goes_on:  # else the next batch, too, begins with zeros
             state.hidden = hidden
         for group in self.optimizer.param_groups:
             group["lr"] = config.rate_at(step)
@@ -288,8 +290,9 @@ class _Run:
     def _update_seen(self, row: dict, loss: float, x: Tensor, before: State | None) -> None:
         """Clip, update unless the step is to be skipped, and add the row to the history."""
         if self.diagnostics is not None:
-            self.diagnostics.before_clipping(self.state.model)
+            self.diagnostics.before_clipping(self.state.model)  # the gradient as it came
         loss = self.processes.mean(loss)  # so that all of them skip a step, or none
+        # After the averaging, so that all processes clip the same gradient.
         norm, clipped_norm = clip(self.model.parameters(), self.config)
         skipped = not (math.isfinite(loss) and math.isfinite(norm))
         if skipped:
@@ -299,7 +302,7 @@ class _Run:
             clipped = clipped_norm < norm or self.config.clip_norm is None
             record = self._update(x, before, clipped)
         row["seconds"] = self.state.seconds()
-        self.history.rows.append(row)
+        self.history.rows.append(row)  # first, since a run that is given up shows its last step
         if self.diagnostics is not None:
             row["diagnostics"] = None if skipped else record
         self._fill_in(row, loss, norm, clipped_norm)
@@ -326,13 +329,14 @@ class _Run:
         good = finite & (self.in_a_row < self.config.most_skipped)
         bad = (~good).float()
         self.in_a_row = torch.addcmul(bad, bad, self.in_a_row)  # one more, or 0 again
+        # What PyTorch's own loss scaling sets before such a step.
         self.optimizer.grad_scale, self.optimizer.found_inf = None, bad
         self.optimizer.step()
         if self.state.hidden is not None:  # after a skipped step it begins at zero
             hidden = self.state.hidden  # each part (num_layers, B, H)
             self.state.hidden = tuple(torch.where(good, part, 0.0) for part in hidden)
         row["seconds"] = self.state.seconds()
-        self.history._rows.append(row)
+        self.history._rows.append(row)  # not `rows`, which would fetch
         self.unseen.append(seen)
         if len(self.unseen) == FETCH_EVERY:
             self.fetch()
@@ -347,7 +351,7 @@ class _Run:
             return
         seen, self.unseen = torch.stack(self.unseen).tolist(), []  # (steps, 3)
         first = len(self.history) - len(seen)
-        self.history._rows[-1]["seconds"] = self.state.seconds()
+        self.history._rows[-1]["seconds"] = self.state.seconds()  # until the device had it
         for number, (loss, norm, clipped_norm) in enumerate(seen, first):
             row = self.history._rows[number]
             try:
@@ -394,7 +398,7 @@ class _Run:
         best.waited += 1
         if loss < best.loss:
             best.loss, best.step, best.waited = loss, self.step, 0
-            if patience is not None:
+            if patience is not None:  # a copy: the steps to come change the weights in place
                 best.weights = _copy(self.state.model)
         elif patience is not None and best.waited >= patience and not self.history.ended:
             self.history.ended = "early"
@@ -450,12 +454,14 @@ class _Backward:
             with averaging, autocast(self.precision, self.device):
                 logits, after = self.model(x[part], before)  # (rows, T, V)
             loss = self._loss(logits, y[part])  # ()
+            # The gradients of the parts add up, and so do these shares to the batch's mean.
             loss = loss / self.parts if self.parts > 1 else loss
             (loss * scale if scale > 1 else loss).backward()
             # The values go on to the next batch, and no gradient comes back (truncated BPTT).
             states.append(detach(after))
+            # A tensor stays on the device. A number has to be waited for.
             losses.append(loss.detach() if self.defers else loss.item())
-        if scale > 1:
+        if scale > 1:  # back to the gradient of the loss itself
             grads = [p.grad for p in self.model.parameters() if p.grad is not None]
             torch._foreach_mul_(grads, 1 / scale)
         loss = functools.reduce(operator.add, losses)  # in order; Python's sum() rounds otherwise

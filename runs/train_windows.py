@@ -320,7 +320,8 @@ class RunCheckpoints(Checkpoints):
         if loaded is None:
             return None
         kept = loaded[1].get("record")
-        if not isinstance(kept, dict) or kept.get("identity") != self.run.identity():
+        whole = isinstance(kept, dict) and kept.keys() == {"identity", "rows", "seconds"}
+        if not whole or kept["identity"] != self.run.identity():
             raise CheckpointError(
                 f"{self.paths[-1]} is of a run with another text or another config.json; "
                 "delete it to start anew."

@@ -728,7 +728,11 @@ CURVES = {
 
 @pytest.mark.parametrize("name", CURVES)
 def test_a_recorded_run_comes_back(name):
-    """Its first row, the mean loss of 100 steps, on any processor: other seeds are further off."""
+    """Its first row, of 100 steps, on any processor and in float32 as in bfloat16.
+
+    These differ by up to 1e-3 in the mean loss, and by 4e-5 in the highest, that of the first step.
+    Another seed changes that one by 0.02, and other draws of the dropout by 0.0004 to 0.004.
+    """
     folder = RUNS / CURVES[name]
     config = read(folder, "result.json")["config"] if name == "case-a-spike" else read(folder)
     try:
@@ -740,7 +744,7 @@ def test_a_recorded_run_comes_back(name):
     (row,), expected = run.rows, History.load(folder / "history.jsonl").rows[0]
     assert row.keys() == expected.keys()
     assert row["loss"] == pytest.approx(expected["loss"], abs=0.003)
-    assert row["highest_loss"] == pytest.approx(expected["highest_loss"], abs=0.01)
+    assert row["highest_loss"] == pytest.approx(expected["highest_loss"], abs=0.0004)
     same = ("step", "epoch", "windows", "learning_rate")
     assert [row[key] for key in same] == [expected[key] for key in same]
 
