@@ -194,7 +194,8 @@ def train(
         if not isfinite(loss + norm):
             raise TrainingDiverged(
                 f"{fault.cause}: the loss of step {step} is {loss:.4g}, its gradient norm "
-                f"{norm:.4g}. Choose another seed in config.json."
+                f"{norm:.4g}. Choose another seed in config.json.",
+                History(rows),
             )
         due = step % training.eval_every == 0 or step == training.steps
         row = {

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from experiments.common import write_json
 from experiments.train_windows import (
-    ERRORS,
     Run,
+    RunCheckpoints,
+    as_command,
     check,
     clear,
     describe,
@@ -101,17 +102,17 @@ def look(config: dict, text: str, device: str, folder: Path) -> dict:
             )
         return done
     run, diverged_at = Run(config, text, device), None
-    try:
-        train(run, folder)
-    except TrainingDiverged as error:
-        print(error)
-        diverged_at = run.step + 1
-        if run.interval:  # the steps before it belong to the picture
-            run.write_row()
-    History(run.rows).save(folder / "history.jsonl")
-    done = summary(run, diverged_at)
-    write_json(result, done)
-    clear(folder)
+    checkpoints = RunCheckpoints(run, folder)
+    with checkpoints.owned():
+        try:
+            train(run, folder, checkpoints)
+        except TrainingDiverged as error:
+            print(error)
+            diverged_at = run.step + 1
+        History(run.rows).save(folder / "history.jsonl")
+        done = summary(run, diverged_at)
+        write_json(result, done)
+        clear(checkpoints)
     return done
 
 
@@ -135,7 +136,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse(__doc__.splitlines()[0]))
-    except ERRORS as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    as_command(main, parse(__doc__.splitlines()[0]))

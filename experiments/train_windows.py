@@ -7,8 +7,7 @@ model.safetensors, result.json; with "sample_every_epoch", also a text after eve
 runs, step-….safetensors holds everything; start the same command again to go on from there.
 
 With `--seconds S` it ends after the last whole epoch that fits, and history and result are written
-after each. On a GPU, Adam's steps are not waited for (captured_step.py): what is not finite is
-found when a row of the history is due.
+after each.
 
 It needs only PyTorch, NumPy, tqdm and safetensors where the text is given: write it with
 `--write-text PATH`, and on the other machine run
@@ -18,14 +17,11 @@ It needs only PyTorch, NumPy, tqdm and safetensors where the text is given: writ
 import argparse
 import hashlib
 import json
-import math
-import os
 import platform
 import sys
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -35,31 +31,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments.captured_step import CaptureFailed, DeviceStep, TakeStep, cuda_graph, prepare
 from experiments.common import describe, write_json
 from experiments.hard_sigmoid import HardSigmoidLSTM
-from lstmlib.batching import split, windows
-from lstmlib.checkpoints import (
-    CheckpointError,
-    Checkpoints,
-    optimizer_tensors,
-    random_states,
-    set_optimizer_tensors,
-    set_random_states,
-)
+from lstmlib.batching import Windows, split, windows
+from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import clean
 from lstmlib.decoding import CorpusError
 from lstmlib.metrics import words
-from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
+from lstmlib.models import CharRNN, check_shapes, count_parameters, save_model, write_whole
 from lstmlib.readers import read_book
 from lstmlib.sampling import Sampling, draw
 from lstmlib.training import (
     History,
     TrainingConfig,
     TrainingDiverged,
-    autocast,
-    clip_by_global_norm,
     evaluate,
+    fit,
     usable_precision,
 )
 from lstmlib.vocab import Vocab
@@ -82,12 +69,10 @@ NOTES = {"what", "published"}
 TEMPERATURES = (0.2, 0.5, 1.0)
 WRITTEN = 1000
 """Characters of text for each temperature; "sample_characters" is for the texts after an epoch."""
-NOT_WAITED_FOR = ("adam", "adamw")
-"""Optimizers whose fused form takes no step where the device finds that it must not."""
 LARGEST_MODEL = 12 * 2**20
 """Bytes of a model file in half precision that is kept."""
-# What a checkpoint keeps beside the tensors.
-KEPT = ("step", "seconds", "epoch_total", "interval", "rows")
+FINAL = ("all epochs", "diverged")
+"""Ends after which there is nothing to go on with."""
 
 
 def check(config: dict) -> None:
@@ -149,238 +134,109 @@ def build_model(config: dict, vocab_size: int) -> CharRNN:
     return model
 
 
-def predictions(model: CharRNN, pieces: Tensor, predict: str) -> tuple[Tensor, Tensor]:
-    """Predict in windows, each from a state of zeros.
-
-    Args:
-        model: the network.
-        pieces: (B, length + 1) int64, the windows, each with the character after it.
-        predict: "last", the character after each window; "every", that after each character.
-
-    Returns:
-        Logits (P, V) and targets (P,), with P = B or B · length.
-    """
-    logits, _ = model(pieces[:, :-1])
-    if predict == "last":
-        return logits[:, -1], pieces[:, -1]
-    return logits.flatten(0, 1), pieces[:, 1:].flatten()
-
-
 class Run:
-    """A network in training: all that a checkpoint must hold, and how to take a step.
+    """A network in training, and what is recorded of it.
 
     Args:
         config: what config.json holds.
         text: the clean text.
         device: where to train.
-        waits: whether every step waits for what the device has computed; None waits unless the
-            device is a GPU and the optimizer one of NOT_WAITED_FOR.
-        eager: why no step is to be captured as a CUDA graph; None captures it where that can be
-            done.
+
+    Attributes:
+        windows: the training windows; an epoch has epoch_steps batches of them.
+        valid_pieces: (n, length + 1) int64, windows of the validation text spread evenly over it,
+            each with the character after it.
+        step: the last step that was taken, from 1.
+        rows: those of history.jsonl, each of the steps since the one before it.
+        seconds: of training alone, without validation, texts and checkpoints.
+        ended: why the clock ended the run, "time" or "cut off"; "" where it did not.
 
     Raises:
         ValueError: a setting has no meaning, or the text is too short for it.
     """
 
-    def __init__(
-        self,
-        config: dict,
-        text: str,
-        device: str = "cpu",
-        waits: bool | None = None,
-        eager: str | None = None,
-    ) -> None:
+    def __init__(self, config: dict, text: str, device: str = "cpu") -> None:
         check(config)
         self.config, self.text, self.device = config, text, torch.device(device)
         self.vocab = Vocab.from_text(text)
         self.train_ids, self.valid_ids = split(self.vocab.encode(text), 0.1)
-        self.pieces, valid_pieces = self._cut(self.train_ids), self._cut(self.valid_ids)
-        count = min(config["valid_windows"], len(valid_pieces))
-        evenly = np.linspace(0, len(valid_pieces) - 1, count).astype(int)
-        self.valid_pieces = valid_pieces[torch.from_numpy(evenly)]
-        self.epoch_steps = int(config["windows_share"] * len(self.pieces)) // config["batch_size"]
-        if not self.epoch_steps:
-            raise ValueError(
-                f"The training text has {len(self.pieces)} windows: their share that an epoch "
-                "draws does not fill a batch. Use a smaller batch_size, or a longer text."
-            )
+        self.windows = Windows(
+            self.train_ids,
+            config["length"],
+            config["step"],
+            config["batch_size"],
+            config["windows_share"],
+            config["seed"],
+            config["predict"],
+        )
+        self.epoch_steps = len(self.windows)
+        self.valid_pieces = self._cut_valid()
         self.settings = TrainingConfig(
             steps=config["epochs"] * self.epoch_steps,
             seq_len=config["length"],
             decay_every=self.epoch_steps,
+            most_skipped=1,  # a run that is recorded ends with the weights before the bad step
             **{name: config[name] for name in TRAINING},
         )
-        self.precision = usable_precision(config["precision"], self.device)
+        self.precision = usable_precision(config["precision"], self.device, say=lambda _: None)
         torch.manual_seed(config["seed"])
         self.model = build_model(config, len(self.vocab)).to(self.device)
-        on_gpu, self.eager = self.device.type == "cuda", eager
-        self.waits = not (on_gpu and config["optimizer"] in NOT_WAITED_FOR)
-        self.waits = self.waits if waits is None else waits
-        if not self.waits:
-            fused = {"fused": True, "capturable": on_gpu}
-            options = self.settings.optimizer_options | fused
-            self.settings = replace(self.settings, optimizer_options=options)
-        self.optimizer = self.settings.make_optimizer(self.model.parameters())
-        self.step, self.seconds, self.epoch_total, self.order = 0, 0.0, 0.0, None
-        self.interval, self.rows = [], []
         self.temperatures = tuple(config.get("temperatures", TEMPERATURES))
-        self.device_step, self.about_steps = None, {"kind": "waited for"}
-        self.computed = torch.empty(config["log_every"], 2, device=self.device)
-        self.pending = 0  # steps whose loss and norm are in `computed`, and not yet looked at
+        self.step, self.rows, self.ended = 0, [], ""
+        self.seconds, self.since = 0.0, time.perf_counter()
 
-    def _cut(self, ids: np.ndarray) -> Tensor:
-        """Return the windows of `lstmlib.batching.windows`, and the character after each.
-
-        They are (n, length + 1) int64, a view: no window is stored twice.
-        """
+    def _cut_valid(self) -> Tensor:
+        """Return the validation windows that are measured, (n, length + 1), on the device."""
         length, step = self.config["length"], self.config["step"]
-        windows(ids, length, step)  # raises unless there is one
-        return torch.from_numpy(ids).to(self.device).unfold(0, length + 1, step)
+        windows(self.valid_ids, length, step)  # raises unless there is one
+        pieces = torch.from_numpy(self.valid_ids).to(self.device).unfold(0, length + 1, step)
+        count = min(self.config["valid_windows"], len(pieces))
+        return pieces[torch.from_numpy(np.linspace(0, len(pieces) - 1, count).astype(int))]
 
-    def epoch_order(self, epoch: int) -> Tensor:
-        """Return which windows an epoch draws, in order: whole batches, without replacement."""
-        order = np.random.default_rng([self.config["seed"], epoch]).permutation(len(self.pieces))
-        drawn = order[: self.epoch_steps * self.config["batch_size"]]
-        return torch.from_numpy(drawn).to(self.device)
+    def count_seconds(self) -> None:
+        """Add the time since `since` to the seconds of training."""
+        now = time.perf_counter()
+        self.seconds, self.since = self.seconds + now - self.since, now
 
-    def take_step(self) -> None:
-        """Forward, loss, backward, clip, update.
-
-        Raises:
-            TrainingDiverged: the loss or the gradient is not finite; the weights stay as they were.
-        """
-        epoch, k = divmod(self.step, self.epoch_steps)
-        if k == 0 or self.order is None:
-            self.order = self.epoch_order(epoch)
-        batch_size = self.config["batch_size"]
-        examples = self.order[k * batch_size : (k + 1) * batch_size]
-        if not self.waits:
-            self._start_step(examples)
-            return
-        pieces = self.pieces[examples]
-        self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.precision, self.device):
-            logits, targets = predictions(self.model, pieces, self.config["predict"])
-        loss = F.cross_entropy(logits.float(), targets)
-        loss.backward()
-        limit = self.settings.clip_norm or math.inf
-        norm, clipped_norm = clip_by_global_norm(self.model.parameters(), limit)
-        if not math.isfinite(norm + loss.item()):
-            raise self._diverged(loss.item(), norm)
-        self.optimizer.param_groups[0]["lr"] = self.settings.rate_at(self.step + 1)
-        self.optimizer.step()
-        self.step += 1
-        self.epoch_total += loss.item()
-        self.interval.append([loss.item(), norm, clipped_norm < norm])
-
-    def _diverged(self, loss: float, norm: float) -> TrainingDiverged:
-        """Return the error of the next step, whose loss or gradient is not finite."""
-        return TrainingDiverged(
-            f"The loss of step {self.step + 1} is {loss:.4g}, its gradient norm "
-            f"{norm:.4g}. Lower the learning rate, or clip at a smaller clip_norm."
-        )
-
-    def prepare(self, capture: Callable[[DeviceStep, Tensor], TakeStep] | None = None) -> None:
-        """Choose how steps are taken that are not waited for: eagerly, or as a CUDA graph.
+    def write_row(self, taken: list[dict]) -> None:
+        """Add a row: the steps since the last one; at an epoch's end its losses, too.
 
         Args:
-            capture: see `captured_step.prepare`; None is that of the device.
-
-        Raises:
-            CaptureFailed: see there.
+            taken: the rows that `fit` has of all steps so far.
         """
-        if self.waits:
-            return
-        why = self.eager
-        if why is None and self.device.type != "cuda" and capture is None:
-            why = f"CUDA graphs need a GPU, and this is a {self.device.type}"
-        if why is None and self.settings.schedule != "constant":
-            why = "a CUDA graph has one learning rate, and this schedule has many"
-        step = DeviceStep(self.model, self.optimizer, self._loss, self.settings.clip_norm)
-        batches = self.epoch_order(0)[: 4 * self.config["batch_size"]]
-        self.device_step, self.about_steps = prepare(
-            step,
-            lambda model: self.settings.make_optimizer(model.parameters()),
-            batches.split(self.config["batch_size"]),
-            None if why else capture or cuda_graph,
-        )
-        if why:
-            self.about_steps["why"] = why
-
-    def _loss(self, model: CharRNN, examples: Tensor) -> Tensor:
-        """Return the loss of a batch; in a CUDA graph no cast of a weight may be kept."""
-        model.train()
-        kind, half = self.device.type, self.precision == "bfloat16"
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=half, cache_enabled=False):
-            logits, targets = predictions(model, self.pieces[examples], self.config["predict"])
-        return F.cross_entropy(logits.float(), targets)
-
-    def _start_step(self, examples: Tensor) -> None:
-        """Start a step on the device; look at what it computed only where a row is due.
-
-        Raises:
-            TrainingDiverged: as `take_step`, up to log_every steps later.
-        """
-        if self.device_step is None:
-            self.prepare()
-        self.optimizer.param_groups[0]["lr"] = self.settings.rate_at(self.step + 1)
-        self.computed[self.pending].copy_(self.device_step(examples))
-        self.step, self.pending = self.step + 1, self.pending + 1
-        if self.pending == len(self.computed) or self.step % self.epoch_steps == 0:
-            self.fetch()
-
-    def fetch(self) -> None:
-        """Wait for the steps that were started, and note their losses and norms.
-
-        Raises:
-            TrainingDiverged: one was not finite. The device took no step from there on, and this
-                run is at the step before it.
-        """
-        computed = self.computed[: self.pending].tolist()
-        self.step, self.pending = self.step - len(computed), 0
-        for loss, norm in computed:
-            if not math.isfinite(norm + loss):
-                raise self._diverged(loss, norm)
-            self.step += 1
-            self.epoch_total += loss
-            self.interval.append([loss, norm, norm > (self.settings.clip_norm or math.inf)])
-
-    def write_row(self) -> None:
-        """Add a row to the history: the steps since the last one; at its end the epoch's losses."""
-        self.fetch()
-        losses, norms, clipped = zip(*self.interval, strict=True)
+        recorded = self.rows[-1]["step"] if self.rows else 0
+        since = taken[recorded:]
+        losses = [row["loss"] for row in since]
         row = {
-            "step": self.step,
-            "epoch": (self.step - 1) // self.epoch_steps,
-            "windows": self.step * self.config["batch_size"],
+            "step": len(taken),
+            "epoch": taken[-1]["epoch"],
+            "windows": len(taken) * self.config["batch_size"],
             "loss": float(np.mean(losses)),
             "highest_loss": max(losses),
-            "grad_norm": max(norms),
-            "clipped_share": float(np.mean(clipped)),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "grad_norm": max(row["grad_norm"] for row in since),
+            "clipped_share": float(np.mean([r["clipped_norm"] < r["grad_norm"] for r in since])),
+            "learning_rate": taken[-1]["learning_rate"],
             "seconds": round(self.seconds, 2),
             "epoch_loss": None,
             "valid_loss": None,
             "valid_window_loss": None,
         }
-        if self.step % self.epoch_steps == 0:
-            row["epoch_loss"] = self.epoch_total / self.epoch_steps
+        if len(taken) % self.epoch_steps == 0:
+            of_epoch = [row["loss"] for row in taken[-self.epoch_steps :]]
+            row["epoch_loss"] = float(np.mean(of_epoch))
             measured = self.valid_ids[: self.config.get("valid_characters")]
             row["valid_loss"] = evaluate(self.model, measured)
             row["valid_window_loss"] = self.window_loss()
-            self.epoch_total = 0.0
         self.rows.append(row)
-        self.interval = []
 
     @torch.no_grad()
     def window_loss(self) -> float:
         """Return the mean loss of the character after each of the validation windows, in nats."""
         self.model.eval()
         total = 0.0
-        for pieces in self.valid_pieces.split(1024):  # bounds the memory
-            logits, targets = predictions(self.model, pieces, "last")
-            total += F.cross_entropy(logits, targets, reduction="sum").item()
+        for pieces in self.valid_pieces.split(1024):  # bounds the memory; (B, length + 1)
+            logits = self.model(pieces[:, :-1])[0][:, -1]  # (B, V)
+            total += F.cross_entropy(logits, pieces[:, -1], reduction="sum").item()
         return total / len(self.valid_pieces)
 
     def write_texts(self, length: int) -> list[tuple[str, float]]:
@@ -391,9 +247,9 @@ class Run:
         each that the training text has too.
         """
         window, sampling = self.config["length"], Sampling(self.temperatures)
-        ids = np.tile(self.valid_ids[:window], (len(self.temperatures), 1))
+        ids = np.tile(self.valid_ids[:window], (len(self.temperatures), 1))  # (texts, length)
         for seed in np.random.default_rng(self.config["seed"]).integers(2**31, size=length):
-            weights = sampling.weigh(self.next_logits(ids[:, -window:]))
+            weights = sampling.weigh(self.next_logits(ids[:, -window:]))  # (texts, V)
             drawn = draw(weights, np.full(len(ids), np.random.default_rng(seed).random()))
             ids = np.append(ids, drawn[:, None], axis=1)
         texts = [self.vocab.decode(row[window:]) for row in ids]
@@ -425,37 +281,52 @@ class Run:
         settings = {name: value for name, value in self.config.items() if name not in NOTES}
         return settings | {"text": sha256(self.text)}
 
-    def save(self, checkpoints: Checkpoints) -> None:
-        """Write everything that the steps to come depend on, and the history."""
-        self.fetch()
-        randoms, random_notes = random_states(self.device)
-        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        tensors |= {f"optimizer.{n}": t for n, t in optimizer_tensors(self.optimizer).items()}
-        tensors |= {f"random.{name}": t for name, t in randoms.items()}
-        notes = {name: getattr(self, name) for name in KEPT}
-        notes |= {"identity": self.identity(), "random": random_notes}
-        checkpoints.save(self.step, tensors, notes)
 
-    def load(self, checkpoints: Checkpoints) -> None:
-        """Go on from the checkpoint, if there is one; raises CheckpointError if it is no use."""
-        loaded = checkpoints.load()
+class RunCheckpoints(Checkpoints):
+    """Checkpoints of `fit` that also keep what is recorded of a run, and know its config.json.
+
+    Args:
+        run: the run.
+        folder: where the checkpoints are.
+        record: the folder where a run with a clock is recorded after every epoch. Its checkpoints
+            are written then; without a clock, as config.json says.
+    """
+
+    def __init__(self, run: Run, folder: Path, record: Path | None = None) -> None:
+        every = run.epoch_steps if record else run.config["checkpoint_every"]
+        super().__init__(folder, run.vocab, every, keep=1)
+        self.run, self.record = run, record
+
+    def save(self, step: int, tensors: dict[str, Tensor], notes: dict) -> None:
+        """Write the checkpoint; then, with a clock and after an epoch, the record.
+
+        In this order, so that what is recorded can always be gone on with.
+        """
+        run = self.run
+        kept = {"identity": run.identity(), "rows": run.rows, "seconds": run.seconds}
+        super().save(step, tensors, notes | {"record": kept})
+        if self.record and step % run.epoch_steps == 0:
+            record_epoch(run, self.record)
+        run.since = time.perf_counter()  # all this was no training
+
+    def load(self) -> tuple[dict[str, Tensor], dict] | None:
+        """Read the newest checkpoint, and set the rows and the seconds of the run.
+
+        Raises:
+            CheckpointError: as Checkpoints.load; or it is of another config or another text.
+        """
+        loaded = super().load()
         if loaded is None:
-            return
-        tensors, notes = loaded
-        if notes.get("identity") != self.identity():
+            return None
+        kept = loaded[1].get("record")
+        whole = isinstance(kept, dict) and kept.keys() == {"identity", "rows", "seconds"}
+        if not whole or kept["identity"] != self.run.identity():
             raise CheckpointError(
-                f"{checkpoints.paths[-1]} is of a run with another text or another config.json; "
+                f"{self.paths[-1]} is of a run with another text or another config.json; "
                 "delete it to start anew."
             )
-        groups = {"model": {}, "optimizer": {}, "random": {}}
-        for name, tensor in tensors.items():
-            group, _, key = name.partition(".")
-            groups[group][key] = tensor
-        self.model.load_state_dict(groups["model"])
-        set_optimizer_tensors(self.optimizer, groups["optimizer"])
-        for name in KEPT:
-            setattr(self, name, notes[name])
-        set_random_states(groups["random"], notes["random"], self.device)
+        self.run.rows, self.run.seconds = kept["rows"], kept["seconds"]
+        return loaded
 
 
 def sha256(text: str) -> str:
@@ -491,127 +362,156 @@ class Clock:
         return max(now, expected) > self.end
 
 
-def train(
-    run: Run, folder: Path, clock: Clock | None = None, unfinished: Path | None = None
-) -> str:
-    """Take the steps that are left, from the folder's checkpoint on if there is one.
+class Watcher:
+    """What `fit` calls after every step: it writes the rows and texts that are due.
 
-    The checkpoint of the last step stays: `clear` removes it once the results are written.
+    Args:
+        run: the run.
+        folder: where texts go.
+        clock: when to end, or None.
+    """
+
+    def __init__(self, run: Run, folder: Path, clock: Clock | None) -> None:
+        self.run, self.folder, self.clock = run, folder, clock
+
+    def __call__(self, history: History) -> None:
+        """Look at a step; end the run by the history's `ended` where the clock says so."""
+        run = self.run
+        run.step, done = len(history), len(history) % run.epoch_steps
+        if run.step % run.config["log_every"] and done:
+            run.count_seconds()
+            return
+        taken = history.rows  # on a GPU, this waits for the steps since the last row
+        run.count_seconds()
+        run.write_row(taken)
+        if done == 0:
+            self._end_epoch()
+        if self.clock and not history.ended:
+            if done == 0 and not self.clock.fits():
+                run.ended = "time"
+            elif done and self.clock.hopeless(done / run.epoch_steps):
+                run.ended = "cut off"
+            history.ended = "interrupted" if run.ended else ""
+        run.since = time.perf_counter()  # all this was no training
+
+    def _end_epoch(self) -> None:
+        """Write a text where one is due, and say how the epoch went."""
+        run, row = self.run, self.run.rows[-1]
+        if run.config.get("sample_every_epoch"):
+            length = run.config.get("sample_characters", WRITTEN)
+            write_samples(run, self.folder / f"epoch-{row['epoch'] + 1:02}.txt", length)
+        losses = f"loss {row['epoch_loss']:.3f}, validation {row['valid_window_loss']:.3f}"
+        tqdm.write(f"epoch {row['epoch'] + 1}: {losses}, {run.seconds:.0f} s of training so far")
+
+
+def train(run: Run, folder: Path, checkpoints: RunCheckpoints, clock: Clock | None = None) -> str:
+    """Take the steps that are left, from the newest checkpoint on if there is one.
 
     Args:
         run: the run.
         folder: where it is recorded.
-        clock: when to end; None ends after all epochs. With a clock, history and result are written
-            after every epoch, and checkpoints then and only then.
-        unfinished: where the checkpoints are; None is the folder.
+        checkpoints: where it is kept. That of the last step stays: `clear` removes it once the
+            results are written.
+        clock: when to end; None ends after all epochs.
 
     Returns:
         Why it ended: "all epochs"; "time", after a whole epoch; "cut off", in the middle of one.
 
     Raises:
         CheckpointError: a checkpoint cannot be read or written, or is of another run.
-        TrainingDiverged: a loss or a gradient is not finite.
-        CaptureFailed: see `Run.prepare`.
+        TrainingDiverged: a loss or a gradient is not finite. The rows are those of the steps before
+            it, and so are the weights.
+        KeyboardInterrupt: Ctrl-C; the checkpoint is that of the last step.
     """
-    checkpoints = Checkpoints(
-        unfinished or folder, run.vocab, run.config["checkpoint_every"], keep=1
-    )
-    with checkpoints.owned():
-        run.load(checkpoints)
-        run.prepare()
-        return take_steps(run, folder, checkpoints, clock)
-
-
-def take_steps(run: Run, folder: Path, checkpoints: Checkpoints, clock: Clock | None) -> str:
-    """Take the steps that are left, write what is due, and say how long it will take."""
-    first, warm_up, measured, total = run.step, 5, 20, run.settings.steps
-    quiet = None if clock else False  # with a clock, no bar in a log file: a line for each epoch
-    with tqdm(total=total, initial=first, desc=folder.name, unit="step", disable=quiet) as bar:
-        while run.step < total:
-            begins = run.step % run.epoch_steps == 0 or run.step == first
-            if clock and begins and not clock.fits():
-                return "time"
-            started = time.perf_counter()
-            try:
-                run.take_step()
-            finally:  # training alone, without validation
-                run.seconds += time.perf_counter() - started
-            done = run.step % run.epoch_steps
-            if run.step % run.config["log_every"] == 0 or done == 0:
-                run.write_row()
-                if done == 0:
-                    end_epoch(run, folder, checkpoints if clock else None)
-                elif clock and clock.hopeless(done / run.epoch_steps):
-                    return "cut off"
-                bar.set_postfix(loss=f"{run.rows[-1]['loss']:.3f}")
-            if not clock and (run.step % checkpoints.every == 0 or run.step == total):
-                run.save(checkpoints)
-            bar.update()
-            if run.step == first + warm_up:
-                warm = run.seconds
-            if run.waits and run.step == first + warm_up + measured:
-                speed = measured / (run.seconds - warm)
-                hours = total / speed / 3600
-                bar.write(f"{speed:.1f} steps a second: all {total:,} take {hours:.2f} hours")
+    if clock and not clock.fits():
+        return stand_still(run, checkpoints)
+    watcher, bar = Watcher(run, folder, clock), clock is None or sys.stderr.isatty()
+    run.since = time.perf_counter()
+    try:
+        history = fit(run.model, run.windows, None, run.settings, watcher, checkpoints, bar)
+    except TrainingDiverged as error:
+        taken = error.history.rows[:-1]
+        run.step = len(taken)
+        if taken and run.step > (run.rows[-1]["step"] if run.rows else 0):
+            run.write_row(taken)  # the steps before it belong to the picture
+        raise
+    run.step = len(history)
+    if run.ended:
+        return run.ended
+    if history.ended == "interrupted":
+        raise KeyboardInterrupt
     return "all epochs"
 
 
-def end_epoch(run: Run, folder: Path, checkpoints: Checkpoints | None) -> None:
-    """Write what is due after an epoch.
+def stand_still(run: Run, checkpoints: RunCheckpoints) -> str:
+    """Set the run to its newest checkpoint, and take no step; return why it ended."""
+    loaded = checkpoints.load()
+    if loaded is not None:
+        tensors, notes = loaded
+        weights = {n.removeprefix("model."): t for n, t in tensors.items() if n[:6] == "model."}
+        check_shapes(weights, run.model.state_dict())
+        run.model.load_state_dict(weights)
+        run.step = len(notes["rows"])
+    if run.step == run.settings.steps:
+        return "all epochs"
+    return "cut off" if run.step % run.epoch_steps else "time"
 
-    With checkpoints, all that there is so far: a checkpoint, history and result. The result says
-    "cut off", and is written anew where the run ends otherwise.
+
+def record_epoch(run: Run, folder: Path) -> None:
+    """Write history and result as they are after an epoch.
+
+    The result says "cut off", and is written anew where the run ends otherwise.
     """
-    epoch = run.step // run.epoch_steps
-    if run.config.get("sample_every_epoch"):
-        length = run.config.get("sample_characters", WRITTEN)
-        write_samples(run, folder / f"epoch-{epoch:02}.txt", length)
-    if checkpoints is not None:
-        run.save(checkpoints)  # first: what is recorded can always be gone on with
-        for name in ("samples.txt", "model.safetensors"):  # of a run that had ended before
-            (folder / name).unlink(missing_ok=True)
-        History(run.rows).save(folder / "history.jsonl")
-        result = summary(run, "cut off")
-        write_json(folder / "result.json", result)
-        losses = f"loss {result['training_loss']:.3f}, validation {result['valid_window_loss']:.3f}"
-        tqdm.write(f"epoch {epoch}: {losses}, {run.seconds:.0f} s of training so far")
+    for name in ("samples.txt", "model.safetensors"):  # of a run that had ended before
+        (folder / name).unlink(missing_ok=True)
+    History(run.rows).save(folder / "history.jsonl")
+    write_json(folder / "result.json", summary(run, "cut off"))
 
 
 def record(
     run: Run, folder: Path, clock: Clock | None = None, unfinished: Path | None = None
 ) -> str:
-    """Train, and write what the run leaves behind; the arguments are those of `train`.
+    """Train, and write what the run leaves behind; no other process uses the folder meanwhile.
 
     A run with a clock that diverges is recorded up to there, with the weights before the step that
     was not finite.
+
+    Args:
+        run: the run.
+        folder: where it is recorded.
+        clock: when to end; None ends after all epochs. With a clock, history and result are written
+            after every epoch, and checkpoints then and where it ends.
+        unfinished: where the checkpoints are; None is the folder.
 
     Returns:
         Why it ended: as `train`, or "diverged".
 
     Raises:
         ValueError: not one epoch fits into the time.
-        CheckpointError, CaptureFailed: as `train`.
+        CheckpointError, KeyboardInterrupt: as `train`.
         TrainingDiverged: as `train`, without a clock.
     """
-    try:
-        ended = train(run, folder, clock, unfinished)
-    except TrainingDiverged as error:
-        if clock is None:
-            raise
-        print(error)
-        ended = "diverged"
-        if run.interval:  # the steps before it belong to the picture
-            run.write_row()
-    if ended in ("time", "cut off") and run.step < run.epoch_steps:
-        raise ValueError(f"Not one epoch of {run.epoch_steps} steps fits into the time.")
-    if ended != "cut off":  # else what was written after the last whole epoch stands
-        finish(run, folder, ended)
+    checkpoints = RunCheckpoints(run, unfinished or folder, folder if clock else None)
+    with checkpoints.owned():
+        try:
+            ended = train(run, folder, checkpoints, clock)
+        except TrainingDiverged as error:
+            if clock is None:
+                raise
+            print(error)
+            ended = "diverged"
+        if ended in ("time", "cut off") and run.step < run.epoch_steps:
+            raise ValueError(f"Not one epoch of {run.epoch_steps} steps fits into the time.")
+        if ended != "cut off":  # else what was written after the last whole epoch stands
+            finish(run, folder, ended)
+        if ended in FINAL:
+            clear(checkpoints)
     return ended
 
 
-def clear(folder: Path) -> None:
-    """Remove the checkpoint of a run whose results are written."""
-    for path in folder.glob("step-*.safetensors"):
+def clear(checkpoints: Checkpoints) -> None:
+    """Remove the checkpoints of a run whose results are written."""
+    for path in checkpoints.paths:
         path.unlink()
 
 
@@ -623,7 +523,7 @@ def summary(run: Run, ended: str) -> dict:
     lowest = min(epochs, key=lambda row: row["epoch_loss"], default=none)
     windows_read = run.step * run.config["batch_size"]
     characters = windows_read * run.config["length"]
-    predicted = windows_read if run.config["predict"] == "last" else characters
+    predicted = run.step * run.windows.targets / run.epoch_steps
     return {
         "training_loss": last["epoch_loss"],
         "lowest_training_loss": lowest["epoch_loss"],
@@ -635,7 +535,7 @@ def summary(run: Run, ended: str) -> dict:
         "ended": ended,
         "diverged_at": run.step + 1 if ended == "diverged" else None,
         "windows_per_epoch": run.epoch_steps * run.config["batch_size"],
-        "windows_in_all": len(run.pieces),
+        "windows_in_all": run.windows.count,
         "parameters": count_parameters(run.model),
         "training_seconds": round(run.seconds, 1),
         "predictions_per_second": round(predicted / run.seconds),
@@ -645,7 +545,6 @@ def summary(run: Run, ended: str) -> dict:
         "machine": describe(run.device),
         "precision": run.precision,
         "tf32": run.device.type == "cuda" and torch.backends.cudnn.allow_tf32,
-        "steps": run.about_steps,
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
@@ -702,7 +601,6 @@ def parse(what: str, one_run: bool = False) -> argparse.Namespace:
     if one_run:
         hint = "end after the last whole epoch that fits"
         parser.add_argument("--seconds", type=float, help=hint)
-        parser.add_argument("--eager", metavar="WHY", help="capture no CUDA graph, and note why")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -718,29 +616,22 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.write_text:
         write_whole(arguments.write_text, text.encode())
         return
-    run = Run(config, text, arguments.device, eager=arguments.eager)
     clock = Clock(arguments.seconds) if arguments.seconds is not None else None
-    try:
-        ended = record(run, folder, clock)
-    except CaptureFailed as error:
-        start_anew(error, clock)
-    if ended not in ("time", "cut off"):
-        clear(folder)
-
-
-def start_anew(error: CaptureFailed, clock: Clock | None) -> None:
-    """Start this program's command again in this process, to go on without a capture."""
-    print(f"{error}. The run goes on without one.", flush=True)
-    command = [sys.executable, *sys.orig_argv[1:], "--eager", str(error)]
-    if clock is not None:
-        command += ["--seconds", str(clock.end - time.monotonic())]
-    os.execv(sys.executable, command)
+    record(Run(config, text, arguments.device), folder, clock)
 
 
 ERRORS = (OSError, ValueError, TypeError, CheckpointError, TrainingDiverged)
 
-if __name__ == "__main__":
+
+def as_command(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
+    """Call the main function of a script that trains; what goes wrong is one line, no traceback."""
     try:
-        main(parse(__doc__.splitlines()[0], one_run=True))
+        main(arguments)
     except ERRORS as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
+    except KeyboardInterrupt as error:
+        raise SystemExit(f"{arguments.folder} goes on when it is started again.") from error
+
+
+if __name__ == "__main__":
+    as_command(main, parse(__doc__.splitlines()[0], one_run=True))

@@ -16,9 +16,15 @@ The modules follow that line, and each one imports only modules that stand above
     scratch      RNN, LSTM and CIFG in NumPy, with hand-written backward passes and their proof
     models       the character-level network in PyTorch, and its files
     checkpoints  all that a run needs to go on where it was
+    precision    float32 or bfloat16, and what a device can train in
+    settings     the settings of a run, checked when they are made
+    clipping     a gradient made shorter: by its norm, by value, unit by unit
+    history      the rows of a run: what happened at each step
     diagnostics  what goes on inside a network in training: gradients, gates, states, Jacobians
     distributed  processes that train one model together
-    training     fit(): (truncated) BPTT, optimizers, schedules, clipping, history
+    sources      where the batches of a run come from: a text, sequences, windows
+    run_state    what a run is made of, and how a checkpoint keeps it
+    training     fit(): (truncated) BPTT, and the loss of a model
     speed        how fast a device trains, and how far that is from its limit
     inference    a prompt read, and then one character at a time, fast
     sampling     temperature and its kin, and texts: one, a batch, a stream

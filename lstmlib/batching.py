@@ -1,9 +1,9 @@
 """From ids to training examples, in three ways.
 
-`windows` cuts overlapping pieces of a text, each with the one character that follows it. `Streams`
-lays a text out as parallel, contiguous rows and walks along them, so that the hidden state can be
-carried from one batch to the next (stateful truncated BPTT). `PaddedBatches` keeps many short texts
-whole, and puts them side by side.
+`windows` cuts overlapping pieces of a text, each with the one character that follows it, and
+`Windows` draws batches of them. `Streams` lays a text out as parallel, contiguous rows and walks
+along them, so that the hidden state can be carried from one batch to the next (stateful truncated
+BPTT). `PaddedBatches` keeps many short texts whole, and puts them side by side.
 
 Sizes in comments: N ids, B rows, T columns.
 """
@@ -49,6 +49,24 @@ def split(ids: np.ndarray, valid_fraction: float = 0.1) -> tuple[np.ndarray, np.
     return ids[:cut], ids[cut:]
 
 
+def _row_of_ids(ids: np.ndarray) -> np.ndarray:
+    """Return a text's ids (N,) as int64; raises ValueError for other arrays and fewer than 2."""
+    ids = np.asarray(ids)
+    if ids.ndim == 1 and len(ids) < 2:
+        raise ValueError(f"A text of {len(ids)} characters has no pair to learn from.")
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(f"A text must be a row of ids (integers), not {ids.dtype} {ids.shape}.")
+    return ids.astype(np.int64, copy=False)
+
+
+def _check_place(k: int, batches: int, epoch: int) -> None:
+    """Raise IndexError unless an epoch of so many batches has a batch k."""
+    if not 0 <= k < batches:
+        raise IndexError(f"There is no batch {k}; the epoch has {batches}, counted from 0.")
+    if epoch < 0:
+        raise IndexError(f"There is no epoch {epoch}; they are counted from 0.")
+
+
 def windows(ids: np.ndarray, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Cut overlapping windows, each with the character that follows it (case A of the course).
 
@@ -76,6 +94,104 @@ def windows(ids: np.ndarray, length: int, step: int = 1) -> tuple[np.ndarray, np
     # id is in no window, since no character follows it.
     x = np.lib.stride_tricks.sliding_window_view(ids[:-1], length)[::step]  # (n, length)
     return x, ids[length::step]
+
+
+class Windows:
+    """Windows of a text in batches, each read from a state of zeros (cases A and D of the course).
+
+    Each epoch draws a share of the windows without replacement, in a random order that depends on
+    the seed and the epoch alone. What does not fill a batch is left out of that epoch.
+
+    Args:
+        ids: (N,) integers.
+        length: characters T in a window.
+        step: characters from the start of one window to the start of the next.
+        batch_size: windows B in a batch.
+        share: of all windows, the share that an epoch draws, above 0 and at most 1.
+        seed: of the drawing.
+        predict: "last", the one character after each window; "every", the character after each
+            character of a window.
+
+    Attributes:
+        count: the number n of all windows.
+        targets: characters that an epoch predicts.
+
+    Iterating yields the batches of epoch 0: x and y, each (B, T) int64. y is x one character on;
+    under "last" all of it but the last column is IGNORE (-100), which losses leave out.
+
+    Raises:
+        ValueError: a setting without meaning; ids that are not a row of integers; a text too short
+            for one window and its target, or whose share of the windows does not fill a batch.
+    """
+
+    def __init__(
+        self,
+        ids: np.ndarray,
+        length: int,
+        step: int,
+        batch_size: int,
+        share: float = 1.0,
+        seed: int = 0,
+        predict: str = "last",
+    ) -> None:
+        check_choice("predict", predict, ("last", "every"))
+        share = check_number("share", share, above=0, at_most=1)
+        seed = check_whole("seed", seed, at_least=0, at_most=LARGEST)
+        batch_size = check_whole("batch_size", batch_size, at_most=LARGEST)
+        self.ids = _row_of_ids(ids)
+        x, self.after = windows(self.ids, length, step)  # (n, T), (n,)
+        self.count, self.length = x.shape
+        self.step, self.batch_size, self.predict = int(step), batch_size, predict
+        self.share, self.seed = share, seed
+        self.batches = int(self.share * self.count) // batch_size
+        if not self.batches:
+            raise ValueError(
+                f"The text has {self.count} windows: their share that an epoch draws does not "
+                "fill a batch. Use a smaller batch_size, or a longer text."
+            )
+        self.targets = self.batches * batch_size * (1 if predict == "last" else self.length)
+
+    @property
+    def settings(self) -> dict:
+        """What the batches depend on beside the text, by names for a reader."""
+        return {
+            "window length": self.length,
+            "window step": self.step,
+            "windows in a batch": self.batch_size,
+            "share of the windows": self.share,
+            "drawing seed": self.seed,
+            "predicted characters": self.predict,
+        }
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def drawn(self, epoch: int = 0) -> np.ndarray:
+        """Return which windows an epoch draws, in order, (batches, B); none occurs twice."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+        return order[: self.batches * self.batch_size].reshape(self.batches, self.batch_size)
+
+    def batch(self, k: int, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return batch k of an epoch: x and y, each (B, T) int64.
+
+        Raises:
+            IndexError: unless 0 ≤ k < len(self) and epoch ≥ 0.
+        """
+        _check_place(k, len(self), epoch)
+        return self._cut(self.drawn(epoch)[k])
+
+    def _cut(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and y (B, T) of windows by their numbers, (B,)."""
+        starts = which[:, None] * self.step  # (B, 1)
+        x = self.ids[starts + np.arange(self.length)]
+        if self.predict == "every":
+            return x, self.ids[starts + np.arange(1, self.length + 1)]
+        y = np.full(x.shape, IGNORE)
+        y[:, -1] = self.after[which]
+        return x, y
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (self._cut(which) for which in self.drawn())
 
 
 class Streams:
@@ -112,14 +228,7 @@ class Streams:
         batch_size = check_whole("batch_size", batch_size, at_most=LARGEST)
         seq_len = check_whole("seq_len", seq_len, at_most=LARGEST)
         check_choice("remainder", remainder, ("drop", "mask"))
-        ids = np.asarray(ids)
-        if ids.ndim == 1 and len(ids) < 2:
-            raise ValueError(f"A text of {len(ids)} characters has no pair to learn from.")
-        if ids.ndim != 1 or ids.dtype.kind not in "iu":
-            raise ValueError(
-                f"A text must be a row of ids (integers), not {ids.dtype} {ids.shape}."
-            )
-        ids = ids.astype(np.int64, copy=False)
+        ids = _row_of_ids(ids)  # (N,)
         total = len(ids) - 1  # pairs: the last character has no target
         batches = total // (batch_size * seq_len)
         if remainder == "mask":
@@ -256,10 +365,7 @@ class PaddedBatches:
         Raises:
             IndexError: unless 0 ≤ k < len(self) and epoch ≥ 0.
         """
-        if not 0 <= k < len(self):
-            raise IndexError(f"There is no batch {k}; the epoch has {len(self)}, counted from 0.")
-        if epoch < 0:
-            raise IndexError(f"There is no epoch {epoch}; they are counted from 0.")
+        _check_place(k, len(self), epoch)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self._shuffled(epoch)
         rows = self._batches[k]  # (B,), the numbers of its sequences

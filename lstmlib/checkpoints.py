@@ -72,6 +72,7 @@ class Checkpoints:
     def __init__(self, folder: str | Path, vocab: Vocab, every: int = 500, keep: int = 2) -> None:
         self.folder, self.vocab = Path(folder), vocab
         self.every, self.keep = check_whole("every", every), check_whole("keep", keep)
+        self._held = False
 
     @property
     def paths(self) -> list[Path]:
@@ -92,14 +93,22 @@ class Checkpoints:
         lock behind. Its half-written files are removed. Where several processes train together, the
         first one takes the lock for all.
 
+        A program that writes more than `fit` does holds the folder itself, from before the run to
+        after its last file. It hands this object to `fit`, which then need not take the folder.
+
         Raises:
             CheckpointError: another run holds the folder, or it cannot be made or written to.
         """
+        if self._held:
+            yield
+            return
         lock = FileLock(self.folder / _LOCK, timeout=_PATIENCE, thread_local=False)
         try:
             self._hold(lock)
+            self._held = True
             yield
         finally:
+            self._held = False
             if lock.is_locked:
                 for name in (_OWNER, _LOCK):
                     with contextlib.suppress(OSError):  # the run itself is whole

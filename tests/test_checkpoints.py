@@ -722,6 +722,21 @@ def test_a_folder_is_let_go_of_however_the_run_ends(tmp_path):
     assert not list(tmp_path.glob(".lstmlib*"))
 
 
+def test_who_holds_the_folder_hands_it_to_fit_and_still_holds_it_after(tmp_path, whole):
+    torch.set_num_threads(1)
+    vocab, train_ids, valid_ids = texts()
+    torch.manual_seed(0)
+    model = CharRNN(len(vocab), 12, 2, embedding_size=5, dropout=0.3)
+    checkpoints = Checkpoints(tmp_path, vocab, 3)
+    with checkpoints.owned():
+        history = fit(model, train_ids, valid_ids, CONFIG, checkpoints=checkpoints)
+        with pytest.raises(CheckpointError, match=f"another run, process {os.getpid()} on"):
+            start(tmp_path)
+    assert same((model, history), whole)
+    assert same(start(tmp_path), whole)  # the folder is free again
+    assert not list(tmp_path.glob(".lstmlib*"))
+
+
 def test_a_run_within_a_run_and_in_another_thread_is_refused(tmp_path):
     errors = []
 

@@ -1,4 +1,4 @@
-"""Case D on a GPU: steps that are not waited for, captured ones, the time bound, and the stage."""
+"""Case D on a GPU: steps that are left to the device, the time bound, and the stage."""
 
 import json
 import math
@@ -11,11 +11,11 @@ import pytest
 import torch
 from killed import run_until_it_has_written
 
-from experiments import captured_step, train_windows
-from experiments.captured_step import CaptureFailed, DeviceStep
-from experiments.train_windows import Clock, Run, record
+from experiments import train_windows
+from experiments.train_windows import Clock, Run, RunCheckpoints, Watcher, record
+from lstmlib import training
 from lstmlib.models import load_model
-from lstmlib.training import History, TrainingDiverged, evaluate
+from lstmlib.training import History, TrainingDiverged, evaluate, fit
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs"
@@ -50,240 +50,112 @@ def short_texts(monkeypatch):
     monkeypatch.setattr(train_windows, "WRITTEN", 25)
 
 
-def started(config, text, **options):
-    return Run(config, text, waits=False, **options)
+# Steps that are left to the device
 
 
-def steps(run, count):
-    for _ in range(count):
-        run.take_step()
-    run.fetch()
+@pytest.fixture
+def deferred(monkeypatch):
+    """Let `fit` leave the steps to the device, as on CUDA: here the same code runs on the CPU."""
+    monkeypatch.setattr(training, "_defers", lambda optimizer, device: True)
+
+
+def fused(config):
+    return config | {"optimizer_options": {"fused": True}}
+
+
+def trained(config, text, folder, device="cpu"):
+    """Take all steps of a run, and record nothing."""
+    run = Run(config, text, device)
+    train_windows.train(run, folder, RunCheckpoints(run, folder))
     return run
 
 
-# Steps that are not waited for
-
-
-def test_steps_that_are_not_waited_for_are_those_that_are(config, text):
-    norms = [norm for _, norm, _ in steps(Run(config, text), 20).interval]
-    config |= {"clip_norm": sorted(norms)[10]}
-    waited, run = steps(Run(config, text), 20), steps(started(config, text), 20)
-    assert run.step == 20 and run.waits is False and waited.waits is True
-    for a, b in zip(run.interval, waited.interval, strict=True):
-        assert a == [pytest.approx(b[0], abs=1e-4), pytest.approx(b[1], rel=1e-2), b[2]]
-    assert 0 < sum(clipped for _, _, clipped in run.interval) < 20
-    assert run.epoch_total == pytest.approx(waited.epoch_total, rel=1e-4)
+def test_steps_that_are_left_to_the_device_are_those_that_are_waited_for(
+    tmp_path, config, text, monkeypatch
+):
+    config = fused(config) | {"clip_norm": 0.5}
+    waited = trained(config, text, tmp_path / "waited")
+    monkeypatch.setattr(training, "_defers", lambda optimizer, device: True)
+    run = trained(config, text, tmp_path / "deferred")
+    assert 0 < sum(row["clipped_share"] for row in run.rows) < len(run.rows)
+    for row, expected in zip(run.rows, waited.rows, strict=True):
+        assert row.keys() == expected.keys()
+        for name in row.keys() - {"seconds"}:
+            near = None if row[name] is None else pytest.approx(expected[name], rel=1e-3)
+            assert row[name] == near
     for a, b in zip(run.model.parameters(), waited.model.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-3)
 
 
-def test_nothing_is_looked_at_before_a_row_is_due(config, text):
-    run = started(config | {"log_every": 5}, text)
-    seen = []
-    for _ in range(run.epoch_steps):
-        run.take_step()
-        seen.append(len(run.interval))
-    due = [k for k in range(1, run.epoch_steps + 1) if k % 5 == 0 or k == run.epoch_steps]
-    expected = [max([at for at in due if at <= k], default=0) for k in range(1, len(seen) + 1)]
-    assert seen == expected
+def test_nothing_is_looked_at_before_a_row_is_due(tmp_path, config, text, deferred, monkeypatch):
+    """Or before `fit` looks itself."""
+    looks, fetch = [], training._Run.fetch
+
+    def counted(run):
+        looks.extend([run.step] * bool(run.unseen))
+        fetch(run)
+
+    monkeypatch.setattr(training._Run, "fetch", counted)
+    monkeypatch.setattr(training, "FETCH_EVERY", 10**6)
+    run = trained(fused(config) | {"log_every": 5}, text, tmp_path)
+    assert looks == [row["step"] for row in run.rows]
+    assert all(step % 5 == 0 or step % run.epoch_steps == 0 for step in looks)
 
 
+@pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
-def test_what_is_not_finite_leaves_the_weights_before_it(config, text, broken, monkeypatch):
+def test_what_is_not_finite_leaves_the_weights_before_it(
+    tmp_path, config, text, broken, waits, monkeypatch
+):
     """Also where the steps after it are finite again: none of them is taken."""
-    run, other = started(config, text), started(config, text)
-    ordinary, calls = Run._loss, []
+    ordinary, calls = training._Backward._loss, []
 
-    def loss(self, model, examples):
+    def loss(self, logits, y):
         calls.append(len(calls))
-        value = ordinary(self, model, examples)
+        value = ordinary(self, logits, y)
         if len(calls) == 4:
             if broken == "loss":
                 return value * math.inf
             value.register_hook(lambda gradient: gradient * math.nan)
         return value
 
-    steps(other, 3)
-    monkeypatch.setattr(Run, "_loss", loss)
-    said = "loss of step 4 is inf" if broken == "loss" else "step 4 is .* gradient norm nan"
-    with pytest.raises(TrainingDiverged, match=said):
-        steps(run, 7)
-    assert len(calls) == 7
-    assert run.step == 3 and len(run.interval) == 3
+    other = Run(fused(config), text)
+
+    def on_step(history):
+        history.ended = "interrupted" if len(history) == 3 else ""
+
+    fit(other.model, other.windows, None, other.settings, on_step, progress=False)
+    monkeypatch.setattr(training, "_defers", lambda optimizer, device: not waits)
+    monkeypatch.setattr(training._Backward, "_loss", loss)
+    run = Run(fused(config), text)
+    with pytest.raises(TrainingDiverged, match="Step 4 had a loss or a gradient that was not fin"):
+        train_windows.train(run, tmp_path, RunCheckpoints(run, tmp_path))
+    assert len(calls) == (4 if waits else run.config["log_every"])
+    assert run.step == 3
+    assert [row["step"] for row in run.rows] == [3]
     assert all(map(torch.equal, run.model.parameters(), other.model.parameters()))
-    state = run.optimizer.state[run.device_step.parameters[0]]
-    assert state["step"] == 3
 
 
-def test_other_optimizers_are_waited_for_also_on_a_gpu(config, text):
-    assert Run(config, text).waits
-    assert "rmsprop" not in train_windows.NOT_WAITED_FOR
-
-
-# Captured steps; a fake stands for the GPU
-
-
-def prepared(config, text, capture):
-    run = started(config | {"dropout": 0.3}, text)
-    before = [w.clone() for w in run.model.parameters()]
-    run.prepare(capture)
-    assert all(map(torch.equal, before, run.model.parameters()))
-    return run
-
-
-def warmed_up(step, examples):
-    """What cuda_graph does, without the graph."""
-    before = step.copy()
-    step(examples)
-    step.restore(before)
-    buffer = examples.clone()
-
-    def replay(batch):
-        buffer.copy_(batch)
-        return step(buffer)
-
-    return replay
-
-
-def test_a_captured_step_that_proves_itself_is_used(config, text, monkeypatch):
-    times = iter([1.0, 2.0])
-    monkeypatch.setattr(captured_step, "_milliseconds", lambda *_: next(times))
-    run = prepared(config, text, warmed_up)
-    expected = {"kind": "captured", "milliseconds_captured": 1.0, "milliseconds_eager": 2.0}
-    assert run.about_steps == expected
-    assert not isinstance(run.device_step, DeviceStep)
-    steps(run, 9)
-    assert run.step == 9
-    run.seconds = 1.0
-    assert train_windows.summary(run, "time")["steps"] == expected
-
-
-def old_batch(step, examples):
-    return lambda batch: step(examples)
-
-
-def no_update(step, examples):
-    def take(batch):
-        before = step.copy()
-        result = step(batch)
-        step.restore(before)
-        return result
-
-    return take
-
-
-def same_dropout(step, examples):
-    def take(batch):
-        torch.manual_seed(0)
-        return step(batch)
-
-    return take
-
-
-def not_a_number(step, examples):
-    return lambda batch: step(batch) * math.nan
-
-
-@pytest.mark.parametrize(
-    ("capture", "why"),
-    [
-        (old_batch, "other losses|in another way"),
-        (no_update, "other losses|in another way"),
-        (not_a_number, "other losses"),
-        (same_dropout, "the same dropout again and again"),
-    ],
-)
-def test_a_captured_step_that_does_not_is_left(config, text, capture, why):
-    run = prepared(config, text, capture)
-    assert run.about_steps["kind"] == "eager"
-    assert re.search(why, run.about_steps["why"])
-    assert isinstance(run.device_step, DeviceStep)
-    steps(run, 9)
-
-
-def test_a_captured_step_that_is_not_faster_is_left(config, text, monkeypatch):
-    monkeypatch.setattr(captured_step, "_milliseconds", lambda *_: 2.0)
-    run = prepared(config, text, warmed_up)
-    assert run.about_steps["why"] == "the captured step was not faster"
-
-
-def test_an_error_in_a_capture_is_one_message(config, text):
-    def capture(step, examples):
-        raise RuntimeError("operation not permitted\nwhen stream is capturing")
-
-    with pytest.raises(CaptureFailed, match="capture failed: operation not permitted$"):
-        started(config, text).prepare(capture)
-
-
-@pytest.mark.parametrize(
-    ("change", "options", "why"),
-    [
-        ({}, {}, "CUDA graphs need a GPU, and this is a cpu"),
-        ({}, {"eager": "The capture failed: x"}, "The capture failed: x"),
-    ],
-)
-def test_without_a_capture_the_run_says_why(config, text, change, options, why):
-    run = started(config | change, text, **options)
-    run.prepare()
-    assert run.about_steps == {"kind": "eager", "why": why}
-
-
-def test_a_schedule_is_not_captured(config, text):
-    run = started(config | {"schedule": "cosine"}, text)
-    run.prepare(warmed_up)
-    assert "one learning rate" in run.about_steps["why"]
+def test_case_d_is_left_to_the_device_and_case_a_is_not(config, text):
+    for name, expected in ((NAME, True), ("case-a-lower-case", False)):
+        of_case = {key: read(RUNS / name, "config.json")[key] for key in train_windows.TRAINING}
+        settings = Run(config | of_case | {"batch_size": 16}, text).settings
+        options = {"fused": True} if settings.optimizer == "adam" else {}  # as on CUDA
+        optimizer = training.OPTIMIZERS[settings.optimizer]([torch.zeros(1)], **options)
+        assert training._defers(optimizer, torch.device("cuda")) is expected
 
 
 # With a GPU
 
-on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-
-@pytest.fixture
-def on_gpu(config, text, monkeypatch):
-    """A run whose step is a CUDA graph."""
-    figure = {True: 2.0, False: 1.0}  # else it might not be faster, at this size
-    monkeypatch.setattr(
-        captured_step, "_milliseconds", lambda step, _: figure[isinstance(step, DeviceStep)]
-    )
-    run = Run(config | {"dropout": 0.3, "hidden_size": 32}, text, "cuda")
-    assert run.waits is False
-    run.prepare()
-    assert run.about_steps["kind"] == "captured", run.about_steps
-    return run
-
-
-@on_a_gpu
-def test_a_cuda_graph_trains_as_eager_steps_do(config, text, on_gpu):
-    steps(on_gpu, 60)
-    settings = on_gpu.config
-    eager = steps(Run(settings, text, "cuda", eager="a test"), 60)
-    assert eager.about_steps == {"kind": "eager", "why": "a test"}
-    means = [sum(loss for loss, _, _ in run.interval[-10:]) / 10 for run in (on_gpu, eager)]
-    assert means[0] == pytest.approx(means[1], abs=0.4)
-    assert means[0] < on_gpu.interval[0][0] - 0.5
-    assert len({tuple(entry) for entry in on_gpu.interval}) == 60
-
-
-@on_a_gpu
-def test_the_guard_is_in_the_graph(on_gpu):
-    steps(on_gpu, 5)
-    on_gpu.model.output.bias.data[0] = math.inf
-    before = [w.clone() for w in on_gpu.model.parameters()]
-    with pytest.raises(TrainingDiverged, match="step 6"):
-        steps(on_gpu, 4)
-    assert on_gpu.step == 5
-    assert all(map(torch.equal, before, on_gpu.model.parameters()))
-
-
-@on_a_gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_run_on_a_gpu_is_recorded_and_goes_on(tmp_path, config, text, monkeypatch):
     folder = tmp_path / NAME
     for epochs in (1, 9):
         run = Run(config | {"dropout": 0.3}, text, "cuda")
         bounded(run, folder, epochs, monkeypatch)
     result, _ = check_record(folder, config)
-    assert result["ended"] == "all epochs" and result["steps"]["kind"] in ("captured", "eager")
+    assert result["ended"] == "all epochs"
 
 
 # The time bound
@@ -362,63 +234,89 @@ def test_a_run_ends_after_the_last_whole_epoch_that_fits_and_goes_on(
 ):
     folder = tmp_path / NAME
     config |= {"epochs": 4, "dropout": 0.2}
-    assert bounded(started(config, text), folder, 2, monkeypatch) == "time"
+    assert bounded(Run(config, text), folder, 2, monkeypatch) == "time"
     result, rows = check_record(folder, config)
     assert (result["epochs"], result["ended"], result["valid_characters"]) == (2, "time", 50)
-    killed = started(config, text)
+    killed = Run(config, text)
     monkeypatch.setattr(train_windows, "finish", lambda *_: None)
     bounded(killed, folder, 1, monkeypatch)
-    assert check_record(folder, config)[0]["ended"] == "cut off"
+    result, cut = check_record(folder, config)
+    assert (result["epochs"], result["ended"]) == (3, "cut off") and cut[: len(rows)] == rows
     assert not (folder / "samples.txt").exists() and not (folder / "model.safetensors").exists()
     monkeypatch.undo()
-    assert bounded(started(config, text), folder, 9, monkeypatch) == "all epochs"
+    assert bounded(Run(config, text), folder, 9, monkeypatch) == "all epochs"
     result, longer = check_record(folder, config)
-    assert longer[: len(rows)] == rows and result["epochs"] == 4
+    assert longer[: len(cut)] == cut and result["epochs"] == 4
     whole = tmp_path / "whole" / NAME
-    bounded(started(config, text), whole, 9, monkeypatch)
+    bounded(Run(config, text), whole, 9, monkeypatch)
     pairs = zip(History.load(whole / "history.jsonl").rows, longer, strict=True)
     assert all(a | {"seconds": 0} == b | {"seconds": 0} for a, b in pairs)
 
 
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_without_time_for_another_epoch_what_a_killed_run_left_is_finished(
+    tmp_path, config, text, monkeypatch, epochs
+):
+    """It was killed after it had recorded an epoch, and before it wrote its texts and its model."""
+    folder = tmp_path / NAME
+    killed = Run(config, text)
+    with monkeypatch.context() as patch:
+        patch.setattr(train_windows, "finish", lambda *_: None)
+        patch.setattr(train_windows, "clear", lambda *_: None)
+        bounded(killed, folder, epochs, patch)
+    assert read(folder, "result.json")["ended"] == "cut off"
+    ended = bounded(Run(config, text), folder, 0, monkeypatch)
+    assert ended == ("time" if epochs == 2 else "all epochs")
+    result, rows = check_record(folder, config)
+    assert result["epochs"] == epochs and rows[-1]["step"] == killed.step
+    kept, _ = load_model(folder / "model.safetensors")
+    for a, b in zip(kept.parameters(), killed.model.parameters(), strict=True):
+        assert torch.equal(a, b.half())
+
+
 def test_a_run_that_no_epoch_fits_into_says_so(tmp_path, config, text, monkeypatch):
-    run = started(config, text)
+    run = Run(config, text)
     with pytest.raises(ValueError, match=f"Not one epoch of {run.epoch_steps} steps fits"):
         bounded(run, tmp_path / NAME, 0, monkeypatch)
     assert not list((tmp_path / NAME).iterdir())
 
 
-def test_what_runs_out_of_time_in_an_epoch_keeps_the_whole_ones(
+def test_what_runs_out_of_time_in_an_epoch_keeps_the_whole_ones_and_goes_on_in_it(
     tmp_path, config, text, monkeypatch
 ):
-    folder = tmp_path / NAME
+    folder, unfinished = tmp_path / NAME, tmp_path / "unfinished"
     folder.mkdir()
-    run, ticks = started(config, text), Ticks(monkeypatch)
-    ordinary = Run.take_step
+    run = Run(config, text)
+    with monkeypatch.context() as patch:
+        ticks, ordinary = Ticks(patch), Watcher.__call__
 
-    def take_step(self):
-        ticks.now += 1 if self.step < 2 * self.epoch_steps else 5
-        ordinary(self)
+        def watch(watcher, history):
+            ticks.now += 1 if len(history) <= 2 * run.epoch_steps else 5
+            ordinary(watcher, history)
 
-    monkeypatch.setattr(Run, "take_step", take_step)
-    seconds = 3.2 * run.epoch_steps
-    assert record(run, folder, Clock(seconds), tmp_path / "unfinished") == "cut off"
+        patch.setattr(Watcher, "__call__", watch)
+        assert record(run, folder, Clock(3.2 * run.epoch_steps), unfinished) == "cut off"
     result, rows = check_record(folder, config)
     assert (result["epochs"], rows[-1]["step"]) == (2, 2 * run.epoch_steps)
+    assert 2 * run.epoch_steps < run.step < 3 * run.epoch_steps
+    taken, ordinary = [], Watcher.__call__
+    monkeypatch.setattr(
+        Watcher, "__call__", lambda w, history: taken.append(len(history)) or ordinary(w, history)
+    )
+    assert record(Run(config, text), folder, Clock(600), unfinished) == "all epochs"
+    assert taken == list(range(run.step + 1, 3 * run.epoch_steps + 1))
+    assert check_record(folder, config)[0]["epochs"] == 3
 
 
-def test_the_first_characters_are_measured_and_no_others(config, text):
-    run = started(config, text)
-    steps(run, run.epoch_steps)
-    run.write_row()
+def test_the_first_characters_are_measured_and_no_others(tmp_path, config, text):
+    run = trained(config | {"epochs": 1}, text, tmp_path)
     assert run.rows[-1]["valid_loss"] == evaluate(run.model, run.valid_ids[:50])
 
 
-def test_a_run_that_diverges_is_recorded_whole_with_finite_weights(
-    tmp_path, config, text, monkeypatch
-):
+def test_a_run_that_diverges_is_recorded_whole_with_finite_weights(tmp_path, config, text):
     folder = tmp_path / NAME
     folder.mkdir()
-    run = started(config | {"clip_norm": None, "learning_rate": 1e37, "hidden_size": 64}, text)
+    run = Run(config | {"clip_norm": None, "learning_rate": 1e37, "hidden_size": 64}, text)
     assert record(run, folder, Clock(60), tmp_path / "unfinished") == "diverged"
     result, _ = check_record(folder, run.config)
     assert result["ended"] == "diverged" and result["diverged_at"] >= 2
@@ -428,7 +326,7 @@ def test_a_run_that_diverges_is_recorded_whole_with_finite_weights(
 
 
 def test_a_model_that_is_too_large_is_left_out(tmp_path, config, text, monkeypatch, capsys):
-    run = started(config, text)
+    run = Run(config, text)
     monkeypatch.setattr(train_windows, "LARGEST_MODEL", 2**16 + 100)
     train_windows.save_in_half(tmp_path / "model.safetensors", run.model, run.vocab)
     assert "left out" in capsys.readouterr().out and not list(tmp_path.iterdir())
@@ -449,31 +347,6 @@ def test_the_model_of_case_d_fits_into_its_file():
 def test_an_optional_setting_without_meaning_gets_one_message(config, text, name):
     with pytest.raises(ValueError, match=f"{name} is 0; it must be a whole number"):
         Run(config | {name: 0}, text)
-
-
-def test_after_a_capture_that_failed_the_command_starts_anew_without_one(tmp_path, config, text):
-    config |= {"epochs": 2, "corpus": str(tmp_path / "book.txt")}
-    (tmp_path / "book.txt").write_text(text)
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    code = """
-from experiments import captured_step
-def prepare(*_):
-    raise captured_step.CaptureFailed("The capture failed: x")
-captured_step.prepare = prepare
-from experiments import train_windows
-from experiments.train_windows import Run
-def prepare(self, capture=None):
-    if self.eager is None:
-        raise captured_step.CaptureFailed("The capture failed: x")
-Run.prepare = prepare
-train_windows.main(train_windows.parse("", one_run=True))
-"""
-    command = [sys.executable, "-c", code, str(tmp_path), "--device", "cpu", "--seconds", "60"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert "The capture failed: x. The run goes on without one." in done.stdout
-    check_record(tmp_path, config)
-    assert not list(tmp_path.glob("step-*"))
 
 
 # The stage

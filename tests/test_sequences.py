@@ -14,7 +14,8 @@ from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.diagnostics import Diagnostics
 from lstmlib.grammars import LANGUAGES
 from lstmlib.models import CharRNN
-from lstmlib.training import TrainingConfig, _Sequences, evaluate, fit
+from lstmlib.sources import SequenceSource
+from lstmlib.training import TrainingConfig, evaluate, fit
 
 LANGUAGE = LANGUAGES["ndfa"]
 VOCAB = LANGUAGE.vocab()
@@ -306,7 +307,7 @@ def test_accumulation_is_refused():
 
 @pytest.mark.parametrize(("count", "refused"), [(1, False), (2, True)])
 def test_several_processes_are_refused(count, refused):
-    source = _Sequences(batches(), torch.device("cpu"))
+    source = SequenceSource(batches(), torch.device("cpu"))
     if not refused:
         source.check(CONFIG, SimpleNamespace(count=count))
         return

@@ -14,7 +14,6 @@ STARTED = time.monotonic()  # importing PyTorch takes seconds, which count
 
 import argparse  # noqa: E402
 import json  # noqa: E402
-import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -24,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from experiments import train_windows  # noqa: E402
-from experiments.captured_step import CaptureFailed  # noqa: E402
 
 NAME = "case-d-full"
 TINY = {
@@ -40,8 +38,7 @@ TINY = {
 REST = 6.0
 """Seconds for the texts, the model and the result after the last epoch."""
 MEMORY = 4 * 2**30
-"""Bytes that the run needs at most on a GPU, its captured step and the trials of it included."""
-ENOUGH = ("all epochs", "diverged")
+"""Bytes that the run needs at most on a GPU."""
 
 
 def parse() -> argparse.Namespace:
@@ -50,7 +47,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="the folder of the stage")
     parser.add_argument("--seconds", type=float, default=150.0, help="what all of it may take")
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on the CPU")
-    parser.add_argument("--eager", metavar="WHY", help="capture no CUDA graph, and note why")
     return parser.parse_args()
 
 
@@ -59,7 +55,9 @@ def why_not(out: Path, rehearse: bool) -> str | None:
     folder, unfinished = out / "runs" / NAME, out / "unfinished" / NAME
     if (folder / "result.json").exists():
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        if result["ended"] in ENOUGH or not list(unfinished.glob("step-*.safetensors")):
+        if result["ended"] in train_windows.FINAL or not list(
+            unfinished.glob("step-*.safetensors")
+        ):
             return f"recorded in {folder} already"
         return None
     if not rehearse and (ROOT / "runs" / NAME / "result.json").exists():
@@ -69,18 +67,17 @@ def why_not(out: Path, rehearse: bool) -> str | None:
     return None
 
 
-def train(out: Path, seconds: float, rehearse: bool, eager: str | None) -> dict:
+def train(out: Path, seconds: float, rehearse: bool) -> dict:
     """Train, from the checkpoint on if there is one; return the result.
 
     Raises:
         ValueError: there is no text, or not one epoch fits into the time.
-        CaptureFailed: this process can no longer train.
     """
     path = ROOT / "runs" / NAME / "config.json"
     config = json.loads(path.read_text(encoding="utf-8")) | (TINY if rehearse else {})
     text = train_windows.load_text(config)
     device = "cpu" if rehearse else "cuda"
-    run = train_windows.Run(config, text, device, waits=False, eager=eager)
+    run = train_windows.Run(config, text, device)
     folder, unfinished = out / "runs" / NAME, out / "unfinished" / NAME
     folder.mkdir(parents=True, exist_ok=True)
     rest = 0 if rehearse else REST
@@ -99,7 +96,7 @@ def show(out: Path, result: dict) -> None:
         losses = f"{row['epoch_loss']:9.3f} {row['valid_window_loss']:10.3f}"
         print(f"{row['epoch'] + 1:5} {losses} {largest:12.3g}")
     per_epoch = result["training_seconds"] / max(result["epochs"], 1)
-    print(f"ended: {result['ended']}, {per_epoch:.1f} s an epoch, steps: {result['steps']}")
+    print(f"ended: {result['ended']}, {per_epoch:.1f} s an epoch")
 
 
 def main() -> None:
@@ -112,20 +109,10 @@ def main() -> None:
         print(f"{NAME}: skipped, {why}.")
         return
     try:
-        result = train(given.out, given.seconds, given.rehearse, given.eager)
-    except CaptureFailed as error:
-        start_anew(error, given.seconds)
+        result = train(given.out, given.seconds, given.rehearse)
     except KeyboardInterrupt as error:
         raise SystemExit(f"{NAME}: interrupted; the epochs that had ended are recorded.") from error
     show(given.out, result)
-
-
-def start_anew(error: CaptureFailed, seconds: float) -> None:
-    """Run this command again in this process, without a capture, in the time that is left."""
-    print(f"{error}. The run goes on without one.", flush=True)
-    left = STARTED + seconds - time.monotonic()
-    options = ["--eager", str(error), "--seconds", str(left)]  # the last ones given count
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *options])
 
 
 if __name__ == "__main__":

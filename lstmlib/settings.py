@@ -1,0 +1,263 @@
+"""The settings of a training run, checked when they are made."""
+
+import json
+import math
+import reprlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstmlib.precision import PRECISIONS
+
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+_FUSED = ("adam", "adamw", "sgd")
+_HOW = {"fused", "foreach", "capturable", "differentiable"}
+"""Options of torch.optim that say how an optimizer is computed."""
+SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+MOST_SKIPPED = 10
+"""Steps in a row that may be skipped for a loss or gradient that is not finite, by default."""
+MEANINGLESS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What Python and PyTorch raise of values without meaning."""
+WHOLE = ("steps", "batch_size", "seq_len", "eval_every", "decay_every", "accumulate")
+WHOLE += ("most_skipped",)
+"""Settings that are whole numbers from 1."""
+_IN_WORDS = {int: "a whole number", float: "a number"}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The settings of one training run.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: parallel streams B, over all processes together.
+        seq_len: characters T that the gradient flows back through.
+        learning_rate: the optimizer's step size. Under a schedule it is the highest one.
+        optimizer: "adam" (Kingma & Ba 2015), "adamw" (Loshchilov & Hutter 2019), "rmsprop" (Hinton
+            2012) or "sgd".
+        optimizer_options: what else the optimizer of torch.optim takes, such as {"momentum": 0.9},
+            {"alpha": 0.9} or {"weight_decay": 0.1}.
+        schedule: how the learning rate goes on from step to step.
+            "constant" keeps it.
+            "step" multiplies it by `decay` after every `decay_every` steps.
+            "cosine" lets it fall to 0 at the last step (Loshchilov & Hutter 2017).
+            "one-cycle" starts at a 25th of it, rises to it, and falls to about 0, both along half a
+            cosine (Smith & Topin 2018). The momentum stays as it is.
+        warmup: steps over which the learning rate rises linearly from 0. Under "one-cycle" they are
+            the steps before the peak, and 0 stands for 30 % of all steps.
+        decay: the factor of the schedule "step".
+        decay_every: the steps from one such factor to the next.
+        clip_norm: largest global L2 norm of the gradient; None does not clip by norm.
+        clip_value: largest absolute value of a gradient entry; None does not clip by value.
+        clip_ratio: largest norm of a unit's gradient, as a share of the norm of its weights, see
+            `clip_by_unit`; None does not clip by unit.
+        eval_every: steps between validations. The last step always validates.
+        patience: validations in a row without a new lowest loss after which the run ends early.
+            None never ends it early. With a number, the model ends with the weights of its lowest
+            validation loss. A run that was interrupted keeps its last weights.
+        accumulate: the number of parts that the rows of a batch are worked through in, one after
+            the other. The parts are equal, and in each process they are parts of its own rows. The
+            gradient is that of the whole batch, except that dropout draws anew for each part. The
+            memory is that of one part.
+        precision: "float32", or "bfloat16" for the forward pass where that is safe (autocast).
+            Weights, updates and loss stay in the model's dtype. A device that cannot train in
+            bfloat16 trains in float32, and `fit` says so. On CUDA, PyTorch's autocast runs cuDNN's
+            LSTM in float16, and `fit` scales the loss for it.
+        rotate_streams: where an epoch begins to cut the text into streams. False begins at the
+            first character, so that all epochs have the same batches. True takes the text as a
+            ring, and begins every epoch but the first at a place drawn from the epoch's number.
+        most_skipped: steps in a row whose loss or gradient is not finite, at which the run is given
+            up. Up to there such a step is skipped. 1 gives up at the first one.
+
+    Raises:
+        ValueError: a setting has no meaning.
+    """
+
+    steps: int
+    batch_size: int = 32
+    seq_len: int = 128
+    learning_rate: float = 2e-3
+    optimizer: str = "adam"
+    optimizer_options: dict = field(default_factory=dict)
+    schedule: str = "constant"
+    warmup: int = 0
+    decay: float = 0.5
+    decay_every: int = 1000
+    clip_norm: float | None = 5.0
+    clip_value: float | None = None
+    clip_ratio: float | None = None
+    eval_every: int = 100
+    patience: int | None = None
+    accumulate: int = 1
+    precision: str = "float32"
+    rotate_streams: bool = False
+    most_skipped: int = MOST_SKIPPED
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_choices()
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate is {self.accumulate}; it must divide batch_size, {self.batch_size}."
+            )
+        self._check_clipping()
+        self._try_optimizer()
+        self._try_rates()
+
+    def _check_numbers(self) -> None:
+        """Raise ValueError unless the numbers are such; make them plain ones."""
+        for name in WHOLE + ("patience",) * (self.patience is not None):
+            value = self._plain(name, Integral, int)
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it must be a whole number, 1 or more.")
+        for name in ("learning_rate", "decay"):
+            value = self._plain(name, Real, float)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} is {value}; it must be above 0.")
+        if not 0 <= self._plain("warmup", Integral, int) <= self.steps:
+            raise ValueError(f"warmup is {self.warmup}; it must lie between 0 and steps.")
+
+    def _check_choices(self) -> None:
+        """Raise ValueError unless each choice is one of those that there are."""
+        choices = {"optimizer": tuple(OPTIMIZERS), "schedule": SCHEDULES, "precision": PRECISIONS}
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value in allowed):
+                raise ValueError(f"{name} is {reprlib.repr(value)}; choose one of {allowed}.")
+        if not isinstance(self.rotate_streams, (bool, np.bool_)):
+            raise ValueError(
+                f"rotate_streams is {reprlib.repr(self.rotate_streams)}; choose True or False."
+            )
+        object.__setattr__(self, "rotate_streams", bool(self.rotate_streams))
+
+    def _check_clipping(self) -> None:
+        """Raise ValueError unless a gradient is clipped in one way at most, to above 0."""
+        names = ("clip_norm", "clip_value", "clip_ratio")
+        clips = [name for name in names if getattr(self, name) is not None]
+        if len(clips) > 1:
+            raise ValueError(
+                f"Set {' or '.join(clips)} to None: a gradient is clipped by one of them."
+            )
+        for name in clips:
+            value = self._plain(name, Real, float)
+            if not value > 0:
+                raise ValueError(f"{name} is {value}; it must be above 0, or None for no clipping.")
+
+    def _plain(self, name: str, kind: type, plain: type) -> float:
+        """Make a setting, which may come from NumPy, a plain number, as JSON needs it."""
+        value = getattr(self, name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{name} is {reprlib.repr(value)}; it must be {_IN_WORDS[plain]}.")
+        try:
+            number = plain(value)
+            if plain is int:
+                np.int64(number)  # as PyTorch and NumPy count
+        except OverflowError as error:
+            raise ValueError(f"{name} is {reprlib.repr(value)}, which is too large.") from error
+        object.__setattr__(self, name, number)  # the class is frozen
+        return number
+
+    def _try_optimizer(self) -> None:
+        """Raise ValueError unless the optimizer takes a step: some options fail only then."""
+        options, weight = self.optimizer_options, torch.zeros(1, requires_grad=True)
+        if isinstance(options, dict):  # what "capturable" asks for, only a GPU has
+            options = {name: o for name, o in options.items() if name != "capturable"}
+        optimizer = self._optimizer([weight], options)
+        weight.grad = torch.ones(1)
+        try:
+            optimizer.step()
+        except MEANINGLESS as error:
+            raise self._refused(error) from error
+
+    def _try_rates(self) -> None:
+        """Raise ValueError if a decay above 1 makes the learning rate infinite."""
+        try:
+            finite = math.isfinite(self.rate_at(self.steps))
+        except OverflowError:
+            finite = False
+        if not finite:
+            raise ValueError(
+                f"decay is {self.decay}; with it the learning rate of step {self.steps} is "
+                "infinite. Lower it, or raise decay_every."
+            )
+
+    def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """Return the optimizer of these settings, for some parameters.
+
+        On a CUDA device Adam, AdamW and SGD run as one fused kernel, unless the options say how.
+
+        Raises:
+            ValueError: it does not take the options.
+        """
+        weights, options = list(parameters), self.optimizer_options
+        on_cuda = all(weight.device.type == "cuda" for weight in weights)
+        if on_cuda and self.optimizer in _FUSED and not _HOW & set(options):
+            options = options | {"fused": True}
+        return self._optimizer(weights, options)
+
+    def _optimizer(self, parameters: Iterable[Tensor], options: dict) -> torch.optim.Optimizer:
+        try:
+            json.dumps(options, allow_nan=False)  # a checkpoint notes them
+            if any(abs(number) >= 2**63 for number in _numbers(options) if type(number) is int):
+                raise OverflowError("a whole number is too large")
+            return OPTIMIZERS[self.optimizer](parameters, lr=self.learning_rate, **options)
+        except MEANINGLESS as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> ValueError:
+        """Return the error of an optimizer that cannot work with its settings."""
+        return ValueError(
+            f"optimizer_options is {reprlib.repr(self.optimizer_options)}, which "
+            f"{self.optimizer} cannot take with learning_rate {self.learning_rate}: {error!r}"
+        )
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 1."""
+        rate = self.learning_rate
+        if self.schedule == "one-cycle":
+            return self._one_cycle(step)
+        if step <= self.warmup:
+            # Adam's averages are at first of few gradients, and point in chance directions.
+            return rate * step / self.warmup
+        if self.schedule == "step":
+            rate *= self.decay ** ((step - 1) // self.decay_every)
+        if self.schedule == "cosine":
+            done = (step - self.warmup) / max(self.steps - self.warmup, 1)
+            rate *= 0.5 * (1 + math.cos(math.pi * done))
+        return rate
+
+    def _one_cycle(self, step: int) -> float:
+        """Return the rate of torch.optim.lr_scheduler.OneCycleLR, its momentum not cycled."""
+        top = (self.warmup or 0.3 * self.steps) - 1  # steps before the peak
+        start, peak, done = self.learning_rate / 25, self.learning_rate, step - 1
+        if done <= top:
+            a, b, share = start, peak, done / top if top > 0 else 1
+        else:
+            a, b, share = peak, start / 1e4, (done - top) / (self.steps - 1 - top)
+        return b + (a - b) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _numbers(value: object) -> list[float]:
+    """Return all numbers in a value of JSON, however deep they lie."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [number for each in value for number in _numbers(each)]
+    return [value] if isinstance(value, (int, float)) else []
