@@ -62,7 +62,7 @@ test: $(FOR_CHECKS)
 # A proxy that is not there: every download fails at once.
 test-offline: $(FOR_CHECKS)
 	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
-		$(PYTEST) tests/test_corpora.py tests/test_cleaning.py tests/test_runs.py tests/test_patients.py \
+		$(PYTEST) tests/lstmlib/test_corpora.py tests/lstmlib/test_cleaning.py tests/records/test_runs.py tests/experiments/test_patients.py \
 		notebooks/01_data_cleaning.ipynb notebooks/03_lstm_from_scratch.ipynb
 
 # PyTorch and oneDNN compute as on a processor without any instruction set since SSE4.1.

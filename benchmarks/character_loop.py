@@ -9,10 +9,11 @@ are the defaults of that program. The ratio is that of the characters trained on
 
 Then fit() against the ceiling, also in turns: the floating-point operations a second that its
 matrix products need, as a share of those of one 1024³ product in float32. Once as
-lstmlib.speed.operations_per_character counts them, and once as 6 for every parameter.
+lstmlib.throughput.flops_per_character counts them, and once as 6 for every parameter.
 
 A step's time is the median over all turns, without the first steps of each. All of it is measured
-twice: as Python starts, and with `lstmlib.speed.keep_freed_memory`, which large batches gain from.
+twice: as Python starts, and with `lstmlib.throughput.keep_freed_memory`, which large batches gain
+from.
 Writes character_loop.json beside this file.
 """
 
@@ -28,8 +29,9 @@ import torch.nn.functional as F
 from lstmlib.batching import Streams
 from lstmlib.corpora import load_corpus
 from lstmlib.models import CharRNN, count_parameters, detach
-from lstmlib.speed import keep_freed_memory, operations_per_character, product_speed
-from lstmlib.training import TrainingConfig, fit
+from lstmlib.settings import TrainingConfig
+from lstmlib.throughput import flops_per_character, keep_freed_memory, matmul_throughput
+from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 TURNS, WARM_UP = 5, 2
@@ -112,9 +114,9 @@ def against_ceiling(ids, vocab_size):
             torch.manual_seed(0)
             model = CharRNN(vocab_size, CEILING_HIDDEN, 1)
             turns[shape].append(train_by_chunk(model, ids, config)[1])
-            products.append(product_speed(torch.device("cpu")))
+            products.append(matmul_throughput(torch.device("cpu")))
     operations = {
-        "counted": operations_per_character(model),
+        "counted": flops_per_character(model),
         "six_per_parameter": 6 * count_parameters(model),
     }
     peak, rows = float(np.median(products)), []
@@ -126,7 +128,7 @@ def against_ceiling(ids, vocab_size):
     return {
         "model": f"1x{CEILING_HIDDEN}, one-hot",
         "product_operations_per_second": round(peak),
-        "operations_per_character": operations,
+        "flops_per_character": operations,
         "shapes": rows,
     }
 

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lstmlib.models import CharRNN, write_whole
-from lstmlib.speed import synchronize
+from lstmlib.models import CharRNN
+from lstmlib.serialization import atomic_write
+from lstmlib.throughput import synchronize
 
 COMPILED, GRAPH = "torch.compile", "CUDA graph"
 ROUNDS, STEPS, BATCH_SIZE, SEQ_LEN, HIDDEN, VOCAB = 9, 10, 16, 64, 384, 96
@@ -109,7 +110,7 @@ def summary(median, left_out, device):
 
 
 def write(path, result):
-    write_whole(path, (json.dumps(result, indent=2) + "\n").encode())
+    atomic_write(path, (json.dumps(result, indent=2) + "\n").encode())
 
 
 def main():

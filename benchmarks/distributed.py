@@ -19,7 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lstmlib.corpora import load_corpus
 from lstmlib.models import CharRNN
-from lstmlib.training import TrainingConfig, fit
+from lstmlib.settings import TrainingConfig
+from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 ROUNDS, STEPS, BATCH_SIZE, SEQ_LEN, HIDDEN = 5, 30, 16, 64, 384

@@ -5,8 +5,8 @@
 The loop calls nn.LSTM with a one-hot vector and draws from softmax(logits / T). It runs in a
 process of its own, as a script would run it: at every call PyTorch asks the system for the memory
 of a copy of the weights, and gives it back. In the process of all others freed memory is kept
-(lstmlib.speed), which doubles the loop's speed. There run the loop again; the same with cells, also
-traced and compiled (or, on a GPU, captured as a CUDA graph); the steps of lstmlib.inference by
+(lstmlib.throughput), which doubles the loop's speed. There run the loop again; the same with cells,
+also traced and compiled (or, on a GPU, captured as a CUDA graph); the steps of lstmlib.inference by
 NumPy alone; generate(), which also notes probabilities and entropies; the same by calls of the
 model; and nine temperatures in one batch. All have one network's weights. First it is checked that
 they write the same greedy text and give a text the same probabilities. Then they write at
@@ -31,10 +31,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from lstmlib import sampling
-from lstmlib.inference import FusedSteps, ModelSteps, read
+from lstmlib.generation import generate
+from lstmlib.inference import FusedDecoder, ModelDecoder, prefill
 from lstmlib.models import CharRNN
-from lstmlib.sampling import generate, log_softmax
-from lstmlib.speed import keep_freed_memory
+from lstmlib.sampling import log_softmax
+from lstmlib.throughput import keep_freed_memory
 from lstmlib.vocab import Vocab
 
 ROUNDS, LENGTH, CHECKED = 9, 1000, 300
@@ -155,7 +156,7 @@ class Graph(Layers):
         return self.logits[0]
 
 
-class NumPySteps(FusedSteps):
+class NumPySteps(FusedDecoder):
     """The layout of FusedSteps, with NumPy's matrix product in place of torch.addmm."""
 
     def _start(self, state):
@@ -184,7 +185,7 @@ class NumPy:
         self.model, self.rng = model, np.random.default_rng(0)
 
     def start(self, ids):
-        logits, state = read(self.model, [np.array(ids)])
+        logits, state = prefill(self.model, [np.array(ids)])
         self.steps = NumPySteps(self.model, state)
         return logits[0]
 
@@ -218,7 +219,7 @@ def log_probability(loop, ids, following):
 
 def by_calls(*args, **kwargs):
     """Call generate(), which calls the model for each step."""
-    with patch.object(sampling, "stepper_for", ModelSteps):
+    with patch.object(sampling, "stepper_for", ModelDecoder):
         return generate(*args, **kwargs)
 
 

@@ -30,7 +30,8 @@ import torch
 
 from lstmlib.corpora import load_corpus
 from lstmlib.models import CharRNN
-from lstmlib.training import TrainingConfig, fit
+from lstmlib.settings import TrainingConfig
+from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 HERE = Path(__file__).resolve().parent

@@ -15,8 +15,13 @@ from tqdm import tqdm
 
 from experiments.common import describe, write_json
 from lstmlib.models import CharRNN
-from lstmlib.speed import copy_speed, operations_per_character, product_speed, training_speed
-from lstmlib.training import PRECISIONS, usable_precision
+from lstmlib.precision import PRECISIONS, usable_precision
+from lstmlib.throughput import (
+    copy_bandwidth,
+    flops_per_character,
+    matmul_throughput,
+    training_throughput,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCAB_SIZE, SEQ_LEN = 96, 64
@@ -32,13 +37,13 @@ def measure_point(
 ) -> dict:
     """Return one row: a single-layer LSTM's speed in training, over `least` seconds or more."""
     model = CharRNN(VOCAB_SIZE, hidden_size, 1).to(device)
-    speed = training_speed(model, batch_size, SEQ_LEN, precision, least)
+    speed = training_throughput(model, batch_size, SEQ_LEN, precision, least)
     return {
         "hidden_size": hidden_size,
         "batch_size": batch_size,
         "precision": precision,
         "characters_per_second": round(speed),
-        "operations_per_character": operations_per_character(model),
+        "flops_per_character": flops_per_character(model),
     }
 
 
@@ -80,7 +85,7 @@ def limits(device: torch.device, least: float = 0.5) -> dict:
     precisions = sorted({usable_precision(precision, device) for precision in PRECISIONS})
     ceilings = {
         precision: max(
-            product_speed(device, size, getattr(torch, precision), least)
+            matmul_throughput(device, size, getattr(torch, precision), least)
             for size in PRODUCT_SIZES[_kind(device)]
         )
         for precision in precisions
@@ -91,7 +96,7 @@ def limits(device: torch.device, least: float = 0.5) -> dict:
         "threads": torch.get_num_threads(),
         "seq_len": SEQ_LEN,
         "product_operations_per_second": {name: round(value) for name, value in ceilings.items()},
-        "copied_bytes_per_second": round(copy_speed(device, least=least)),
+        "copied_bytes_per_second": round(copy_bandwidth(device, least=least)),
         "points": [],
     }
 

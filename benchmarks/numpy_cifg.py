@@ -138,7 +138,7 @@ def unit_norm(gradients):
     return scratch.clip_by_global_norm(gradients, 1.0)[0]
 
 
-def operations_per_character(V):
+def flops_per_character(V):
     """Floating-point operations in matrix products: once forwards, twice backwards."""
     products = (
         HIDDEN * 3 * HIDDEN * (2 * LAYERS - 1) + HIDDEN * V
@@ -206,14 +206,14 @@ def main():
     V, (train_ids, valid_ids) = len(vocab), split(vocab.encode(text), 0.1)
     speed = speeds(V, train_ids)
     loop, best, peak = speed.pop("loop"), max(speed, key=speed.get), ceiling()
-    share = speed[best] * operations_per_character(V) / peak
+    share = speed[best] * flops_per_character(V) / peak
     result = {
         "characters_per_second": {"loop": round(loop)}
         | {f"scratch, batch {n}, sequence {t}": round(value) for (n, t), value in speed.items()},
         "ratio_to_loop": {
             f"batch {n}, sequence {t}": round(v / loop, 1) for (n, t), v in speed.items()
         },
-        "operations_per_character": operations_per_character(V),
+        "flops_per_character": flops_per_character(V),
         "gigaflops_of_1024_cubed": round(peak / 1e9, 1),
         "share_of_ceiling_at_best_shape": round(share, 3),
         "machine": f"{os.cpu_count()} CPU cores, NumPy {np.__version__}",

@@ -23,8 +23,10 @@ from lstmlib import training
 from lstmlib.batching import Streams
 from lstmlib.diagnostics import Diagnostics
 from lstmlib.models import CharRNN, detach
-from lstmlib.speed import synchronize
-from lstmlib.training import TrainingConfig, autocast, fit
+from lstmlib.precision import autocast
+from lstmlib.settings import TrainingConfig
+from lstmlib.throughput import synchronize
+from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 ROUNDS, STEPS, BATCH_SIZE, SEQ_LEN, HIDDEN = 12, 60, 16, 64, 384
@@ -142,7 +144,7 @@ def compare(device, hidden_size, config, first, seconds, vocab_size=96):
 
 
 def main():
-    from lstmlib.corpora import load_corpus  # which a machine that only has a GPU may lack
+    from lstmlib.corpora import load_corpus
 
     text = load_corpus("python-docs").text
     vocab = Vocab.from_text(text)

@@ -36,9 +36,10 @@ from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import clean
 from lstmlib.decoding import CorpusError
-from lstmlib.models import CharRNN, ModelFileError, write_whole
+from lstmlib.history import History, TrainingDiverged
+from lstmlib.models import CharRNN
 from lstmlib.readers import read_book
-from lstmlib.training import History, TrainingDiverged
+from lstmlib.serialization import ModelFileError, atomic_write
 from lstmlib.vocab import Vocab
 
 Settings = TypeVar("Settings")
@@ -343,13 +344,13 @@ def read_json(path: Path) -> object:
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+    atomic_write(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def write_texts(path: Path, texts: list[tuple[str, str]]) -> None:
     """Write texts to one file, each under its title."""
     parts = [f"--- {title}\n{text}\n" for title, text in texts]
-    write_whole(path, "\n".join(parts).encode())
+    atomic_write(path, "\n".join(parts).encode())
 
 
 # The command

@@ -58,10 +58,13 @@ from experiments.common import (
 from experiments.recipes import TailAverage, build
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
-from lstmlib.models import CharRNN, count_parameters, save_model, write_whole
-from lstmlib.sampling import generate
-from lstmlib.speed import keep_freed_memory
-from lstmlib.training import History, TrainingConfig, evaluate, fit
+from lstmlib.generation import generate
+from lstmlib.history import History
+from lstmlib.models import CharRNN, count_parameters
+from lstmlib.serialization import atomic_write, save_model
+from lstmlib.settings import TrainingConfig
+from lstmlib.throughput import keep_freed_memory
+from lstmlib.training import evaluate, fit
 from lstmlib.vocab import Vocab
 
 FOLDER = Path(__file__).resolve().parents[1] / "runs" / "leaderboard"
@@ -349,7 +352,7 @@ def write_readme() -> None:
     path = FOLDER.parents[1] / "README.md"
     before, mark, rest = path.read_text(encoding="utf-8").partition(MARK)
     after = rest.partition("\n\n")[2]
-    write_whole(path, f"{before}{mark}{readme_table()}\n{after}".encode())
+    atomic_write(path, f"{before}{mark}{readme_table()}\n{after}".encode())
 
 
 def main() -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 
 from experiments.common import run_program, write_json
-from lstmlib.diagnostics import SATURATED, gate_values
-from lstmlib.models import CharRNN, load_model
+from lstmlib.diagnostics import SATURATED
+from lstmlib.internals import gate_values
+from lstmlib.models import CharRNN
+from lstmlib.serialization import load_model
 
 TEXTS, CHARACTERS, SEED = 32, 30, 0
 """What a network reads: so many texts of so many random characters, drawn with that seed."""

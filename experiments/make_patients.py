@@ -38,16 +38,14 @@ from experiments.common import (
 )
 from lstmlib.batching import Streams, split
 from lstmlib.cleaning import clean
+from lstmlib.clipping import clip_by_global_norm
 from lstmlib.diagnostics import Diagnostics, parts_of
-from lstmlib.metrics import NGramModel
-from lstmlib.models import CharRNN, State, detach, save_model
-from lstmlib.training import (
-    History,
-    TrainingConfig,
-    TrainingDiverged,
-    clip_by_global_norm,
-    evaluate,
-)
+from lstmlib.history import History, TrainingDiverged
+from lstmlib.models import CharRNN, State, detach
+from lstmlib.ngram import NGramModel
+from lstmlib.serialization import save_model
+from lstmlib.settings import TrainingConfig
+from lstmlib.training import evaluate
 from lstmlib.vocab import Vocab
 
 
@@ -56,7 +54,7 @@ class Fault:
     """What a step of training does; as it stands here, all of it is right.
 
     Attributes:
-        cause: its name in lstmlib.check.CAUSES.
+        cause: its name in lstmlib.course.check.CAUSES.
         zero_grad: set the gradients to zero before the backward pass adds to them.
         detach: cut the state from the graph of the batch that it comes from.
         shift: predict the next character, not the one that was just read.

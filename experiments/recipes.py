@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lstmlib.models import CharRNN, State
-from lstmlib.training import OPTIMIZERS
+from lstmlib.settings import OPTIMIZERS
 
 OPTIONS = {
     "input_scale": None,

@@ -35,9 +35,11 @@ from experiments.common import (
 )
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.diagnostics import Diagnostics
+from lstmlib.generation import generate
+from lstmlib.history import History, TrainingDiverged
 from lstmlib.models import CharRNN, count_parameters
-from lstmlib.sampling import generate
-from lstmlib.training import History, TrainingConfig, TrainingDiverged, fit
+from lstmlib.settings import TrainingConfig
+from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 WRITTEN = 300

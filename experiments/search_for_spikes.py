@@ -27,8 +27,8 @@ from experiments.train_windows import (
     sha256,
     train,
 )
-from lstmlib.models import write_whole
-from lstmlib.training import History, TrainingDiverged
+from lstmlib.history import History, TrainingDiverged
+from lstmlib.serialization import atomic_write
 
 SPIKE = 1.0
 """Nats by which a loss must rise above the lowest one before it to be called a spike."""
@@ -125,7 +125,7 @@ def main(arguments: argparse.Namespace) -> None:
         check(each)  # before hours are spent on the first ones
     text = load_text(config["settings"], arguments.text)
     if arguments.write_text:
-        write_whole(arguments.write_text, text.encode())
+        atomic_write(arguments.write_text, text.encode())
         return
     results = {
         name: look(each, text, arguments.device, folder / name) for name, each in runs.items()

@@ -34,8 +34,10 @@ from experiments.common import (
     write_json,
 )
 from lstmlib.diagnostics import LEAST_STEPS, suggest_clip
+from lstmlib.history import TrainingDiverged
 from lstmlib.models import CharRNN
-from lstmlib.training import TrainingConfig, TrainingDiverged, fit
+from lstmlib.settings import TrainingConfig
+from lstmlib.training import fit
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,11 @@ from torch.nn.parallel import DistributedDataParallel
 from experiments.common import ERRORS, corpus_text
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
-from lstmlib.models import LAYERS, CharRNN, save_model
-from lstmlib.training import PRECISIONS, TrainingConfig, fit
+from lstmlib.models import LAYERS, CharRNN
+from lstmlib.precision import PRECISIONS
+from lstmlib.serialization import save_model
+from lstmlib.settings import TrainingConfig
+from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 

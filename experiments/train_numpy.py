@@ -37,9 +37,10 @@ from lstmlib import scratch
 from lstmlib.batching import Streams, split
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.cleaning import clean
+from lstmlib.history import History
 from lstmlib.metrics import words
-from lstmlib.models import save_scratch
-from lstmlib.training import History, TrainingConfig
+from lstmlib.serialization import save_scratch
+from lstmlib.settings import TrainingConfig
 from lstmlib.vocab import Vocab
 
 CHOICES = {

@@ -49,21 +49,18 @@ from experiments.common import (
 from lstmlib.batching import PaddedBatches, Streams
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.corpora import load_reviews
+from lstmlib.generation import Sample, generate
+from lstmlib.grammar_eval import validity
 from lstmlib.grammars import LANGUAGES, SPECIALS
-from lstmlib.metrics import (
-    NGramModel,
-    bits,
-    distinct,
-    longest_repeat,
-    perplexity,
-    validity,
-    words,
-)
-from lstmlib.models import CharRNN, count_parameters, save_model
-from lstmlib.profile import pick_device
-from lstmlib.sampling import Sample, generate
-from lstmlib.speed import keep_freed_memory
-from lstmlib.training import History, TrainingConfig, TrainingDiverged, evaluate, fit
+from lstmlib.history import History, TrainingDiverged
+from lstmlib.metrics import bits, distinct_n, longest_repeat, perplexity, words
+from lstmlib.models import CharRNN, count_parameters
+from lstmlib.ngram import NGramModel
+from lstmlib.runtime import pick_device
+from lstmlib.serialization import save_model
+from lstmlib.settings import TrainingConfig
+from lstmlib.throughput import keep_freed_memory
+from lstmlib.training import evaluate, fit
 from lstmlib.vocab import END, PAD, Vocab
 
 TEMPERATURES = (0.5, 1.0, 1.5)
@@ -270,7 +267,7 @@ def repetition(texts: Sequence[str]) -> dict:
     figures = {"counted": len(pieces), "of": len(texts)}
     if pieces:
         in_words = [words(piece) for piece in pieces]
-        pairs = [distinct(each, 2) if len(each) > 2 else 0 for each in in_words]
+        pairs = [distinct_n(each, 2) if len(each) > 2 else 0 for each in in_words]
         figures["distinct_2"] = float(np.mean(pairs))
         figures["longest_repeat"] = float(np.mean([len(longest_repeat(piece)) for piece in pieces]))
     return figures

@@ -34,11 +34,14 @@ from experiments.common import (
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.cleaning import clean
-from lstmlib.metrics import NGramModel
-from lstmlib.models import CharRNN, count_parameters, load_model, save_model
-from lstmlib.sampling import generate
-from lstmlib.speed import keep_freed_memory
-from lstmlib.training import History, TrainingConfig, evaluate, fit
+from lstmlib.generation import generate
+from lstmlib.history import History
+from lstmlib.models import CharRNN, count_parameters
+from lstmlib.ngram import NGramModel
+from lstmlib.serialization import load_model, save_model
+from lstmlib.settings import TrainingConfig
+from lstmlib.throughput import keep_freed_memory
+from lstmlib.training import evaluate, fit
 from lstmlib.vocab import Vocab
 
 TEMPERATURES = (0.2, 0.5, 1.0)

@@ -37,18 +37,15 @@ from lstmlib.batching import Windows, split, windows
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import clean
 from lstmlib.decoding import CorpusError
+from lstmlib.history import History, TrainingDiverged
 from lstmlib.metrics import words
-from lstmlib.models import CharRNN, check_shapes, count_parameters, save_model, write_whole
+from lstmlib.models import CharRNN, count_parameters
+from lstmlib.precision import usable_precision
 from lstmlib.readers import read_book
-from lstmlib.sampling import Sampling, draw
-from lstmlib.training import (
-    History,
-    TrainingConfig,
-    TrainingDiverged,
-    evaluate,
-    fit,
-    usable_precision,
-)
+from lstmlib.sampling import SamplingConfig, draw
+from lstmlib.serialization import atomic_write, check_shapes, save_model
+from lstmlib.settings import TrainingConfig
+from lstmlib.training import evaluate, fit
 from lstmlib.vocab import Vocab
 
 CHOICES = {
@@ -246,10 +243,10 @@ class Run:
         temperatures have the same random numbers. Returns the texts, and the share of the words of
         each that the training text has too.
         """
-        window, sampling = self.config["length"], Sampling(self.temperatures)
+        window, sampling = self.config["length"], SamplingConfig(self.temperatures)
         ids = np.tile(self.valid_ids[:window], (len(self.temperatures), 1))  # (texts, length)
         for seed in np.random.default_rng(self.config["seed"]).integers(2**31, size=length):
-            weights = sampling.weigh(self.next_logits(ids[:, -window:]))  # (texts, V)
+            weights = sampling.process_logits(self.next_logits(ids[:, -window:]))  # (texts, V)
             drawn = draw(weights, np.full(len(ids), np.random.default_rng(seed).random()))
             ids = np.append(ids, drawn[:, None], axis=1)
         texts = [self.vocab.decode(row[window:]) for row in ids]
@@ -562,7 +559,7 @@ def write_samples(run: Run, path: Path, length: int = WRITTEN) -> None:
             run.temperatures, run.write_texts(length), strict=True
         )
     ]
-    write_whole(path, "\n".join(parts).encode())
+    atomic_write(path, "\n".join(parts).encode())
 
 
 def finish(run: Run, folder: Path, ended: str = "all epochs") -> None:
@@ -614,7 +611,7 @@ def main(arguments: argparse.Namespace) -> None:
     check(config)
     text = load_text(config, arguments.text)
     if arguments.write_text:
-        write_whole(arguments.write_text, text.encode())
+        atomic_write(arguments.write_text, text.encode())
         return
     clock = Clock(arguments.seconds) if arguments.seconds is not None else None
     record(Run(config, text, arguments.device), folder, clock)

@@ -26,14 +26,14 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from lstmlib.models import (
-    CharRNN,
+from lstmlib.models import CharRNN
+from lstmlib.serialization import (
     ModelFileError,
+    atomic_write,
     load_model,
     read_file,
     save_model,
     to_bytes,
-    write_whole,
 )
 from lstmlib.validation import check_whole
 from lstmlib.vocab import Vocab
@@ -122,7 +122,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-            write_whole(self.folder / _OWNER, json.dumps(owner).encode())
+            atomic_write(self.folder / _OWNER, json.dumps(owner).encode())
         except Timeout as error:
             raise CheckpointError(
                 f"{self.folder} is in use by another run, {self._read_owner()}. "
@@ -169,7 +169,7 @@ class Checkpoints:
         path = self.folder / f"step-{step:08}.safetensors"
         try:
             # The old ones go after the new one is whole: there is a checkpoint at every moment.
-            write_whole(path, to_bytes(tensors | notes_tensor, metadata))
+            atomic_write(path, to_bytes(tensors | notes_tensor, metadata))
             for old in self.paths[: -self.keep]:
                 old.unlink(missing_ok=True)
         except OSError as error:

@@ -23,8 +23,8 @@ def clip(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> tuple[fl
     """Clip as the settings say; return the global norm before and after."""
     if config.clip_value is not None:
         return clip_by_value(parameters, config.clip_value)
-    if config.clip_ratio is not None:
-        return clip_by_unit(parameters, config.clip_ratio)
+    if config.agc_factor is not None:
+        return adaptive_clip(parameters, config.agc_factor)
     limit = math.inf if config.clip_norm is None else config.clip_norm
     return clip_by_global_norm(parameters, limit)
 
@@ -33,8 +33,8 @@ def clip_unseen(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> N
     """Do as `clip`, without waiting for the device."""
     if config.clip_value is not None:
         return clip_by_value_unseen(parameters, config.clip_value)
-    if config.clip_ratio is not None:
-        return clip_by_unit_unseen(parameters, config.clip_ratio)
+    if config.agc_factor is not None:
+        return clip_by_unit_unseen(parameters, config.agc_factor)
     limit = math.inf if config.clip_norm is None else config.clip_norm
     return clip_by_norm_unseen(parameters, limit)
 
@@ -87,7 +87,7 @@ def clip_by_value_unseen(parameters: Iterable[nn.Parameter], max_value: float) -
     return norm, _global_norm(grads)
 
 
-def clip_by_unit(parameters: Iterable[nn.Parameter], max_ratio: float) -> tuple[float, float]:
+def adaptive_clip(parameters: Iterable[nn.Parameter], max_ratio: float) -> tuple[float, float]:
     """Shorten each unit's gradient to at most max_ratio times the norm of the unit's weights.
 
     A unit is a row of a matrix, or an entry of a bias; one whose weights are shorter than 1e-3
@@ -102,7 +102,7 @@ def clip_by_unit(parameters: Iterable[nn.Parameter], max_ratio: float) -> tuple[
 
 
 def clip_by_unit_unseen(parameters: Iterable[nn.Parameter], max_ratio: float) -> Norms:
-    """Do as `clip_by_unit`, without waiting for the device."""
+    """Do as `adaptive_clip`, without waiting for the device."""
     weights = [p for p in parameters if p.grad is not None]
     norm = _global_norm([w.grad for w in weights])  # ()
     for weight in weights:

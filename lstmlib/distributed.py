@@ -1,6 +1,6 @@
 """Several processes that train one model together, under DistributedDataParallel of PyTorch.
 
-DistributedDataParallel averages the gradients (Li et al. 2020). `Processes` does the rest: it
+DistributedDataParallel averages the gradients (Li et al. 2020). `DistributedContext` does the rest: it
 shares out the rows of a batch, and lets the processes agree on numbers and decisions. A model
 without that wrapper is trained by one process, and nothing is sent.
 """
@@ -19,7 +19,7 @@ from lstmlib.models import first_of
 T = TypeVar("T")
 
 
-class Processes:
+class DistributedContext:
     """The processes that train a model together.
 
     Every process must make the same calls in the same order, since a call waits for all processes.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmlib.models import write_whole
+from lstmlib.serialization import atomic_write
 
 NUMBERS = {
     "step",
@@ -98,7 +98,7 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Write the rows as JSON lines, whole or not at all."""
-        write_whole(path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
+        atomic_write(path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
 
     @classmethod
     def load(cls, path: str | Path) -> "History":

@@ -1,8 +1,8 @@
 """Reading a prompt, and then the steps of generation: one character in, the next logits out.
 
 The module exists for one latency: that of a single character on a CPU. In such a step the overhead
-of the calls is larger than the arithmetic. `FusedSteps` therefore makes few calls, and writes into
-arrays that it made once. `ModelSteps` calls the model at every step. It serves all other cells and
+of the calls is larger than the arithmetic. `FusedDecoder` therefore makes few calls, and writes into
+arrays that it made once. `ModelDecoder` calls the model at every step. It serves all other cells and
 devices. benchmarks/generation.json holds the measured speed of `generate()` with each of the two.
 
 Sizes in comments: N texts, T characters, H units, L layers, V tokens.
@@ -44,7 +44,7 @@ def _numpy(logits: Tensor) -> np.ndarray:
     return (logits if logits.dtype == torch.float64 else logits.float()).numpy()
 
 
-def read(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[np.ndarray, State]:
+def prefill(model: CharRNN, contexts: Sequence[np.ndarray]) -> tuple[np.ndarray, State]:
     """Read several texts from a state of zeros. Equal texts are read once.
 
     A long text is read in pieces of `AT_ONCE` characters, so that the memory is that of one piece.
@@ -102,18 +102,18 @@ def _pieces(
         yield logits, state
 
 
-def stepper_for(model: CharRNN, state: State) -> "FusedSteps | ModelSteps":
-    """Return the fastest stepper that a model allows, `FusedSteps` or `ModelSteps`.
+def make_decoder(model: CharRNN, state: State) -> "FusedDecoder | ModelDecoder":
+    """Return the fastest stepper that a model allows, `FusedDecoder` or `ModelDecoder`.
 
     Args:
         model: the network.
         state: the state to start from, parts (L, N, H).
     """
-    return (FusedSteps if _is_plain(model) else ModelSteps)(model, state)
+    return (FusedDecoder if _is_plain(model) else ModelDecoder)(model, state)
 
 
 def _is_plain(model: CharRNN) -> bool:
-    """Say whether `FusedSteps` can compute a network: on the CPU, and made as CharRNN makes it.
+    """Say whether `FusedDecoder` can compute a network: on the CPU, and made as CharRNN makes it.
 
     A reader may have replaced a part, for example by an LSTM with other gates. Then the model
     itself must be called.
@@ -136,7 +136,7 @@ def _is_plain(model: CharRNN) -> bool:
     return as_made and affine and model.output.bias is not None
 
 
-class ModelSteps:
+class ModelDecoder:
     """Steps of generation by calls of the model, for any cell on any device.
 
     Args:
@@ -163,7 +163,7 @@ class ModelSteps:
         self.state = tuple(part[:, rows] for part in self.state)
 
 
-class FusedSteps:
+class FusedDecoder:
     """Steps of generation of an LSTM, a CIFG or an RNN on the CPU, in few calls.
 
     The steps compute what the model computes in evaluation mode. The weights are those that the
@@ -177,7 +177,7 @@ class FusedSteps:
         3. σ(z) = (1 + tanh(z/2)) / 2, so one call of tanh serves all four gates.
         4. Every result is written into an array that was made once.
 
-    The arguments and methods are those of `ModelSteps`.
+    The arguments and methods are those of `ModelDecoder`.
     """
 
     def __init__(self, model: CharRNN, state: State) -> None:
@@ -203,8 +203,8 @@ class FusedSteps:
         )
         bias = [self._gated(w[f"bias_ih_l{k}"] + w[f"bias_hh_l{k}"]) for k in layers]  # (G·H,)
         # Row v is the first layer's input product for token v: (V, E) @ (E, G·H), or up[0] itself.
-        read = up[0] if embedding is None else embedding.weight.to(self.dtype) @ up[0]
-        self.table = (read + bias[0]).numpy()  # (V, G·H)
+        prefill = up[0] if embedding is None else embedding.weight.to(self.dtype) @ up[0]
+        self.table = (prefill + bias[0]).numpy()  # (V, G·H)
         output, shift = (part.detach().to(self.dtype) for part in model.output.parameters())
         if self.eps is not None:
             # W (n · w + b) + s = (W · w) n + (W b + s): the norm's own weight w and bias b become

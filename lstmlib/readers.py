@@ -248,7 +248,8 @@ def _is_epub(data: bytes) -> bool:
 
 
 def _read_epub(path: Path) -> tuple[str, str]:
-    from lstmlib.markup import MarkupError, epub_text
+    from lstmlib.epub import epub_text
+    from lstmlib.markup import MarkupError
 
     try:
         return epub_text(path)

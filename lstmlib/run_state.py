@@ -21,9 +21,10 @@ from lstmlib.checkpoints import (
     set_optimizer_tensors,
     set_random_states,
 )
-from lstmlib.distributed import Processes
+from lstmlib.distributed import DistributedContext
 from lstmlib.history import COLUMNS, History, check_row, is_number
-from lstmlib.models import CharRNN, State, check_shapes, check_vocab
+from lstmlib.models import CharRNN, State, check_vocab
+from lstmlib.serialization import check_shapes
 from lstmlib.settings import MEANINGLESS, TrainingConfig
 from lstmlib.sources import SequenceSource, TextSource, WindowSource
 
@@ -117,7 +118,7 @@ class Keeper:
         config: TrainingConfig,
         source: TextSource | SequenceSource | WindowSource,
         texts: list[str | None],
-        processes: Processes,
+        processes: DistributedContext,
         precision: str,
     ) -> None:
         check_vocab(state.model, checkpoints.vocab)

@@ -7,29 +7,13 @@ Sizes in comments: N texts of a batch, of which M have not ended; V tokens.
 """
 
 import math
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
-from lstmlib.inference import FusedSteps, ModelSteps, read, stepper_for
-from lstmlib.models import CharRNN, check_vocab, unwrap
-from lstmlib.validation import check_flag, check_number, check_whole, is_whole, shown
-from lstmlib.vocab import END, START, Vocab
-
-MEMORY = 2**31
-"""The most bytes that a batch may take while it is written."""
-KEPT = 10**7
-"""The most characters that `generate` returns, each with its figures in about 150 bytes."""
-
-AHEAD = 2**16
-"""How many random numbers are drawn at once."""
-
-# Transforms of a distribution
+from lstmlib.validation import check_flag, check_number, check_whole
 
 
 def log_softmax(logits: np.ndarray | Tensor) -> np.ndarray:
@@ -85,7 +69,7 @@ def apply_temperature(
         ValueError: a temperature is negative, infinite or not a number; a logit is NaN; or the
             largest logit is infinite.
     """
-    return log_softmax(_tempered(logits, _checked_temperature(temperature)))
+    return log_softmax(_tempered(logits, checked_temperature(temperature)))
 
 
 def _tempered(logits: np.ndarray | Tensor, temperature: float | tuple[float, ...]) -> np.ndarray:
@@ -216,7 +200,7 @@ def entropy(log_p: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingConfig:
     """The settings of the transforms between the model's distribution and the draw.
 
     The defaults change nothing. The transforms act in this order: repetition penalty, temperature,
@@ -247,7 +231,7 @@ class Sampling:
     penalty_window: int = 32
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "temperature", _checked_temperature(self.temperature))
+        object.__setattr__(self, "temperature", checked_temperature(self.temperature))
         if self.top_k is not None:
             _check_top_k(self.top_k)
         _check_top_p(self.top_p)
@@ -267,9 +251,9 @@ class Sampling:
                 -1 stands for no character. Only the repetition penalty reads them. With None there
                 is no penalty.
         """
-        return log_softmax(self.weigh(logits, recent))
+        return log_softmax(self.process_logits(logits, recent))
 
-    def weigh(
+    def process_logits(
         self, logits: np.ndarray | Tensor, recent: np.ndarray | None = None
     ) -> np.ndarray | Tensor:
         """Return the log-probabilities of `transform` up to a constant, (…, V).
@@ -290,7 +274,7 @@ class Sampling:
             logits = keep_min_p(log_softmax(logits), self.min_p)
         return redraw_once(log_softmax(logits)) if self.redraw_once else logits
 
-    def of(self, rows: np.ndarray) -> "Sampling":
+    def of(self, rows: np.ndarray) -> "SamplingConfig":
         """Return the settings for some texts of a batch; rows (M,) holds their numbers."""
         if not isinstance(self.temperature, tuple):
             return self
@@ -317,7 +301,7 @@ def _checked_penalty(penalty: float) -> float:
     return check_number("repetition_penalty", penalty, above=0, hint="; 1 changes nothing")
 
 
-def _checked_temperature(temperature: float | Sequence[float]) -> float | tuple[float, ...]:
+def checked_temperature(temperature: float | Sequence[float]) -> float | tuple[float, ...]:
     """Return a temperature as a float, or several as a tuple of floats.
 
     Raises:
@@ -325,12 +309,12 @@ def _checked_temperature(temperature: float | Sequence[float]) -> float | tuple[
     """
     if isinstance(temperature, np.ndarray):
         temperature = temperature.tolist()
-    if _several(temperature):
+    if several(temperature):
         return tuple(check_number("temperature", tau, at_least=0) for tau in temperature)
     return check_number("temperature", temperature, at_least=0)
 
 
-def _several(value: object) -> bool:
+def several(value: object) -> bool:
     """Say whether a value is a list, a tuple or an array, and not one text or number."""
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
 
@@ -357,10 +341,10 @@ def draw(logits: np.ndarray | Tensor, uniform: np.ndarray | float) -> np.ndarray
     wrong = uniform[~((uniform >= 0) & (uniform < 1))]
     if wrong.size:
         raise ValueError(f"u is {wrong[0]}; it must be 0 or more, and below 1.")
-    return _draw(logits, uniform)
+    return draw_within(logits, uniform)
 
 
-def _draw(logits: np.ndarray | Tensor, uniform: np.ndarray) -> np.ndarray:
+def draw_within(logits: np.ndarray | Tensor, uniform: np.ndarray) -> np.ndarray:
     """Draw as `draw` does, without a look at the random numbers."""
     shifted = _below_largest(logits)  # (…, V)
     *shape, V = shifted.shape
@@ -373,382 +357,3 @@ def _draw(logits: np.ndarray | Tensor, uniform: np.ndarray) -> np.ndarray:
     # whole sum is below it, rounded too: such a character is never drawn.
     passed = sums <= np.reshape(uniform, (-1, 1)) * sums[:, -1:]
     return order[rows, passed.sum(axis=1)].reshape(shape)
-
-
-# Texts
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A text that a model wrote, with the probability of each of its characters.
-
-    Attributes:
-        prompt: the text that the model went on from.
-        tokens: the n characters (or special tokens) that the model added, without `.end`.
-        p_before: the model's probability of each token, (n,) float64.
-        p_after: the probability of each token after the transforms, from which it was drawn, (n,)
-            float64.
-        entropy_before, entropy_after: the entropies in nats of the distributions before and after
-            the transforms, (n,) float64.
-        ended: True if the model drew `.end`, False if the text reached its length.
-    """
-
-    prompt: str
-    tokens: tuple[str, ...]
-    p_before: np.ndarray = field(repr=False)
-    p_after: np.ndarray = field(repr=False)
-    entropy_before: np.ndarray = field(repr=False)
-    entropy_after: np.ndarray = field(repr=False)
-    ended: bool
-
-    @property
-    def new(self) -> str:
-        """The text without the prompt."""
-        return "".join(self.tokens)
-
-    @property
-    def text(self) -> str:
-        """The prompt and the text behind it."""
-        return self.prompt + self.new
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class Step(NamedTuple):
-    """One step of a batch: a character for each of the M texts that have not ended.
-
-    Attributes:
-        rows: the numbers of these texts in the batch, (M,) int64.
-        logits: the model's logits, (M, V).
-        weights: the log-probabilities after the transforms, up to a constant, (M, V).
-        uniforms: the random numbers, (M,) float64.
-        ids: the ids that were drawn, (M,) int64.
-    """
-
-    rows: np.ndarray
-    logits: np.ndarray
-    weights: np.ndarray
-    uniforms: np.ndarray
-    ids: np.ndarray
-
-    @property
-    def log_before(self) -> np.ndarray:
-        """The model's log-probabilities, (M, V) float64."""
-        return log_softmax(self.logits)
-
-    @property
-    def log_after(self) -> np.ndarray:
-        """The log-probabilities after the transforms, (M, V) float64."""
-        return log_softmax(self.weights)
-
-
-def steps(
-    model: CharRNN,
-    vocab: Vocab,
-    prompts: Sequence[str],
-    length: int,
-    sampling: Sampling,
-    seeds: Sequence[int | None],
-) -> Iterator[Step]:
-    """Yield the steps in which `generate` goes on from several prompts at once.
-
-    The prompts are read when this function is called, equal prompts once. `.end` is drawn like any
-    token; a text that has drawn it is missing from the steps that follow. No step is kept, so the
-    memory does not grow with the length.
-
-    Args:
-        model, vocab: as for `generate`.
-        prompts: N texts.
-        length: the most steps, 0 or more.
-        sampling: the settings, with one temperature for all texts or N of them.
-        seeds: N seeds; None stands for a new one each time.
-
-    Raises:
-        ValueError, VocabError: as `generate`, when this function is called.
-    """
-    model = unwrap(model)
-    check_vocab(model, vocab)
-    taus = sampling.temperature
-    if not len(seeds) == len(prompts) == (len(taus) if _several(taus) else len(prompts)):
-        raise ValueError(
-            f"{len(prompts)} prompts need as many seeds, and one temperature or as many."
-        )
-    check_whole("length", length, 0, sys.maxsize)
-    _check_count(model, len(prompts))
-    encoded = {prompt: _context(vocab, prompt) for prompt in dict.fromkeys(prompts)}
-    contexts = [encoded[prompt] for prompt in prompts]
-    logits, state = read(model, contexts)  # (N, V), and the state that all later steps go on from
-    # Before the longest prompt there is no character, however long the window is.
-    window = min(sampling.penalty_window, max(map(len, contexts)))
-    recent = np.stack([_last(ids, window) for ids in contexts])  # (N, window)
-    end = vocab.id_of(END) if END in vocab else None
-    # The prompt's logits give the first character, so a length of 1 needs no step.
-    stepper = stepper_for(model, state) if length > 1 else None
-    return _steps(stepper, logits, recent, _uniforms(seeds, int(length)), sampling, end)
-
-
-def _check_count(model: CharRNN, count: int) -> None:
-    """Raise ValueError if a model cannot write that many texts at once in `MEMORY`."""
-    layers, H = model.config["num_layers"], model.config["hidden_size"]
-    # A text takes states, gates and work space in 32 bits, distributions in 64, and a generator.
-    each = 4 * 20 * layers * H + 8 * 10 * model.vocab_size + 2000
-    if count * each > MEMORY:
-        raise ValueError(
-            f"A batch of {count} texts would take {count * each / 2**30:.0f} GiB of memory; "
-            f"with this model, write {MEMORY // each} or fewer at once."
-        )
-
-
-def _uniforms(seeds: Sequence[int | None], length: int) -> Iterator[np.ndarray]:
-    """Yield the random numbers of each step, (N,) float64, for N seeds.
-
-    They are drawn for many steps at once, since each call of a generator has its overhead. A
-    generator gives the same numbers all at once and in pieces. Each text has a generator of its
-    own, so that its characters do not depend on the other texts of the batch.
-    """
-    generators = [np.random.default_rng(seed) for seed in seeds]
-    ahead = max(1, AHEAD // len(generators))
-    for start in range(0, length, ahead):
-        count = min(ahead, length - start)
-        yield from np.stack([each.random(count) for each in generators], axis=1)  # (count, N)
-
-
-def _steps(
-    stepper: FusedSteps | ModelSteps | None,
-    logits: np.ndarray,
-    recent: np.ndarray,
-    uniforms: Iterator[np.ndarray],
-    sampling: Sampling,
-    end: int | None,
-) -> Iterator[Step]:
-    """Yield the steps of `steps`.
-
-    Args:
-        stepper: reads a character and gives the next logits; None if there is one step at most.
-        logits: those of the first character, (N, V).
-        recent: ids of the characters before, (N, W); -1 stands for none.
-        uniforms: the random numbers of each step, (N,) each.
-        sampling: the settings.
-        end: the id of `.end`; None if the vocabulary has none.
-    """
-    rows = np.arange(len(logits))  # of the M texts that have not ended; M = N at first
-    ids = None
-    for numbers in uniforms:
-        if ids is not None:  # the network reads the character that it drew last
-            logits = stepper.step(ids)  # (M,) -> (M, V)
-        u = numbers[rows]  # (M,)
-        weights = sampling.weigh(logits, recent)  # (M, V)
-        ids = _draw(weights, u)  # (M,)
-        yield Step(rows, logits, weights, u, ids)
-        if sampling.repetition_penalty != 1:
-            recent = np.concatenate([recent, ids[:, None]], axis=1)[:, -sampling.penalty_window :]
-        if end is not None and (ids == end).any():  # texts that ended cost no further step
-            kept = np.flatnonzero(ids != end)
-            if not len(kept):
-                return
-            rows, ids, recent = rows[kept], ids[kept], recent[kept]
-            sampling = sampling.of(kept)
-            if stepper is not None:
-                stepper.select(kept)
-
-
-def _context(vocab: Vocab, prompt: str) -> np.ndarray:
-    """Return the ids that a network reads before it writes, (P,) int64.
-
-    Where the vocabulary has `.start`, it is the first of them.
-
-    Raises:
-        ValueError: there is no id to read.
-        VocabError: a character of the prompt is not in the vocabulary.
-    """
-    start = [vocab.id_of(START)] if START in vocab else []
-    ids = np.concatenate([np.array(start, dtype=np.int64), vocab.encode(prompt)])
-    if not len(ids):
-        raise ValueError("The prompt is empty; give at least one character to write on from.")
-    return ids
-
-
-def _last(ids: np.ndarray, count: int) -> np.ndarray:
-    """Return the last `count` ids, (count,); -1 stands in front where there are fewer."""
-    return np.concatenate([np.full(count, -1), ids])[-count:]
-
-
-def generate(
-    model: CharRNN,
-    vocab: Vocab,
-    prompt: str | Sequence[str],
-    length: int = 500,
-    temperature: float | Sequence[float] = 1.0,
-    seed: int | Sequence[int] | None = None,
-    **settings: object,
-) -> Sample | list[Sample]:
-    """Write on from a prompt, or from several at once.
-
-        sample = generate(model, vocab, "The ", length=200, temperature=0.8, seed=1)
-        print(sample.text)
-
-    A list of prompts, temperatures or seeds makes a batch. An argument that is not a list serves
-    all texts of the batch. Each text of a batch is the text that would be written alone, but for
-    rounding. Where the vocabulary has `.start`, each text begins with it, so the prompt may be
-    empty. The model's mode and the global random generators are not changed.
-
-    Args:
-        model: a trained network.
-        vocab: the vocabulary that the network was trained with.
-        prompt: one character or more, all of them in the vocabulary.
-        length: how many characters to add. A text ends earlier if the model draws `.end`.
-        temperature: τ ≥ 0, see `apply_temperature`. 0 always takes the most probable character.
-        seed: the same seed gives the same text; None gives another text each time. One seed for a
-            batch gives text k the seed + k. Equal seeds in a list give their texts the same random
-            numbers.
-        settings: top_k, top_p, min_p, redraw_once, repetition_penalty, penalty_window, see
-            `Sampling`.
-
-    Returns:
-        A sample, or a list of samples for a batch.
-
-    Raises:
-        TypeError: a setting has another name, or a prompt is no text.
-        ValueError: a prompt is empty, the length is not 0 or more, or a setting is outside its
-            bounds; lists of different lengths are given; the vocabulary is not the model's; the
-            batch would take more than `MEMORY`; or more than `KEPT` characters are asked for and no
-            `.end` can end the texts earlier.
-        VocabError: a character of a prompt is not in the vocabulary.
-    """
-    batch = _batch(model, prompt, temperature, seed)
-    sampling = Sampling(batch.temperature, **settings)
-    _check_kept(vocab, length, len(batch.prompts))
-    taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
-    # A hundred steps at once, or fewer where their distributions would take much memory.
-    at_once = min(100, max(1, 10**6 // (len(batch.prompts) * len(vocab))))
-    rows, ids, figures = _figures(taken, at_once)  # (K,), (K,), (K, 4)
-    # The steps hold the characters in order of time. A stable sort by text keeps that order within
-    # each text, and puts the texts one behind the other.
-    by_text = np.argsort(rows, kind="stable")
-    ends = np.cumsum(np.bincount(rows, minlength=len(batch.prompts)))
-    samples = [
-        _sample(text, [vocab.tokens[i] for i in ids[places]], figures[places])
-        for text, places in zip(batch.prompts, np.split(by_text, ends[:-1]), strict=True)
-    ]
-    return samples if batch.several else samples[0]
-
-
-def _check_kept(vocab: Vocab, length: int, count: int) -> None:
-    """Raise ValueError if texts of a length are certain to have more characters than KEPT."""
-    if END not in vocab and is_whole(length) and length * count > KEPT:
-        raise ValueError(
-            f"length is {shown(length)}, for {count} text{'s' if count > 1 else ''}: generate() "
-            f"keeps every character with its probabilities, {KEPT} at most in all. Write less, "
-            "or use stream(), which keeps none."
-        )
-
-
-def _figures(taken: Iterator[Step], at_once: int) -> tuple[np.ndarray, ...]:
-    """Return rows (K,), ids (K,) and figures (K, 4) of all K characters that the steps drew.
-
-    The figures are the two probabilities and the two entropies of a `Sample`. They are computed for
-    many steps at once, which is faster than step by step.
-    """
-    # Arrays of 0 characters come first, so that no step at all is no special case.
-    pieces = [(np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros((0, 4)))]
-    while some := list(islice(taken, at_once)):
-        rows, logits, weights, _, ids = (np.concatenate(part) for part in zip(*some, strict=True))
-        before, after = log_softmax(logits), log_softmax(weights)  # (k, V) each
-        at = np.arange(len(ids)), ids
-        figures = np.exp(before[at]), np.exp(after[at]), entropy(before), entropy(after)
-        pieces.append((rows, ids, np.stack(figures, axis=1)))
-    return tuple(np.concatenate(part) for part in zip(*pieces, strict=True))
-
-
-def _sample(prompt: str, tokens: list[str], figures: np.ndarray) -> Sample:
-    """Return the sample of a prompt, its drawn tokens, and their figures (n, 4)."""
-    ended = tokens[-1:] == [END]
-    count = len(tokens) - ended
-    return Sample(prompt, tuple(tokens[:count]), *figures[:count].T, ended)
-
-
-def stream(
-    model: CharRNN,
-    vocab: Vocab,
-    prompt: str | Sequence[str],
-    length: int = 500,
-    temperature: float | Sequence[float] = 1.0,
-    seed: int | Sequence[int] | None = None,
-    **settings: object,
-) -> Iterator[str] | Iterator[list[str]]:
-    """Yield the characters that `generate` would add, each as soon as it is drawn.
-
-    A batch yields a list at every step, with "" for each text that has ended. The arguments and the
-    errors are those of `generate`. Errors are raised when this function is called. The bound `KEPT`
-    does not hold here, since no character is kept.
-    """
-    batch = _batch(model, prompt, temperature, seed)
-    sampling = Sampling(batch.temperature, **settings)
-    taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
-    return _characters(taken, vocab, batch)
-
-
-def _characters(taken: Iterator[Step], vocab: Vocab, batch: "_Batch") -> Iterator[str | list[str]]:
-    """Yield the characters of each step: a list for a batch, else a single character."""
-    for step in taken:
-        new = [""] * len(batch.prompts)
-        for row, token in zip(step.rows, step.ids, strict=True):
-            new[row] = "" if vocab.tokens[token] == END else vocab.tokens[token]
-        if any(new):
-            yield new if batch.several else new[0]
-
-
-class _Batch(NamedTuple):
-    """The texts to write.
-
-    Attributes:
-        prompts: N prompts.
-        temperature: one for all, or N.
-        seeds: N seeds.
-        several: whether the caller gave a list, and gets one.
-    """
-
-    prompts: list[str]
-    temperature: float | tuple[float, ...]
-    seeds: list[int | None]
-    several: bool
-
-
-def _batch(
-    model: CharRNN,
-    prompt: str | Sequence[str],
-    temperature: float | Sequence[float],
-    seed: int | Sequence[int] | None,
-) -> _Batch:
-    """Return the batch that the arguments of `generate` describe."""
-    given = {"prompts": prompt, "temperatures": temperature, "seeds": seed}
-    for name, value in given.items():
-        given[name] = value.tolist() if isinstance(value, np.ndarray) else value
-    counts = {name: _count(value) for name, value in given.items() if _several(value)}
-    if len(set(counts.values())) > 1 or 0 in counts.values():
-        numbers = " and ".join(f"{count} {name}" for name, count in counts.items())
-        raise ValueError(f"A batch needs one of each for every text, but there are {numbers}.")
-    size = next(iter(counts.values()), 1)
-    _check_count(unwrap(model), size)  # before a list of that length is made
-    prompts, temperature, seeds = given.values()
-    prompts = list(prompts) if "prompts" in counts else [prompts] * size
-    for text in prompts:
-        if not isinstance(text, str):
-            raise TypeError(f"A prompt is {shown(text)}; it must be a text.")
-    seeds = list(seeds) if "seeds" in counts else [seeds]
-    # Python's own numbers do not overflow when a row is added below.
-    seeds = [
-        each if each is None else check_whole("seed", each, 0, hint=", or None") for each in seeds
-    ]
-    if "seeds" not in counts:
-        seeds = [None if seeds[0] is None else seeds[0] + row for row in range(size)]
-    return _Batch(prompts, _checked_temperature(temperature), seeds, bool(counts))
-
-
-def _count(values: Sequence) -> int:
-    """Return the number of values, or sys.maxsize for a range that is too long for len()."""
-    try:
-        return len(values)
-    except OverflowError:
-        return sys.maxsize

@@ -66,8 +66,8 @@ class TrainingConfig:
         decay_every: the steps from one such factor to the next.
         clip_norm: largest global L2 norm of the gradient; None does not clip by norm.
         clip_value: largest absolute value of a gradient entry; None does not clip by value.
-        clip_ratio: largest norm of a unit's gradient, as a share of the norm of its weights, see
-            `clip_by_unit`; None does not clip by unit.
+        agc_factor: largest norm of a unit's gradient, as a share of the norm of its weights, see
+            `adaptive_clip`; None does not clip by unit.
         eval_every: steps between validations. The last step always validates.
         patience: validations in a row without a new lowest loss after which the run ends early.
             None never ends it early. With a number, the model ends with the weights of its lowest
@@ -102,7 +102,7 @@ class TrainingConfig:
     decay_every: int = 1000
     clip_norm: float | None = 5.0
     clip_value: float | None = None
-    clip_ratio: float | None = None
+    agc_factor: float | None = None
     eval_every: int = 100
     patience: int | None = None
     accumulate: int = 1
@@ -149,7 +149,7 @@ class TrainingConfig:
 
     def _check_clipping(self) -> None:
         """Raise ValueError unless a gradient is clipped in one way at most, to above 0."""
-        names = ("clip_norm", "clip_value", "clip_ratio")
+        names = ("clip_norm", "clip_value", "agc_factor")
         clips = [name for name in names if getattr(self, name) is not None]
         if len(clips) > 1:
             raise ValueError(

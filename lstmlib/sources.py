@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lstmlib.batching import IGNORE, PaddedBatches, Streams, Windows
-from lstmlib.distributed import Processes
+from lstmlib.distributed import DistributedContext
 from lstmlib.models import CharRNN
 from lstmlib.settings import TrainingConfig
 
@@ -37,7 +37,7 @@ class TextSource:
         ids: np.ndarray,
         config: TrainingConfig,
         device: torch.device,
-        processes: Processes,
+        processes: DistributedContext,
     ) -> None:
         self.ids, self.rotates, self.device = np.asarray(ids), config.rotate_streams, device
         self.batch_size, self.seq_len, self.settings = config.batch_size, config.seq_len, {}
@@ -79,7 +79,7 @@ class SequenceSource:
         self.sequences, self.device, self.batches = sequences, device, len(sequences)
         self.settings = {"budget": sequences.budget, "shuffling seed": sequences.seed}
 
-    def check(self, config: TrainingConfig, processes: Processes) -> None:
+    def check(self, config: TrainingConfig, processes: DistributedContext) -> None:
         """Raise ValueError for what would take the mean over parts of unequal weight."""
         if config.accumulate > 1 or processes.count > 1:
             raise ValueError(
@@ -103,7 +103,11 @@ class WindowSource:
     goes_on = False  # two windows of a row do not follow each other
 
     def __init__(
-        self, windows: Windows, config: TrainingConfig, device: torch.device, processes: Processes
+        self,
+        windows: Windows,
+        config: TrainingConfig,
+        device: torch.device,
+        processes: DistributedContext,
     ) -> None:
         self.windows, self.device, self.epoch = windows, device, None
         self.batches, self.settings = len(windows), windows.settings
@@ -135,7 +139,7 @@ class WindowSource:
 
 
 def source_of(
-    data: Data, config: TrainingConfig, device: torch.device, processes: Processes
+    data: Data, config: TrainingConfig, device: torch.device, processes: DistributedContext
 ) -> TextSource | SequenceSource | WindowSource:
     """Return the source of what `fit` was given.
 

@@ -17,20 +17,14 @@ from tqdm.auto import tqdm
 
 from lstmlib.batching import IGNORE, PaddedBatches, Streams, Windows
 from lstmlib.checkpoints import Checkpoints
-from lstmlib.clipping import (  # noqa: F401
-    clip,
-    clip_by_global_norm,
-    clip_by_unit,
-    clip_by_value,
-    clip_unseen,
-)
+from lstmlib.clipping import clip, clip_unseen
 from lstmlib.diagnostics import Diagnostics
-from lstmlib.distributed import Processes
-from lstmlib.history import History, HistoryError, TrainingDiverged  # noqa: F401
+from lstmlib.distributed import DistributedContext
+from lstmlib.history import History, TrainingDiverged
 from lstmlib.models import CharRNN, State, detach, unwrap
-from lstmlib.precision import PRECISIONS, autocast, has_bfloat16, usable_precision  # noqa: F401
+from lstmlib.precision import autocast, usable_precision
 from lstmlib.run_state import Keeper, RunState
-from lstmlib.settings import MOST_SKIPPED, OPTIMIZERS, SCHEDULES, TrainingConfig  # noqa: F401
+from lstmlib.settings import TrainingConfig
 from lstmlib.sources import Data, check_ids, fingerprint, source_of
 
 FETCH_EVERY = 25
@@ -200,7 +194,7 @@ class _Run:
         diagnostics: Diagnostics | None,
     ) -> None:
         self.device = next(model.parameters()).device
-        self.processes, bare = Processes(model), unwrap(model)
+        self.processes, bare = DistributedContext(model), unwrap(model)
         check_ids(bare, train_ids, valid_ids)
         if config.patience is not None and valid_ids is None:
             raise ValueError("patience counts validations; give valid_ids, or patience=None.")
@@ -423,7 +417,7 @@ class _Backward:
         self,
         model: CharRNN | DistributedDataParallel,
         config: TrainingConfig,
-        processes: Processes,
+        processes: DistributedContext,
         precision: str,
         defers: bool,
     ) -> None:

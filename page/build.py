@@ -19,14 +19,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from lstmlib.models import (
-    CharRNN,
-    CoupledLSTM,
-    ModelFileError,
-    count_parameters,
-    load_model,
-    write_whole,
-)
+from lstmlib.models import CharRNN, CoupledLSTM, count_parameters
+from lstmlib.serialization import ModelFileError, atomic_write, load_model
 from lstmlib.vocab import START, Vocab, VocabError
 
 HERE = Path(__file__).resolve().parent
@@ -161,7 +155,7 @@ def main(path: Path, about: str | None, prompt: str, out: Path) -> None:
     if about is None:
         about = ABOUT if path.resolve() == MODEL else ""
     page = build(*load_model(path), about, prompt)
-    write_whole(out, page.encode("utf-8"))
+    atomic_write(out, page.encode("utf-8"))
     print(f"{os.path.relpath(out)}: {len(page.encode('utf-8')):,} bytes")
 
 

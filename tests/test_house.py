@@ -2,11 +2,13 @@
 
 import ast
 import copy
+import io
 import json
 import re
 import runpy
 import subprocess
 import sys
+import tokenize
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -25,9 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = [
     "validation",
-    "profile",
+    "runtime",
     "decoding",
     "markup",
+    "epub",
     "boilerplate",
     "readers",
     "corpora",
@@ -35,26 +38,31 @@ MODULES = [
     "vocab",
     "batching",
     "grammars",
+    "ngram",
     "scratch",
     "models",
+    "conversion",
+    "serialization",
     "checkpoints",
     "precision",
     "settings",
     "clipping",
     "history",
+    "internals",
     "diagnostics",
     "distributed",
     "sources",
     "run_state",
     "training",
-    "speed",
+    "throughput",
     "inference",
     "sampling",
+    "generation",
     "metrics",
-    "plots",
-    "widgets",
-    "check",
+    "grammar_eval",
 ]
+LONGEST = 350
+"""Lines of code of a file in lstmlib, comments and docstrings not counted."""
 IGNORED = "nbval-ignore-output"
 
 
@@ -137,23 +145,91 @@ def test_our_own_words_are_no_repr(text):
 
 
 def test_the_list_of_modules_is_the_folder():
-    found = {p.stem for p in (ROOT / "lstmlib").glob("*.py")} - {"__init__"}
-    assert found == set(MODULES)
+    modules = {p.stem for p in (ROOT / "lstmlib").glob("*.py")} - {"__init__"}
+    packages = {p.parent.name for p in (ROOT / "lstmlib").glob("*/__init__.py")} - {"course"}
+    assert modules | packages == set(MODULES)
     package = ast.get_docstring(ast.parse((ROOT / "lstmlib/__init__.py").read_text()))
     assert re.findall(r"^    (\w+)  ", package, re.M) == MODULES
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_only_modules_above_it(module):
-    tree = ast.parse((ROOT / "lstmlib" / f"{module}.py").read_text())
-    imported = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lstmlib"):
-            names = node.module.split(".")[1:] or [alias.name for alias in node.names]
-            imported.update(names)
+    for path in files_of(module):
+        imported = {name.split(".")[1] for name in imports(path) if name.startswith("lstmlib.")}
+        own = {module} if path.parent.name == module else set()  # the parts of a package
+        assert imported <= {*MODULES[: MODULES.index(module)], *own}, path
+
+
+def test_the_library_imports_nothing_of_the_course():
+    for module in MODULES:
+        for path in files_of(module):
+            assert not any(name.startswith("lstmlib.course") for name in imports(path)), path
+
+
+# What is drawn and checked may look at all of the library; a chapter's file at no other chapter's.
+PARTS = {
+    "plots": ("style", "training"),
+    "check": ("facts", "exercises"),
+    "widgets": ("rendering", "controls"),
+}
+
+
+@pytest.mark.parametrize("package", PARTS)
+def test_a_file_of_a_chapter_imports_none_of_another_chapter(package):
+    folder = ROOT / "lstmlib/course" / package
+    here, shared = f"lstmlib.course.{package}.", PARTS[package]
+    for path in folder.glob("*.py"):
+        if path.stem == "__init__":
+            continue
+        own = {n.removeprefix(here).split(".")[0] for n in imports(path) if n.startswith(here)}
+        allowed = shared[: shared.index(path.stem)] if path.stem in shared else shared
+        assert own <= set(allowed), path
+
+
+def test_only_panels_import_another_part_of_the_course():
+    for path in (ROOT / "lstmlib/course").rglob("*.py"):
+        part = path.relative_to(ROOT / "lstmlib/course").parts[0]
+        others = {n.split(".")[2] for n in imports(path) if n.startswith("lstmlib.course.")}
+        assert others - {part} <= ({"plots"} if part == "widgets" else set()), path
+
+
+def test_no_file_of_the_library_is_long():
+    for path in sorted((ROOT / "lstmlib").rglob("*.py")):
+        assert lines_of_code(path) <= LONGEST, path
+
+
+def files_of(module):
+    """Return the files of a module, or of a package of that name."""
+    file = ROOT / "lstmlib" / f"{module}.py"
+    return [file] if file.exists() else sorted((ROOT / "lstmlib" / module).rglob("*.py"))
+
+
+def imports(path):
+    """Return the modules that a file imports, also within functions: "lstmlib.models", "numpy"."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module in ("lstmlib", "lstmlib.course"):
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
         elif isinstance(node, ast.Import):
-            imported.update(a.name.split(".")[1] for a in node.names if "lstmlib." in a.name)
-    assert imported <= set(MODULES[: MODULES.index(module)])
+            names.update(alias.name for alias in node.names)
+    return names
+
+
+def lines_of_code(path):
+    """Count the lines of a file that are code: neither blank nor comment nor docstring."""
+    source = path.read_text(encoding="utf-8")
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    lines, prose = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            prose.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    nothing = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in (*nothing, tokenize.ENDMARKER):
+            lines.update(range(token.start[0], token.end[0] + 1))
+    return len(lines - prose)
 
 
 def test_what_trains_on_a_gpu_needs_only_what_such_a_machine_has():
@@ -166,7 +242,9 @@ def test_what_trains_on_a_gpu_needs_only_what_such_a_machine_has():
     # PyTorch itself depends on filelock.
     blocked -= {"torch", "numpy", "tqdm", "safetensors", "filelock", "setuptools"}
     code = f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)!r}))\n"
-    code += "import lstmlib.sampling, lstmlib.speed, lstmlib.training, benchmarks.measure_speed\n"
+    code += (
+        "import lstmlib.sampling, lstmlib.throughput, lstmlib.training, benchmarks.measure_speed\n"
+    )
     code += "from experiments import leaderboard, train_distributed, train_windows"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
@@ -250,7 +328,7 @@ class TestNotebook:
         assert path.stat().st_size < 1_000_000
 
     def test_runs_in_any_working_directory_and_writes_where_it_may(self, path):
-        """Paths come from course_folder() and output_folder() in lstmlib.profile."""
+        """Paths come from course_folder() and output_folder() in lstmlib.runtime."""
         for cell in code_cells(path):
             # A path that goes on from such a folder may: course / "runs/…".
             relative = r"""(?<!/ )(?<!/ f)["'](\.\./|(output|runs|benchmarks|tools)/)"""
@@ -327,7 +405,8 @@ class TestNotebook:
 def test_chapter_00_promises_no_more_of_its_larger_network_than_was_measured():
     opening = nbformat.read(NOTEBOOKS[0], as_version=4).cells[3].source
     assert "its loss came no lower than that of `cpu`" in opening
-    bands = tomllib.loads((ROOT / "lstmlib" / "bands.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "lstmlib/course/bands/ch00.toml").read_text(encoding="utf-8")
+    bands = tomllib.loads(text)
     measured = bands["00.validation_loss"]["measured"]
     assert measured["gpu"][0] >= measured["cpu"][0]
 

@@ -31,8 +31,8 @@ from unittest import mock
 
 import nbformat
 
-from lstmlib.models import ModelFileError, load_model, write_whole
-from lstmlib.training import History, HistoryError
+from lstmlib.history import History, HistoryError
+from lstmlib.serialization import ModelFileError, atomic_write, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 REFUSED = "refused: "
@@ -413,7 +413,7 @@ def take(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> str:
             path.unlink()
     # The result last: without it, an item counts as not recorded.
     for path in sorted(files, key=lambda path: path in (name, f"{CASE_D}/result.json")):
-        write_whole(root / path, files[path])
+        atomic_write(root / path, files[path])
     sources = read_sources(root)
     sources["records"][name] = source
     write_json(root / SOURCES, sources)
@@ -454,7 +454,7 @@ def add_to_survey(row: dict, source: dict, root: Path) -> None:
         or (each["version"] == version and any(each[name] != new[name] for name in same))
     ]
     lines = "".join(json.dumps(each) + "\n" for each in [*kept, new])
-    write_whole(root / SURVEY, lines.encode())
+    atomic_write(root / SURVEY, lines.encode())
 
 
 def how_it_ended(stage: Stage, found: dict, root: Path) -> list[str]:
@@ -507,7 +507,7 @@ def commit_here(root: Path) -> str:
 def same_code(root: Path, now: str) -> set[str]:
     """Return the hash of the code, and those from which it differs by what was collected alone.
 
-    What is collected goes into bands.toml, which is part of the code.
+    What is collected goes into the bands, which are no part of it.
     """
     codes = read_sources(root)["codes"]
     return {now, *(codes if now in codes else [])}
@@ -566,7 +566,7 @@ def write_runs_table(root: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for name, cell in runs_cells(root).items():
         text = re.sub(rf"^(\| `{name}` \|.*\|)[^|]*\|$", rf"\1 {cell} |", text, flags=re.MULTILINE)
-    write_whole(path, text.encode())
+    atomic_write(path, text.encode())
 
 
 def runs_cells(root: Path) -> dict[str, str]:
@@ -585,7 +585,7 @@ def write_readme(root: Path) -> None:
     path = root / "README.md"
     before, mark, rest = path.read_text(encoding="utf-8").partition(MARK)
     after = rest.partition("\n\n")[2]
-    write_whole(path, f"{before}{mark}{readme_table(root)}\n{after}".encode())
+    atomic_write(path, f"{before}{mark}{readme_table(root)}\n{after}".encode())
 
 
 def readme_table(root: Path = ROOT) -> str:
@@ -769,7 +769,7 @@ def read_record(root: Path, path: str) -> dict | None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a JSON file, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    atomic_write(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
 def load_tool(path: Path) -> ModuleType:

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from experiments import leaderboard  # noqa: E402
-from lstmlib.models import write_whole  # noqa: E402
+from lstmlib.serialization import atomic_write  # noqa: E402
 
 ENTRY, BOARD = "recipe", Path("runs/leaderboard")
 RECORDED = ROOT / BOARD
@@ -146,7 +146,7 @@ def rehearse(out: Path, seconds: float) -> None:
     entries = read(leaderboard.ENTRIES)
     entries["gpu"][ENTRY]["changes"] |= SMALL
     path = out / "unfinished" / "entries.json"
-    write_whole(path, json.dumps(entries).encode())
+    atomic_write(path, json.dumps(entries).encode())
     leaderboard.ENTRIES, leaderboard.FOLDER = path, out / BOARD
     leaderboard.DEVICE = "cpu"
     leaderboard.KIND, leaderboard.SECONDS = "gpu", min(2.0, seconds / 10)

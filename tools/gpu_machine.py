@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lstmlib.models import write_whole
+from lstmlib.serialization import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,7 +62,7 @@ def machine(device: torch.device) -> dict:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a JSON file, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_json(path: Path) -> dict:

@@ -134,10 +134,10 @@ class Stage:
 
     def _write(self, chapter: Chapter, row: dict) -> str:
         """Write a chapter's row, whole or not at all; return what to say of it."""
-        from lstmlib.models import write_whole
+        from lstmlib.serialization import atomic_write
 
         row |= {"gpu": self.gpu, "beside": not chapter.on_gpu}
-        write_whole(row_path(self.out, chapter.path), (json.dumps(row) + "\n").encode())
+        atomic_write(row_path(self.out, chapter.path), (json.dumps(row) + "\n").encode())
         wrong = [f"{len(row[name])} {name}" for name in ("facts", "stopped", "changed")]
         return f"{row['seconds']} s, {len(row['bands'])} bands; " + ", ".join(wrong)
 
@@ -181,7 +181,8 @@ def rehearsal(folder: Path) -> list[Chapter]:
     import nbformat
 
     cells = [
-        "import torch\nfrom lstmlib import check\nfrom lstmlib.profile import pick_device, profile",
+        "import torch\nfrom lstmlib.course import check",
+        "from lstmlib.runtime import pick_device, profile",
         "device = pick_device()\nvalue = (torch.ones(3, device=device) / 3).sum().item()",
         "check.fact('three thirds are one', abs(value - 1) < 1e-6)",
         "check.band('05.price_of_bfloat16', 0.0)",

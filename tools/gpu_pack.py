@@ -261,7 +261,8 @@ def text_file(name: str, root: Path = ROOT) -> tuple[str, str]:
 def find_text(name: str) -> Path:
     """Find a registered text as `load_corpus` does: on disk, or by a checked download."""
     # Imported here: it needs pooch, which the bare machine has only once the pack is installed.
-    from lstmlib.corpora import CorpusError, find_corpus
+    from lstmlib.corpora import find_corpus
+    from lstmlib.decoding import CorpusError
 
     try:
         return find_corpus(name)

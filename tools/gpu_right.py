@@ -2,7 +2,7 @@
 
     python tools/gpu_right.py --out FOLDER [--seconds 60] [--rehearse]
 
-The tests of tests/test_cuda.py run in a process of their own. Each is written down as it ends, with
+The tests in test_cuda.py run in a process of their own. Each is written down as it ends, with
 what it measured. A test that takes its process down is named, and the others go on in a new one.
 Started again, it runs those that did not pass; what other code came to counts for nothing. With
 --rehearse the same tests compare the CPU with itself. It ends with 0 if all passed; the result is
@@ -22,7 +22,7 @@ from gpu import end_with_parent
 from gpu_machine import ROOT, arguments, left, machine, recorded, write_json
 
 RESULT = Path("benchmarks/gpu/right.json")
-FILES = ("tests/test_cuda.py",)
+FILES = ("tests/lstmlib/test_cuda.py",)
 FINAL = ("passed", "failed", "skipped", "crashed")
 TO_THE_PLUGIN = "LSTMLIB_GPU_RIGHT"
 """Environment variable: the file that the tests' own process writes its lines to."""

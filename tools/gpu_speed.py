@@ -25,8 +25,9 @@ from gpu import end_with_parent
 from gpu_machine import ROOT, arguments, left, machine, read_json, recorded, write_json
 
 from lstmlib.models import CharRNN
-from lstmlib.speed import keep_freed_memory, training_speed
-from lstmlib.training import PRECISIONS, TrainingConfig, usable_precision
+from lstmlib.precision import PRECISIONS, usable_precision
+from lstmlib.settings import TrainingConfig
+from lstmlib.throughput import keep_freed_memory, training_throughput
 
 OVERHEAD = "benchmarks/gpu/overhead.json"
 GRID = "runs/speed-gpu/result.json"
@@ -204,7 +205,7 @@ def cpu_beside_gpu(given: argparse.Namespace, until: float) -> str:
                     torch.manual_seed(0)
                     model = CharRNN(96, hidden, 1).to(device)
                     task = (model, batch_size, seq_len, precision, sizes(given)["least"])
-                    speed[f"{name}, {precision}"] = round(training_speed(*task))
+                    speed[f"{name}, {precision}"] = round(training_throughput(*task))
         best = {n: max(v for k, v in speed.items() if k.startswith(n)) for n in ("GPU", "CPU")}
         row = {"hidden_size": hidden, "batch_size": batch_size, "seq_len": seq_len}
         row |= {"characters_per_second": speed, "ratio": round(best["GPU"] / best["CPU"], 2)}

@@ -40,7 +40,7 @@ LIST = "tests/mutations.toml"
 README = "tests/README.md"
 # The browser's tests are slow and see no more of the library than the others. The list's own test
 # would fail for each mutation, since it looks for the very text that is replaced.
-LEFT_OUT = ("tests/test_browser.py", "tests/test_mutate.py")
+LEFT_OUT = ("tests/browser/test_browser.py", "tests/tools/test_mutate.py")
 LIMIT = 1200
 """Seconds after which a run of tests counts as one that never ends."""
 

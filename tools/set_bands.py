@@ -19,9 +19,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from lstmlib.check import bands, has_room
+from lstmlib.course.check import bands, has_room
 
-BANDS = Path(__file__).resolve().parents[1] / "lstmlib" / "bands.toml"
+BANDS = Path(__file__).resolve().parents[1] / "lstmlib" / "course" / "bands"
 SAME_RUN = ("notebook", "profile", "seed", "text", "numerics")
 
 
@@ -71,14 +71,15 @@ def around(found: list[float], like: list[float]) -> list[float]:
 def write(name: str, ranges: dict[str, list], band: dict[str, list] | None = None) -> None:
     """Put a band's `measured` into the file, in place of the one before; and new bands, if any."""
     shown = ", ".join(f"{profile} = {each}" for profile, each in sorted(ranges.items()))
-    text = BANDS.read_text(encoding="utf-8")
+    path = next(p for p in BANDS.glob("*.toml") if f'["{name}"]\n' in p.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
     start = text.index(f'["{name}"]\n')
     end = text.find("\n\n", start)
     block = re.sub(r"\nmeasured = .*", "", text[start:end] if end > 0 else text[start:].rstrip())
     for profile, each in (band or {}).items():
         block = re.sub(rf"\n{profile} = .*", f"\n{profile} = {each}", block)
     rest = text[end:] if end > 0 else "\n"
-    BANDS.write_text(text[:start] + block + f"\nmeasured = {{ {shown} }}" + rest, encoding="utf-8")
+    path.write_text(text[:start] + block + f"\nmeasured = {{ {shown} }}" + rest, encoding="utf-8")
 
 
 def update(name: str, by_profile: dict[str, list[float]], to_set: str | None) -> list[str]:

@@ -41,7 +41,7 @@ NUMERICS = (
 PRELUDE = """
 import ast as _ast, json as _json, linecache as _linecache, os as _os, sys as _sys
 import numpy as _np, torch as _torch
-from lstmlib import check as _check
+from lstmlib.course import check as _check
 
 def _note(*row):
     with open(_os.environ["LSTMLIB_SURVEY"], "a") as file:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from lstmlib.models import ModelFileError, load_model, save_model, write_whole
-from lstmlib.training import History, HistoryError
+from lstmlib.history import History, HistoryError
+from lstmlib.serialization import ModelFileError, atomic_write, load_model, save_model
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 HEAD = 20
@@ -167,7 +167,7 @@ def main(runs: Path) -> None:
         keep = rule_of(path.parent.relative_to(runs).as_posix())
         if keep is not None and (data := thin_history(path, keep)) != path.read_bytes():
             print(f"{path}: {path.stat().st_size:,} to {len(data):,} bytes")
-            write_whole(path, data)
+            atomic_write(path, data)
     for folder, stand_in in LEFT_OUT.items():
         path = runs / folder / "model.safetensors"
         if path.exists() and (runs / folder / stand_in).exists():

@@ -1,0 +1,4 @@
+"""What only the notebooks use: checks, figures and panels.
+
+What one chapter alone uses is in a file of that chapter.
+"""

@@ -1,0 +1,52 @@
+"""Checks that notebooks run: bands for measured numbers, facts, and exercises, a file a chapter.
+
+An exercise check takes the student's answer, prints one line, and hands back an answer that the
+rest of the notebook can use: the student's own when it is right, else the reference. `...` (as the
+exercise cells come) counts as not attempted.
+"""
+
+from lstmlib.course.check.ch00 import bits_per_character, pairs
+from lstmlib.course.check.ch01 import add_one_probability, straight_quotes, window_count
+from lstmlib.course.check.ch02 import chunk, clipped, step_back
+from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
+from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
+from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
+from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
+from lstmlib.course.check.ch07 import drawn, nucleus, tempered
+from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
+from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
+
+__all__ = [
+    "CAUSES",
+    "adaptive_limit",
+    "add_one_probability",
+    "band",
+    "bands",
+    "bits_per_character",
+    "bracket_string",
+    "chunk",
+    "clipped",
+    "coupled_gate",
+    "diagnosis",
+    "drawn",
+    "early_stop",
+    "enough_text",
+    "fact",
+    "gru_units",
+    "has_room",
+    "lstm_parameters",
+    "masked_mean",
+    "next_state",
+    "norm_clipped",
+    "nucleus",
+    "pairs",
+    "repeat_floor",
+    "split_gates",
+    "step_back",
+    "step_jacobian",
+    "straight_quotes",
+    "table_gradient",
+    "tempered",
+    "warm_cosine",
+    "window_count",
+]

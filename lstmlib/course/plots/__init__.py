@@ -1,0 +1,76 @@
+"""Every figure of the course, one function each, in the file of the chapter that draws it first.
+
+Each function returns a matplotlib Figure; as the last line of a notebook cell it is shown once.
+"""
+
+from lstmlib.course.plots.ch00 import temperature_bars
+from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_and_streams
+from lstmlib.course.plots.ch02 import step_sizes, unrolled
+from lstmlib.course.plots.ch03 import distributions, gates
+from lstmlib.course.plots.ch05 import ranked, training_speeds
+from lstmlib.course.plots.ch06 import (
+    clip_sweep,
+    loss_and_gradient_by_epoch,
+    loss_surface,
+    norms_over_time,
+    training_moment,
+)
+from lstmlib.course.plots.ch07 import (
+    draws,
+    entropy_by_temperature,
+    loop,
+    measures_by_temperature,
+    shaded_texts,
+    tradeoff,
+)
+from lstmlib.course.plots.ch08 import counter, counting, prefix_reading, validity_by_epoch
+from lstmlib.course.plots.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY, YELLOW, png
+from lstmlib.course.plots.training import (
+    LivePlot,
+    clipping,
+    gradient_against_lag,
+    loss_and_gradient,
+    loss_curves,
+)
+
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "GREEN",
+    "ORANGE",
+    "PINK",
+    "RED",
+    "SKY",
+    "YELLOW",
+    "LivePlot",
+    "character_counts",
+    "clip_sweep",
+    "clipping",
+    "counter",
+    "counting",
+    "distributions",
+    "draws",
+    "entropy_by_temperature",
+    "gates",
+    "gradient_against_lag",
+    "loop",
+    "loss_and_gradient",
+    "loss_and_gradient_by_epoch",
+    "loss_curves",
+    "loss_surface",
+    "measures_by_temperature",
+    "ngram_losses",
+    "norms_over_time",
+    "png",
+    "prefix_reading",
+    "ranked",
+    "shaded_texts",
+    "step_sizes",
+    "temperature_bars",
+    "tradeoff",
+    "training_moment",
+    "training_speeds",
+    "unrolled",
+    "validity_by_epoch",
+    "windows_and_streams",
+]

@@ -1,0 +1,122 @@
+"""Figures of chapter 01."""
+
+from matplotlib.figure import Figure
+
+from lstmlib.course.plots.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    YELLOW,
+    monospace_fonts,
+    new_figure,
+    visible,
+)
+
+
+def character_counts(before: dict[str, int], after: dict[str, int]) -> Figure:
+    """Draw how often each character occurs, raw text above clean text, most frequent first.
+
+    Of more than 150 characters, those that are most frequent.
+    """
+    figure, axes = new_figure(2, 1, 10, 5.2, sharey=True)
+    most = 150
+    width = min(max(len(before), len(after)), most)
+    for axis, counts, name in zip(axes, (before, after), ("raw", "clean"), strict=True):
+        items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
+        axis.bar(range(len(items)), [n for _, n in items], color=BLUE)
+        if any(n > 0 for _, n in items):
+            axis.set_yscale("log")
+        axis.set_xticks(range(len(items)), [visible(c) for c, _ in items], fontsize=8)
+        for label in axis.get_xticklabels():
+            label.set_rotation(90 if len(label.get_text()) > 1 else 0)  # code points take room
+        axis.set_xlim(-1, width)
+        axis.grid(axis="x", visible=False)
+        shown = f"; the {most} most frequent" if len(counts) > most else ""
+        title = f"{name}: {len(counts)} distinct characters{shown}"
+        axis.set(title=title, ylabel="count (log scale)")
+    axes[-1].set_xlabel("character, most frequent first")
+    return figure
+
+
+def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_len: int) -> Figure:
+    """Draw, on a short text, which characters `windows` and `Streams` put into which example.
+
+    Raises:
+        ValueError: a size is below 1; the text is too short for one window and one batch of
+            streams, or longer than 100 characters.
+    """
+    sizes = {"length": length, "step": step, "batch_size": batch_size, "seq_len": seq_len}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} is {size}; it must be 1 or more.")
+    needed = max(length, batch_size * seq_len) + 1
+    if not needed <= len(text) <= 100:
+        raise ValueError(
+            f"The text has {len(text)} characters; give from {needed}, for one window and one "
+            "batch of streams, to 100."
+        )
+    figure, (left, right) = new_figure(1, 2, 11, 3.6)
+    for axis in (left, right):
+        axis.grid(visible=False)
+        axis.set_yticks([])
+    count = (len(text) - length - 1) // step + 1
+    for row in range(count):
+        start = row * step
+        _cells(left, text[start : start + length], start, -row, SKY)
+        _cells(left, text[start + length], start + length, -row, ORANGE)
+    left.set(
+        xlim=(-0.5, len(text) - 0.5),
+        ylim=(-count + 0.3, 0.7),
+        xticks=range(0, len(text), 2),
+        title=f"windows of {length}, step {step}: blue in, orange to predict",
+        xlabel="position in the text",
+    )
+    batches = (len(text) - 1) // (batch_size * seq_len)
+    columns = batches * seq_len
+    for row in range(batch_size):
+        for k in range(batches):
+            start = row * columns + k * seq_len
+            color = (SKY, YELLOW, PINK, GREEN)[k % 4]
+            _cells(right, text[start : start + seq_len], k * seq_len, -row, color)
+    right.set(
+        xlim=(-0.5, columns - 0.5),
+        ylim=(-batch_size + 0.3, 0.7),
+        xticks=range(0, columns, 2),
+        title=f"streams: {batch_size} rows, each box to predict the next; one colour per batch",
+        xlabel="position in the row",
+    )
+    return figure
+
+
+def _cells(axis: object, text: str, x: float, y: float, color: str) -> None:
+    """Draw characters in coloured boxes, from x to the right."""
+    for i, character in enumerate(text):
+        axis.text(
+            x + i,
+            y,
+            visible(character),
+            ha="center",
+            va="center",
+            family=monospace_fonts(),
+            bbox={"facecolor": color, "edgecolor": "white", "alpha": 0.6, "pad": 2.5},
+        )
+
+
+def ngram_losses(train: list[float], valid: list[float]) -> Figure:
+    """Draw the loss of n-gram models against their order, on text they saw and on held-out text."""
+    figure, axis = new_figure(1, 1, 7, 3.8)
+    orders = range(1, max(len(train), len(valid)) + 1)
+    axis.plot(orders[: len(train)], train, "s--", color=SKY, label="on the text it was counted on")
+    axis.plot(orders[: len(valid)], valid, "o-", color=RED, label="on held-out text")
+    axis.set(
+        title="What counting alone achieves",
+        xlabel="order n (characters, the predicted one included)",
+        ylabel="loss (nats per character)",
+        xticks=list(orders),
+        ylim=(0, None),
+    )
+    axis.legend()
+    return figure

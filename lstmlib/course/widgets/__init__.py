@@ -1,0 +1,19 @@
+"""Panels that move: a slider, and what follows from it.
+
+A panel that a notebook cell makes anew, when it is run again, takes the place of the one before:
+the old one is closed, and what it held is free.
+"""
+
+from lstmlib.course.widgets.controls import Panel
+from lstmlib.course.widgets.prefix_explorer import PrefixExplorer
+from lstmlib.course.widgets.side_by_side import SideBySide
+from lstmlib.course.widgets.temperature_explorer import TemperatureExplorer
+from lstmlib.course.widgets.training_scrubber import TrainingScrubber
+
+__all__ = [
+    "Panel",
+    "PrefixExplorer",
+    "SideBySide",
+    "TemperatureExplorer",
+    "TrainingScrubber",
+]
