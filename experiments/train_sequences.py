@@ -100,8 +100,8 @@ class Settings:
         data: {"language": …, "strings": …} or {"reviews": …}.
         model: arguments of CharRNN beside the size of the vocabulary.
         training: settings of TrainingConfig but the steps and eval_every, which epochs stand for.
-        budget: tokens of a padded batch of whole texts. None trains on streams of texts one after
-            the other (stateful truncated BPTT).
+        max_tokens: tokens of a padded batch of whole texts. None trains on streams of texts one
+            after the other (stateful truncated BPTT).
         epochs: how long the training takes.
         seed: of the weights, and of the samples.
         measure_every: epochs from one measurement of what the network writes to the next.
@@ -112,7 +112,7 @@ class Settings:
     data: dict
     model: dict
     training: dict
-    budget: int | None
+    max_tokens: int | None
     epochs: int
     seed: int
     measure_every: int = 1
@@ -123,8 +123,8 @@ class Settings:
         check_data(self.data)
         check_whole(self, "epochs", "measure_every", "samples")
         check_whole(self, "seed", least=0)
-        if self.budget is not None:
-            check_whole(self, "budget")
+        if self.max_tokens is not None:
+            check_whole(self, "max_tokens")
         check_model(self.model)
         given = {"steps", "eval_every"} & set(self.training)
         if given:
@@ -273,9 +273,9 @@ def repetition(texts: Sequence[str]) -> dict:
     return figures
 
 
-def padded(sequences: list[np.ndarray], budget: int = READ_AT_ONCE) -> PaddedBatches:
-    """Return sequences in batches of at most a budget of tokens; `.pad` has the id 0."""
-    return PaddedBatches(sequences, max(budget, max(map(len, sequences))), SPECIALS.index(PAD))
+def padded(sequences: list[np.ndarray], max_tokens: int = READ_AT_ONCE) -> PaddedBatches:
+    """Return sequences in batches of at most max_tokens tokens; `.pad` has the id 0."""
+    return PaddedBatches(sequences, max(max_tokens, max(map(len, sequences))), SPECIALS.index(PAD))
 
 
 def write(model: CharRNN, vocab: Vocab, count: int, temperature: float, seed: int) -> list[Sample]:
@@ -395,8 +395,8 @@ def plan_of(
     Raises:
         ValueError: what the settings ask for cannot be had from these sequences.
     """
-    if settings.budget is not None:
-        source = PaddedBatches(sequences, settings.budget, SPECIALS.index(PAD))
+    if settings.max_tokens is not None:
+        source = PaddedBatches(sequences, settings.max_tokens, SPECIALS.index(PAD))
         steps = len(source)
     else:
         source = np.concatenate(sequences)

@@ -12,7 +12,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lstmlib.validation import LARGEST, check_choice, check_number, check_whole, is_whole, shown
+from lstmlib.validation import (
+    LARGEST,
+    check_choice,
+    check_flag,
+    check_number,
+    check_whole,
+    is_whole,
+    shown,
+)
 
 IGNORE = -100
 """The target id that losses leave out, as in torch.nn.functional.cross_entropy."""
@@ -206,7 +214,7 @@ class Streams:
         ids: (N,) integers.
         batch_size: number of rows B, the parallel streams.
         seq_len: number of columns T of a batch, the length of truncated BPTT.
-        remainder: "drop" leaves out the pairs that do not fill a batch. "mask" keeps every pair and
+        drop_last: True leaves out the pairs that do not fill a batch. False keeps every pair and
             fills the last batch up with the target IGNORE (-100), which losses leave out.
 
     Attributes:
@@ -217,21 +225,21 @@ class Streams:
     Iterating yields (x, y) of each batch, both (batch_size, seq_len) int64.
 
     Raises:
-        ValueError: a size is not a whole number, 1 or more; remainder is another word; ids are not
-            a row of integers; the text has no pair, or under "drop" none for a full batch; or under
-            "mask" a batch would be padding beyond MOST_PADDING.
+        ValueError: a size is not a whole number, 1 or more; drop_last is not True or False; ids
+            are not a row of integers; the text has no pair, or with drop_last none for a full
+            batch; or without it a batch would be padding beyond MOST_PADDING.
     """
 
     def __init__(
-        self, ids: np.ndarray, batch_size: int, seq_len: int, remainder: str = "drop"
+        self, ids: np.ndarray, batch_size: int, seq_len: int, drop_last: bool = True
     ) -> None:
         batch_size = check_whole("batch_size", batch_size, at_most=LARGEST)
         seq_len = check_whole("seq_len", seq_len, at_most=LARGEST)
-        check_choice("remainder", remainder, ("drop", "mask"))
+        drop_last = check_flag("drop_last", drop_last)
         ids = _row_of_ids(ids)  # (N,)
         total = len(ids) - 1  # pairs: the last character has no target
         batches = total // (batch_size * seq_len)
-        if remainder == "mask":
+        if not drop_last:
             batches = -(-total // (batch_size * seq_len))
             if batch_size * seq_len > total + MOST_PADDING:
                 raise ValueError(
@@ -292,7 +300,7 @@ class PaddedBatches:
     Args:
         sequences: the ids of each sequence, (T + 1,) with T ≥ 1, such as `Vocab.frame` returns. The
             first T ids are read, and the last T are predicted.
-        budget: the most tokens of a batch, rows × columns, with padding.
+        max_tokens: the most tokens of a batch, rows × columns, with padding.
         pad: the id that fills x up. y is filled up with IGNORE (-100), which losses leave out.
         seed: the seed of the shuffling.
 
@@ -304,15 +312,15 @@ class PaddedBatches:
 
     Raises:
         ValueError: there is no sequence; a sequence is not a row of integers, has fewer than 2 ids,
-            or is longer than the budget; the budget is not a whole number, 1 or more; the seed is
+            or is longer than max_tokens; max_tokens is not a whole number, 1 or more; the seed is
             not a whole number, 0 or more; pad is no id; or a batch has more than MOST_TOKENS.
     """
 
     def __init__(
-        self, sequences: Sequence[np.ndarray], budget: int, pad: int, seed: int = 0
+        self, sequences: Sequence[np.ndarray], max_tokens: int, pad: int, seed: int = 0
     ) -> None:
         # Python's own numbers, since a checkpoint notes them as JSON.
-        self.budget = check_whole("budget", budget, at_most=LARGEST)
+        self.max_tokens = check_whole("max_tokens", max_tokens, at_most=LARGEST)
         self.seed = check_whole("seed", seed, 0, at_most=LARGEST)
         if not (is_whole(pad) and -LARGEST <= pad <= LARGEST):
             raise ValueError(f"pad is {shown(pad)}; it must be an id, a whole number.")
@@ -329,10 +337,10 @@ class PaddedBatches:
             raise ValueError(
                 f"Sequence {self.lengths.argmin()} has under 2 ids: nothing to predict."
             )
-        if self.lengths.max() > budget:
+        if self.lengths.max() > max_tokens:
             raise ValueError(
                 f"Sequence {self.lengths.argmax()} has {self.lengths.max()} symbols to predict, "
-                f"more than the budget of {budget}. Raise the budget, or leave it out or cut it."
+                f"more than max_tokens = {max_tokens}. Raise max_tokens, or leave it out or cut it."
             )
         self._cuts = self._fill(np.sort(self.lengths))
         self.targets = int(self.lengths.sum())
@@ -340,8 +348,8 @@ class PaddedBatches:
         sizes = np.diff(self._cuts) * np.sort(self.lengths)[self._cuts[1:] - 1]
         if sizes.max() > MOST_TOKENS:
             raise ValueError(
-                f"A budget of {self.budget} makes a batch of {sizes.max()} tokens, padding "
-                f"counted, but {MOST_TOKENS} are the most. Lower the budget."
+                f"max_tokens = {self.max_tokens} makes a batch of {sizes.max()} tokens, padding "
+                f"counted, but {MOST_TOKENS} are the most. Lower it."
             )
         self.padding = 1 - self.targets / int(sizes.sum())
         self._epoch, self._batches = None, []
@@ -350,7 +358,7 @@ class PaddedBatches:
         """Return the ends of the batches among the sorted sequences: 0, …, number of sequences."""
         cuts = [0]
         for k, length in enumerate(lengths):  # from short to long, so `length` is the batch's width
-            if (k + 1 - cuts[-1]) * length > self.budget:
+            if (k + 1 - cuts[-1]) * length > self.max_tokens:
                 cuts.append(k)
         return np.array([*cuts, len(lengths)])
 

@@ -1,7 +1,7 @@
 """Several processes that train one model together, under DistributedDataParallel of PyTorch.
 
-DistributedDataParallel averages the gradients (Li et al. 2020). `DistributedContext` does the rest: it
-shares out the rows of a batch, and lets the processes agree on numbers and decisions. A model
+DistributedDataParallel averages the gradients (Li et al. 2020). `DistributedContext` does the rest.
+It shares out the rows of a batch, and lets the processes agree on numbers and decisions. A model
 without that wrapper is trained by one process, and nothing is sent.
 """
 

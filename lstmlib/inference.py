@@ -1,9 +1,10 @@
 """Reading a prompt, and then the steps of generation: one character in, the next logits out.
 
 The module exists for one latency: that of a single character on a CPU. In such a step the overhead
-of the calls is larger than the arithmetic. `FusedDecoder` therefore makes few calls, and writes into
-arrays that it made once. `ModelDecoder` calls the model at every step. It serves all other cells and
-devices. benchmarks/generation.json holds the measured speed of `generate()` with each of the two.
+of the calls is larger than the arithmetic. `FusedDecoder` therefore makes few calls, and writes
+into arrays that it made once. `ModelDecoder` calls the model at every step. It serves all other
+cells and devices. benchmarks/generation.json holds the measured speed of `generate()` with each of
+the two.
 
 Sizes in comments: N texts, T characters, H units, L layers, V tokens.
 """

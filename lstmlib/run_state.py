@@ -212,7 +212,7 @@ class Keeper:
 
         A setting that the checkpoint does not know, since it is newer, had its default value.
         """
-        folder, saved = self.checkpoints.folder, _DEFAULTS | notes["settings"]
+        folder, saved = self.checkpoints.folder, _DEFAULTS | _by_todays_names(notes["settings"])
         if notes["texts"] != self.texts:
             raise CheckpointError(
                 f"{folder} holds a run on other texts. Use another folder, or the texts that it "
@@ -325,6 +325,11 @@ class Keeper:
             check_shapes(best.weights, self.state.model.state_dict())
 
 
+def _by_todays_names(settings: dict) -> dict:
+    """Return settings as they are called now; a checkpoint may be of an earlier version."""
+    return {_RENAMED.get(name, name): value for name, value in settings.items()}
+
+
 def _check_rows(rows: list) -> None:
     """Raise ValueError unless these are the rows of a run from its first step on."""
     for row, before in zip(rows, [None, *rows], strict=False):
@@ -376,4 +381,6 @@ def _defaults() -> dict:
     return defaults | {f.name: f.default for f in fields(TrainingConfig) if f.default != MISSING}
 
 
+_RENAMED = {"clip_ratio": "agc_factor", "budget": "max_tokens"}
+"""Settings that had another name -> their name now."""
 _DEFAULTS = _defaults()

@@ -77,14 +77,14 @@ class SequenceSource:
 
     def __init__(self, sequences: PaddedBatches, device: torch.device) -> None:
         self.sequences, self.device, self.batches = sequences, device, len(sequences)
-        self.settings = {"budget": sequences.budget, "shuffling seed": sequences.seed}
+        self.settings = {"max_tokens": sequences.max_tokens, "shuffling seed": sequences.seed}
 
     def check(self, config: TrainingConfig, processes: DistributedContext) -> None:
         """Raise ValueError for what would take the mean over parts of unequal weight."""
         if config.accumulate > 1 or processes.count > 1:
             raise ValueError(
                 "Whole sequences are trained on in one process, with accumulate = 1: their "
-                "batches hold different numbers of rows. Lower the budget to save memory."
+                "batches hold different numbers of rows. Lower max_tokens to save memory."
             )
 
     def batch(self, epoch: int, k: int) -> tuple[Tensor, Tensor]:

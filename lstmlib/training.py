@@ -71,7 +71,7 @@ def evaluate(model: CharRNN, ids: Data, seq_len: int = 256) -> float:
 
 def _in_one_pass(ids: np.ndarray, seq_len: int) -> Streams:
     """Return the batches of one stream through a text, with no more padding than needed."""
-    return Streams(ids, 1, max(min(seq_len, len(ids) - 1), 1), remainder="mask")
+    return Streams(ids, 1, max(min(seq_len, len(ids) - 1), 1), drop_last=False)
 
 
 def fit(

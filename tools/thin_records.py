@@ -57,13 +57,13 @@ _COUNTED = (*_SAID, "clipped_norm")
 """The same, where result.json says how many steps were clipped."""
 # The first pattern that fits a folder counts. Chapter 06 draws each step of the dying network, and
 # compares those of "clipped-at-5" with it one by one; it takes means of 100 steps of every arm of
-# "leap-two-layers". Chapter 08 takes medians and means over the steps of the sweep.
+# "spike-two-layers". Chapter 08 takes medians and means over the steps of the sweep.
 HISTORIES = {
     "case-d-cpu/not-clipped": Keep(("skipped",)),
     "case-d-cpu/clipped-at-5": Keep(_COUNTED, ()),
     "case-d-cpu/lower-rate": Keep(_COUNTED, ("near_0", "near_1"), stretches=200),
     "case-d-cpu/*": Keep(_COUNTED, (), stretches=200),
-    "leap-two-layers/*": Keep((*_COUNTED, "valid_loss"), ()),
+    "spike-two-layers/*": Keep((*_COUNTED, "valid_loss"), ()),
     "patients/*": Keep(("skipped", "characters")),
     "case-c-sweep/*": Keep(_SAID),
     "case-c-imdb/two-layers": Keep(_SAID),

@@ -581,7 +581,7 @@ EXERCISES = [
         KEY,
         [
             (dict(zip(KEY, check.CAUSES, strict=True)), "patient-1 is not 'no clipping'"),
-            (KEY | {"patient-2": "no clipping"}, "never leaps"),
+            (KEY | {"patient-2": "no clipping"}, "never spikes"),
             (KEY | {"patient-4": "state not detached"}, "at the end of an epoch"),
             (KEY | {"patient-6": "missing zero_grad"}, "how long does each step take?"),
             (KEY | {"patient-3": "targets not shifted"}, "far above 0"),

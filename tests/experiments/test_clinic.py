@@ -288,7 +288,7 @@ def test_there_is_a_sweep_with_a_probe():
     assert "probe" in read(RUNS / "clip-sgd" / "config.json")
 
 
-WATCHED = ("case-d-cpu", "leap-two-layers")
+WATCHED = ("case-d-cpu", "spike-two-layers")
 VARIANTS = [variant for name in WATCHED for variant in sorted((RUNS / name).glob("*/"))]
 
 

@@ -16,7 +16,7 @@ from experiments import common
 from experiments.common import read_settings, read_variants
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.corpora import registry
-from lstmlib.history import History
+from lstmlib.history import History, TrainingDiverged
 from lstmlib.settings import TrainingConfig
 from lstmlib.vocab import Vocab
 
@@ -175,7 +175,7 @@ def test_the_first_characters_of_a_corpus_are_split(tmp_path):
 
 
 def test_a_run_that_is_done_is_read_or_refused(tmp_path):
-    settings = {"seed": 3, "budget": None}
+    settings = {"seed": 3, "max_tokens": None}
     assert common.read_done(tmp_path, settings) is None
     for result in (settings | {"loss": 1}, {"settings": settings, "loss": 1}):
         (tmp_path / "step-00000001.safetensors").touch()
@@ -216,7 +216,7 @@ def test_texts_stand_under_their_titles(tmp_path):
 @pytest.mark.parametrize("error", common.ERRORS, ids=lambda kind: kind.__name__)
 def test_what_is_to_be_expected_is_one_line(error):
     with pytest.raises(SystemExit, match=f"{error.__name__}: what"), common.errors_in_one_line():
-        raise error("what is wrong")
+        raise error("what is wrong", *[History()] * (error is TrainingDiverged))
 
 
 def test_what_is_not_to_be_expected_is_not_hidden():
@@ -298,7 +298,7 @@ def test_a_recorded_config_takes_two_steps(folder, tmp_path, data, one_thread, m
     """At tiny sizes, on a text of the test's own, by the program that made the run."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     # Longer than every string, and less than all of them together.
-    small = tiny(config, data | {"budget": 300})
+    small = tiny(config, data | {"max_tokens": 300})
     if "data" in small:
         small.setdefault("samples", TINY["samples"])
     if "probe" in small:

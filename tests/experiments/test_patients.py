@@ -91,7 +91,7 @@ def test_the_patients_are_those_of_the_text():
 # all others. The hints of check.diagnosis say of a patient that it is on the other side.
 
 
-def leap(name):
+def spike(name):
     """The largest factor from one gradient norm to the next."""
     norms = HISTORIES[name].column("grad_norm")[1]
     return max(norms[1:] / norms[:-1])
@@ -128,7 +128,7 @@ def first_saturation(name):
 @pytest.mark.parametrize(
     ("cause", "measure", "own", "others"),
     [
-        ("no clipping", leap, (1000, np.inf), (0, 10)),
+        ("no clipping", spike, (1000, np.inf), (0, 10)),
         ("state not detached", slowing, (1, np.inf), (-np.inf, 0.5)),
         ("missing zero_grad", clipped_share, (0.95, 1), (0, 0.5)),
         ("targets not shifted", last_loss, (0, 0.1), (1, np.inf)),
@@ -150,7 +150,7 @@ def test_without_clipping_the_loss_is_far_above_where_it_began():
 def test_a_state_that_is_not_detached_does_no_harm_to_the_loss():
     name, healthy = OF["state not detached"], OF["healthy"]
     assert last_loss(name) == pytest.approx(last_loss(healthy), abs=0.1)
-    assert 0.8 < leap(name) / leap(healthy) < 2
+    assert 0.8 < spike(name) / spike(healthy) < 2
 
 
 def test_gradients_that_pile_up_keep_the_loss_above_where_it_began():

@@ -40,7 +40,7 @@ CONFIG = {
     "data": {"language": "brackets", "strings": 200},
     "model": {"hidden_size": 8, "embedding_size": 4, "num_layers": 1},
     "training": {"learning_rate": 0.03, "clip_norm": 0.3},
-    "budget": 150,
+    "max_tokens": 150,
     "epochs": 3,
     "seed": 1,
     "samples": 100,
@@ -49,7 +49,7 @@ CONFIG = {
         "other": {
             "model": {"num_layers": 2, "dropout": 0.3},
             "training": {"warmup": 4},
-            "budget": 500,
+            "max_tokens": 500,
             "epochs": 5,
             "seed": 7,
             "measure_every": 2,
@@ -144,7 +144,7 @@ def test_a_run_leaves_these_files_and_no_others(whole):
 
 
 def test_a_variant_is_trained_with_what_the_config_and_its_changes_say(whole):
-    common = {"data": CONFIG["data"], "seed": 1, "epochs": 3, "budget": 150}
+    common = {"data": CONFIG["data"], "seed": 1, "epochs": 3, "max_tokens": 150}
     common |= {"measure_every": 1, "samples": 100, "keep_model": True}
     expected = common | {"model": CONFIG["model"], "training": CONFIG["training"]}
     assert read(whole / "plain" / "result.json")["settings"] == expected
@@ -306,8 +306,8 @@ def test_started_again_it_trains_nothing_and_changes_nothing(whole, no_training,
         {"data": {"language": "ndfa", "strings": 200}},
         {"model": {"hidden_size": 9}},
         {"training": {"learning_rate": 0.03}},  # not clipped at 0.3 any more
-        {"budget": 151},
-        {"budget": None, "training": {"batch_size": 2, "seq_len": 4}},
+        {"max_tokens": 151},
+        {"max_tokens": None, "training": {"batch_size": 2, "seq_len": 4}},
         {"epochs": 4},
         {"seed": 2},
         {"variants": {"plain": {"measure_every": 2}}},
@@ -457,7 +457,7 @@ def test_after_a_kill_that_nothing_can_catch_it_goes_on_where_it_was(tmp_path, w
     [
         {"seed": 2},
         {"epochs": 4},
-        {"budget": 151},
+        {"max_tokens": 151},
         {"variants": {"plain": {"measure_every": 2}}},
         {"samples": 101},
         {"variants": {"plain": {"keep_model": False}}},
@@ -514,8 +514,8 @@ WITHOUT_MEANING = [
         "Variant b changes data, which all variants",
     ),
     (
-        {"variants": {"plain": {}, "b": {"budget": 3}}},
-        "more than the budget of 3. Raise the",
+        {"variants": {"plain": {}, "b": {"max_tokens": 3}}},
+        "more than the max_tokens of 3. Raise the",
     ),
     ({"variants": {"plain": {}, "b": {"measure_every": 0}}}, "measure_every is 0"),
     ({"variants": {"plain": {}, "b": {"samples": True}}}, "samples is True"),
@@ -524,9 +524,9 @@ WITHOUT_MEANING = [
     ({"keep_model": 1}, "keep_model is 1; it must be true or false"),
     ({"epochs": 2.5}, "epochs is 2.5"),
     ({"seed": "1"}, "seed is '1'"),
-    ({"budget": "300"}, "budget is '300'"),
-    ({"budget": {}}, "budget is {}"),
-    ({"budget": None, "training": {"batch_size": 5000}}, "too short for one batch of 5000"),
+    ({"max_tokens": "300"}, "max_tokens is '300'"),
+    ({"max_tokens": {}}, "max_tokens is {}"),
+    ({"max_tokens": None, "training": {"batch_size": 5000}}, "too short for one batch of 5000"),
     ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
     ({"model": {"hiden_size": 8}}, "hiden_size"),
     ({"training": {"learning_rate": -1}}, "learning_rate is -1.0"),
@@ -552,13 +552,13 @@ def test_a_config_without_meaning_is_refused_before_any_training(
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
-    folder = write(tmp_path / "run", CONFIG | {"budget": 3})
+    folder = write(tmp_path / "run", CONFIG | {"max_tokens": 3})
     command = [sys.executable, "-m", "experiments.train_sequences", str(folder), "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
     assert done.stderr.startswith("ValueError: Sequence ") and done.stderr.count("\n") == 1
-    assert "Raise the budget" in done.stderr
+    assert "Raise the max_tokens" in done.stderr
 
 
 # Variants that break
@@ -566,7 +566,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
 
 def test_a_variant_that_diverges_is_noted_and_the_next_one_trained(tmp_path):
     broken = {"learning_rate": 3e38, "optimizer": "sgd", "clip_norm": None}
-    variants = {"broken": {"training": broken, "budget": 200}, "plain": {}}
+    variants = {"broken": {"training": broken, "max_tokens": 200}, "plain": {}}
     folder = write(tmp_path / "run", CONFIG | {"variants": variants})
     for _ in range(2):  # the second time it is read
         train_sequences.main(folder)
@@ -617,7 +617,7 @@ def reviewed(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reviews")
     config = CONFIG | {"data": {"reviews": pack(folder / "reviews.tar.gz", reviews(60))}}
     config |= {"epochs": 2, "training": {"learning_rate": 0.02, "batch_size": 3, "seq_len": 10}}
-    config["variants"] = {"whole": {"budget": 400}, "streams": {"budget": None}}
+    config["variants"] = {"whole": {"max_tokens": 400}, "streams": {"max_tokens": None}}
     train_sequences.main(write(folder / "run", config))
     return folder / "run"
 

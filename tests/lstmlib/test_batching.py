@@ -34,16 +34,14 @@ def test_window_sizes_below_one(length, step):
         windows(np.arange(10), length, step)
 
 
-@given(
-    st.integers(2, 300), st.integers(1, 9), st.integers(1, 12), st.sampled_from(["drop", "mask"])
-)
-def test_streams_are_contiguous_and_see_no_pair_twice(n, batch_size, seq_len, remainder):
+@given(st.integers(2, 300), st.integers(1, 9), st.integers(1, 12), st.booleans())
+def test_streams_are_contiguous_and_see_no_pair_twice(n, batch_size, seq_len, drop_last):
     ids = np.arange(n)
-    if remainder == "drop" and n - 1 < batch_size * seq_len:
+    if drop_last and n - 1 < batch_size * seq_len:
         with pytest.raises(ValueError, match="too short for one batch"):
-            Streams(ids, batch_size, seq_len, remainder)
+            Streams(ids, batch_size, seq_len, drop_last)
         return
-    streams = Streams(ids, batch_size, seq_len, remainder)
+    streams = Streams(ids, batch_size, seq_len, drop_last)
     batches = list(streams)
     assert len(batches) == len(streams) >= 1
     assert all(x.shape == y.shape == (batch_size, seq_len) for x, y in batches)
@@ -57,7 +55,7 @@ def test_streams_are_contiguous_and_see_no_pair_twice(n, batch_size, seq_len, re
     for row, used in zip(rows_x, counted, strict=True):
         assert (np.diff(row[used]) == 1).all()
         assert not used[used.sum() :].any()
-    if remainder == "drop":
+    if drop_last:
         assert streams.dropped < batch_size * seq_len
         assert counted.all()
     else:
@@ -71,7 +69,7 @@ def test_streams_by_hand():
 
 
 def test_masked_streams_by_hand():
-    streams = Streams(np.arange(6), batch_size=2, seq_len=2, remainder="mask")
+    streams = Streams(np.arange(6), batch_size=2, seq_len=2, drop_last=False)
     _, y = streams.batch(1)
     assert y.tolist() == [[3, IGNORE], [IGNORE, IGNORE]]
     assert streams.batch(0)[1].tolist() == [[1, 2], [4, 5]]
@@ -92,8 +90,14 @@ def test_a_batch_beyond_the_epoch_is_an_error(k):
         (lambda: Streams(np.arange(9), True, 1), "batch_size is True"),
         (lambda: Streams(np.arange(9), 1, 2**63), "seq_len is 9223372036854775808"),
         (lambda: Streams(np.arange(9), float("nan"), 1), "batch_size is nan"),
-        (lambda: Streams(np.arange(9), 10**12, 10, "mask"), "nearly all padding: the text has 9"),
-        (lambda: Streams(np.arange(9), 3, 2**62, "mask"), "nearly all padding: the text has 9"),
+        (
+            lambda: Streams(np.arange(9), 10**12, 10, drop_last=False),
+            "nearly all padding: the text has 9",
+        ),
+        (
+            lambda: Streams(np.arange(9), 3, 2**62, drop_last=False),
+            "nearly all padding: the text has 9",
+        ),
         (lambda: Streams(np.arange(9), 10**12, 10), "too short for one batch"),
         (lambda: Streams(np.arange(9) / 2, 1, 1), r"row of ids \(integers\), not float64"),
         (lambda: Streams(np.arange(9) > 2, 1, 1), r"row of ids \(integers\), not bool"),
@@ -104,8 +108,11 @@ def test_a_batch_beyond_the_epoch_is_an_error(k):
         (lambda: windows(np.arange(9), 10**400), "length is 1000"),
         (lambda: windows(np.arange(9), 2, "3"), "step is '3'"),
         (lambda: split(np.arange(9), "0.1"), "valid_fraction is '0.1'"),
-        (lambda: Streams(np.arange(1), 1, 1, "mask"), "no pair"),
-        (lambda: Streams(np.arange(9), 2, 2, "pad"), "choose one of drop, mask"),
+        (lambda: Streams(np.arange(1), 1, 1, drop_last=False), "no pair"),
+        (
+            lambda: Streams(np.arange(9), 2, 2, "pad"),
+            "drop_last is 'pad'; it must be True or False",
+        ),
     ],
 )
 def test_sizes_and_texts_without_meaning(call, message):
@@ -166,9 +173,9 @@ SEEDS = st.integers(0, 10)
 
 
 @given(LENGTHS, st.integers(12, 60), SEEDS, st.integers(0, 3))
-def test_an_epoch_has_every_sequence_once_and_masks_the_padding(lengths, budget, seed, epoch):
+def test_an_epoch_has_every_sequence_once_and_masks_the_padding(lengths, max_tokens, seed, epoch):
     sequences = numbered(lengths)
-    batches = PaddedBatches(sequences, budget, PAD, seed)
+    batches = PaddedBatches(sequences, max_tokens, PAD, seed)
     found = []
     for x, y, padding in rows_of(batches, epoch):
         assert np.array_equal(y == IGNORE, padding)
@@ -180,26 +187,28 @@ def test_an_epoch_has_every_sequence_once_and_masks_the_padding(lengths, budget,
 
 
 @given(LENGTHS, st.integers(12, 60), SEEDS, st.integers(0, 3))
-def test_batches_keep_to_the_budget_and_are_filled_in_order_of_length(lengths, budget, seed, epoch):
-    batches = PaddedBatches(numbered(lengths), budget, PAD, seed)
+def test_batches_keep_to_their_size_and_are_filled_in_order_of_length(
+    lengths, max_tokens, seed, epoch
+):
+    batches = PaddedBatches(numbered(lengths), max_tokens, PAD, seed)
     found = [batches.batch(k, epoch) for k in range(len(batches))]
     inside = []
     for x, y in found:
         assert x.shape == y.shape
         assert x.dtype == y.dtype == np.int64
-        assert 0 < x.size <= budget
+        assert 0 < x.size <= max_tokens
         inside.append((y != IGNORE).sum(axis=1).tolist())
         assert inside[-1] == sorted(inside[-1])
         assert inside[-1][-1] == x.shape[1]  # no column is padding alone
     inside.sort(key=lambda each: (each[0], each[-1], -len(each)))
     assert [n for each in inside for n in each] == sorted(lengths)
     for each, following in pairwise(inside):
-        assert (len(each) + 1) * following[0] > budget  # no room for one more
+        assert (len(each) + 1) * following[0] > max_tokens  # no room for one more
 
 
 @given(LENGTHS, st.integers(12, 60), SEEDS)
-def test_every_epoch_has_batches_of_the_same_shapes(lengths, budget, seed):
-    batches = PaddedBatches(numbered(lengths), budget, PAD, seed)
+def test_every_epoch_has_batches_of_the_same_shapes(lengths, max_tokens, seed):
+    batches = PaddedBatches(numbered(lengths), max_tokens, PAD, seed)
     shapes = [
         Counter(batches.batch(k, epoch)[0].shape for k in range(len(batches))) for epoch in range(3)
     ]
@@ -207,8 +216,8 @@ def test_every_epoch_has_batches_of_the_same_shapes(lengths, budget, seed):
 
 
 @given(LENGTHS, st.integers(12, 60), SEEDS)
-def test_targets_and_padding_are_counted(lengths, budget, seed):
-    batches = PaddedBatches(numbered(lengths), budget, PAD, seed)
+def test_targets_and_padding_are_counted(lengths, max_tokens, seed):
+    batches = PaddedBatches(numbered(lengths), max_tokens, PAD, seed)
     assert batches.targets == sum(lengths) == sum((y != IGNORE).sum() for _, y in batches)
     size = sum(y.size for _, y in batches)
     assert batches.padding == pytest.approx((size - sum(lengths)) / size, abs=1e-12)
@@ -216,9 +225,9 @@ def test_targets_and_padding_are_counted(lengths, budget, seed):
 
 
 @given(LENGTHS, st.integers(12, 60), SEEDS, st.randoms(use_true_random=False))
-def test_the_order_depends_on_seed_and_epoch_alone(lengths, budget, seed, random):
+def test_the_order_depends_on_seed_and_epoch_alone(lengths, max_tokens, seed, random):
     sequences = numbered(lengths)
-    batches = PaddedBatches(sequences, budget, PAD, seed)
+    batches = PaddedBatches(sequences, max_tokens, PAD, seed)
     wanted = [(k, epoch) for epoch in range(3) for k in range(len(batches))]
     in_order = [batches.batch(*which) for which in wanted]
     mixed = random.sample(wanted, len(wanted))
@@ -226,7 +235,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(lengths, budget, seed, random
     assert same([again[which] for which in wanted], in_order)
     assert same(list(batches), in_order[: len(batches)])
     np.random.seed(1)
-    other = PaddedBatches([s.tolist() for s in sequences], budget, PAD, seed)
+    other = PaddedBatches([s.tolist() for s in sequences], max_tokens, PAD, seed)
     assert same([other.batch(*which) for which in wanted], in_order)
 
 
@@ -247,7 +256,7 @@ def test_epochs_and_seeds_differ_in_order_and_in_company():
 
 
 def test_padded_batches_by_hand():
-    batches = PaddedBatches([[5, 6, 7, 8], [1, 2], [3, 4, 5]], budget=6, pad=0)
+    batches = PaddedBatches([[5, 6, 7, 8], [1, 2], [3, 4, 5]], max_tokens=6, pad=0)
     found = sorted(((x.tolist(), y.tolist()) for x, y in batches), key=lambda pair: len(pair[0]))
     assert found == [
         ([[5, 6, 7]], [[6, 7, 8]]),
@@ -256,7 +265,7 @@ def test_padded_batches_by_hand():
     assert (batches.targets, batches.padding) == (6, pytest.approx(1 / 7))
 
 
-def test_a_budget_that_is_filled_to_the_last_token():
+def test_a_batch_that_is_filled_to_the_last_token():
     assert len(PaddedBatches(numbered([3, 3]), 6, PAD)) == 1
     assert len(PaddedBatches(numbered([3, 3]), 5, PAD)) == 2
     assert len(PaddedBatches(numbered([6]), 6, PAD)) == 1
@@ -286,17 +295,17 @@ def test_padding_that_is_no_id(pad):
 
 
 @pytest.mark.parametrize(
-    ("sequences", "budget", "message"),
+    ("sequences", "max_tokens", "message"),
     [
         (
             [[1, 2], [1, 2, 3, 4], [1, 2, 3]],
             2,
-            "Sequence 1 has 3 symbols to predict, more than the budget of 2",
+            "Sequence 1 has 3 symbols to predict, more than max_tokens = 2",
         ),
-        ([[1, 2]], 0, "budget is 0"),
-        ([[1, 2]], 10**30, "budget is 1000"),
+        ([[1, 2]], 0, "max_tokens is 0"),
+        ([[1, 2]], 10**30, "max_tokens is 1000"),
         ([[1, 2]] * 3000 + [[1] * 100_001], 2**40, "a batch of 300100000 tokens"),
-        ([[1, 2]], 2.5, "budget is 2.5; it must be a whole number, 1 or more"),
+        ([[1, 2]], 2.5, "max_tokens is 2.5; it must be a whole number, 1 or more"),
         ([], 5, "no sequence"),
         ([[1, 2], [3]], 5, "Sequence 1 has under 2 ids"),
         ([[1, 2], np.array([], int)], 5, "Sequence 1 has under 2 ids"),
@@ -306,6 +315,6 @@ def test_padding_that_is_no_id(pad):
         ([[[1, 2], [3, 4]]], 5, "Sequence 0 is not a row of ids"),
     ],
 )
-def test_padded_batches_bad_input(sequences, budget, message):
+def test_padded_batches_bad_input(sequences, max_tokens, message):
     with pytest.raises(ValueError, match=message):
-        PaddedBatches(sequences, budget, PAD)
+        PaddedBatches(sequences, max_tokens, PAD)

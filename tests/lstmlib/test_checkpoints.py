@@ -599,6 +599,15 @@ def test_a_setting_that_is_newer_than_the_checkpoint_had_its_default(tmp_path, w
         start(tmp_path, dataclasses.replace(CONFIG, **other))
 
 
+def test_a_setting_that_had_another_name_is_known(tmp_path, whole):
+    def as_before(tensors, notes):
+        notes["settings"]["clip_ratio"] = notes["settings"].pop("agc_factor")
+
+    start(tmp_path, on_step=stop_after(7))
+    rewrite(Checkpoints(tmp_path, texts()[0]).paths[-1], as_before)
+    assert same(start(tmp_path), whole)
+
+
 def test_a_setting_that_this_version_does_not_know_is_named(tmp_path):
     start(tmp_path, on_step=stop_after(4))
     path = Checkpoints(tmp_path, texts()[0]).paths[-1]

@@ -29,8 +29,8 @@ def framed(count=40, seed=0):
     return [VOCAB.frame(text) for text in LANGUAGE.sample(count, seed)]
 
 
-def batches(sequences=None, budget=200, pad=PAD, seed=0):
-    return PaddedBatches(framed() if sequences is None else sequences, budget, pad, seed)
+def batches(sequences=None, max_tokens=200, pad=PAD, seed=0):
+    return PaddedBatches(framed() if sequences is None else sequences, max_tokens, pad, seed)
 
 
 def fresh(**settings):
@@ -101,16 +101,16 @@ def test_the_padding_id_changes_nothing():
     assert same_weights(*models)
 
 
-@pytest.mark.parametrize("budget", [120, 400, 10_000])
-def test_evaluate_is_the_mean_over_the_symbols_of_all_sequences(budget):
+@pytest.mark.parametrize("max_tokens", [120, 400, 10_000])
+def test_evaluate_is_the_mean_over_the_symbols_of_all_sequences(max_tokens):
     sequences, model = framed(), fresh(dropout=0.3).double()
-    found = evaluate(model, batches(sequences, budget))
+    found = evaluate(model, batches(sequences, max_tokens))
     assert model.training
     with torch.no_grad():
         each = [sum_of_losses(model.eval(), sequence) for sequence in sequences]
     losses, counts = zip(*each, strict=True)
     assert found == pytest.approx(sum(losses).item() / sum(counts), rel=1e-12)
-    assert sum(counts) == batches(sequences, budget).targets
+    assert sum(counts) == batches(sequences, max_tokens).targets
 
 
 def test_evaluate_leaves_the_random_numbers_alone():
@@ -266,14 +266,14 @@ def moved(sequences):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda: batches(budget=201), "budget = 200, not 201"),
+        (lambda: batches(max_tokens=201), "max_tokens = 200, not 201"),
         (lambda: batches(seed=1), "shuffling seed = 0, not 1"),
         (lambda: batches(framed()[:-1]), "other texts"),
         (lambda: batches(framed()[::-1]), "other texts"),
         (lambda: batches(moved(framed())), "other texts"),
         (lambda: np.concatenate(framed()), "other texts"),
     ],
-    ids=["budget", "seed", "fewer", "reversed", "cut anew", "a text"],
+    ids=["max_tokens", "seed", "fewer", "reversed", "cut anew", "a text"],
 )
 def test_other_sequences_are_refused(tmp_path, change, message):
     start(tmp_path, on_step=stop_after(2))
@@ -293,8 +293,8 @@ def test_other_sequences_to_validate_on_are_refused(tmp_path):
         start(tmp_path, valid=batches(framed(10, seed=8)))
 
 
-def test_budget_and_seed_may_come_from_numpy(tmp_path, whole):
-    data = batches(budget=np.int64(200), seed=np.int32(0), pad=np.int64(PAD))
+def test_max_tokens_and_seed_may_come_from_numpy(tmp_path, whole):
+    data = batches(max_tokens=np.int64(200), seed=np.int32(0), pad=np.int64(PAD))
     assert rows(start(tmp_path, data)[1]) == rows(whole[1])
 
 
@@ -302,7 +302,7 @@ def test_budget_and_seed_may_come_from_numpy(tmp_path, whole):
 
 
 def test_accumulation_is_refused():
-    with pytest.raises(ValueError, match="accumulate = 1.*Lower the budget"):
+    with pytest.raises(ValueError, match="accumulate = 1.*Lower max_tokens"):
         fit(fresh(), batches(), None, TrainingConfig(3, accumulate=2))
 
 

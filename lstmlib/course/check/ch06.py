@@ -76,8 +76,8 @@ def adaptive_limit(answer: Callable | None) -> Callable:
 
 
 CAUSES = {
-    "no clipping": "plots.loss_and_gradient: no step is clipped, the gradient norm leaps by orders "
-    "of magnitude within a step, and the loss jumps far above where it began.",
+    "no clipping": "plots.loss_and_gradient: no step is clipped, the gradient norm spikes by "
+    "orders of magnitude within a step, and the loss jumps far above where it began.",
     "state not detached": "the differences of `seconds`: a step takes longer the later it comes in "
     "its epoch, since the backward pass goes back to the epoch's first character.",
     "missing zero_grad": "History.clipped_share: nearly every step is clipped, to the last, since "
@@ -95,7 +95,7 @@ CAUSES = {
 """What a patient of runs/patients may have, and the evidence for it."""
 
 _AGAINST = {
-    "no clipping": "its gradient norm never leaps: no step's is even ten times that of the step "
+    "no clipping": "its gradient norm never spikes: no step's is even ten times that of the step "
     "before.",
     "state not detached": "its steps take as long at the end of an epoch as at its beginning (take "
     "the differences of `seconds`).",
