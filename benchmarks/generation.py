@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lstmlib import sampling
+from lstmlib import generation
 from lstmlib.generation import generate
 from lstmlib.inference import FusedDecoder, ModelDecoder, prefill
 from lstmlib.models import CharRNN
@@ -219,7 +219,7 @@ def log_probability(loop, ids, following):
 
 def by_calls(*args, **kwargs):
     """Call generate(), which calls the model for each step."""
-    with patch.object(sampling, "stepper_for", ModelDecoder):
+    with patch.object(generation, "make_decoder", ModelDecoder):
         return generate(*args, **kwargs)
 
 

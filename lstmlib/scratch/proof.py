@@ -14,7 +14,7 @@ class Agreement(NamedTuple):
 
     Attributes:
         name: the array's name.
-        entries: the number of entries of the array.
+        entries: the number of entries that were compared.
         absolute: the largest |a - n|.
         relative: the largest |a - n| / max(1e-3, |a| + |n|).
     """
@@ -41,8 +41,13 @@ def agreement(name: str, a: np.ndarray, n: np.ndarray) -> Agreement:
     return Agreement(name, error.size, float(error.max()), float(relative.max()))
 
 
-def numeric_gradient(f: Callable[[], float], array: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """Return the gradient of f by central differences, of the shape of the array.
+def numeric_gradient(
+    f: Callable[[], float],
+    array: np.ndarray,
+    step: float = 1e-5,
+    entries: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the gradient of f by central differences, of the shape of the array or of entries.
 
     The derivative by an entry a is nearly (f(a + step) - f(a - step)) / (2 step), with an error of
     the order of step².
@@ -51,14 +56,18 @@ def numeric_gradient(f: Callable[[], float], array: np.ndarray, step: float = 1e
         f: a function without arguments that reads the array.
         array: floats. It is changed in place while f is called, and is as before at the end.
         step: the distance from a, above 0.
+        entries: positions (M,) in the flattened array whose derivatives are wanted; None wants all.
 
     Raises:
         ValueError: the array does not hold floats, or the step is not above 0.
     """
     if array.dtype.kind != "f" or not step > 0:
         raise ValueError(f"Give floats and a step above 0, not {array.dtype} and {step}.")
-    gradient = np.empty_like(array)
-    for index in np.ndindex(array.shape):  # two calls of f for every entry: small networks only
+    shape = array.shape if entries is None else np.shape(entries)
+    positions = np.arange(array.size) if entries is None else entries
+    gradient = np.empty(array.size if entries is None else len(entries), array.dtype)
+    for k, position in enumerate(positions):  # two calls of f for every entry: small networks only
+        index = np.unravel_index(position, array.shape)
         before, losses = array[index], []
         try:
             for moved in (before + step, before - step):
@@ -66,8 +75,8 @@ def numeric_gradient(f: Callable[[], float], array: np.ndarray, step: float = 1e
                 losses.append(f())
         finally:
             array[index] = before
-        gradient[index] = (losses[0] - losses[1]) / (2 * step)
-    return gradient
+        gradient[k] = (losses[0] - losses[1]) / (2 * step)
+    return gradient.reshape(shape)
 
 
 def gradient_check(
@@ -77,6 +86,7 @@ def gradient_check(
     targets: np.ndarray,
     state: State | None = None,
     step: float = 1e-5,
+    most: int | None = None,
 ) -> list[Agreement]:
     """Compare the hand-written gradients of the mean loss with central differences.
 
@@ -88,6 +98,8 @@ def gradient_check(
         targets: (N, T) ids.
         state: float64, all finite, arrays (L, N, H); None stands for zeros.
         step: the distance of the differences, see `numeric_gradient`.
+        most: of an array with more entries, so many are compared, spread evenly over it. A table of
+            thousands of characters would take hours. None compares all.
 
     Returns:
         A row for every weight, for each array of the first state ("h0", "c0"), and for x if x holds
@@ -117,7 +129,10 @@ def gradient_check(
     (logits, _), cache = forward(weights, cell, x, state)
     gradients, dx, dstate = backward(softmax_cross_entropy(logits, targets)[1], cache)
     gradients |= {"x": dx} | dict(zip(starts, dstate, strict=True))
-    return [
-        agreement(name, gradients[name], numeric_gradient(loss, array, step))
-        for name, array in arrays.items()
-    ]
+    rows = []
+    for name, array in arrays.items():
+        count = array.size if most is None else min(most, array.size)
+        entries = np.linspace(0, array.size - 1, count).astype(int)  # (count,) positions
+        numeric = numeric_gradient(loss, array, step, entries)
+        rows.append(agreement(name, gradients[name].ravel()[entries], numeric))
+    return rows

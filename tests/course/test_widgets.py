@@ -25,6 +25,7 @@ from lstmlib.course.widgets import (
     controls,
     prefix_explorer,
     side_by_side,
+    temperature_explorer,
     training_scrubber,
 )
 from lstmlib.generation import generate, steps
@@ -346,9 +347,10 @@ def test_columns_of_texts_that_end_each_on_its_own():
 def test_panels_leave_the_number_of_threads_as_it_was(explorer, model, vocab, monkeypatch):
     seen = []
     panel = SideBySide(model, vocab, "the ")
-    monkeypatch.setattr(
-        side_by_side, "steps", lambda *a: seen.append(torch.get_num_threads()) or steps(*a)
-    )
+    for module in (temperature_explorer, side_by_side):
+        monkeypatch.setattr(
+            module, "steps", lambda *a: seen.append(torch.get_num_threads()) or steps(*a)
+        )
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
