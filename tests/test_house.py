@@ -150,6 +150,9 @@ def test_the_list_of_modules_is_the_folder():
     assert modules | packages == set(MODULES)
     package = ast.get_docstring(ast.parse((ROOT / "lstmlib/__init__.py").read_text()))
     assert re.findall(r"^    (\w+)  ", package, re.M) == MODULES
+    readme = (ROOT / "lstmlib/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]*\| (`\w+`(?:, `\w+`)*) \|", readme.partition("# Where")[0], re.M)
+    assert re.findall(r"`(\w+)`", " ".join(rows)) == MODULES
 
 
 @pytest.mark.parametrize("module", MODULES)

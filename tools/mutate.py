@@ -207,7 +207,8 @@ class Run:
 
     def _stages(self, mutation: Mutation) -> Iterable[list[str]]:
         """Yield what is run one after the other, until something fails."""
-        others = {f"tests/{path.name}" for path in (self.root / "tests").glob("test_*.py")}
+        tests = (self.root / "tests").rglob("test_*.py")
+        others = {path.relative_to(self.root).as_posix() for path in tests}
         notebooks = {f"notebooks/{path.name}" for path in (self.root / "notebooks").glob("*.ipynb")}
         yield list(mutation.tests)
         yield sorted(others - {*mutation.tests, *LEFT_OUT})  # again, where a single test was named

@@ -112,9 +112,9 @@ def project(tmp_path):
         pytest.skip("the tool asks git for the files of a project, and there is no git")
 
     def make(*entries, **files):
-        (tmp_path / "tests").mkdir()
         named = {"tiny.py": CODE, "tests/test_tiny.py": TEST, "tests/README.md": TABLE} | files
         for name, text in (named | {mutate.LIST: "".join(entries)}).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
         subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
         subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
@@ -139,7 +139,7 @@ def test_what_is_caught_is_named_and_the_project_is_left_as_it_was(project):
 
 def test_what_survives_every_test_is_named_and_the_status_says_so(project):
     make, run = project
-    make(SURVIVES, **{"tests/test_more.py": "def test_more():\n    pass\n"})
+    make(SURVIVES, **{"tests/room/test_more.py": "def test_more():\n    pass\n"})
     status, said = run()
     assert status == 1
     assert "**nothing**" in said[0] and "survives" in said[-1]
@@ -148,9 +148,9 @@ def test_what_survives_every_test_is_named_and_the_status_says_so(project):
 def test_the_other_tests_are_run_where_the_named_ones_see_nothing(project):
     make, run = project
     more = "from tiny import half\n\n\ndef test_half():\n    assert half(8) == 4\n"
-    make(SURVIVES, **{"tests/test_more.py": more})
+    make(SURVIVES, **{"tests/room/test_more.py": more})
     status, said = run()
-    assert status == 0 and "tests/test_more.py::test_half" in said[0]
+    assert status == 0 and "tests/room/test_more.py::test_half" in said[0]
 
 
 def test_what_fails_without_a_mutation_too_proves_nothing(project):
