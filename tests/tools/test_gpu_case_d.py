@@ -16,6 +16,7 @@ from experiments.train_windows import Clock, Run, RunCheckpoints, Watcher, recor
 from lstmlib import training
 from lstmlib.history import History, TrainingDiverged
 from lstmlib.serialization import load_model
+from lstmlib.settings import OPTIMIZERS
 from lstmlib.training import evaluate, fit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,7 +143,7 @@ def test_case_d_is_left_to_the_device_and_case_a_is_not(config, text):
         of_case = {key: read(RUNS / name, "config.json")[key] for key in train_windows.TRAINING}
         settings = Run(config | of_case | {"batch_size": 16}, text).settings
         options = {"fused": True} if settings.optimizer == "adam" else {}  # as on CUDA
-        optimizer = settings.OPTIMIZERS[settings.optimizer]([torch.zeros(1)], **options)
+        optimizer = OPTIMIZERS[settings.optimizer]([torch.zeros(1)], **options)
         assert training._defers(optimizer, torch.device("cuda")) is expected
 
 
