@@ -32,6 +32,7 @@ from typing import TypeVar, get_type_hints
 import numpy as np
 import torch
 
+from lstmlib import validation
 from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import clean
@@ -150,17 +151,13 @@ def check_names(values: Collection[str], required: set[str], allowed: set[str], 
 def check_whole(settings: object, *names: str, least: int = 1) -> None:
     """Raise ValueError unless these settings are whole numbers that are not below the least."""
     for name in names:
-        value = getattr(settings, name)
-        if type(value) is not int or value < least:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more.")
+        validation.check_whole(name, getattr(settings, name), least)
 
 
-def check_choices(settings: object, choices: dict[str, tuple]) -> None:
+def check_choices(settings: object, choices: dict[str, Collection[str]]) -> None:
     """Raise ValueError unless each of these settings is one of its choices."""
     for name, allowed in choices.items():
-        value = getattr(settings, name)
-        if value not in allowed:
-            raise ValueError(f"{name} is {value!r}; choose one of {allowed}.")
+        validation.check_choice(name, getattr(settings, name), allowed)
 
 
 def check_model(arguments: dict) -> None:

@@ -389,7 +389,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, config, text):
         ({"batch_size": "128"}, "batch_size is '128'"),
         ({"hidden_size": 0}, "hidden_size is 0"),
         ({"dropout": 1}, "dropout is 1"),
-        ({"clip_norm": 0}, "clip_norm is 0.0; it must be above 0"),
+        ({"clip_norm": 0}, "clip_norm is 0; it must be a number, above 0"),
         ({"optimizer_options": {"rho": 0.9}}, "optimizer_options is .* which rmsprop cannot take"),
         ({"schedule": "per epoch"}, "schedule is 'per epoch'"),
         ({"length": 5000}, "too short for one window of 5000"),

@@ -16,7 +16,7 @@ from experiments import common
 from experiments.common import read_settings, read_variants
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.corpora import registry
-from lstmlib.history import History
+from lstmlib.history import History, TrainingDiverged
 from lstmlib.settings import TrainingConfig
 from lstmlib.vocab import Vocab
 
@@ -76,7 +76,7 @@ def test_settings_beside_the_others_are_gathered(tmp_path):
         ({"seed": 0}, "seed is 0; it must be a whole number, 1 or more"),
         ({"seed": True}, "seed is True; it must be a whole number"),
         ({"seed": 1, "corpus": 2}, "corpus is 2; it must be a text."),
-        ({"seed": 1, "corpus": "three"}, "corpus is 'three'; choose one of ('a book', 'two')."),
+        ({"seed": 1, "corpus": "three"}, "corpus is 'three'; choose one of a book, two."),
         ({"seed": 1, "training": {}}, '"training" lacks steps.'),
         ({"seed": 1, "training": {"steps": 1, "rate": 2}}, '"training" has rate, which means'),
         ({"seed": 1, "training": {"steps": 1, "what": 2}}, '"training" has what, which means'),
@@ -216,7 +216,7 @@ def test_texts_stand_under_their_titles(tmp_path):
 @pytest.mark.parametrize("error", common.ERRORS, ids=lambda kind: kind.__name__)
 def test_what_is_to_be_expected_is_one_line(error):
     with pytest.raises(SystemExit, match=f"{error.__name__}: what"), common.errors_in_one_line():
-        raise error("what is wrong")
+        raise error("what is wrong", *[History()] * (error is TrainingDiverged))
 
 
 def test_what_is_not_to_be_expected_is_not_hidden():

@@ -21,7 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from lstmlib import precision
+from lstmlib import training
 from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.history import TrainingDiverged
@@ -977,7 +977,7 @@ def test_a_run_in_16_bits_goes_on_where_a_device_has_none(tmp_path, vocab, ids, 
     kept = Checkpoints(tmp_path, vocab, every=4)
     with pytest.raises(KeyboardInterrupt):
         fit(model(), ids, None, config, stop, kept)
-    monkeypatch.setattr(precision, "usable_precision", lambda *_: "float32")
+    monkeypatch.setattr(training, "usable_precision", lambda *_: "float32")
     history = fit(model(), ids, None, config, checkpoints=Checkpoints(tmp_path, vocab, every=4))
     assert (history.ended, history.skipped) == ("all steps", 0)
     assert history.precision == "float32"

@@ -296,7 +296,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path, text):
         ({"loss": "sum"}, "loss is 'sum'; choose one of"),
         ({"keep": "best"}, "keep is 'best'"),
         ({"optimizer": "Adam"}, "optimizer is 'Adam'"),
-        ({"clip_value": 0}, "clip_value is 0.0; it must be above 0"),
+        ({"clip_value": 0}, "clip_value is 0; it must be a number, above 0"),
         ({"schedule": "Cosine"}, "schedule is 'Cosine'"),
         ({"corpus": "no-such-book"}, "no-such-book"),
         ({"log_every": 0}, "log_every is 0; it must be a whole number"),
