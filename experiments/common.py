@@ -24,14 +24,16 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar, get_type_hints
 
 import numpy as np
 import torch
 
+from lstmlib import validation
 from lstmlib.batching import split
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import clean
@@ -126,6 +128,23 @@ def make_settings(kind: type[Settings], values: dict, where: str) -> Settings:
     return kind(**arguments)
 
 
+def as_config(settings: object) -> dict:
+    """Return what config.json holds of settings, without those that are at their default.
+
+    This is `make_settings` the other way round, for settings whose parts are objects of JSON.
+    """
+    config = {}
+    for each in fields(settings):
+        value, default = getattr(settings, each.name), each.default
+        if each.default_factory is not MISSING:
+            default = each.default_factory()
+        if "flat" in each.metadata:
+            config |= value
+        elif value != default:
+            config[each.name] = value
+    return config
+
+
 def _names_of(each: Field) -> tuple[str, ...]:
     """Return under which names the setting of a field stands in config.json."""
     return each.metadata.get("flat", (each.name,))
@@ -150,17 +169,13 @@ def check_names(values: Collection[str], required: set[str], allowed: set[str], 
 def check_whole(settings: object, *names: str, least: int = 1) -> None:
     """Raise ValueError unless these settings are whole numbers that are not below the least."""
     for name in names:
-        value = getattr(settings, name)
-        if type(value) is not int or value < least:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more.")
+        validation.check_whole(name, getattr(settings, name), least)
 
 
-def check_choices(settings: object, choices: dict[str, tuple]) -> None:
+def check_choices(settings: object, choices: dict[str, Collection[str]]) -> None:
     """Raise ValueError unless each of these settings is one of its choices."""
     for name, allowed in choices.items():
-        value = getattr(settings, name)
-        if value not in allowed:
-            raise ValueError(f"{name} is {value!r}; choose one of {allowed}.")
+        validation.check_choice(name, getattr(settings, name), allowed)
 
 
 def check_model(arguments: dict) -> None:
@@ -275,8 +290,11 @@ def read_done(folder: Path, settings: dict) -> dict | None:
         return None
     result = read_json(path)
     recorded = result.get("settings", result)
-    if any(recorded.get(name) != value for name, value in settings.items()):
-        raise ValueError(f"{folder} holds a run of other settings; delete it to run anew.")
+    others = [name for name, value in settings.items() if recorded.get(name) != value]
+    if others:
+        raise ValueError(
+            f"{folder} holds a run of other settings ({', '.join(others)}); delete it to run anew."
+        )
     remove_unfinished(folder)  # a kill may have come before this was done
     return result
 
@@ -358,31 +376,41 @@ def write_texts(path: Path, texts: list[tuple[str, str]]) -> None:
 
 @contextlib.contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """End the program with one line where it runs into something that is to be expected."""
+    """End the program with one line after Ctrl-C, or an error that is to be expected."""
     try:
         yield
     except ERRORS as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
+    except KeyboardInterrupt as error:
+        raise SystemExit("Interrupted; the same command goes on.") from error
 
 
 def run_program(
-    program: Callable[[Path], None], doc: str, example: str, threads: int | None = None
+    program: Callable[..., None],
+    doc: str,
+    example: str,
+    threads: int | None = None,
+    options: Mapping[str, dict] = MappingProxyType({}),
 ) -> None:
     """Run a program on the folder that the command line names.
 
     Args:
-        program: does it all, from a folder.
+        program: does it all, from a folder and the options by their names.
         doc: the docstring of the program's module; its first line is the help.
         example: a folder that is recorded.
         threads: of PyTorch; None lets the command line say.
+        options: what the command line may say beside these: name, such as "--text" -> arguments of
+            `argparse.ArgumentParser.add_argument`.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("folder", type=Path, help=f"such as {example}")
     if threads is None:
         parser.add_argument("--threads", type=int, help="threads of PyTorch")
-    arguments = parser.parse_args()
-    threads = threads or arguments.threads
+    for name, keywords in options.items():
+        parser.add_argument(name, **keywords)
+    arguments = vars(parser.parse_args())
+    threads = threads or arguments.pop("threads", None)
     if threads:
         torch.set_num_threads(threads)
     with errors_in_one_line():
-        program(arguments.folder)
+        program(**arguments)

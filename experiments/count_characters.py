@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.common import read_json, run_program, sha256, write_json
-from experiments.train_windows import check, load_text
+from experiments.common import read_settings, run_program, sha256, write_json
+from experiments.train_windows import Settings, load_text
 from lstmlib.batching import split
 from lstmlib.vocab import Vocab
 
@@ -31,9 +31,8 @@ def count(text: str) -> dict:
 
 def main(folder: Path) -> None:
     """Count the characters of the text of a folder's config."""
-    config = read_json(folder / "config.json")
-    check(config)
-    write_json(folder / "text.json", count(load_text(config)))
+    settings = read_settings(folder, Settings)
+    write_json(folder / "text.json", count(load_text(settings)))
 
 
 if __name__ == "__main__":

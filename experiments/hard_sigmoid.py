@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-State = tuple[Tensor, Tensor]
+from lstmlib.models import State, lstm_by_steps
 
 
 def hard_sigmoid(z: Tensor) -> Tensor:
@@ -27,8 +27,7 @@ class HardSigmoidLSTM(nn.Module):
 
     def __init__(self, lstm: nn.LSTM, gate: Callable[[Tensor], Tensor] = hard_sigmoid) -> None:
         super().__init__()
-        self.hidden_size, self.num_layers = lstm.hidden_size, lstm.num_layers
-        self.dropout, self.gate = lstm.dropout, gate
+        self.num_layers, self.dropout, self.gate = lstm.num_layers, lstm.dropout, gate
         for name, parameter in lstm.named_parameters():
             self.register_parameter(name, parameter)
 
@@ -37,29 +36,12 @@ class HardSigmoidLSTM(nn.Module):
 
         The state is (h, c), each (num_layers, B, H), as of torch.nn.LSTM; None starts at zero.
         """
-        if state is None:
-            zeros = x.new_zeros(self.num_layers, len(x), self.hidden_size)  # (num_layers, B, H)
-            state = (zeros, zeros)
-        last = []
+        weights, last = dict(self.named_parameters()), []
         for k in range(self.num_layers):
             if k:  # between the layers, as torch.nn.LSTM has it
                 x = F.dropout(x, self.dropout, self.training)  # (B, T, H)
-            x, h, c = self._layer(k, x, state[0][k], state[1][k])
-            last.append((h, c))
+            before = None if state is None else (state[0][k], state[1][k])  # (B, H) each
+            x, after, _ = lstm_by_steps(x, before, weights, k, self.gate)  # (B, T, H)
+            last.append(after)
         h, c = (torch.stack(parts) for parts in zip(*last, strict=True))  # (num_layers, B, H)
         return x, (h, c)
-
-    def _layer(self, k: int, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run one layer: outputs (B, T, H), and h and c, (B, H), after the last step."""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        W_x, W_h, b_x, b_h = (getattr(self, f"{name}_l{k}") for name in names)
-        outputs = []
-        # One product for all steps, (B, T, 4H): of the input it needs no step's result.
-        for from_input in F.linear(x, W_x, b_x + b_h).unbind(1):  # (B, 4H)
-            z = from_input + F.linear(h, W_h)  # (B, 4H)
-            i, f, _, o = self.gate(z).chunk(4, dim=1)  # (B, H) each, in PyTorch's order i, f, g, o
-            g = z.chunk(4, dim=1)[2].tanh()  # (B, H), the candidate, which has no gate's curve
-            c = f * c + i * g  # (B, H)
-            h = o * c.tanh()  # (B, H)
-            outputs.append(h)
-        return torch.stack(outputs, dim=1), h, c

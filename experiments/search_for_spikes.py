@@ -9,24 +9,23 @@ Start the same command again to go on: runs that are done stay as they are. The 
 are those of `train_windows.py`.
 """
 
-import argparse
 import itertools
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.common import write_json
-from experiments.train_windows import (
-    Run,
-    RunCheckpoints,
-    as_command,
-    check,
-    clear,
+from experiments import train_windows
+from experiments.common import (
+    as_config,
     describe,
-    load_text,
-    parse,
+    make_settings,
+    read_done,
+    read_settings,
+    remove_unfinished,
+    run_program,
     sha256,
-    train,
+    write_json,
 )
+from experiments.train_windows import OPTIONS, Run, RunCheckpoints, load_text, train
 from lstmlib.history import History, TrainingDiverged
 from lstmlib.serialization import atomic_write
 
@@ -34,21 +33,35 @@ SPIKE = 1.0
 """Nats by which a loss must rise above the lowest one before it to be called a spike."""
 
 
-def combinations(config: dict) -> dict[str, dict]:
-    """Return the runs of a config: folder name -> config of the run.
+@dataclass(frozen=True)
+class Settings:
+    """What config.json holds.
 
-    Raises:
-        ValueError: the config is not one of several runs.
+    Attributes:
+        settings: those of `experiments.train_windows` that all runs have in common.
+        vary: settings of `experiments.train_windows`, each with a list of values.
     """
-    if not {"settings", "vary"} <= set(config):
-        raise ValueError('config.json lacks "settings" or "vary": is it one of train_windows.py?')
-    names = list(config["vary"])
-    runs = {}
-    for values in itertools.product(*config["vary"].values()):
-        varied = dict(zip(names, values, strict=True))
-        words = [f"{name}-{str(value).lower()}" for name, value in varied.items()]
-        runs["_".join(words)] = config["settings"] | varied
-    return runs
+
+    settings: dict
+    vary: dict
+
+    def __post_init__(self) -> None:
+        lists = self.vary.values()
+        if not (lists and all(isinstance(values, list) and values for values in lists)):
+            raise ValueError('"vary" needs settings, each with a list of values.')
+        if {"corpus", "lower_case"} & set(self.vary):
+            raise ValueError('"vary" has what the text depends on, which all runs have in common.')
+        self.runs()  # a setting without meaning is found before hours are spent on the others
+
+    def runs(self) -> dict[str, train_windows.Settings]:
+        """Return all combinations: name of the run's folder -> its settings."""
+        runs = {}
+        for values in itertools.product(*self.vary.values()):
+            varied = dict(zip(self.vary, values, strict=True))
+            words = [f"{name}-{str(value).lower()}" for name, value in varied.items()]
+            together = self.settings | varied
+            runs["_".join(words)] = make_settings(train_windows.Settings, together, '"settings"')
+        return runs
 
 
 def rise(losses: list[float]) -> float:
@@ -71,7 +84,7 @@ def summary(run: Run, diverged_at: int | None) -> dict:
     later = [row for row in run.rows if row["epoch"] > 0]
     epochs = [row for row in run.rows if row["epoch_loss"] is not None]
     return {
-        "config": run.config,
+        "config": as_config(run.settings),
         "text_sha256": sha256(run.text),
         "epoch_losses": [row["epoch_loss"] for row in epochs],
         "valid_losses": [row["valid_loss"] for row in epochs],
@@ -87,21 +100,18 @@ def summary(run: Run, diverged_at: int | None) -> dict:
     }
 
 
-def look(config: dict, text: str, device: str, folder: Path) -> dict:
+def look(settings: train_windows.Settings, text: str, device: str, folder: Path) -> dict:
     """Train one run to its end, or read it if it is done; return its summary.
 
     Raises:
-        ValueError: what is done is a run of another config or another text.
+        ValueError: what is done is a run of other settings or another text.
+        SystemExit: it was interrupted.
     """
-    result = folder / "result.json"
-    if result.exists():
-        done = json.loads(result.read_text(encoding="utf-8"))
-        if (done["config"], done["text_sha256"]) != (config, sha256(text)):
-            raise ValueError(
-                f"{folder} holds a run with another text or another config; delete it to run anew."
-            )
+    identity = {"config": as_config(settings), "text_sha256": sha256(text)}
+    done = read_done(folder, identity)
+    if done is not None:
         return done
-    run, diverged_at = Run(config, text, device), None
+    run, diverged_at = Run(settings, text, device), None
     checkpoints = RunCheckpoints(run, folder)
     with checkpoints.owned():
         try:
@@ -111,29 +121,25 @@ def look(config: dict, text: str, device: str, folder: Path) -> dict:
             diverged_at = run.step + 1
         History(run.rows).save(folder / "history.jsonl")
         done = summary(run, diverged_at)
-        write_json(result, done)
-        clear(checkpoints)
+        write_json(folder / "result.json", done)
+        remove_unfinished(folder)
     return done
 
 
-def main(arguments: argparse.Namespace) -> None:
-    """Train what is not done, and list all runs."""
-    folder = arguments.folder
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    runs = combinations(config)
-    for each in runs.values():
-        check(each)  # before hours are spent on the first ones
-    text = load_text(config["settings"], arguments.text)
-    if arguments.write_text:
-        atomic_write(arguments.write_text, text.encode())
+def main(
+    folder: Path, text: Path | None = None, write_text: Path | None = None, device: str = "cpu"
+) -> None:
+    """Train what is not done, and list all runs; the options are those of `train_windows`."""
+    runs = read_settings(folder, Settings).runs()
+    book = load_text(next(iter(runs.values())), text)
+    if write_text:
+        atomic_write(write_text, book.encode())
         return
-    results = {
-        name: look(each, text, arguments.device, folder / name) for name, each in runs.items()
-    }
+    results = {name: look(each, book, device, folder / name) for name, each in runs.items()}
     write_json(folder / "result.json", {"spike": SPIKE, "runs": results})
     for name, result in results.items():
         print(f"{name:<50} rise {result['rise']:6.2f}  spiked: {result['spiked']}")
 
 
 if __name__ == "__main__":
-    as_command(main, parse(__doc__.splitlines()[0]))
+    run_program(main, __doc__, "runs/case-a-spike", options=OPTIONS)

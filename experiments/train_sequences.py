@@ -46,6 +46,7 @@ from experiments.common import (
     versions,
     write_json,
 )
+from lstmlib import validation
 from lstmlib.batching import PaddedBatches, Streams
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.corpora import load_reviews
@@ -143,10 +144,8 @@ def check_data(data: dict) -> None:
         raise ValueError(f'"data" is {data}; give a language and strings, or reviews.')
     if "reviews" in data:
         return
-    if data["language"] not in LANGUAGES:
-        raise ValueError(f"There is no language {data['language']!r}: {', '.join(LANGUAGES)}.")
-    if type(data["strings"]) is not int or data["strings"] < 1:
-        raise ValueError(f"strings is {data['strings']!r}; it must be a whole number, 1 or more.")
+    validation.check_choice("language", data["language"], LANGUAGES)
+    validation.check_whole("strings", data["strings"])
 
 
 class Strings:

@@ -14,14 +14,11 @@ It needs only PyTorch, NumPy, tqdm and safetensors where the text is given: writ
 `python3 -m experiments.train_windows FOLDER --text PATH`.
 """
 
-import argparse
-import hashlib
 import json
-import platform
 import sys
 import time
-from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -31,102 +28,146 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments.common import describe, write_json
+from experiments.common import (
+    as_config,
+    check_choices,
+    check_model,
+    check_whole,
+    corpus_text,
+    describe,
+    flat,
+    make_settings,
+    read_settings,
+    remove_unfinished,
+    run_program,
+    sha256,
+    stop_if_interrupted,
+    versions,
+    write_json,
+    write_texts,
+)
 from experiments.hard_sigmoid import HardSigmoidLSTM
 from lstmlib.batching import Windows, split, windows
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import clean
-from lstmlib.decoding import CorpusError
 from lstmlib.history import History, TrainingDiverged
 from lstmlib.metrics import words
 from lstmlib.models import CharRNN, count_parameters
 from lstmlib.precision import usable_precision
-from lstmlib.readers import read_book
 from lstmlib.sampling import SamplingConfig, draw
 from lstmlib.serialization import atomic_write, check_shapes, save_model
 from lstmlib.settings import TrainingConfig
 from lstmlib.training import evaluate, fit
+from lstmlib.validation import check_number
 from lstmlib.vocab import Vocab
 
-CHOICES = {
-    "lower_case": (True, False),
-    "predict": ("last", "every"),
-    "gates": ("sigmoid", "hard-sigmoid"),
-}
-# The settings that TrainingConfig knows, with their checks and the schedule.
+CHOICES = {"predict": ("last", "every"), "gates": ("sigmoid", "hard-sigmoid")}
 TRAINING = ("batch_size", "learning_rate", "optimizer", "optimizer_options", "schedule", "decay")
 TRAINING += ("clip_norm", "precision")
+"""The settings of TrainingConfig that config.json has."""
 NETWORK = ("hidden_size", "num_layers", "dropout")
-WHOLE = ("batch_size", "hidden_size", "num_layers", "length", "step", "epochs", "valid_windows")
-WHOLE += ("log_every", "checkpoint_every")
-NAMES = {"corpus", "windows_share", "seed", *CHOICES, *TRAINING, *NETWORK, *WHOLE}
-OPTIONAL_WHOLE = {"sample_characters", "valid_characters"}
-OPTIONAL = OPTIONAL_WHOLE | {"sample_every_epoch", "temperatures", "model_in_half_precision"}
-NOTES = {"what", "published"}
+"""The arguments of CharRNN that config.json has."""
 TEMPERATURES = (0.2, 0.5, 1.0)
 WRITTEN = 1000
-"""Characters of text for each temperature; "sample_characters" is for the texts after an epoch."""
+"""Characters of text for each temperature, once the run has ended."""
 LARGEST_MODEL = 12 * 2**20
 """Bytes of a model file in half precision that is kept."""
 FINAL = ("all epochs", "diverged")
 """Ends after which there is nothing to go on with."""
+DEVICES = (*["cuda"] * torch.cuda.is_available(), "cpu")
+OPTIONS = {
+    "--text": {"type": Path, "help": "a file to read instead of the corpus"},
+    "--write-text": {"type": Path, "help": "write the clean text to a file, and end"},
+    "--device": {"choices": DEVICES, "default": DEVICES[0], "help": "where to train"},
+}
+"""Options of the command line, beside those of `run_program`."""
 
 
-def check(config: dict) -> None:
-    """Raise ValueError for a config with a setting too few, too many, or without meaning.
+@dataclass(frozen=True)
+class Settings:
+    """What config.json holds.
 
-    What CharRNN, TrainingConfig, Checkpoints and windows() check themselves is left to them.
+    Attributes:
+        corpus: a name that `load_corpus` knows, or the path of a file.
+        lower_case: whether the text is lower-cased.
+        gates: "sigmoid", or "hard-sigmoid" as in `HardSigmoidLSTM`.
+        length, step, windows_share, predict: see `lstmlib.batching.Windows`.
+        epochs: passes over the windows; the learning rate of the schedule "step" falls after each.
+        valid_windows: how many windows of the validation text are measured.
+        log_every: steps from one row of the history to the next.
+        checkpoint_every: steps from one checkpoint to the next, in a run without a clock.
+        seed: of the weights, of what training draws, and of the texts.
+        model: the arguments of CharRNN in NETWORK.
+        training: the settings in TRAINING.
+        temperatures: of the texts.
+        sample_every_epoch: whether a text is written after every epoch.
+        sample_characters: characters of such a text.
+        valid_characters: how many characters of the validation text are measured; None measures
+            all.
+        model_in_half_precision: whether the model's file has weights of 16 bits.
     """
-    if NAMES - set(config):
-        raise ValueError(f"config.json lacks {', '.join(sorted(NAMES - set(config)))}.")
-    if set(config) - NAMES - OPTIONAL - NOTES:
-        unknown = ", ".join(sorted(set(config) - NAMES - OPTIONAL - NOTES))
-        raise ValueError(f"config.json sets {unknown}, which is no setting: correct or remove it.")
-    for name, allowed in CHOICES.items():
-        if config[name] not in allowed:
-            raise ValueError(f"{name} is {config[name]!r}; choose one of {allowed}.")
-    for name in [*WHOLE, *OPTIONAL_WHOLE.intersection(config)]:
-        if type(config[name]) is not int or config[name] < 1:
-            raise ValueError(f"{name} is {config[name]!r}; it must be a whole number, 1 or more.")
-    share = config["windows_share"]
-    if not (isinstance(share, (int, float)) and 0 < share <= 1):
-        raise ValueError(f"windows_share is {share!r}; it must be above 0 and at most 1.")
+
+    corpus: str
+    lower_case: bool
+    gates: str
+    length: int
+    step: int
+    windows_share: float
+    predict: str
+    epochs: int
+    valid_windows: int
+    log_every: int
+    checkpoint_every: int
+    seed: int
+    model: dict = field(metadata=flat(*NETWORK))
+    training: dict = field(metadata=flat(*TRAINING))
+    temperatures: list = field(default_factory=lambda: list(TEMPERATURES))
+    sample_every_epoch: bool = False
+    sample_characters: int = WRITTEN
+    valid_characters: int | None = None
+    model_in_half_precision: bool = False
+
+    def __post_init__(self) -> None:
+        check_choices(self, CHOICES)
+        check_whole(self, "length", "step", "epochs", "valid_windows", "log_every")
+        check_whole(self, "checkpoint_every", "sample_characters")
+        check_whole(self, "seed", least=0)
+        if self.valid_characters is not None:
+            check_whole(self, "valid_characters")
+        check_number("windows_share", self.windows_share, above=0, at_most=1)
+        if not self.temperatures:
+            raise ValueError("temperatures is []; give at least one to write a text at.")
+        SamplingConfig(tuple(self.temperatures))
+        check_model(self.model)
+        self.training_of(1)
+
+    def training_of(self, epoch_steps: int) -> TrainingConfig:
+        """Return the settings of a training whose epochs have so many steps."""
+        rest = {
+            "steps": self.epochs * epoch_steps,
+            "seq_len": self.length,
+            "decay_every": epoch_steps,
+            "most_skipped": 1,  # a run that is recorded ends with the weights before the bad step
+        }
+        return make_settings(TrainingConfig, self.training | rest, "config.json")
 
 
-def load_text(config: dict, path: Path | None = None) -> str:
-    """Return the corpus of a config, or that of a file, cleaned as case A does.
+def load_text(settings: Settings, path: Path | None = None) -> str:
+    """Return the corpus of the settings, or that of a file, cleaned as case A does.
 
     Cleaning a clean text changes nothing, so a file may hold either.
 
     Raises:
         ValueError: there is no such corpus, or it cannot be read on this machine.
     """
-    try:
-        raw = corpus_text(config["corpus"]) if path is None else read_book(path)[0]
-    except CorpusError as error:
-        raise ValueError(str(error)) from error
-    lower_case = config["lower_case"]
-    return clean(raw, newlines="space", ascii_only=True, lowercase=lower_case)[0]
+    raw = corpus_text(settings.corpus if path is None else str(path))
+    return clean(raw, newlines="space", ascii_only=True, lowercase=settings.lower_case)[0]
 
 
-def corpus_text(name: str) -> str:
-    """Return the text of a corpus.
-
-    Raises:
-        CorpusError: there is no such corpus.
-        ValueError: this machine has not what looking one up needs: it only trains.
-    """
-    try:
-        from lstmlib.corpora import load_corpus
-    except ImportError as error:
-        raise ValueError(f"No corpus can be read here ({error}): give --text.") from error
-    return load_corpus(name).text
-
-
-def build_model(config: dict, vocab_size: int) -> CharRNN:
-    """Return a new network of a config, its weights drawn from PyTorch's generator."""
-    model = CharRNN(vocab_size, **{name: config[name] for name in NETWORK})
-    if config["gates"] == "hard-sigmoid":
+def build_model(settings: Settings, vocab_size: int) -> CharRNN:
+    """Return a new network of some settings, its weights drawn from PyTorch's generator."""
+    model = CharRNN(vocab_size, **settings.model)
+    if settings.gates == "hard-sigmoid":
         model.layers = HardSigmoidLSTM(model.layers)
     return model
 
@@ -135,12 +176,13 @@ class Run:
     """A network in training, and what is recorded of it.
 
     Args:
-        config: what config.json holds.
+        settings: what config.json holds.
         text: the clean text.
         device: where to train.
 
     Attributes:
         windows: the training windows; an epoch has epoch_steps batches of them.
+        training: the settings of `fit`.
         valid_pieces: (n, length + 1) int64, windows of the validation text spread evenly over it,
             each with the character after it.
         step: the last step that was taken, from 1.
@@ -149,45 +191,37 @@ class Run:
         ended: why the clock ended the run, "time" or "cut off"; "" where it did not.
 
     Raises:
-        ValueError: a setting has no meaning, or the text is too short for it.
+        ValueError: the text is too short for the settings.
     """
 
-    def __init__(self, config: dict, text: str, device: str = "cpu") -> None:
-        check(config)
-        self.config, self.text, self.device = config, text, torch.device(device)
+    def __init__(self, settings: Settings, text: str, device: str = "cpu") -> None:
+        self.settings, self.text, self.device = settings, text, torch.device(device)
         self.vocab = Vocab.from_text(text)
         self.train_ids, self.valid_ids = split(self.vocab.encode(text), 0.1)
         self.windows = Windows(
             self.train_ids,
-            config["length"],
-            config["step"],
-            config["batch_size"],
-            config["windows_share"],
-            config["seed"],
-            config["predict"],
+            settings.length,
+            settings.step,
+            settings.training["batch_size"],
+            settings.windows_share,
+            settings.seed,
+            settings.predict,
         )
         self.epoch_steps = len(self.windows)
         self.valid_pieces = self._cut_valid()
-        self.settings = TrainingConfig(
-            steps=config["epochs"] * self.epoch_steps,
-            seq_len=config["length"],
-            decay_every=self.epoch_steps,
-            most_skipped=1,  # a run that is recorded ends with the weights before the bad step
-            **{name: config[name] for name in TRAINING},
-        )
-        self.precision = usable_precision(config["precision"], self.device, say=lambda _: None)
-        torch.manual_seed(config["seed"])
-        self.model = build_model(config, len(self.vocab)).to(self.device)
-        self.temperatures = tuple(config.get("temperatures", TEMPERATURES))
+        self.training = settings.training_of(self.epoch_steps)
+        self.precision = usable_precision(self.training.precision, self.device, say=lambda _: None)
+        torch.manual_seed(settings.seed)
+        self.model = build_model(settings, len(self.vocab)).to(self.device)
         self.step, self.rows, self.ended = 0, [], ""
         self.seconds, self.since = 0.0, time.perf_counter()
 
     def _cut_valid(self) -> Tensor:
         """Return the validation windows that are measured, (n, length + 1), on the device."""
-        length, step = self.config["length"], self.config["step"]
+        length, step = self.settings.length, self.settings.step
         windows(self.valid_ids, length, step)  # raises unless there is one
         pieces = torch.from_numpy(self.valid_ids).to(self.device).unfold(0, length + 1, step)
-        count = min(self.config["valid_windows"], len(pieces))
+        count = min(self.settings.valid_windows, len(pieces))
         return pieces[torch.from_numpy(np.linspace(0, len(pieces) - 1, count).astype(int))]
 
     def count_seconds(self) -> None:
@@ -207,7 +241,7 @@ class Run:
         row = {
             "step": len(taken),
             "epoch": taken[-1]["epoch"],
-            "windows": len(taken) * self.config["batch_size"],
+            "windows": len(taken) * self.training.batch_size,
             "loss": float(np.mean(losses)),
             "highest_loss": max(losses),
             "grad_norm": max(row["grad_norm"] for row in since),
@@ -221,7 +255,7 @@ class Run:
         if len(taken) % self.epoch_steps == 0:
             of_epoch = [row["loss"] for row in taken[-self.epoch_steps :]]
             row["epoch_loss"] = float(np.mean(of_epoch))
-            measured = self.valid_ids[: self.config.get("valid_characters")]
+            measured = self.valid_ids[: self.settings.valid_characters]
             row["valid_loss"] = evaluate(self.model, measured)
             row["valid_window_loss"] = self.window_loss()
         self.rows.append(row)
@@ -243,9 +277,11 @@ class Run:
         temperatures have the same random numbers. Returns the texts, and the share of the words of
         each that the training text has too.
         """
-        window, sampling = self.config["length"], SamplingConfig(self.temperatures)
-        ids = np.tile(self.valid_ids[:window], (len(self.temperatures), 1))  # (texts, length)
-        for seed in np.random.default_rng(self.config["seed"]).integers(2**31, size=length):
+        settings = self.settings
+        window, temperatures = settings.length, tuple(settings.temperatures)
+        sampling = SamplingConfig(temperatures)
+        ids = np.tile(self.valid_ids[:window], (len(temperatures), 1))  # (texts, length)
+        for seed in np.random.default_rng(settings.seed).integers(2**31, size=length):
             weights = sampling.process_logits(self.next_logits(ids[:, -window:]))  # (texts, V)
             drawn = draw(weights, np.full(len(ids), np.random.default_rng(seed).random()))
             ids = np.append(ids, drawn[:, None], axis=1)
@@ -275,8 +311,7 @@ class Run:
 
     def identity(self) -> dict:
         """Return all that must be equal for a checkpoint to be this run's: settings and text."""
-        settings = {name: value for name, value in self.config.items() if name not in NOTES}
-        return settings | {"text": sha256(self.text)}
+        return as_config(self.settings) | {"text": sha256(self.text)}
 
 
 class RunCheckpoints(Checkpoints):
@@ -290,7 +325,7 @@ class RunCheckpoints(Checkpoints):
     """
 
     def __init__(self, run: Run, folder: Path, record: Path | None = None) -> None:
-        every = run.epoch_steps if record else run.config["checkpoint_every"]
+        every = run.epoch_steps if record else run.settings.checkpoint_every
         super().__init__(folder, run.vocab, every, keep=1)
         self.run, self.record = run, record
 
@@ -324,11 +359,6 @@ class RunCheckpoints(Checkpoints):
             )
         self.run.rows, self.run.seconds = kept["rows"], kept["seconds"]
         return loaded
-
-
-def sha256(text: str) -> str:
-    """Return the SHA-256 of a text in UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Clock:
@@ -375,7 +405,7 @@ class Watcher:
         """Look at a step; end the run by the history's `ended` where the clock says so."""
         run = self.run
         run.step, done = len(history), len(history) % run.epoch_steps
-        if run.step % run.config["log_every"] and done:
+        if run.step % run.settings.log_every and done:
             run.count_seconds()
             return
         taken = history.rows  # on a GPU, this waits for the steps since the last row
@@ -394,9 +424,9 @@ class Watcher:
     def _end_epoch(self) -> None:
         """Write a text where one is due, and say how the epoch went."""
         run, row = self.run, self.run.rows[-1]
-        if run.config.get("sample_every_epoch"):
-            length = run.config.get("sample_characters", WRITTEN)
-            write_samples(run, self.folder / f"epoch-{row['epoch'] + 1:02}.txt", length)
+        if run.settings.sample_every_epoch:
+            path = self.folder / f"epoch-{row['epoch'] + 1:02}.txt"
+            write_samples(run, path, run.settings.sample_characters)
         losses = f"loss {row['epoch_loss']:.3f}, validation {row['valid_window_loss']:.3f}"
         tqdm.write(f"epoch {row['epoch'] + 1}: {losses}, {run.seconds:.0f} s of training so far")
 
@@ -407,8 +437,7 @@ def train(run: Run, folder: Path, checkpoints: RunCheckpoints, clock: Clock | No
     Args:
         run: the run.
         folder: where it is recorded.
-        checkpoints: where it is kept. That of the last step stays: `clear` removes it once the
-            results are written.
+        checkpoints: where it is kept. That of the last step stays until the results are written.
         clock: when to end; None ends after all epochs.
 
     Returns:
@@ -418,14 +447,14 @@ def train(run: Run, folder: Path, checkpoints: RunCheckpoints, clock: Clock | No
         CheckpointError: a checkpoint cannot be read or written, or is of another run.
         TrainingDiverged: a loss or a gradient is not finite. The rows are those of the steps before
             it, and so are the weights.
-        KeyboardInterrupt: Ctrl-C; the checkpoint is that of the last step.
+        SystemExit: Ctrl-C; the checkpoint is that of the last step.
     """
     if clock and not clock.fits():
         return stand_still(run, checkpoints)
     watcher, bar = Watcher(run, folder, clock), clock is None or sys.stderr.isatty()
     run.since = time.perf_counter()
     try:
-        history = fit(run.model, run.windows, None, run.settings, watcher, checkpoints, bar)
+        history = fit(run.model, run.windows, None, run.training, watcher, checkpoints, bar)
     except TrainingDiverged as error:
         taken = error.history.rows[:-1]
         run.step = len(taken)
@@ -435,8 +464,7 @@ def train(run: Run, folder: Path, checkpoints: RunCheckpoints, clock: Clock | No
     run.step = len(history)
     if run.ended:
         return run.ended
-    if history.ended == "interrupted":
-        raise KeyboardInterrupt
+    stop_if_interrupted(history, checkpoints.folder)
     return "all epochs"
 
 
@@ -449,7 +477,7 @@ def stand_still(run: Run, checkpoints: RunCheckpoints) -> str:
         check_shapes(weights, run.model.state_dict())
         run.model.load_state_dict(weights)
         run.step = len(notes["rows"])
-    if run.step == run.settings.steps:
+    if run.step == run.training.steps:
         return "all epochs"
     return "cut off" if run.step % run.epoch_steps else "time"
 
@@ -485,7 +513,7 @@ def record(
 
     Raises:
         ValueError: not one epoch fits into the time.
-        CheckpointError, KeyboardInterrupt: as `train`.
+        CheckpointError, SystemExit: as `train`.
         TrainingDiverged: as `train`, without a clock.
     """
     checkpoints = RunCheckpoints(run, unfinished or folder, folder if clock else None)
@@ -502,14 +530,8 @@ def record(
         if ended != "cut off":  # else what was written after the last whole epoch stands
             finish(run, folder, ended)
         if ended in FINAL:
-            clear(checkpoints)
+            remove_unfinished(checkpoints.folder)
     return ended
-
-
-def clear(checkpoints: Checkpoints) -> None:
-    """Remove the checkpoints of a run whose results are written."""
-    for path in checkpoints.paths:
-        path.unlink()
 
 
 def summary(run: Run, ended: str) -> dict:
@@ -518,20 +540,20 @@ def summary(run: Run, ended: str) -> dict:
     none = {"epoch_loss": None, "valid_loss": None, "valid_window_loss": None, "epoch": -1}
     last = epochs[-1] if epochs else none
     lowest = min(epochs, key=lambda row: row["epoch_loss"], default=none)
-    windows_read = run.step * run.config["batch_size"]
-    characters = windows_read * run.config["length"]
+    windows_read = run.step * run.training.batch_size
+    characters = windows_read * run.settings.length
     predicted = run.step * run.windows.targets / run.epoch_steps
     return {
         "training_loss": last["epoch_loss"],
         "lowest_training_loss": lowest["epoch_loss"],
         "lowest_training_loss_epoch": lowest["epoch"] + 1,
         "valid_loss": last["valid_loss"],
-        "valid_characters": run.config.get("valid_characters", len(run.valid_ids)),
+        "valid_characters": run.settings.valid_characters or len(run.valid_ids),
         "valid_window_loss": last["valid_window_loss"],
         "epochs": len(epochs),
         "ended": ended,
         "diverged_at": run.step + 1 if ended == "diverged" else None,
-        "windows_per_epoch": run.epoch_steps * run.config["batch_size"],
+        "windows_per_epoch": run.epoch_steps * run.training.batch_size,
         "windows_in_all": run.windows.count,
         "parameters": count_parameters(run.model),
         "training_seconds": round(run.seconds, 1),
@@ -543,31 +565,25 @@ def summary(run: Run, ended: str) -> dict:
         "precision": run.precision,
         "tf32": run.device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-        },
+        "versions": versions(),
     }
 
 
 def write_samples(run: Run, path: Path, length: int = WRITTEN) -> None:
     """Write text at the case's temperatures, so many characters each."""
-    parts = [
-        f"--- temperature {temperature} ({known:.0%} of the words known)\n{text}\n"
-        for temperature, (text, known) in zip(
-            run.temperatures, run.write_texts(length), strict=True
-        )
+    written = zip(run.settings.temperatures, run.write_texts(length), strict=True)
+    titled = [
+        (f"temperature {t} ({known:.0%} of the words known)", text) for t, (text, known) in written
     ]
-    atomic_write(path, "\n".join(parts).encode())
+    write_texts(path, titled)
 
 
 def finish(run: Run, folder: Path, ended: str = "all epochs") -> None:
     """Write what the run leaves behind."""
     write_samples(run, folder / "samples.txt")
     History(run.rows).save(folder / "history.jsonl")
-    if run.config["gates"] == "sigmoid":  # load_model would run others with the wrong gates
-        save = save_in_half if run.config.get("model_in_half_precision") else save_model
+    if run.settings.gates == "sigmoid":  # load_model would run others with the wrong gates
+        save = save_in_half if run.settings.model_in_half_precision else save_model
         save(folder / "model.safetensors", run.model, run.vocab)
     result = summary(run, ended)
     write_json(folder / "result.json", result)
@@ -586,49 +602,35 @@ def save_in_half(path: Path, model: CharRNN, vocab: Vocab) -> None:
         print(f"The model is left out: {error}")
 
 
-def parse(what: str, one_run: bool = False) -> argparse.Namespace:
-    """Read the command line of a script that trains; some options are for those of one run."""
-    devices = ["cuda"] * torch.cuda.is_available() + ["cpu"]
-    parser = argparse.ArgumentParser(description=what)
-    parser.add_argument("folder", type=Path, help="such as runs/case-a-lower-case")
-    parser.add_argument("--text", type=Path, help="a file to read instead of the corpus")
-    parser.add_argument("--write-text", type=Path, help="write the clean text to a file, and end")
-    parser.add_argument("--device", choices=devices, default=devices[0])
-    parser.add_argument("--threads", type=int, help="threads of PyTorch on the CPU")
-    if one_run:
-        hint = "end after the last whole epoch that fits"
-        parser.add_argument("--seconds", type=float, help=hint)
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    return arguments
+def main(
+    folder: Path,
+    text: Path | None = None,
+    write_text: Path | None = None,
+    device: str = "cpu",
+    seconds: float | None = None,
+) -> None:
+    """Run a folder's config to its end, from its checkpoint on if there is one.
 
+    Args:
+        folder: with config.json; results are written into it.
+        text: a file to read instead of the corpus.
+        write_text: where the clean text is written; then nothing is trained.
+        device: where to train.
+        seconds: end after the last whole epoch that fits into them; None ends after all epochs.
 
-def main(arguments: argparse.Namespace) -> None:
-    """Run a folder's config to its end, from its checkpoint on if there is one."""
-    folder = arguments.folder
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    check(config)
-    text = load_text(config, arguments.text)
-    if arguments.write_text:
-        atomic_write(arguments.write_text, text.encode())
+    Raises:
+        ValueError, CheckpointError, TrainingDiverged, SystemExit: as `read_settings`, `load_text`
+            and `record`.
+    """
+    settings = read_settings(folder, Settings)
+    book = load_text(settings, text)
+    if write_text:
+        atomic_write(write_text, book.encode())
         return
-    clock = Clock(arguments.seconds) if arguments.seconds is not None else None
-    record(Run(config, text, arguments.device), folder, clock)
-
-
-ERRORS = (OSError, ValueError, TypeError, CheckpointError, TrainingDiverged)
-
-
-def as_command(main: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
-    """Call the main function of a script that trains; what goes wrong is one line, no traceback."""
-    try:
-        main(arguments)
-    except ERRORS as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error
-    except KeyboardInterrupt as error:
-        raise SystemExit(f"{arguments.folder} goes on when it is started again.") from error
+    clock = Clock(seconds) if seconds is not None else None
+    record(Run(settings, book, device), folder, clock)
 
 
 if __name__ == "__main__":
-    as_command(main, parse(__doc__.splitlines()[0], one_run=True))
+    in_time = {"type": float, "help": "end after the last whole epoch that fits"}
+    run_program(main, __doc__, "runs/case-a-lower-case", options=OPTIONS | {"--seconds": in_time})

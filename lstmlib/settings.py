@@ -5,13 +5,12 @@ import math
 import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lstmlib.precision import PRECISIONS
+from lstmlib.validation import LARGEST, check_choice, check_flag, check_number, check_whole
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -38,7 +37,6 @@ MEANINGLESS = (
 WHOLE = ("steps", "batch_size", "seq_len", "eval_every", "decay_every", "accumulate")
 WHOLE += ("most_skipped",)
 """Settings that are whole numbers from 1."""
-_IN_WORDS = {int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -122,30 +120,19 @@ class TrainingConfig:
         self._try_rates()
 
     def _check_numbers(self) -> None:
-        """Raise ValueError unless the numbers are such; make them plain ones."""
+        """Raise ValueError unless the numbers are such; make them plain ones, as JSON needs."""
         for name in WHOLE + ("patience",) * (self.patience is not None):
-            value = self._plain(name, Integral, int)
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it must be a whole number, 1 or more.")
+            self._set(name, check_whole(name, getattr(self, name), at_most=LARGEST))
         for name in ("learning_rate", "decay"):
-            value = self._plain(name, Real, float)
-            if not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} is {value}; it must be above 0.")
-        if not 0 <= self._plain("warmup", Integral, int) <= self.steps:
-            raise ValueError(f"warmup is {self.warmup}; it must lie between 0 and steps.")
+            self._set(name, check_number(name, getattr(self, name), above=0))
+        self._set("warmup", check_whole("warmup", self.warmup, 0, self.steps))
 
     def _check_choices(self) -> None:
         """Raise ValueError unless each choice is one of those that there are."""
-        choices = {"optimizer": tuple(OPTIMIZERS), "schedule": SCHEDULES, "precision": PRECISIONS}
-        for name, allowed in choices.items():
-            value = getattr(self, name)
-            if not (isinstance(value, str) and value in allowed):
-                raise ValueError(f"{name} is {reprlib.repr(value)}; choose one of {allowed}.")
-        if not isinstance(self.rotate_streams, (bool, np.bool_)):
-            raise ValueError(
-                f"rotate_streams is {reprlib.repr(self.rotate_streams)}; choose True or False."
-            )
-        object.__setattr__(self, "rotate_streams", bool(self.rotate_streams))
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
+        self._set("rotate_streams", check_flag("rotate_streams", self.rotate_streams))
 
     def _check_clipping(self) -> None:
         """Raise ValueError unless a gradient is clipped in one way at most, to above 0."""
@@ -156,23 +143,13 @@ class TrainingConfig:
                 f"Set {' or '.join(clips)} to None: a gradient is clipped by one of them."
             )
         for name in clips:
-            value = self._plain(name, Real, float)
-            if not value > 0:
-                raise ValueError(f"{name} is {value}; it must be above 0, or None for no clipping.")
+            hint = ", or None for no clipping"
+            limit = check_number(name, getattr(self, name), above=0, infinite=True, hint=hint)
+            self._set(name, limit)
 
-    def _plain(self, name: str, kind: type, plain: type) -> float:
-        """Make a setting, which may come from NumPy, a plain number, as JSON needs it."""
-        value = getattr(self, name)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ValueError(f"{name} is {reprlib.repr(value)}; it must be {_IN_WORDS[plain]}.")
-        try:
-            number = plain(value)
-            if plain is int:
-                np.int64(number)  # as PyTorch and NumPy count
-        except OverflowError as error:
-            raise ValueError(f"{name} is {reprlib.repr(value)}, which is too large.") from error
-        object.__setattr__(self, name, number)  # the class is frozen
-        return number
+    def _set(self, name: str, value: object) -> None:
+        """Set an attribute, although the class is frozen."""
+        object.__setattr__(self, name, value)
 
     def _try_optimizer(self) -> None:
         """Raise ValueError unless the optimizer takes a step: some options fail only then."""

@@ -18,11 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lstmlib import validation
 from lstmlib.batching import IGNORE, PaddedBatches, Streams, Windows
 from lstmlib.distributed import DistributedContext
 from lstmlib.models import CharRNN
 from lstmlib.settings import TrainingConfig
 
+OF_ANOTHER_TEXT = "; build the model with vocab_size=len(vocab) of the text's own vocabulary"
+"""What a message says of ids that the model does not know."""
 Data = np.ndarray | PaddedBatches | Windows
 """What `fit` trains and validates on: the ids of a text (N,), sequences, or windows."""
 
@@ -160,18 +163,12 @@ def check_ids(model: CharRNN, train: Data, valid: Data | None) -> None:
     for name, data in (("training", train), ("validation", valid)):
         if data is None:
             continue
-        if isinstance(data, PaddedBatches) and not 0 <= data.pad < model.vocab_size:
-            raise ValueError(f"The padding id {data.pad} is outside 0 … {model.vocab_size - 1}.")
+        if isinstance(data, PaddedBatches):
+            validation.check_whole("The padding id", data.pad, 0, model.vocab_size - 1)
         ids = _flat(data)
-        if ids.dtype.kind not in "iu":
-            raise ValueError(f"The {name} text must be ids, integers, not {ids.dtype}.")
+        validation.check_ids(f"the {name} text", ids, model.vocab_size, hint=OF_ANOTHER_TEXT)
         if len(ids) < 2:
             raise ValueError(f"The {name} text has under 2 characters: nothing to predict.")
-        if np.min(ids) < 0 or np.max(ids) >= model.vocab_size:
-            raise ValueError(
-                f"The {name} text has ids outside 0 … {model.vocab_size - 1}. "
-                "Build the model with vocab_size=len(vocab) of the text's own vocabulary."
-            )
 
 
 def fingerprint(*texts: Data | None) -> list[str | None]:

@@ -101,7 +101,7 @@ def check_flag(name: str, value: object) -> bool:
 
 
 def check_ids(
-    name: str, ids: np.ndarray, size: int, error: type[ValueError] = ValueError
+    name: str, ids: np.ndarray, size: int, error: type[ValueError] = ValueError, hint: str = ""
 ) -> np.ndarray:
     """Return ids that lie in a vocabulary.
 
@@ -110,15 +110,17 @@ def check_ids(
         ids: an array of any shape; an empty one passes.
         size: number of tokens V.
         error: the kind of error to raise.
+        hint: the end of the message, such as "; 1 is padding".
 
     Raises:
         ValueError: the ids are no integers, or one of them is outside 0 … V - 1.
     """
     if ids.size and ids.dtype.kind not in "iu":
-        raise error(f"The dtype of {name} is {ids.dtype}; ids must be integers in 0 … {size - 1}.")
+        wanted = f"integers in 0 … {size - 1}{hint}"
+        raise error(f"The dtype of {name} is {ids.dtype}; ids must be {wanted}.")
     if ids.size and not 0 <= ids.min() <= ids.max() < size:
         wrong = ids.min() if ids.min() < 0 else ids.max()
-        raise error(f"{wrong} in {name} is no id; ids must lie in 0 … {size - 1}.")
+        raise error(f"{wrong} in {name} is no id; ids must lie in 0 … {size - 1}{hint}.")
     return ids
 
 

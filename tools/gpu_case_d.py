@@ -22,7 +22,7 @@ import torch  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from experiments import train_windows  # noqa: E402
+from experiments import common, train_windows  # noqa: E402
 
 NAME = "case-d-full"
 TINY = {
@@ -72,12 +72,13 @@ def train(out: Path, seconds: float, rehearse: bool) -> dict:
 
     Raises:
         ValueError: there is no text, or not one epoch fits into the time.
+        SystemExit: it was interrupted in an epoch.
     """
-    path = ROOT / "runs" / NAME / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) | (TINY if rehearse else {})
-    text = train_windows.load_text(config)
+    config = common.read_config(ROOT / "runs" / NAME) | (TINY if rehearse else {})
+    settings = common.make_settings(train_windows.Settings, config, "config.json")
+    text = train_windows.load_text(settings)
     device = "cpu" if rehearse else "cuda"
-    run = train_windows.Run(config, text, device)
+    run = train_windows.Run(settings, text, device)
     folder, unfinished = out / "runs" / NAME, out / "unfinished" / NAME
     folder.mkdir(parents=True, exist_ok=True)
     rest = 0 if rehearse else REST
@@ -108,15 +109,10 @@ def main() -> None:
     if why is not None:
         print(f"{NAME}: skipped, {why}.")
         return
-    try:
-        result = train(given.out, given.seconds, given.rehearse)
-    except KeyboardInterrupt as error:
-        raise SystemExit(f"{NAME}: interrupted; the epochs that had ended are recorded.") from error
+    result = train(given.out, given.seconds, given.rehearse)
     show(given.out, result)
 
 
 if __name__ == "__main__":
-    try:
+    with common.errors_in_one_line():
         main()
-    except train_windows.ERRORS as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from error

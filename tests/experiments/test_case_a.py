@@ -1,6 +1,5 @@
 """Case A: windows, its training script, the hard-sigmoid cell, and what was recorded."""
 
-import argparse
 import hashlib
 import json
 import math
@@ -17,8 +16,9 @@ from killed import run_until_it_has_written
 from torch import nn
 
 from experiments import search_for_spikes, train_windows
+from experiments.common import as_config, make_settings, read_config, read_settings
 from experiments.hard_sigmoid import HardSigmoidLSTM, hard_sigmoid
-from experiments.train_windows import Run, RunCheckpoints, Watcher, load_text
+from experiments.train_windows import Run, RunCheckpoints, Settings, Watcher, load_text
 from lstmlib.batching import split, windows
 from lstmlib.checkpoints import CheckpointError
 from lstmlib.generation import generate
@@ -31,6 +31,7 @@ from lstmlib.vocab import Vocab
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs"
 FOLDERS = sorted(p.parent for p in RUNS.glob("case-a-*/config.json"))
+SEARCHES = [folder for folder in FOLDERS if folder.name == "case-a-spike"]
 
 SMALL = {
     "hidden_size": 8,
@@ -57,7 +58,12 @@ def write(folder, config):
 
 @pytest.fixture
 def config():
-    return read(RUNS / "case-a-lower-case") | SMALL
+    return read_config(RUNS / "case-a-lower-case") | SMALL
+
+
+def of(config):
+    """Return the settings that a config holds."""
+    return make_settings(Settings, config, "config.json")
 
 
 def after(run, steps):
@@ -67,7 +73,7 @@ def after(run, steps):
         if len(history) == steps:
             history.ended = "interrupted"
 
-    return fit(run.model, run.windows, None, run.settings, on_step, progress=False).rows
+    return fit(run.model, run.windows, None, run.training, on_step, progress=False).rows
 
 
 def finished(run, folder):
@@ -87,14 +93,14 @@ def predicted(model, pieces, predict):
 def pieces_of(run, k=0):
     """Return the windows of batch k with the character after each, (B, T + 1)."""
     ids = torch.from_numpy(run.train_ids)
-    return ids.unfold(0, run.config["length"] + 1, run.config["step"])[run.windows.drawn()[k]]
+    return ids.unfold(0, run.settings.length + 1, run.settings.step)[run.windows.drawn()[k]]
 
 
 # Windows
 
 
 def test_the_windows_are_those_of_the_config_and_the_measured_ones_lie_evenly(config, text):
-    run = Run(config, text)
+    run = Run(of(config), text)
     train_ids, valid_ids = split(Vocab.from_text(text).encode(text), 0.1)
     x, y = windows(train_ids, 10, 3)
     assert run.windows.count == len(x)
@@ -119,7 +125,7 @@ def test_the_windows_are_those_of_the_config_and_the_measured_ones_lie_evenly(co
 def test_a_step_is_that_of_keras(config, text, predict, clip_norm):
     """RMSprop as in Hinton's lecture: g / (sqrt(mean of g², rho 0.9) + 1e-8), clipped before."""
     config |= {"predict": predict, "clip_norm": clip_norm, "dropout": 0.0}
-    run, other = Run(config, text), Run(config, text)
+    run, other = Run(of(config), text), Run(of(config), text)
     loss = F.cross_entropy(*predicted(other.model, pieces_of(other), predict))
     gradients = torch.autograd.grad(loss, list(other.model.parameters()))
     norm = math.sqrt(sum(g.double().square().sum() for g in gradients))
@@ -136,7 +142,7 @@ def test_a_step_is_that_of_keras(config, text, predict, clip_norm):
 
 def test_a_network_learns_and_its_history_has_two_kinds_of_rows(tmp_path, config, text):
     config |= {"batch_size": 4, "hidden_size": 16, "epochs": 4, "decay": 0.95}
-    run = finished(Run(config, text), tmp_path)
+    run = finished(Run(of(config), text), tmp_path)
     ends = [row for row in run.rows if row["epoch_loss"] is not None]
     assert [row["step"] for row in ends] == [run.epoch_steps * k for k in (1, 2, 3, 4)]
     assert [row["epoch"] for row in ends] == [0, 1, 2, 3]
@@ -158,7 +164,7 @@ def test_a_network_learns_and_its_history_has_two_kinds_of_rows(tmp_path, config
 
 
 def test_a_row_has_the_mean_loss_and_the_extremes_of_its_steps(config, text):
-    run = Run(config | {"clip_norm": 0.45}, text)
+    run = Run(of(config | {"clip_norm": 0.45}), text)
     taken = after(run, 7)
     losses, norms = ([row[name] for row in taken] for name in ("loss", "grad_norm"))
     run.write_row(taken[:3])
@@ -177,11 +183,11 @@ def test_a_row_has_the_mean_loss_and_the_extremes_of_its_steps(config, text):
 
 
 def test_the_training_loss_has_dropout_and_the_validation_has_not(config, text):
-    run = Run(config | {"dropout": 0.5, "windows_share": 1}, text)
+    run = Run(of(config | {"dropout": 0.5, "windows_share": 1}), text)
     run.model.output.weight.data.mul_(10)
     assert run.window_loss() == run.window_loss()
     (row,) = after(run, 1)
-    clean = Run(config | {"dropout": 0.0, "windows_share": 1}, text)
+    clean = Run(of(config | {"dropout": 0.0, "windows_share": 1}), text)
     clean.model.output.weight.data.mul_(10)
     expected = F.cross_entropy(*predicted(clean.model, pieces_of(run), "last")).item()
     assert abs(row["loss"] - expected) > 1e-3
@@ -190,9 +196,9 @@ def test_the_training_loss_has_dropout_and_the_validation_has_not(config, text):
 def test_the_seconds_are_of_training_alone(tmp_path, config, text, monkeypatch):
     """Every look at the clock is a second later: those around a step, and no others, count."""
     seconds = iter(range(10**6))
-    run = Run(config | {"epochs": 1}, text)
+    run = Run(of(config | {"epochs": 1}), text)
     monkeypatch.setattr(train_windows.time, "perf_counter", lambda: next(seconds))
-    watcher, taken = Watcher(run, tmp_path, None), after(Run(config, text), 7)
+    watcher, taken = Watcher(run, tmp_path, None), after(Run(of(config), text), 7)
     run.since = next(seconds)
     for steps in range(1, 8):
         watcher(History(taken[:steps]))
@@ -205,7 +211,7 @@ def test_the_seconds_are_of_training_alone(tmp_path, config, text, monkeypatch):
 
 
 def test_text_is_written_from_the_last_window_alone(config, text):
-    run = Run(config | {"temperatures": [0.2, 0.75, 1.0]}, text)
+    run = Run(of(config | {"temperatures": [0.2, 0.75, 1.0]}), text)
     run.model.output.weight.data.mul_(20)  # so that temperatures differ
     texts = run.write_texts(30)
     seeds = np.random.default_rng(config["seed"]).integers(2**31, size=30)
@@ -222,7 +228,7 @@ def test_text_is_written_from_the_last_window_alone(config, text):
 def test_texts_after_every_epoch_change_nothing_in_the_training(tmp_path, config, text):
     losses = []
     for sample in (True, False):
-        run, folder = Run(config | {"sample_every_epoch": sample}, text), tmp_path / str(sample)
+        run, folder = Run(of(config | {"sample_every_epoch": sample}), text), tmp_path / str(sample)
         finished(run, folder)
         losses.append([row["loss"] for row in run.rows])
     assert losses[0] == losses[1]
@@ -233,7 +239,7 @@ def test_texts_after_every_epoch_change_nothing_in_the_training(tmp_path, config
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_break(tmp_path, config, text):
-    run = Run(config, text)
+    run = Run(of(config), text)
     run.model.output.bias.data[0] = math.inf
     before = [w.clone() for w in run.model.parameters()]
     with pytest.raises(TrainingDiverged, match="Step 1 had a loss .* are still those of step 0"):
@@ -243,7 +249,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_break(tmp_pa
 
 
 def test_a_run_that_is_interrupted_goes_on_where_it_was(tmp_path, config, text, monkeypatch):
-    whole = finished(Run(config, text), tmp_path / "whole")
+    whole = finished(Run(of(config), text), tmp_path / "whole")
     ordinary = Watcher.__call__
 
     def interrupted(watcher, history):
@@ -252,11 +258,11 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(tmp_path, config, text, 
             history.ended = "interrupted"
 
     monkeypatch.setattr(Watcher, "__call__", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_windows.record(Run(config, text), tmp_path / "cut")
+    with pytest.raises(SystemExit, match="goes on from step 10"):
+        train_windows.record(Run(of(config), text), tmp_path / "cut")
     assert not (tmp_path / "cut" / "result.json").exists()
     monkeypatch.undo()
-    run = Run(config, text)
+    run = Run(of(config), text)
     assert train_windows.record(run, tmp_path / "cut") == "all epochs"
     assert all(map(torch.equal, run.model.parameters(), whole.model.parameters()))
     assert [row | {"seconds": 0} for row in run.rows] == [r | {"seconds": 0} for r in whole.rows]
@@ -320,12 +326,12 @@ def test_no_second_process_uses_the_folder_until_all_is_written(tmp_path, config
 
     def finish(*_):
         with pytest.raises(CheckpointError) as error:
-            train_windows.record(Run(config, text), tmp_path)
+            train_windows.record(Run(of(config), text), tmp_path)
         refused.append(str(error.value))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_windows, "finish", finish)
-        train_windows.record(Run(config, text), tmp_path)
+        train_windows.record(Run(of(config), text), tmp_path)
     assert len(refused) == 1 and "is in use by another run" in refused[0]
     assert not list(tmp_path.glob(".lstmlib*"))
 
@@ -333,10 +339,10 @@ def test_no_second_process_uses_the_folder_until_all_is_written(tmp_path, config
 @pytest.mark.parametrize("change", [{"gates": "hard-sigmoid"}, {"log_every": 8}, {"seed": 1}])
 def test_a_checkpoint_knows_every_setting_of_the_config(tmp_path, config, text, change):
     """Also those that `fit` does not see."""
-    run = Run(config, text)
+    run = Run(of(config), text)
     finished(run, tmp_path)
-    assert RunCheckpoints(Run(config, text), tmp_path).load() is not None
-    other = Run(config | change, text)
+    assert RunCheckpoints(Run(of(config), text), tmp_path).load() is not None
+    other = Run(of(config | change), text)
     with pytest.raises(CheckpointError, match="another text or another config.json; delete it"):
         finished(other, tmp_path)
     assert other.rows == []
@@ -344,8 +350,8 @@ def test_a_checkpoint_knows_every_setting_of_the_config(tmp_path, config, text, 
 
 def test_weights_of_another_network_in_a_checkpoint_are_refused(tmp_path, config, text):
     """Its checksum is right: somebody put them there."""
-    finished(Run(config, text), tmp_path)
-    run = Run(config, text)
+    finished(Run(of(config), text), tmp_path)
+    run = Run(of(config), text)
     checkpoints = RunCheckpoints(run, tmp_path)
     tensors, notes = checkpoints.load()
     tensors["model.output.bias"] = torch.zeros(3)
@@ -384,27 +390,35 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, config, text):
         ({"lower_case": "yes"}, "lower_case is 'yes'"),
         ({"epochs": 0}, "epochs is 0; it must be a whole number"),
         ({"log_every": 2.5}, "log_every is 2.5"),
-        ({"windows_share": 1.5}, "windows_share is 1.5; it must be above 0 and at most 1"),
+        (
+            {"windows_share": 1.5},
+            "windows_share is 1.5; it must be a number, above 0 and at most 1",
+        ),
         ({"windows_share": 0.001}, "does not fill a batch"),
         ({"batch_size": "128"}, "batch_size is '128'"),
         ({"hidden_size": 0}, "hidden_size is 0"),
         ({"dropout": 1}, "dropout is 1"),
-        ({"clip_norm": 0}, "clip_norm is 0.0; it must be above 0"),
+        ({"clip_norm": 0}, "clip_norm is 0; it must be a number, above 0"),
         ({"optimizer_options": {"rho": 0.9}}, "optimizer_options is .* which rmsprop cannot take"),
         ({"schedule": "per epoch"}, "schedule is 'per epoch'"),
         ({"length": 5000}, "too short for one window of 5000"),
-        ({"clip-norm": 1}, "config.json sets clip-norm, which is no setting"),
+        ({"clip-norm": 1}, "config.json has clip-norm, which means nothing here"),
+        ({"seed": -1}, "seed is -1; it must be a whole number, 0 or more"),
+        ({"temperatures": []}, "temperatures is ..; give at least one"),
+        ({"temperatures": [-1]}, "temperature is -1; it must be"),
+        ({"temperatures": 0.5}, "temperatures is 0.5; it must be a list"),
+        ({"sample_every_epoch": 1}, "sample_every_epoch is 1; it must be true or false"),
     ],
 )
 def test_settings_without_meaning_get_one_message(config, text, change, message):
     with pytest.raises(ValueError, match=message):
-        Run(config | change, text)
+        Run(of(config | change), text)
 
 
 def test_a_config_that_lacks_a_setting_gets_one_message(config, text):
     del config["predict"], config["gates"]
     with pytest.raises(ValueError, match="config.json lacks gates, predict"):
-        Run(config, text)
+        Run(of(config), text)
 
 
 # The text
@@ -414,16 +428,17 @@ def test_the_text_is_one_line_of_ascii_lower_cased_or_not(tmp_path, config):
     book = tmp_path / "book.txt"
     book.write_text("The “Wealth”\r\nof Nations\n\ncafé ☃ 2", encoding="utf-8")
     config |= {"corpus": str(book)}
-    assert load_text(config) == 'the "wealth" of nations cafe 2'
-    assert load_text(config | {"lower_case": False}) == 'The "Wealth" of Nations cafe 2'
+    assert load_text(of(config)) == 'the "wealth" of nations cafe 2'
+    assert load_text(of(config | {"lower_case": False})) == 'The "Wealth" of Nations cafe 2'
     clean = tmp_path / "clean.txt"
-    clean.write_text(load_text(config))
-    assert load_text(config, book) == load_text(config, clean) == load_text(config)
+    clean.write_text(load_text(of(config)))
+    expected = load_text(of(config))
+    assert load_text(of(config), book) == load_text(of(config), clean) == expected
 
 
 def test_an_unknown_corpus_gets_one_message(config):
     with pytest.raises(ValueError, match="no-such-book"):
-        load_text(config | {"corpus": "no-such-book"})
+        load_text(of(config | {"corpus": "no-such-book"}))
 
 
 def test_a_machine_with_little_installed_trains_on_a_text_that_is_given(tmp_path, config, text):
@@ -434,6 +449,7 @@ def test_a_machine_with_little_installed_trains_on_a_text_that_is_given(tmp_path
     written = tmp_path / "book.txt"
     command = ["-m", "experiments.train_windows", str(tmp_path)]
     subprocess.run([sys.executable, *command, "--write-text", str(written)], check=True, cwd=ROOT)
+    (tmp_path / "raw.txt").unlink()
     assert written.read_text() == text.strip()
     assert not (tmp_path / "result.json").exists()
     blocked = ["lstmlib.corpora", "bs4", "pooch", "charset_normalizer", "matplotlib", "pytest"]
@@ -541,7 +557,7 @@ def test_dropout_of_the_cell_is_between_its_layers_and_in_training_alone():
 
 
 def test_the_network_of_a_config_starts_with_the_same_weights_whatever_its_gates(config, text):
-    soft, hard = (Run(config | {"gates": g}, text).model for g in ("sigmoid", "hard-sigmoid"))
+    soft, hard = (Run(of(config | {"gates": g}), text).model for g in ("sigmoid", "hard-sigmoid"))
     expected = soft.state_dict()
     assert list(hard.state_dict()) == list(expected)
     assert all(torch.equal(w, expected[name]) for name, w in hard.state_dict().items())
@@ -553,7 +569,7 @@ def test_the_network_of_a_config_starts_with_the_same_weights_whatever_its_gates
 
 @pytest.fixture
 def spike_config(config):
-    return read(RUNS / "case-a-spike") | {
+    return {
         "settings": read(RUNS / "case-a-spike")["settings"]
         | SMALL
         | {"seed": 1, "gates": "sigmoid"},
@@ -570,9 +586,7 @@ def test_a_rise_is_above_the_lowest_loss_before_it():
 def test_every_combination_is_a_run_that_is_not_run_again(tmp_path, spike_config, text):
     write(tmp_path, spike_config)
     (tmp_path / "book.txt").write_text(text)
-    options = {"text": tmp_path / "book.txt", "write_text": None, "device": "cpu"}
-    arguments = argparse.Namespace(folder=tmp_path, **options)
-    search_for_spikes.main(arguments)
+    search_for_spikes.main(tmp_path, text=tmp_path / "book.txt")
     runs = read(tmp_path, "result.json")["runs"]
     assert list(runs) == [
         "num_layers-1_clip_norm-none",
@@ -596,19 +610,46 @@ def test_every_combination_is_a_run_that_is_not_run_again(tmp_path, spike_config
     kept.unlink()
     gone = tmp_path / "num_layers-2_clip_norm-0.5" / "result.json"
     gone.unlink()
-    search_for_spikes.main(arguments)
+    search_for_spikes.main(tmp_path, text=tmp_path / "book.txt")
     again = read(tmp_path, "result.json")["runs"]
     assert [result["epoch_losses"] for result in again.values()] == losses
     assert gone.exists() and not kept.exists()
     spike_config["settings"]["learning_rate"] = 0.1
     write(tmp_path, spike_config)
-    with pytest.raises(ValueError, match="another text or another config"):
-        search_for_spikes.main(arguments)
+    with pytest.raises(ValueError, match="a run of other settings .config.; delete it"):
+        search_for_spikes.main(tmp_path, text=tmp_path / "book.txt")
+    spike_config["settings"]["learning_rate"] = 0.002
+    write(tmp_path, spike_config)
+    (tmp_path / "book.txt").write_text(text * 2)
+    with pytest.raises(ValueError, match="a run of other settings .text_sha256.; delete it"):
+        search_for_spikes.main(tmp_path, text=tmp_path / "book.txt")
 
 
-def test_a_config_of_one_run_gets_one_message(config):
-    with pytest.raises(ValueError, match="is it one of train_windows.py"):
-        search_for_spikes.combinations(config)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vary": {}}, '"vary" needs settings, each with a list of values'),
+        ({"vary": {"seed": 1}}, '"vary" needs settings, each with a list of values'),
+        ({"vary": {"seed": []}}, '"vary" needs settings, each with a list of values'),
+        ({"vary": {"lower_case": [True, False]}}, "what the text depends on, which all runs have"),
+        ({"vary": {"sede": [1]}}, '"settings" has sede, which means nothing here'),
+        ({"vary": {"num_layers": [1, 0]}}, "num_layers is 0; it must be a whole number"),
+    ],
+    ids=str,
+)
+def test_a_search_without_meaning_is_refused_before_any_training(
+    tmp_path, spike_config, change, message
+):
+    write(tmp_path, spike_config | change)
+    with pytest.raises(ValueError, match=message):
+        search_for_spikes.main(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_config_of_one_run_gets_one_message(tmp_path, config):
+    write(tmp_path, config)
+    with pytest.raises(ValueError, match="config.json lacks settings, vary"):
+        search_for_spikes.main(tmp_path)
 
 
 def test_a_run_that_diverges_is_a_spike_and_keeps_its_rows(tmp_path, config, text, monkeypatch):
@@ -620,7 +661,7 @@ def test_a_run_that_diverges_is_a_spike_and_keeps_its_rows(tmp_path, config, tex
             watcher.run.model.output.bias.data[0] = math.inf
 
     monkeypatch.setattr(Watcher, "__call__", watch)
-    result = search_for_spikes.look(config, text, "cpu", tmp_path)
+    result = search_for_spikes.look(of(config), text, "cpu", tmp_path)
     assert result["spiked"] is True and result["diverged_at"] == 10
     rows = History.load(tmp_path / "history.jsonl").rows
     assert [row["step"] for row in rows] == [7, 9]
@@ -647,14 +688,17 @@ def test_the_folders_are_case_a_as_it_was_published():
         "optimizer_options": {"alpha": 0.9, "eps": 1e-8},
         "learning_rate": 0.002,
     }
-    arms = {folder.name: read(folder) for folder in FOLDERS}
-    spike = arms.pop("case-a-spike")
-    for config in [*arms.values(), *search_for_spikes.combinations(spike).values()]:
-        train_windows.check(config)
+    arms = {f.name: as_config(read_settings(f, Settings)) for f in FOLDERS if f not in SEARCHES}
+    runs = [
+        run
+        for f in SEARCHES
+        for run in read_settings(f, search_for_spikes.Settings).runs().values()
+    ]
+    for config in [*arms.values(), *map(as_config, runs)]:
         assert {name: config[name] for name in stated} == stated
     assert {config["num_layers"] for config in arms.values()} == {2}
     a = arms["case-a-lower-case"]
-    free = {"what", "epochs", "windows_share"}
+    free = {"epochs", "windows_share"}
     for name, changed in (("cased", "lower_case"), ("every-position", "predict")):
         b = arms[f"case-a-{name}"]
         differ = {key for key in a if a[key] != b[key]} - free
@@ -662,7 +706,7 @@ def test_the_folders_are_case_a_as_it_was_published():
 
 
 DONE = [folder for folder in FOLDERS if (folder / "result.json").exists()]
-SPIKES = [folder for folder in DONE if folder.name == "case-a-spike"]
+SPIKES = [folder for folder in DONE if folder in SEARCHES]
 TRAINED = [folder for folder in DONE if folder not in SPIKES]
 
 
@@ -706,11 +750,11 @@ class TestRecorded:
         assert count_parameters(model) == result["parameters"]
         assert len(vocab) == result["distinct_characters"]
         try:
-            text = load_text(config)
+            text = load_text(of(read_config(folder)))
         except ValueError:
             pytest.skip(f"{config['corpus']} is not here")
         assert hashlib.sha256(text.encode()).hexdigest() == result["text_sha256"]
-        run = Run(config, text)
+        run = Run(of(read_config(folder)), text)
         assert run.windows.count == result["windows_in_all"]
         run.model = model.float()  # it is kept in half precision
         assert run.window_loss() == pytest.approx(result["valid_window_loss"], abs=1e-3)
@@ -733,13 +777,14 @@ def test_a_recorded_run_comes_back(name):
     Another seed changes that one by 0.02, and other draws of the dropout by 0.0004 to 0.004.
     """
     folder = RUNS / CURVES[name]
-    config = read(folder, "result.json")["config"] if name == "case-a-spike" else read(folder)
+    searched = name == "case-a-spike"
+    settings = of(read(folder, "result.json")["config"] if searched else read_config(folder))
     try:
-        text = load_text(config)
+        text = load_text(settings)
     except ValueError:
-        pytest.skip(f"{config['corpus']} is not here")
-    run = Run(config, text)
-    run.write_row(after(run, config["log_every"]))
+        pytest.skip(f"{settings.corpus} is not here")
+    run = Run(settings, text)
+    run.write_row(after(run, settings.log_every))
     (row,), expected = run.rows, History.load(folder / "history.jsonl").rows[0]
     assert row.keys() == expected.keys()
     assert row["loss"] == pytest.approx(expected["loss"], abs=0.003)
@@ -751,8 +796,10 @@ def test_a_recorded_run_comes_back(name):
 @pytest.mark.parametrize("folder", SPIKES, ids=lambda p: p.name)
 def test_the_recorded_search_for_a_spike_is_whole(folder):
     runs = read(folder, "result.json")["runs"]
-    expected = search_for_spikes.combinations(read(folder))
-    assert {name: result["config"] for name, result in runs.items()} == expected
+    expected = read_settings(folder, search_for_spikes.Settings).runs()
+    assert {name: result["config"] for name, result in runs.items()} == {
+        name: as_config(settings) for name, settings in expected.items()
+    }
     for name, result in runs.items():
         assert result == read(folder / name, "result.json")
         rows = History.load(folder / name / "history.jsonl").rows

@@ -121,7 +121,7 @@ def test_a_run_that_diverges_is_noted_as_such(tmp_path, swept):
     [
         ({"seeds": None}, "lacks seeds"),
         ({"sedes": [1]}, "has sedes, which means nothing here"),
-        ({"vary": {"clip_norm": [-1]}}, "clip_norm is -1.0; it must be above 0"),
+        ({"vary": {"clip_norm": [-1]}}, "clip_norm is -1; it must be a number, above 0"),
         ({"probe": {"steps": 0}}, "steps is 0"),
         ({"probe": {"steps": 19}}, "19 steps; it needs at least 20"),
         ({"seeds": []}, "need a list of values"),
@@ -235,7 +235,7 @@ def test_a_variant_may_have_a_seed_of_its_own(tmp_path, watched):
         ({"variants": {"a": {"model": {}}}}, "Variant a changes model, which all variants have in"),
         ({"record_every": 0}, "record_every is 0"),
         ({"model": {"hidden_size": 0}}, "hidden_size is 0"),
-        ({"variants": {"a": {"training": {"learning_rate": -1}}}}, "learning_rate is -1.0"),
+        ({"variants": {"a": {"training": {"learning_rate": -1}}}}, "learning_rate is -1;"),
         ({"variants": {"a": {"seed": "1"}}}, "seed is '1'; it must be a whole number, 0 or more"),
     ],
 )
@@ -250,7 +250,7 @@ def test_a_variant_of_other_settings_is_refused(tmp_path, watched):
     record_diagnostics.main(folder)
     watched["characters"] = 1500
     write(folder, watched)
-    with pytest.raises(ValueError, match="a run of other settings; delete it"):
+    with pytest.raises(ValueError, match="a run of other settings .*; delete it"):
         record_diagnostics.main(folder)
 
 
@@ -259,7 +259,7 @@ def test_a_variant_of_other_settings_is_refused(tmp_path, watched):
 
 def test_case_d_at_full_size_is_as_published():
     config = read(RUNS / "case-d-full" / "config.json")
-    train_windows.check(config)
+    read_settings(RUNS / "case-d-full", train_windows.Settings)
     published = {"hidden_size": 512, "num_layers": 3, "dropout": 0.5, "length": 30, "step": 3}
     published |= {"batch_size": 128, "learning_rate": 0.005, "clip_norm": 5.0, "epochs": 50}
     published |= {"optimizer": "adam", "predict": "last", "windows_share": 1.0}

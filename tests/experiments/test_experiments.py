@@ -76,7 +76,7 @@ def test_settings_beside_the_others_are_gathered(tmp_path):
         ({"seed": 0}, "seed is 0; it must be a whole number, 1 or more"),
         ({"seed": True}, "seed is True; it must be a whole number"),
         ({"seed": 1, "corpus": 2}, "corpus is 2; it must be a text."),
-        ({"seed": 1, "corpus": "three"}, "corpus is 'three'; choose one of ('a book', 'two')."),
+        ({"seed": 1, "corpus": "three"}, "corpus is 'three'; choose one of a book, two."),
         ({"seed": 1, "training": {}}, '"training" lacks steps.'),
         ({"seed": 1, "training": {"steps": 1, "rate": 2}}, '"training" has rate, which means'),
         ({"seed": 1, "training": {"steps": 1, "what": 2}}, '"training" has what, which means'),
@@ -108,6 +108,31 @@ def test_a_setting_of_another_type_is_refused(kind, right, wrong):
     for value in wrong:
         with pytest.raises(ValueError, match="^it is .*; it must be "):
             common.check_type("it", value, kind)
+
+
+def test_settings_become_a_config_again():
+    @dataclasses.dataclass(frozen=True)
+    class Some:
+        seed: int
+        model: dict = dataclasses.field(metadata=common.flat("hidden_size", "dropout"))
+        rates: list = dataclasses.field(default_factory=lambda: [1, 2])
+        limit: int | None = None
+
+    config = {"seed": 3, "hidden_size": 4, "dropout": 0.0}
+    for more in ({}, {"limit": 5}, {"rates": [2, 1]}):
+        settings = common.make_settings(Some, config | more, "config.json")
+        assert common.as_config(settings) == config | more
+    given = config | {"rates": [1, 2], "limit": None}  # what is at its default is left out
+    assert common.as_config(common.make_settings(Some, given, "config.json")) == config
+
+
+@pytest.mark.parametrize("threads", [None, 1])
+def test_a_program_gets_the_folder_and_its_options(tmp_path, monkeypatch, one_thread, threads):
+    given = {}
+    options = {"--text": {"type": Path}, "--device": {"default": "cpu"}}
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path), "--text", "book.txt"])
+    common.run_program(lambda **each: given.update(each), "What.", "runs/a", threads, options)
+    assert given == {"folder": tmp_path, "text": Path("book.txt"), "device": "cpu"}
 
 
 def test_a_network_that_cannot_be_is_refused():
@@ -182,7 +207,7 @@ def test_a_run_that_is_done_is_read_or_refused(tmp_path):
         common.write_json(tmp_path / "result.json", result)
         assert common.read_done(tmp_path, settings) == result
         assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
-        with pytest.raises(ValueError, match="a run of other settings; delete it"):
+        with pytest.raises(ValueError, match="a run of other settings .seed.; delete it"):
             common.read_done(tmp_path, settings | {"seed": 4})
 
 
@@ -217,6 +242,12 @@ def test_texts_stand_under_their_titles(tmp_path):
 def test_what_is_to_be_expected_is_one_line(error):
     with pytest.raises(SystemExit, match=f"{error.__name__}: what"), common.errors_in_one_line():
         raise error("what is wrong", *[History()] * (error is TrainingDiverged))
+
+
+def test_ctrl_c_is_one_line():
+    said = pytest.raises(SystemExit, match="^Interrupted; the same command goes on.$")
+    with said, common.errors_in_one_line():
+        raise KeyboardInterrupt
 
 
 def test_what_is_not_to_be_expected_is_not_hidden():
@@ -278,13 +309,10 @@ def start(program, folder, monkeypatch):
     for name, value in CONSTANTS.items():
         if hasattr(program, name):
             monkeypatch.setattr(program, name, value)
-    if hasattr(program, "parse"):  # it has options of its own
-        monkeypatch.setattr(sys, "argv", ["", str(folder), "--device", "cpu"])
-        with common.errors_in_one_line():
-            program.main(program.parse("", one_run=True))
-        return
-    monkeypatch.setattr(sys, "argv", ["", str(folder)])
-    common.run_program(program.main, program.__doc__, "runs/case")
+    options = getattr(program, "OPTIONS", {})
+    device = ["--device", "cpu"] * ("--device" in options)
+    monkeypatch.setattr(sys, "argv", ["", str(folder), *device])
+    common.run_program(program.main, program.__doc__, "runs/case", options=options)
 
 
 def test_the_readme_names_a_program_for_every_config():

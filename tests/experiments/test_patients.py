@@ -264,7 +264,7 @@ def test_patients_are_made_and_those_that_are_done_are_left(tmp_path, config, id
         ({"clip": 1.0}, "config.json has clip, which means nothing"),
         ({"look_every": 0}, "look_every is 0; it must be a whole number"),
         ({"characters": 700.0}, "characters is 700.0; it must be a whole number"),
-        ({"clip_norm": 0}, "clip_norm is 0.0; it must be above 0"),
+        ({"clip_norm": 0}, "clip_norm is 0; it must be a number, above 0"),
         ({"optimizer": "Adam"}, "optimizer is 'Adam'"),
         ({"characters": 100}, "too short for one batch"),
         ({"corpus": "no-such-book"}, "no-such-book"),

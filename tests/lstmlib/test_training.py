@@ -602,11 +602,15 @@ def test_text_shorter_than_a_batch_says_why(vocab, ids):
 
 @pytest.mark.parametrize("which", ["training", "validation"])
 @pytest.mark.parametrize(
-    ("bad", "message"), [(np.array([1]), "under 2 characters"), (np.array([0, 999]), "ids outside")]
+    ("bad", "message"),
+    [
+        (np.array([1]), "The {} text has under 2 characters"),
+        (np.array([0, 999]), "999 in the {} text is no id"),
+    ],
 )
 def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, message):
     texts = {"training": ids, "validation": ids[:50], which: bad}
-    with pytest.raises(ValueError, match=f"The {which} text has {message}"):
+    with pytest.raises(ValueError, match=message.format(which)):
         fit(fresh(vocab), texts["training"], texts["validation"], CONFIG)
 
 
@@ -719,7 +723,9 @@ def test_numbers_from_numpy_become_plain():
 
 
 def test_ids_must_be_integers(vocab, ids):
-    with pytest.raises(ValueError, match="must be ids, integers, not float64"):
+    with pytest.raises(
+        ValueError, match="dtype of the training text is float64; ids must be integers"
+    ):
         fit(fresh(vocab), ids + 0.5, None, CONFIG)
 
 

@@ -188,7 +188,7 @@ def test_parts_that_are_not_equal_are_refused(vocab, ids):
 
 
 def test_ids_outside_the_vocabulary_are_refused(vocab, ids):
-    with pytest.raises(ValueError, match="training text has ids outside"):
+    with pytest.raises(ValueError, match="in the training text is no id; ids must lie in 0 … "):
         fit(CharRNN(len(vocab) - 1, 8, 1), cut(ids), None, CONFIG)
 
 

@@ -12,7 +12,8 @@ import torch
 from killed import run_until_it_has_written
 
 from experiments import train_windows
-from experiments.train_windows import Clock, Run, RunCheckpoints, Watcher, record
+from experiments.common import make_settings, read_config, read_settings
+from experiments.train_windows import Clock, Run, RunCheckpoints, Settings, Watcher, record
 from lstmlib import training
 from lstmlib.history import History, TrainingDiverged
 from lstmlib.serialization import load_model
@@ -44,7 +45,12 @@ def read(folder, name):
 
 @pytest.fixture
 def config():
-    return read(RUNS / NAME, "config.json") | SMALL
+    return read_config(RUNS / NAME) | SMALL
+
+
+def of(config):
+    """Return the settings that a config holds."""
+    return make_settings(Settings, config, "config.json")
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +73,7 @@ def fused(config):
 
 def trained(config, text, folder, device="cpu"):
     """Take all steps of a run, and record nothing."""
-    run = Run(config, text, device)
+    run = Run(of(config), text, device)
     train_windows.train(run, folder, RunCheckpoints(run, folder))
     return run
 
@@ -121,18 +127,18 @@ def test_what_is_not_finite_leaves_the_weights_before_it(
             value.register_hook(lambda gradient: gradient * math.nan)
         return value
 
-    other = Run(fused(config), text)
+    other = Run(of(fused(config)), text)
 
     def on_step(history):
         history.ended = "interrupted" if len(history) == 3 else ""
 
-    fit(other.model, other.windows, None, other.settings, on_step, progress=False)
+    fit(other.model, other.windows, None, other.training, on_step, progress=False)
     monkeypatch.setattr(training, "_defers", lambda optimizer, device: not waits)
     monkeypatch.setattr(training._Backward, "_loss", loss)
-    run = Run(fused(config), text)
+    run = Run(of(fused(config)), text)
     with pytest.raises(TrainingDiverged, match="Step 4 had a loss or a gradient that was not fin"):
         train_windows.train(run, tmp_path, RunCheckpoints(run, tmp_path))
-    assert len(calls) == (4 if waits else run.config["log_every"])
+    assert len(calls) == (4 if waits else run.settings.log_every)
     assert run.step == 3
     assert [row["step"] for row in run.rows] == [3]
     assert all(map(torch.equal, run.model.parameters(), other.model.parameters()))
@@ -141,7 +147,7 @@ def test_what_is_not_finite_leaves_the_weights_before_it(
 def test_case_d_is_left_to_the_device_and_case_a_is_not(config, text):
     for name, expected in ((NAME, True), ("case-a-lower-case", False)):
         of_case = {key: read(RUNS / name, "config.json")[key] for key in train_windows.TRAINING}
-        settings = Run(config | of_case | {"batch_size": 16}, text).settings
+        settings = Run(of(config | of_case | {"batch_size": 16}), text).training
         options = {"fused": True} if settings.optimizer == "adam" else {}  # as on CUDA
         optimizer = OPTIMIZERS[settings.optimizer]([torch.zeros(1)], **options)
         assert training._defers(optimizer, torch.device("cuda")) is expected
@@ -154,7 +160,7 @@ def test_case_d_is_left_to_the_device_and_case_a_is_not(config, text):
 def test_a_run_on_a_gpu_is_recorded_and_goes_on(tmp_path, config, text, monkeypatch):
     folder = tmp_path / NAME
     for epochs in (1, 9):
-        run = Run(config | {"dropout": 0.3}, text, "cuda")
+        run = Run(of(config | {"dropout": 0.3}), text, "cuda")
         bounded(run, folder, epochs, monkeypatch)
     result, _ = check_record(folder, config)
     assert result["ended"] == "all epochs"
@@ -236,21 +242,21 @@ def test_a_run_ends_after_the_last_whole_epoch_that_fits_and_goes_on(
 ):
     folder = tmp_path / NAME
     config |= {"epochs": 4, "dropout": 0.2}
-    assert bounded(Run(config, text), folder, 2, monkeypatch) == "time"
+    assert bounded(Run(of(config), text), folder, 2, monkeypatch) == "time"
     result, rows = check_record(folder, config)
     assert (result["epochs"], result["ended"], result["valid_characters"]) == (2, "time", 50)
-    killed = Run(config, text)
+    killed = Run(of(config), text)
     monkeypatch.setattr(train_windows, "finish", lambda *_: None)
     bounded(killed, folder, 1, monkeypatch)
     result, cut = check_record(folder, config)
     assert (result["epochs"], result["ended"]) == (3, "cut off") and cut[: len(rows)] == rows
     assert not (folder / "samples.txt").exists() and not (folder / "model.safetensors").exists()
     monkeypatch.undo()
-    assert bounded(Run(config, text), folder, 9, monkeypatch) == "all epochs"
+    assert bounded(Run(of(config), text), folder, 9, monkeypatch) == "all epochs"
     result, longer = check_record(folder, config)
     assert longer[: len(cut)] == cut and result["epochs"] == 4
     whole = tmp_path / "whole" / NAME
-    bounded(Run(config, text), whole, 9, monkeypatch)
+    bounded(Run(of(config), text), whole, 9, monkeypatch)
     pairs = zip(History.load(whole / "history.jsonl").rows, longer, strict=True)
     assert all(a | {"seconds": 0} == b | {"seconds": 0} for a, b in pairs)
 
@@ -261,13 +267,13 @@ def test_without_time_for_another_epoch_what_a_killed_run_left_is_finished(
 ):
     """It was killed after it had recorded an epoch, and before it wrote its texts and its model."""
     folder = tmp_path / NAME
-    killed = Run(config, text)
+    killed = Run(of(config), text)
     with monkeypatch.context() as patch:
         patch.setattr(train_windows, "finish", lambda *_: None)
-        patch.setattr(train_windows, "clear", lambda *_: None)
+        patch.setattr(train_windows, "remove_unfinished", lambda *_: None)
         bounded(killed, folder, epochs, patch)
     assert read(folder, "result.json")["ended"] == "cut off"
-    ended = bounded(Run(config, text), folder, 0, monkeypatch)
+    ended = bounded(Run(of(config), text), folder, 0, monkeypatch)
     assert ended == ("time" if epochs == 2 else "all epochs")
     result, rows = check_record(folder, config)
     assert result["epochs"] == epochs and rows[-1]["step"] == killed.step
@@ -277,7 +283,7 @@ def test_without_time_for_another_epoch_what_a_killed_run_left_is_finished(
 
 
 def test_a_run_that_no_epoch_fits_into_says_so(tmp_path, config, text, monkeypatch):
-    run = Run(config, text)
+    run = Run(of(config), text)
     with pytest.raises(ValueError, match=f"Not one epoch of {run.epoch_steps} steps fits"):
         bounded(run, tmp_path / NAME, 0, monkeypatch)
     assert not list((tmp_path / NAME).iterdir())
@@ -288,7 +294,7 @@ def test_what_runs_out_of_time_in_an_epoch_keeps_the_whole_ones_and_goes_on_in_i
 ):
     folder, unfinished = tmp_path / NAME, tmp_path / "unfinished"
     folder.mkdir()
-    run = Run(config, text)
+    run = Run(of(config), text)
     with monkeypatch.context() as patch:
         ticks, ordinary = Ticks(patch), Watcher.__call__
 
@@ -305,7 +311,7 @@ def test_what_runs_out_of_time_in_an_epoch_keeps_the_whole_ones_and_goes_on_in_i
     monkeypatch.setattr(
         Watcher, "__call__", lambda w, history: taken.append(len(history)) or ordinary(w, history)
     )
-    assert record(Run(config, text), folder, Clock(600), unfinished) == "all epochs"
+    assert record(Run(of(config), text), folder, Clock(600), unfinished) == "all epochs"
     assert taken == list(range(run.step + 1, 3 * run.epoch_steps + 1))
     assert check_record(folder, config)[0]["epochs"] == 3
 
@@ -318,9 +324,10 @@ def test_the_first_characters_are_measured_and_no_others(tmp_path, config, text)
 def test_a_run_that_diverges_is_recorded_whole_with_finite_weights(tmp_path, config, text):
     folder = tmp_path / NAME
     folder.mkdir()
-    run = Run(config | {"clip_norm": None, "learning_rate": 1e37, "hidden_size": 64}, text)
+    config |= {"clip_norm": None, "learning_rate": 1e37, "hidden_size": 64}
+    run = Run(of(config), text)
     assert record(run, folder, Clock(60), tmp_path / "unfinished") == "diverged"
-    result, _ = check_record(folder, run.config)
+    result, _ = check_record(folder, config)
     assert result["ended"] == "diverged" and result["diverged_at"] >= 2
     assert result["epochs"] == 0 and result["training_loss"] is None
     assert all(w.isfinite().all() for w in run.model.parameters())
@@ -328,7 +335,7 @@ def test_a_run_that_diverges_is_recorded_whole_with_finite_weights(tmp_path, con
 
 
 def test_a_model_that_is_too_large_is_left_out(tmp_path, config, text, monkeypatch, capsys):
-    run = Run(config, text)
+    run = Run(of(config), text)
     monkeypatch.setattr(train_windows, "LARGEST_MODEL", 2**16 + 100)
     train_windows.save_in_half(tmp_path / "model.safetensors", run.model, run.vocab)
     assert "left out" in capsys.readouterr().out and not list(tmp_path.iterdir())
@@ -339,16 +346,15 @@ def test_a_model_that_is_too_large_is_left_out(tmp_path, config, text, monkeypat
 
 
 def test_the_model_of_case_d_fits_into_its_file():
-    config = read(RUNS / NAME, "config.json")
-    model = train_windows.build_model(config, 100)
+    model = train_windows.build_model(read_settings(RUNS / NAME, Settings), 100)
     count = train_windows.count_parameters(model)
     assert 2 * count < train_windows.LARGEST_MODEL - 2**16
 
 
 @pytest.mark.parametrize("name", ["sample_characters", "valid_characters"])
-def test_an_optional_setting_without_meaning_gets_one_message(config, text, name):
+def test_an_optional_setting_without_meaning_gets_one_message(config, name):
     with pytest.raises(ValueError, match=f"{name} is 0; it must be a whole number"):
-        Run(config | {name: 0}, text)
+        of(config | {name: 0})
 
 
 # The stage
