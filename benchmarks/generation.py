@@ -156,8 +156,8 @@ class Graph(Layers):
         return self.logits[0]
 
 
-class NumPySteps(FusedDecoder):
-    """The layout of FusedSteps, with NumPy's matrix product in place of torch.addmm."""
+class NumPyDecoder(FusedDecoder):
+    """The layout of FusedDecoder, with NumPy's matrix product in place of torch.addmm."""
 
     def _start(self, state):
         super()._start(state)
@@ -179,14 +179,14 @@ class NumPySteps(FusedDecoder):
 
 
 class NumPy:
-    """A loop around NumPySteps, with a draw by NumPy."""
+    """A loop around NumPyDecoder, with a draw by NumPy."""
 
     def __init__(self, model):
         self.model, self.rng = model, np.random.default_rng(0)
 
     def start(self, ids):
         logits, state = prefill(self.model, [np.array(ids)])
-        self.steps = NumPySteps(self.model, state)
+        self.steps = NumPyDecoder(self.model, state)
         return logits[0]
 
     def step(self, id_):

@@ -167,7 +167,7 @@ def train(
 ) -> list[dict]:
     """Train a patient; return its history's rows, with diagnostics at every look_every-th step.
 
-    The columns are those of `lstmlib.training.History`; the seconds are those of the steps alone,
+    The columns are those of `lstmlib.history.History`; the seconds are those of the steps alone,
     without validation.
 
     Raises:

@@ -3,7 +3,7 @@
 The modules follow that line, and each one imports only modules that stand above it:
 
     validation     checks of arguments: one kind of mistake, one message
-    runtime        which machine is this, and how large may a run be
+    runtime        which machine is this, how large may a run be, where are its files
     decoding       bytes -> text, with the declared encoding weighed against them
     markup         markup -> the text that a reader of it sees
     epub           EPUB files -> the text that a reader of them sees
@@ -18,10 +18,10 @@ The modules follow that line, and each one imports only modules that stand above
     scratch        RNN, LSTM and CIFG in NumPy, with hand-written backward passes and their proof
     models         the character-level network in PyTorch
     conversion     the same weights in NumPy and in PyTorch
-    serialization  networks in files, whole or not at all
+    serialization  networks in files, and any file written whole or not at all
     checkpoints    all that a run needs to go on where it was
     precision      32 bits or 16: what a device can do
-    settings       the settings of a run of training, which check themselves
+    settings       the settings of a run, its optimizer, the learning rate of a step
     clipping       gradients cut by norm, by value, or unit by unit
     history        what each step of a run came to
     internals      inside a network: gates, states, Jacobians
@@ -34,7 +34,7 @@ The modules follow that line, and each one imports only modules that stand above
     inference      a prompt read, and then one character at a time, fast
     sampling       temperature and its kin: from logits to one character
     generation     texts: one, a batch, a stream
-    metrics        bits, perplexity, measures of a text
+    metrics        bits, perplexity, measures of a text, the interval of a share
     grammar_eval   how well a network knows a formal language
 
 What the notebooks alone use is in `course`: checks of numbers and exercises, figures, panels.

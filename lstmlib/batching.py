@@ -19,7 +19,7 @@ from lstmlib.validation import (
     check_number,
     check_whole,
     is_whole,
-    shown,
+    quoted,
 )
 
 IGNORE = -100
@@ -174,7 +174,7 @@ class Windows:
     def __len__(self) -> int:
         return self.batches
 
-    def drawn(self, epoch: int = 0) -> np.ndarray:
+    def draw_order(self, epoch: int = 0) -> np.ndarray:
         """Return which windows an epoch draws, in order, (batches, B); none occurs twice."""
         order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
         return order[: self.batches * self.batch_size].reshape(self.batches, self.batch_size)
@@ -186,7 +186,7 @@ class Windows:
             IndexError: unless 0 ≤ k < len(self) and epoch ≥ 0.
         """
         _check_place(k, len(self), epoch)
-        return self._cut(self.drawn(epoch)[k])
+        return self._cut(self.draw_order(epoch)[k])
 
     def _cut(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return x and y (B, T) of windows by their numbers, (B,)."""
@@ -199,7 +199,7 @@ class Windows:
         return x, y
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return (self._cut(which) for which in self.drawn())
+        return (self._cut(which) for which in self.draw_order())
 
 
 class Streams:
@@ -323,7 +323,7 @@ class PaddedBatches:
         self.max_tokens = check_whole("max_tokens", max_tokens, at_most=LARGEST)
         self.seed = check_whole("seed", seed, 0, at_most=LARGEST)
         if not (is_whole(pad) and -LARGEST <= pad <= LARGEST):
-            raise ValueError(f"pad is {shown(pad)}; it must be an id, a whole number.")
+            raise ValueError(f"pad is {quoted(pad)}; it must be an id, a whole number.")
         self.pad = int(pad)
         self.sequences = [np.asarray(sequence) for sequence in sequences]
         for k, sequence in enumerate(self.sequences):

@@ -29,14 +29,14 @@ def clip(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> tuple[fl
     return clip_by_global_norm(parameters, limit)
 
 
-def clip_unseen(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> Norms:
+def clip_deferred(parameters: Iterable[nn.Parameter], config: TrainingConfig) -> Norms:
     """Do as `clip`, without waiting for the device."""
     if config.clip_value is not None:
-        return clip_by_value_unseen(parameters, config.clip_value)
+        return clip_by_value_deferred(parameters, config.clip_value)
     if config.agc_factor is not None:
-        return clip_by_unit_unseen(parameters, config.agc_factor)
+        return adaptive_clip_deferred(parameters, config.agc_factor)
     limit = math.inf if config.clip_norm is None else config.clip_norm
-    return clip_by_norm_unseen(parameters, limit)
+    return clip_by_norm_deferred(parameters, limit)
 
 
 def clip_by_global_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> tuple[float, float]:
@@ -56,7 +56,7 @@ def clip_by_global_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> 
     return norm, max_norm
 
 
-def clip_by_norm_unseen(parameters: Iterable[nn.Parameter], max_norm: float) -> Norms:
+def clip_by_norm_deferred(parameters: Iterable[nn.Parameter], max_norm: float) -> Norms:
     """Do as `clip_by_global_norm`, without waiting for the device.
 
     The comparison of the norm with its limit would wait. So every gradient is multiplied, by 1
@@ -74,11 +74,11 @@ def clip_by_value(parameters: Iterable[nn.Parameter], max_value: float) -> tuple
     Returns:
         The global L2 norm before and after.
     """
-    norm, clipped_norm = clip_by_value_unseen(parameters, max_value)
+    norm, clipped_norm = clip_by_value_deferred(parameters, max_value)
     return norm.item(), clipped_norm.item()
 
 
-def clip_by_value_unseen(parameters: Iterable[nn.Parameter], max_value: float) -> Norms:
+def clip_by_value_deferred(parameters: Iterable[nn.Parameter], max_value: float) -> Norms:
     """Do as `clip_by_value`, without waiting for the device."""
     grads = [p.grad for p in parameters if p.grad is not None]
     norm = _global_norm(grads)  # ()
@@ -87,8 +87,8 @@ def clip_by_value_unseen(parameters: Iterable[nn.Parameter], max_value: float) -
     return norm, _global_norm(grads)
 
 
-def adaptive_clip(parameters: Iterable[nn.Parameter], max_ratio: float) -> tuple[float, float]:
-    """Shorten each unit's gradient to at most max_ratio times the norm of the unit's weights.
+def adaptive_clip(parameters: Iterable[nn.Parameter], factor: float) -> tuple[float, float]:
+    """Shorten each unit's gradient to at most factor times the norm of the unit's weights.
 
     A unit is a row of a matrix, or an entry of a bias; one whose weights are shorter than 1e-3
     counts as that long, so that zeros can move (Brock et al. 2021, adaptive gradient clipping). The
@@ -97,11 +97,11 @@ def adaptive_clip(parameters: Iterable[nn.Parameter], max_ratio: float) -> tuple
     Returns:
         The global L2 norm before and after.
     """
-    norm, clipped_norm = clip_by_unit_unseen(parameters, max_ratio)
+    norm, clipped_norm = adaptive_clip_deferred(parameters, factor)
     return norm.item(), clipped_norm.item()
 
 
-def clip_by_unit_unseen(parameters: Iterable[nn.Parameter], max_ratio: float) -> Norms:
+def adaptive_clip_deferred(parameters: Iterable[nn.Parameter], factor: float) -> Norms:
     """Do as `adaptive_clip`, without waiting for the device."""
     weights = [p for p in parameters if p.grad is not None]
     norm = _global_norm([w.grad for w in weights])  # ()
@@ -109,7 +109,7 @@ def clip_by_unit_unseen(parameters: Iterable[nn.Parameter], max_ratio: float) ->
         # A unit is a row: (units, inputs) of a matrix, (units, 1) of a bias.
         rows = weight.detach().flatten(1) if weight.ndim > 1 else weight.detach()[:, None]
         grads = weight.grad.view(rows.shape)  # (units, inputs), the gradient itself and no copy
-        limit = max_ratio * rows.norm(dim=1, keepdim=True).clamp(min=SHORTEST)  # (units, 1)
+        limit = factor * rows.norm(dim=1, keepdim=True).clamp(min=SHORTEST)  # (units, 1)
         # 1e-30: a gradient of zeros is divided by something, and stays.
         grads.mul_((limit / grads.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0))
     return norm, _global_norm([w.grad for w in weights])

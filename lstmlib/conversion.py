@@ -1,4 +1,8 @@
-"""The same weights in NumPy and in PyTorch."""
+"""The same weights in NumPy and in PyTorch.
+
+Sizes in comments: N sequences, T steps, D inputs, H units, G blocks of H rows, L layers, V tokens,
+E numbers of an embedding.
+"""
 
 import numpy as np
 import torch
@@ -9,7 +13,7 @@ from lstmlib.models import CharRNN, CoupledLSTM
 
 
 def check_network(weights: scratch.Weights, cell: scratch.Cell) -> None:
-    """Raise ValueError unless the cell is one of CELLS and the weights are a network of it."""
+    """Raise ValueError unless the cell is one of scratch.CELLS, and the weights a network of it."""
     if scratch.CELLS.get(cell.name) is not cell:
         names = ", ".join(scratch.CELLS)
         raise ValueError(f"The cell must be one of {names}, not one of your own.")

@@ -1,9 +1,9 @@
-"""Measurements inside a network: gradients, updates, gates, states, Jacobians.
+"""What goes on in a step of training: gradients, updates, saturated gates, spikes.
 
 `fit` takes a `Diagnostics`, calls it at every step, and puts its record into the history. The
-functions below it read such records, or look into a model.
+functions below it read such records. `lstmlib.internals` looks into a network that stands still.
 
-Sizes in comments: B sequences, T steps, H units, L layers, S numbers in a state.
+Sizes in comments: B sequences, T steps, H units, G gates, K recorded steps.
 """
 
 import math

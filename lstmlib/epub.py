@@ -16,9 +16,7 @@ from lxml import etree
 
 from lstmlib.decoding import CorpusError, warn
 from lstmlib.markup import (
-    CONTROL,
     HARDENED,
-    LARGEST_DOCUMENT,
     MarkupError,
     decode_markup,
     plain_xml,
@@ -26,20 +24,21 @@ from lstmlib.markup import (
     xhtml_text,
 )
 
-# The limits of an EPUB: far more than any book has, and little enough for any machine.
+# The limits of an EPUB, sizes in bytes, unpacked: far more than any book has, and little enough for
+# any machine.
 _MOST_MEMBERS = 100_000
 _LONGEST_SPINE = 20_000
-
+_LARGEST_DOCUMENT = 64 * 2**20
 _LARGEST_PACKAGE = 8 * 2**20
 _LARGEST_BOOK = 256 * 2**20
 # Prose is packed to a third of its size, and a line that is repeated to a three-hundredth.
 _LARGEST_RATIO, _RATIO_COUNTS_FROM = 200, 32 * 2**20
 
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a]")
 _SAVE_AGAIN = "Save the book again as EPUB, or as plain text."
 _PACKAGE_TYPE = "application/oebps-package+xml"
-_CONTENTS_PAGE = (
-    300  # the most characters outside <nav> of a document that is a contents page alone
-)
+_CONTENTS_PAGE = 300
+"""The most characters outside <nav> of a document that is a contents page alone."""
 
 
 def epub_text(path: str | Path) -> tuple[str, str]:
@@ -270,7 +269,7 @@ class _Book:
             return None
         if "html" not in kind.lower() and kind.lower() != "text/x-oeb1-document":
             return kind or "of no stated type, and not HTML"
-        if not root and CONTROL.search(beginning):
+        if not root and _CONTROL.search(beginning):
             return "no markup; damaged or encrypted"
         return None
 
@@ -279,7 +278,7 @@ class _Book:
             return  # its text is there already
         self._read.add(member.filename)
         try:
-            data = self._members.read(member, LARGEST_DOCUMENT)
+            data = self._members.read(member, _LARGEST_DOCUMENT)
             markup, encoding = decode_markup(data, f"{member.filename} in {self._members.path}")
         except CorpusError:
             self.left_out.append(f"{item.get('href')} (in no encoding that could be recognised)")

@@ -1,4 +1,8 @@
-"""Texts from a network: one, a batch, or a stream, a character at a time."""
+"""Texts from a network: one, a batch, or a stream, a character at a time.
+
+Sizes in comments: N texts of a batch, of which M have not ended; P ids of a prompt; W recent ids; K
+drawn characters in all; V tokens.
+"""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,17 +19,16 @@ from lstmlib.sampling import (
     checked_temperature,
     draw_within,
     entropy,
+    is_list,
     log_softmax,
-    several,
 )
-from lstmlib.validation import check_whole, is_whole, shown
+from lstmlib.validation import check_whole, is_whole, quoted
 from lstmlib.vocab import END, START, Vocab
 
 MEMORY = 2**31
 """The most bytes that a batch may take while it is written."""
 KEPT = 10**7
 """The most characters that `generate` returns, each with its figures in about 150 bytes."""
-
 AHEAD = 2**16
 """How many random numbers are drawn at once."""
 
@@ -122,7 +125,7 @@ def steps(
     model = unwrap(model)
     check_vocab(model, vocab)
     taus = sampling.temperature
-    if not len(seeds) == len(prompts) == (len(taus) if several(taus) else len(prompts)):
+    if not len(seeds) == len(prompts) == (len(taus) if is_list(taus) else len(prompts)):
         raise ValueError(
             f"{len(prompts)} prompts need as many seeds, and one temperature or as many."
         )
@@ -130,16 +133,15 @@ def steps(
     _check_count(model, len(prompts))
     encoded = {prompt: _context(vocab, prompt) for prompt in dict.fromkeys(prompts)}
     contexts = [encoded[prompt] for prompt in prompts]
-    logits, state = prefill(
-        model, contexts
-    )  # (N, V), and the state that all later steps go on from
+    # (N, V), and the state that all later steps go on from.
+    logits, state = prefill(model, contexts)
     # Before the longest prompt there is no character, however long the window is.
     window = min(sampling.penalty_window, max(map(len, contexts)))
     recent = np.stack([_last(ids, window) for ids in contexts])  # (N, window)
     end = vocab.id_of(END) if END in vocab else None
     # The prompt's logits give the first character, so a length of 1 needs no step.
-    stepper = make_decoder(model, state) if length > 1 else None
-    return _steps(stepper, logits, recent, _uniforms(seeds, int(length)), sampling, end)
+    decoder = make_decoder(model, state) if length > 1 else None
+    return _steps(decoder, logits, recent, _uniforms(seeds, int(length)), sampling, end)
 
 
 def _check_count(model: CharRNN, count: int) -> None:
@@ -169,7 +171,7 @@ def _uniforms(seeds: Sequence[int | None], length: int) -> Iterator[np.ndarray]:
 
 
 def _steps(
-    stepper: FusedDecoder | ModelDecoder | None,
+    decoder: FusedDecoder | ModelDecoder | None,
     logits: np.ndarray,
     recent: np.ndarray,
     uniforms: Iterator[np.ndarray],
@@ -179,7 +181,7 @@ def _steps(
     """Yield the steps of `steps`.
 
     Args:
-        stepper: reads a character and gives the next logits; None if there is one step at most.
+        decoder: reads a character and gives the next logits; None if there is one step at most.
         logits: those of the first character, (N, V).
         recent: ids of the characters before, (N, W); -1 stands for none.
         uniforms: the random numbers of each step, (N,) each.
@@ -190,7 +192,7 @@ def _steps(
     ids = None
     for numbers in uniforms:
         if ids is not None:  # the network reads the character that it drew last
-            logits = stepper.step(ids)  # (M,) -> (M, V)
+            logits = decoder.step(ids)  # (M,) -> (M, V)
         u = numbers[rows]  # (M,)
         weights = sampling.process_logits(logits, recent)  # (M, V)
         ids = draw_within(weights, u)  # (M,)
@@ -203,8 +205,8 @@ def _steps(
                 return
             rows, ids, recent = rows[kept], ids[kept], recent[kept]
             sampling = sampling.of(kept)
-            if stepper is not None:
-                stepper.select(kept)
+            if decoder is not None:
+                decoder.select(kept)
 
 
 def _context(vocab: Vocab, prompt: str) -> np.ndarray:
@@ -292,7 +294,7 @@ def _check_kept(vocab: Vocab, length: int, count: int) -> None:
     """Raise ValueError if texts of a length are certain to have more characters than KEPT."""
     if END not in vocab and is_whole(length) and length * count > KEPT:
         raise ValueError(
-            f"length is {shown(length)}, for {count} text{'s' if count > 1 else ''}: generate() "
+            f"length is {quoted(length)}, for {count} text{'s' if count > 1 else ''}: generate() "
             f"keeps every character with its probabilities, {KEPT} at most in all. Write less, "
             "or use stream(), which keeps none."
         )
@@ -379,7 +381,7 @@ def _batch(
     given = {"prompts": prompt, "temperatures": temperature, "seeds": seed}
     for name, value in given.items():
         given[name] = value.tolist() if isinstance(value, np.ndarray) else value
-    counts = {name: _count(value) for name, value in given.items() if several(value)}
+    counts = {name: _count(value) for name, value in given.items() if is_list(value)}
     if len(set(counts.values())) > 1 or 0 in counts.values():
         numbers = " and ".join(f"{count} {name}" for name, count in counts.items())
         raise ValueError(f"A batch needs one of each for every text, but there are {numbers}.")
@@ -389,7 +391,7 @@ def _batch(
     prompts = list(prompts) if "prompts" in counts else [prompts] * size
     for text in prompts:
         if not isinstance(text, str):
-            raise TypeError(f"A prompt is {shown(text)}; it must be a text.")
+            raise TypeError(f"A prompt is {quoted(text)}; it must be a text.")
     seeds = list(seeds) if "seeds" in counts else [seeds]
     # Python's own numbers do not overflow when a row is added below.
     seeds = [

@@ -145,7 +145,7 @@ def check_row(row: dict, before: dict | None) -> None:
     if missing:
         raise ValueError(f"missing: {', '.join(missing)}")
     for name, value in row.items():
-        if name in NUMBERS and not (value is None or is_number(value)):
+        if name in NUMBERS and not (value is None or is_json_number(value)):
             raise ValueError(f"{name} is {reprlib.repr(value)}, not a number")
     if not isinstance(row["step"], int) or row["step"] < 1:
         raise ValueError(f"step is {row['step']}, not a whole number from 1")
@@ -162,7 +162,7 @@ def check_row(row: dict, before: dict | None) -> None:
         raise ValueError(f"the row before it has other columns: {reprlib.repr(other)}")
 
 
-def is_number(value: object) -> bool:
+def is_json_number(value: object) -> bool:
     """Say whether a value of JSON is a number that NumPy can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False

@@ -104,7 +104,7 @@ def _pieces(
 
 
 def make_decoder(model: CharRNN, state: State) -> "FusedDecoder | ModelDecoder":
-    """Return the fastest stepper that a model allows, `FusedDecoder` or `ModelDecoder`.
+    """Return the fastest decoder that a model allows, `FusedDecoder` or `ModelDecoder`.
 
     Args:
         model: the network.
@@ -204,8 +204,8 @@ class FusedDecoder:
         )
         bias = [self._gated(w[f"bias_ih_l{k}"] + w[f"bias_hh_l{k}"]) for k in layers]  # (G·H,)
         # Row v is the first layer's input product for token v: (V, E) @ (E, G·H), or up[0] itself.
-        prefill = up[0] if embedding is None else embedding.weight.to(self.dtype) @ up[0]
-        self.table = (prefill + bias[0]).numpy()  # (V, G·H)
+        inputs = up[0] if embedding is None else embedding.weight.to(self.dtype) @ up[0]
+        self.table = (inputs + bias[0]).numpy()  # (V, G·H)
         output, shift = (part.detach().to(self.dtype) for part in model.output.parameters())
         if self.eps is not None:
             # W (n · w + b) + s = (W · w) n + (W b + s): the norm's own weight w and bias b become

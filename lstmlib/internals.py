@@ -1,4 +1,7 @@
-"""Inside a network: its gates, its states, and the Jacobians from state to state."""
+"""Inside a network: its gates, its states, and the Jacobians from state to state.
+
+Sizes in comments: B sequences, T steps, D inputs, H units, L layers, S numbers in a state.
+"""
 
 import numpy as np
 import torch
@@ -34,7 +37,7 @@ def gate_values(model: CharRNN, ids: Tensor, state: State | None = None) -> dict
         raise ValueError(f"The cell is {cell!r}; only LSTM and CIFG have these gates.")
     layers = model.layers
     weights = layers.lstm_weights() if cell == "cifg" else dict(layers.named_parameters())
-    x, values = model.read(ids), {}  # x (B, T, D)
+    x, values = model.embed(ids), {}  # x (B, T, D)
     for k in range(model.config["num_layers"]):
         # Training in bfloat16 leaves a state of another dtype than the weights.
         start = None if state is None else tuple(part[k].to(x.dtype) for part in state)

@@ -1,4 +1,4 @@
-"""From markup and EPUB files to the text that their reader sees.
+"""From markup to the text that its reader sees.
 
 A parser of lxml walks over the markup once and calls a `_Gatherer`. No tree is built, so time and
 memory grow in proportion to the size, however deep the elements nest. Nothing is fetched from a
@@ -14,8 +14,6 @@ from typing import NamedTuple
 from lxml import etree
 
 from lstmlib.decoding import decode, warn
-
-LARGEST_DOCUMENT = 64 * 2**20  # bytes, unpacked
 
 _DEEPEST = 2_000  # elements within one another; the time of libxml2 grows with depth times tags
 _CHUNK = 2**16  # characters
@@ -43,7 +41,6 @@ _REFERENCE = re.compile(rf"{_CDATA.pattern}|<!--[\s\S]*?(?:-->|\Z)|&(\w+);")
 # Pictures are cut out before parsing: one of more than 10 MB would exceed a limit of libxml2.
 _BINARY = re.compile(r"<binary\b[^<>]*>[^<]*</binary\s*>")
 
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a]")
 HARDENED = {"resolve_entities": "internal", "no_network": True, "huge_tree": False}
 _ENTITY_BOMBS = {etree.ErrorTypes.ERR_ENTITY_LOOP, 114}  # 114: XML_ERR_RESOURCE_LIMIT
 

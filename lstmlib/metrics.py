@@ -1,7 +1,4 @@
-"""How good is it? Units of loss, n-gram baselines, measures of a text, validity in a language.
-
-Sizes in comments: N ids, V tokens, m n-grams.
-"""
+"""How good is it? Units of loss, measures of a text, and the interval of a share."""
 
 import math
 import re
@@ -55,7 +52,7 @@ def novelty(items: Sequence, seen: Set, n: int) -> float:
 
     Args:
         items: the sequence, as for `ngrams`.
-        seen: the n-grams seen before, such as `set(grams(training_text, n))`.
+        seen: the n-grams seen before, such as `set(ngrams(training_text, n))`.
         n: number of items in an n-gram.
 
     Raises:

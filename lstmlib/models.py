@@ -1,8 +1,4 @@
-"""The character-level network in PyTorch, and files of models, PyTorch's and NumPy's.
-
-A model file is one safetensors file. It holds the weights, and as metadata the vocabulary, a
-checksum, and the sizes (or, for a NumPy network, the cell). It holds no code. It is written whole
-or not at all, and equal models are equal files.
+"""The character-level network in PyTorch, its cells, and one LSTM in plain steps.
 
 Sizes in comments: B sequences, T steps, D inputs, H units, L layers, V tokens.
 """
@@ -203,7 +199,7 @@ class CharRNN(nn.Module):
             elif name.startswith("bias_hh"):
                 nn.init.constant_(bias.data[gate], 0.0)
 
-    def read(self, ids: Tensor) -> Tensor:
+    def embed(self, ids: Tensor) -> Tensor:
         """Return the input of the first layer, embeddings or one-hot vectors: (B, T, D)."""
         if self.embedding is not None:
             return self.embedding(ids)  # (B, T, E)
@@ -221,7 +217,7 @@ class CharRNN(nn.Module):
             logits: (B, T, V), of the weights' dtype.
             state: the state after the last character, parts (L, B, H).
         """
-        x = self.read(ids)  # (B, T, D)
+        x = self.embed(ids)  # (B, T, D)
         if self.config["cell"] in ("gru", "rnn"):  # PyTorch gives their h as it is, not in a tuple
             hidden, h = self.layers(x, None if state is None else state[0])  # (B, T, H), (L, B, H)
             state = (h,)

@@ -1,4 +1,7 @@
-"""Models that count: how often does a character follow the n - 1 before it?"""
+"""Models that count: how often does a character follow the n - 1 before it?
+
+Sizes in comments: N ids, V tokens, m n-grams.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -67,7 +70,7 @@ class NGramModel:
         self.order, self.vocab_size = order, vocab_size
         # For each n: all codes; (codes that count, N(h c)); and (contexts, N(h), T(h)). They are
         # sorted, so a look-up is a binary search.
-        self._known, self._grams, self._contexts = [], [], []
+        self._known, self._ngrams, self._contexts = [], [], []
         codes = ids = ids.astype(np.int64)  # of all n-grams, (N - n + 1,), see `_codes`
         for n in range(1, order + 1):
             known, places = np.unique(codes, return_inverse=True)  # sorted
@@ -81,7 +84,7 @@ class NGramModel:
                 ngrams // vocab_size, return_index=True, return_counts=True
             )
             totals = np.add.reduceat(counts, first)
-            self._grams.append((ngrams, counts))
+            self._ngrams.append((ngrams, counts))
             self._contexts.append((contexts, totals, types))
             codes = places[:-1] * vocab_size + ids[n:]  # as in _codes
 
@@ -102,7 +105,7 @@ class NGramModel:
 
     def _refine(self, p: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:
         """Return P(c | h), (m,), of the n-grams with these codes, (m,), given P(c | h'), (m,)."""
-        ngrams, counts = self._grams[n - 1]
+        ngrams, counts = self._ngrams[n - 1]
         contexts, totals, types = self._contexts[n - 1]
         seen = _look_up(ngrams, counts, codes)  # N(h c), (m,)
         total = _look_up(contexts, totals, codes // self.vocab_size)  # N(h)

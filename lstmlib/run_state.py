@@ -7,6 +7,7 @@ import reprlib
 import time
 import weakref
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from lstmlib.checkpoints import (
     set_random_states,
 )
 from lstmlib.distributed import DistributedContext
-from lstmlib.history import COLUMNS, History, check_row, is_number
+from lstmlib.history import COLUMNS, History, check_row, is_json_number
 from lstmlib.models import CharRNN, State, check_vocab
 from lstmlib.serialization import check_shapes
 from lstmlib.settings import MEANINGLESS, TrainingConfig
@@ -38,6 +39,8 @@ _NOTES = {
     "seconds": float,
 }
 """Of every checkpoint that `fit` writes."""
+_RENAMED = {"clip_ratio": "agc_factor", "budget": "max_tokens"}
+"""Settings that had another name -> their name now."""
 _BEGUN = weakref.WeakKeyDictionary()
 """Models of this process -> the sketch of the weights that their run with checkpoints began with.
 
@@ -199,7 +202,7 @@ class Keeper:
             raise ValueError(f"it has {len(rows)} of {reprlib.repr(steps)} steps")
         loss, step, waited = notes["best"]
         whole = isinstance(step, int) and isinstance(waited, int)
-        if not (whole and is_number(loss) and 0 <= step <= len(rows) and waited >= 0):
+        if not (whole and is_json_number(loss) and 0 <= step <= len(rows) and waited >= 0):
             raise ValueError(f"its best is {reprlib.repr(notes['best'])}")
         skipped, most = notes["skipped_in_a_row"], self.config.most_skipped
         if not (0 <= skipped < most and 0 <= notes["seconds"] < math.inf):
@@ -212,7 +215,7 @@ class Keeper:
 
         A setting that the checkpoint does not know, since it is newer, had its default value.
         """
-        folder, saved = self.checkpoints.folder, _DEFAULTS | _by_todays_names(notes["settings"])
+        folder, saved = self.checkpoints.folder, _defaults() | _by_todays_names(notes["settings"])
         if notes["texts"] != self.texts:
             raise CheckpointError(
                 f"{folder} holds a run on other texts. Use another folder, or the texts that it "
@@ -373,14 +376,10 @@ def _random(rank: int) -> str:
     return f"random{rank or ''}"
 
 
+@cache
 def _defaults() -> dict:
     """Return the settings of a run that need not be given, as JSON has them."""
     arguments = inspect.signature(CharRNN).parameters
     defaults = {n: a.default for n, a in arguments.items() if a.default is not a.empty}
     defaults |= {"dtype": str(torch.float32), "optimizer_options": {}}
     return defaults | {f.name: f.default for f in fields(TrainingConfig) if f.default != MISSING}
-
-
-_RENAMED = {"clip_ratio": "agc_factor", "budget": "max_tokens"}
-"""Settings that had another name -> their name now."""
-_DEFAULTS = _defaults()

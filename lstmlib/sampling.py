@@ -1,9 +1,9 @@
-"""From logits to the next character, and from characters to texts: one, a batch, a stream.
+"""From logits to the next character: temperature and its kin, and the draw.
 
 A distribution is an array of natural-log probabilities, (…, V) float64, whatever the type of the
 model's logits. So nothing overflows near temperature 0, and a character that is ruled out has -inf.
 
-Sizes in comments: N texts of a batch, of which M have not ended; V tokens.
+Sizes in comments: V tokens, N texts of a batch, W recent tokens, K distributions.
 """
 
 import math
@@ -309,12 +309,12 @@ def checked_temperature(temperature: float | Sequence[float]) -> float | tuple[f
     """
     if isinstance(temperature, np.ndarray):
         temperature = temperature.tolist()
-    if several(temperature):
+    if is_list(temperature):
         return tuple(check_number("temperature", tau, at_least=0) for tau in temperature)
     return check_number("temperature", temperature, at_least=0)
 
 
-def several(value: object) -> bool:
+def is_list(value: object) -> bool:
     """Say whether a value is a list, a tuple or an array, and not one text or number."""
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
 

@@ -1,4 +1,9 @@
-"""Networks in files: written whole or not at all, and checked before they are believed."""
+"""Networks in files, PyTorch's and NumPy's: written whole or not at all, checked when read.
+
+A model file is one safetensors file. It holds the weights, and as metadata the vocabulary, a
+checksum, and the sizes (or, for a NumPy network, the cell). It holds no code. Equal models are
+equal files. `atomic_write` also writes the other files of the course.
+"""
 
 import hashlib
 import json

@@ -22,7 +22,7 @@ _FUSED = ("adam", "adamw", "sgd")
 _HOW = {"fused", "foreach", "capturable", "differentiable"}
 """Options of torch.optim that say how an optimizer is computed."""
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
-MOST_SKIPPED = 10
+_MOST_SKIPPED = 10
 """Steps in a row that may be skipped for a loss or gradient that is not finite, by default."""
 MEANINGLESS = (
     ArithmeticError,
@@ -34,8 +34,8 @@ MEANINGLESS = (
     ValueError,
 )
 """What Python and PyTorch raise of values without meaning."""
-WHOLE = ("steps", "batch_size", "seq_len", "eval_every", "decay_every", "accumulate")
-WHOLE += ("most_skipped",)
+_WHOLE = ("steps", "batch_size", "seq_len", "eval_every", "decay_every", "accumulate")
+_WHOLE += ("most_skipped",)
 """Settings that are whole numbers from 1."""
 
 
@@ -106,7 +106,7 @@ class TrainingConfig:
     accumulate: int = 1
     precision: str = "float32"
     rotate_streams: bool = False
-    most_skipped: int = MOST_SKIPPED
+    most_skipped: int = _MOST_SKIPPED
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -121,7 +121,7 @@ class TrainingConfig:
 
     def _check_numbers(self) -> None:
         """Raise ValueError unless the numbers are such; make them plain ones, as JSON needs."""
-        for name in WHOLE + ("patience",) * (self.patience is not None):
+        for name in _WHOLE + ("patience",) * (self.patience is not None):
             self._set(name, check_whole(name, getattr(self, name), at_most=LARGEST))
         for name in ("learning_rate", "decay"):
             self._set(name, check_number(name, getattr(self, name), above=0))

@@ -126,7 +126,7 @@ class WindowSource:
     def batch(self, epoch: int, k: int) -> tuple[Tensor, Tensor]:
         """Return x and y (B, T) of batch k of an epoch, as `Windows.batch` has them."""
         if epoch != self.epoch:
-            drawn = self.windows.drawn(epoch)  # (batches, batch size)
+            drawn = self.windows.draw_order(epoch)  # (batches, batch size)
             self.order = torch.from_numpy(drawn[:, self.rows]).to(self.device)
             self.epoch = epoch
         pieces = self.pieces[self.order[k]]  # (B, T + 1)
@@ -158,7 +158,7 @@ def source_of(
     return TextSource(data, config, device, processes)
 
 
-def check_ids(model: CharRNN, train: Data, valid: Data | None) -> None:
+def check_data(model: CharRNN, train: Data, valid: Data | None) -> None:
     """Raise ValueError for texts that would fail in mid-training."""
     for name, data in (("training", train), ("validation", valid)):
         if data is None:

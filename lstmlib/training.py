@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from lstmlib.batching import IGNORE, PaddedBatches, Streams, Windows
 from lstmlib.checkpoints import Checkpoints
-from lstmlib.clipping import clip, clip_unseen
+from lstmlib.clipping import clip, clip_deferred
 from lstmlib.diagnostics import Diagnostics
 from lstmlib.distributed import DistributedContext
 from lstmlib.history import History, TrainingDiverged
@@ -25,7 +25,7 @@ from lstmlib.models import CharRNN, State, detach, unwrap
 from lstmlib.precision import autocast, usable_precision
 from lstmlib.run_state import Keeper, RunState
 from lstmlib.settings import TrainingConfig
-from lstmlib.sources import Data, check_ids, fingerprint, source_of
+from lstmlib.sources import Data, check_data, fingerprint, source_of
 
 FETCH_EVERY = 25
 """Steps from one look at what a GPU has computed to the next."""
@@ -195,7 +195,7 @@ class _Run:
     ) -> None:
         self.device = next(model.parameters()).device
         self.processes, bare = DistributedContext(model), unwrap(model)
-        check_ids(bare, train_ids, valid_ids)
+        check_data(bare, train_ids, valid_ids)
         if config.patience is not None and valid_ids is None:
             raise ValueError("patience counts validations; give valid_ids, or patience=None.")
         self.config, self.valid_ids, self.diagnostics = config, valid_ids, diagnostics
@@ -317,7 +317,7 @@ class _Run:
         neither weights nor averages. After most_skipped in a row no step changes anything any more,
         so that the weights are those of the last good one whenever the run is given up.
         """
-        norm, clipped_norm = clip_unseen(self.model.parameters(), self.config)  # () each
+        norm, clipped_norm = clip_deferred(self.model.parameters(), self.config)  # () each
         seen = torch.stack([loss.to(norm.dtype), norm, clipped_norm])  # (3,), none below 0
         finite = seen.amax() < math.inf  # (); NaN is not below
         good = finite & (self.in_a_row < self.config.most_skipped)

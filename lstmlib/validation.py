@@ -1,7 +1,7 @@
 """Checks of arguments. The message of an error names the argument, its value and the remedy.
 
-Each check returns the value that it was given, and a number of NumPy's as Python's own. All modules
-call these checks, so that one kind of mistake gets one message.
+Each check returns the value that it was given, and a number of NumPy's as Python's own. Modules
+call these checks for their arguments, so that one kind of mistake gets one message.
 """
 
 import math
@@ -33,7 +33,7 @@ def check_whole(
         # A bound of 64 bits is of interest only to who exceeds it.
         if at_most < LARGEST or (is_whole(value) and value > at_most):
             wanted = f"a whole number from {at_least} to {at_most}"
-        raise ValueError(f"{name} is {shown(value)}; it must be {wanted}{hint}.")
+        raise ValueError(f"{name} is {quoted(value)}; it must be {wanted}{hint}.")
     return int(value)
 
 
@@ -71,7 +71,7 @@ def check_number(
         bounds += [upper] if min(at_most, below) < math.inf else []
         kind = "a number" if infinite or len(bounds) == 2 else "a finite number"
         wanted = f"{kind}, {' and '.join(bounds)}" if bounds else kind
-        raise ValueError(f"{name} is {shown(value)}; it must be {wanted}{hint}.")
+        raise ValueError(f"{name} is {quoted(value)}; it must be {wanted}{hint}.")
     return float(value)
 
 
@@ -89,14 +89,14 @@ def check_choice(name: str, value: object, choices: Iterable[str], hint: str = "
     """
     choices = tuple(choices)
     if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"{name} is {shown(value)}; choose one of {', '.join(choices)}{hint}.")
+        raise ValueError(f"{name} is {quoted(value)}; choose one of {', '.join(choices)}{hint}.")
     return value
 
 
 def check_flag(name: str, value: object) -> bool:
     """Return True or False, Python's or NumPy's, as a bool; raise ValueError for all else."""
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} is {shown(value)}; it must be True or False.")
+        raise ValueError(f"{name} is {quoted(value)}; it must be True or False.")
     return bool(value)
 
 
@@ -139,7 +139,7 @@ def is_number(value: object) -> bool:
         return False
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Return a value as a message quotes it, cut to a length that one can read."""
     try:
         text = repr(value)

@@ -2,10 +2,20 @@
 
 The modules follow the notebooks: one step (`cells`), one layer over time (`layers`), the whole
 network (`network`), its training (`optimization`), and the proof (`proof`).
+
+A layer is two pure functions, `forward -> (out, cache)` and `backward(dout, cache)`. One loop over
+time serves all cells. A `Cell` computes a single step, from the pre-activation z on.
+
+Sizes in comments: N sequences, T steps, D inputs, H units, G blocks of H columns (gates), L layers,
+V tokens. Weights are a dict of arrays. Layer k = 0, 1, … has "Wx{k}" (D, G·H), "Wh{k}" (H, G·H) and
+"b{k}" (G·H,). The output layer has "Wy" (H, V) and "by" (V,). A state is a tuple of arrays: (h,)
+for the RNN, (h, c) for the LSTM and the CIFG. Each array is (N, H) for a layer and (L, N, H) for a
+network. A name that begins with d is a gradient of the loss: dh is the one by h, of the shape of h.
+Train in float32, check gradients in float64.
 """
 
 from lstmlib.scratch.cells import CELLS, CIFG, LSTM, RNN, Cell, State, Weights, sigmoid
-from lstmlib.scratch.layers import by_batch, layer_backward, layer_forward, over_time
+from lstmlib.scratch.layers import layer_backward, layer_forward
 from lstmlib.scratch.network import (
     backward,
     check_weights,
@@ -52,7 +62,6 @@ __all__ = [
     "Weights",
     "agreement",
     "backward",
-    "by_batch",
     "check_weights",
     "clip_by_global_norm",
     "clip_by_value",
@@ -64,7 +73,6 @@ __all__ = [
     "layer_backward",
     "layer_forward",
     "numeric_gradient",
-    "over_time",
     "redraw_once",
     "sample",
     "sigmoid",

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 Weights = dict[str, np.ndarray]
+"""Name -> array; `lstmlib.scratch` lists names and shapes."""
 State = tuple[np.ndarray, ...]
+"""(h,) or (h, c), each (N, H) for a layer and (L, N, H) for a network."""
 
 
 class Cell(NamedTuple):

@@ -31,7 +31,7 @@ def layer_forward(
     # The input's share of z depends on no state. So it is computed for all steps at once, by one
     # look-up or one large product: (T, N, G·H). The gates' matrices stand side by side in Wx and
     # Wh, since one product of width G·H costs less than G products of width H.
-    z = (Wx + b)[x.T] if x.ndim == 2 else over_time(x) @ Wx + b
+    z = (Wx + b)[x.T] if x.ndim == 2 else time_first(x) @ Wx + b
     # h before every step and after the last: (T + 1, N, H).
     hs = np.empty((len(z) + 1, *state[0].shape), np.result_type(z, Wh, *state))
     hs[0] = state[0]
@@ -63,7 +63,9 @@ def layer_backward(
     cell, x, hs, caches, Wx, Wh = cache
     dhs, T, H = dhs.swapaxes(0, 1), len(caches), len(Wh)  # dhs (T, N, H)
     if dhs.shape != hs[1:].shape:
-        raise ValueError(f"dhs is {by_batch(dhs).shape}; the output was {by_batch(hs[1:]).shape}.")
+        raise ValueError(
+            f"dhs is {batch_first(dhs).shape}; the output was {batch_first(hs[1:]).shape}."
+        )
     if dstate is None:
         dstate = (np.zeros_like(hs[0]),) * cell.states
     if [d.shape for d in dstate] != [hs[0].shape] * cell.states:
@@ -83,16 +85,16 @@ def layer_backward(
         # ids first, were measured to be slower. An id is no number to move, so it has no gradient.
         dx, dWx = None, _one_hot(x.T.ravel(), len(Wx), hs.dtype).T @ flat
     else:
-        dx, dWx = by_batch(dz @ Wx.T), over_time(x).reshape(-1, len(Wx)).T @ flat
+        dx, dWx = batch_first(dz @ Wx.T), time_first(x).reshape(-1, len(Wx)).T @ flat
     return dx, dstate, (dWx, dWh, flat.sum(axis=0))
 
 
-def over_time(x: np.ndarray) -> np.ndarray:
+def time_first(x: np.ndarray) -> np.ndarray:
     """(N, T, …) -> (T, N, …), contiguous, so that one step is one block of memory."""
     return np.ascontiguousarray(x.swapaxes(0, 1))
 
 
-def by_batch(x: np.ndarray) -> np.ndarray:
+def batch_first(x: np.ndarray) -> np.ndarray:
     """(T, N, …) -> (N, T, …)."""
     return x.swapaxes(0, 1)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lstmlib.scratch.cells import Cell, State, Weights
-from lstmlib.scratch.layers import by_batch, layer_backward, layer_forward, over_time
+from lstmlib.scratch.layers import batch_first, layer_backward, layer_forward, time_first
 from lstmlib.validation import check_ids, check_whole
 
 
@@ -35,7 +35,7 @@ def init_weights(
         dtype: the weights' type, float32 to train and float64 to prove.
 
     Returns:
-        A dict of arrays; the top of this module lists names and shapes.
+        A dict of arrays; `lstmlib.scratch` lists names and shapes.
 
     Raises:
         ValueError: a size is not a whole number, 1 or more.
@@ -93,7 +93,7 @@ def forward(
     """Run the network over a batch of sequences.
 
     Args:
-        weights: a dict of arrays; the top of this module lists names and shapes.
+        weights: a dict of arrays; `lstmlib.scratch` lists names and shapes.
         cell: the cell of every layer.
         x: (N, T) ids, or (N, T, D) floats.
         state: the state that an earlier call returned, to go on from there, arrays (L, N, H). None
@@ -119,7 +119,7 @@ def forward(
         (hs, after), cache = layer_forward(cell, hs, before, *layer)  # hs (N, T, H)
         last.append(after)
         caches.append(cache)
-    logits = by_batch(over_time(hs) @ weights["Wy"] + weights["by"])  # (N, T, V)
+    logits = batch_first(time_first(hs) @ weights["Wy"] + weights["by"])  # (N, T, V)
     # The state holds plain arrays. The next call starts from their values, and `backward` stops at
     # the first step of its own call: this is what truncates BPTT.
     state = tuple(np.stack(arrays) for arrays in zip(*last, strict=True))
@@ -139,10 +139,10 @@ def backward(dlogits: np.ndarray, cache: tuple) -> tuple[Weights, np.ndarray | N
     hs, caches, Wy = cache
     if dlogits.shape != (*hs.shape[:2], Wy.shape[1]):
         raise ValueError(f"dlogits is {dlogits.shape}; logits: {(*hs.shape[:2], Wy.shape[1])}.")
-    dlogits, hs = over_time(dlogits), over_time(hs)  # (T, N, V), (T, N, H)
+    dlogits, hs = time_first(dlogits), time_first(hs)  # (T, N, V), (T, N, H)
     flat = dlogits.reshape(-1, Wy.shape[1])  # (T·N, V)
     top = {"Wy": hs.reshape(-1, len(Wy)).T @ flat, "by": flat.sum(axis=0)}
-    dx, gradients, dstates = by_batch(dlogits @ Wy.T), {}, []  # dx (N, T, H)
+    dx, gradients, dstates = batch_first(dlogits @ Wy.T), {}, []  # dx (N, T, H)
     for k in reversed(range(len(caches))):  # from the top layer down
         # None for the last state: no later step of this call depends on it.
         dx, dstate, dlayer = layer_backward(dx, caches[k])  # dx (N, T, H), at the bottom (N, T, D)

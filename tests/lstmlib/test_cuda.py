@@ -202,11 +202,11 @@ def test_stepping_reads_what_the_cpu_reads():
     steppers = [FusedDecoder(ours, state), make_decoder(theirs, their_state)]
     assert isinstance(steppers[1], ModelDecoder) or REHEARSED
     for ids in ([1, 2, 3], [4, 5, 6]):
-        a, b = (stepper.step(np.array(ids)) for stepper in steppers)
+        a, b = (decoder.step(np.array(ids)) for decoder in steppers)
         np.testing.assert_allclose(b, a, rtol=1e-8)
-    for stepper in steppers:
-        stepper.select(np.array([2, 0]))
-    a, b = (stepper.step(np.array([7, 8])) for stepper in steppers)
+    for decoder in steppers:
+        decoder.select(np.array([2, 0]))
+    a, b = (decoder.step(np.array([7, 8])) for decoder in steppers)
     np.testing.assert_allclose(b, a, rtol=1e-8)
     read_all = [read_through(model, IDS[:90]) for model in (ours, theirs)]
     np.testing.assert_allclose(read_all[1], read_all[0], rtol=1e-8)

@@ -16,7 +16,7 @@ from test_training import break_at, fresh, values
 
 from lstmlib import training
 from lstmlib.checkpoints import Checkpoints, optimizer_tensors
-from lstmlib.clipping import clip_by_global_norm, clip_by_norm_unseen
+from lstmlib.clipping import clip_by_global_norm, clip_by_norm_deferred
 from lstmlib.history import TrainingDiverged
 from lstmlib.settings import TrainingConfig
 from lstmlib.training import FETCH_EVERY, evaluate, fit
@@ -241,7 +241,7 @@ def test_clipping_in_one_go_is_clipping(model, ids):
         norms = clip_by_global_norm(model.parameters(), limit)
         expected = [grad.clone() for grad in expected]
         found = gradients()
-        unseen = clip_by_norm_unseen(model.parameters(), limit)
+        unseen = clip_by_norm_deferred(model.parameters(), limit)
         assert [norm.item() for norm in unseen] == pytest.approx(norms, rel=1e-5)
         for grad, other in zip(found, expected, strict=True):
             torch.testing.assert_close(grad, other, rtol=1e-5, atol=1e-8)

@@ -56,10 +56,10 @@ def test_fused_steps_compute_what_the_model_computes(settings, dtype):
 def test_a_step_does_not_change_what_the_step_before_gave():
     model = network()
     _, state = prefill(model, [np.array([1, 2])])
-    stepper = FusedDecoder(model, state)
-    first = stepper.step(np.array([3]))
+    decoder = FusedDecoder(model, state)
+    first = decoder.step(np.array([3]))
     kept = first.copy()
-    stepper.step(np.array([4]))
+    decoder.step(np.array([4]))
     np.testing.assert_array_equal(first, kept)
 
 

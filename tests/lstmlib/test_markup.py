@@ -681,7 +681,7 @@ def test_what_unpacks_to_more_than_a_book_is_refused(book, monkeypatch):
     for changes in ({"OPS/a": 2 * half}, {"OPS/a": half, "OPS/b": half}):
         with pytest.raises(MarkupError, match="unpacks to more than 200 times its size"):
             epub_text(book(changes))
-    monkeypatch.setattr(epub, "LARGEST_DOCUMENT", 100)
+    monkeypatch.setattr(epub, "_LARGEST_DOCUMENT", 100)
     with pytest.raises(MarkupError, match="larger than any book"):
         epub_text(book())
     monkeypatch.undo()

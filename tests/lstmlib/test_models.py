@@ -122,7 +122,7 @@ def test_a_cifg_can_be_copied_and_moved(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("cell", scratch.CELLS.values(), ids=scratch.CELLS)
-def test_from_scratch_computes_the_same_and_goes_back(cell, dtype):
+def test_from_numpy_computes_the_same_and_goes_back(cell, dtype):
     weights = scratch.init_weights(cell, 5, 4, 3, dtype=dtype)
     x = np.random.default_rng(0).integers(0, 5, (2, 6))
     model = from_numpy(weights, cell)
@@ -141,7 +141,7 @@ def test_from_scratch_computes_the_same_and_goes_back(cell, dtype):
 
 
 @pytest.mark.parametrize("cell", scratch.CELLS)
-def test_to_scratch_adds_the_biases_and_folds_the_embedding_in(cell):
+def test_to_numpy_adds_the_biases_and_folds_the_embedding_in(cell):
     model = CharRNN(5, 4, 2, embedding_size=3, dropout=0.5, cell=cell).double().eval()
     weights, numpy_cell = to_numpy(model)
     x = np.random.default_rng(0).integers(0, 5, (2, 6))

@@ -14,7 +14,7 @@ from lstmlib.validation import (
     check_whole,
     is_number,
     is_whole,
-    shown,
+    quoted,
 )
 
 
@@ -104,6 +104,6 @@ def test_whole_numbers_and_numbers_are_told_from_all_else():
 
 
 def test_a_value_is_shown_at_a_length_that_one_can_read():
-    assert shown("a\n") == r"'a\n'"
-    assert shown("a" * 1000) == "'" + "a" * 49 + "… (1002 characters)"
-    assert shown(10**5000) == "a number of thousands of digits"
+    assert quoted("a\n") == r"'a\n'"
+    assert quoted("a" * 1000) == "'" + "a" * 49 + "… (1002 characters)"
+    assert quoted(10**5000) == "a number of thousands of digits"

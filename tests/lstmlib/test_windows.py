@@ -78,11 +78,11 @@ def test_an_epoch_draws_a_share_of_the_windows_once_each(n, length, step, size, 
 
 
 def test_the_order_depends_on_the_seed_and_the_epoch_alone(ids):
-    orders = [cut(ids, share=0.7).drawn(epoch).tolist() for epoch in range(3)]
+    orders = [cut(ids, share=0.7).draw_order(epoch).tolist() for epoch in range(3)]
     assert orders[0] != orders[1] != orders[2]
     assert np.ravel(orders[0]).tolist() != np.sort(np.ravel(orders[0])).tolist()
-    assert cut(ids, share=0.7).drawn(1).tolist() == orders[1]
-    assert cut(ids, share=0.7, seed=1).drawn(1).tolist() != orders[1]
+    assert cut(ids, share=0.7).draw_order(1).tolist() == orders[1]
+    assert cut(ids, share=0.7, seed=1).draw_order(1).tolist() != orders[1]
 
 
 def test_an_iteration_is_epoch_0(ids):

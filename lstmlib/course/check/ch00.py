@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call, grade
+from lstmlib.course.check.exercises import call_answer, grade
 
 
 def pairs(answer: Callable | None) -> Callable:
@@ -16,7 +16,7 @@ def pairs(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         ids = np.array([3, 1, 4, 1, 5, 9])
-        got = call(answer, ids.copy())
+        got = call_answer(answer, ids.copy())
         if len(got) != 2:
             return "return two arrays: all the inputs, and all the targets."
         x, y = (np.asarray(part) for part in got)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call, grade
+from lstmlib.course.check.exercises import call_answer, grade
 
 
 def straight_quotes(answer: Callable | None) -> Callable:
@@ -16,7 +16,7 @@ def straight_quotes(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         text = "“I can’t,” he said, “say ‘yes’.”"
-        got = call(answer, text)
+        got = call_answer(answer, text)
         if got == text.translate(table):
             return None
         if got == text.encode("ascii", errors="ignore").decode():
@@ -37,7 +37,7 @@ def window_count(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         cases = [(10, 4, 1), (10, 4, 2), (11, 4, 2), (51, 50, 5), (1000, 50, 5)]
-        got = [call(answer, *case) for case in cases]
+        got = [call_answer(answer, *case) for case in cases]
         if got == [reference(*case) for case in cases]:
             return None
         if got == [(n - length) // step + 1 for n, length, step in cases]:
@@ -62,9 +62,9 @@ def add_one_probability(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         cases = [(3, 10, 5), (0, 10, 5), (0, 0, 5)]
-        if call(answer, 0, 10, 5) == 0:
+        if call_answer(answer, 0, 10, 5) == 0:
             return "a pair that was never seen gets probability 0, and one such pair costs ∞ nats."
-        got = [call(answer, *case) for case in cases]
+        got = [call_answer(answer, *case) for case in cases]
         if np.allclose(got, [reference(*case) for case in cases]):
             return None
         if np.allclose(got, [(a + 1) / (b + 1) for a, b, _ in cases]):

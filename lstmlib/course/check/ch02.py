@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call, grade
+from lstmlib.course.check.exercises import call_answer, grade
 
 
 def chunk(answer: Callable | None) -> Callable:
@@ -16,7 +16,7 @@ def chunk(answer: Callable | None) -> Callable:
     def find_slip() -> str | None:
         ids = np.array([3, 1, 4, 1, 5, 9, 2, 6])
         for start, length in ((2, 3), (1, 4), (0, 3)):
-            got = call(answer, ids.copy(), start, length)
+            got = call_answer(answer, ids.copy(), start, length)
             if len(got) != 2:
                 return "return two arrays: the inputs, and the targets."
             x, y = (np.asarray(part).tolist() for part in got)
@@ -51,7 +51,7 @@ def step_back(answer: Callable | None) -> Callable:
         Wh = rng.normal(size=(4, 4))
         inputs = (dh_loss, dh_next, np.tanh(h), Wh)
         given = [array.copy() for array in inputs]
-        got = call(answer, *given)
+        got = call_answer(answer, *given)
         if len(got) != 2:
             return "return two arrays: dz, and the gradient of the h before."
         if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)):
@@ -89,7 +89,7 @@ def clipped(answer: Callable | None) -> Callable:
     def find_slip() -> str | None:
         g = np.array([[-9.0, 0.5], [3.0, 20.0]])
         given = g.copy()
-        got = call(answer, given, 4.0)
+        got = call_answer(answer, given, 4.0)
         if not np.array_equal(given, g):
             return (
                 "your function changed the caller's gradient. Whoever measures its norm afterwards "

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call, grade
+from lstmlib.course.check.exercises import call_answer, grade
 
 
 def split_gates(answer: Callable | None) -> Callable:
@@ -20,7 +20,7 @@ def split_gates(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         z = np.random.default_rng(0).normal(size=(2, 12))
-        got = call(answer, z.copy())
+        got = call_answer(answer, z.copy())
         if len(got) != 4:
             return "return four arrays: i, f, g and o."
 
@@ -55,7 +55,7 @@ def coupled_gate(answer: Callable | None) -> Callable:
     def find_slip() -> str | None:
         dc, g, c_old, z = np.random.default_rng(0).normal(size=(4, 2, 3))
         i = 1 / (1 + np.exp(-z))
-        got = call(answer, dc.copy(), i.copy(), g.copy(), c_old.copy())
+        got = call_answer(answer, dc.copy(), i.copy(), g.copy(), c_old.copy())
         if np.shape(got) != dc.shape:
             return f"the gradient has the shape of dc, {dc.shape}; yours is {np.shape(got)}."
         slope = i * (1 - i)
@@ -92,7 +92,7 @@ def lstm_parameters(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         cases = [(65, 100), (3, 2), (80, 1)]
-        got = [call(answer, V, H) for V, H in cases]
+        got = [call_answer(answer, V, H) for V, H in cases]
         if got == [reference(V, H) for V, H in cases]:
             return None
         blocks = {k: [k * (V * H + H * H + H) + H * V + V for V, H in cases] for k in (1, 3)}

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstmlib.course.check.exercises import call, grade
+from lstmlib.course.check.exercises import call_answer, grade
 from lstmlib.models import detach
 
 
@@ -27,7 +27,7 @@ def gru_units(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         for V, H in ((65, 100), (10, 300), (90, 17)):
-            units = call(answer, V, H)
+            units = call_answer(answer, V, H)
             if units != int(units):
                 return "units come whole; round down."
             if units == H:
@@ -53,7 +53,7 @@ def table_gradient(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         dx, ids, V = np.random.default_rng(0).normal(size=(5, 3)), np.array([2, 0, 2, 5, 2]), 7
-        got = call(answer, dx.copy(), ids.copy(), V)
+        got = call_answer(answer, dx.copy(), ids.copy(), V)
         right = reference(dx, ids, V)
         shape = np.shape(got)
         if shape == right.shape[::-1] and np.allclose(got, right.T):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import Slip, call, grade
+from lstmlib.course.check.exercises import Slip, call_answer, grade
 
 
 def norm_clipped(answer: Callable | None) -> Callable:
@@ -21,7 +21,7 @@ def norm_clipped(answer: Callable | None) -> Callable:
 
         def answers(gradients: list[np.ndarray], limit: float) -> list:
             given = [g.copy() for g in gradients]
-            got = list(call(answer, given, limit))
+            got = list(call_answer(answer, given, limit))
             if any(not np.array_equal(a, b) for a, b in zip(given, gradients, strict=True)):
                 raise Slip("your function changed the gradients it was given; return new arrays.")
             if len(got) != len(gradients):
@@ -63,7 +63,7 @@ def warm_cosine(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         steps, warmup, peak = 100, 20, 0.004
-        got = {k: float(call(answer, k, steps, warmup, peak)) for k in range(1, steps + 1)}
+        got = {k: float(call_answer(answer, k, steps, warmup, peak)) for k in range(1, steps + 1)}
 
         def off(k: int) -> bool:
             return not math.isclose(got[k], reference(k, steps, warmup, peak), abs_tol=1e-9)
@@ -86,7 +86,7 @@ def warm_cosine(answer: Callable | None) -> Callable:
             return "the cosine is peak · (1 + cos(π · share)) / 2, share going from 0 to 1."
         other = (30, 3, 1.5)
         if any(
-            not math.isclose(call(answer, k, *other), reference(k, *other), abs_tol=1e-9)
+            not math.isclose(call_answer(answer, k, *other), reference(k, *other), abs_tol=1e-9)
             for k in range(1, 31)
         ):
             return "use steps, warmup and peak as they are given; they are not always the same."
@@ -112,7 +112,7 @@ def early_stop(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         def answers(losses: list[float], patience: int) -> tuple:
-            got = call(answer, list(losses), patience)
+            got = call_answer(answer, list(losses), patience)
             if np.ndim(got) != 1 or len(got) != 2:
                 raise Slip("return two numbers: where it stops, and where the best loss was.")
             return int(got[0]), int(got[1])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call, grade
+from lstmlib.course.check.exercises import call_answer, grade
 
 
 def step_jacobian(answer: Callable | None) -> Callable:
@@ -17,7 +17,7 @@ def step_jacobian(answer: Callable | None) -> Callable:
     def find_slip() -> str | None:
         W_h = np.array([[1.0, 2.0, 0.5], [-3.0, 4.0, 0.2], [0.1, -0.7, 0.9]])
         h = np.array([0.5, -0.8, 0.1])
-        got = np.asarray(call(answer, W_h.copy(), h.copy()))
+        got = np.asarray(call_answer(answer, W_h.copy(), h.copy()))
 
         def equals(wanted: np.ndarray) -> bool:
             return got.shape == wanted.shape and np.allclose(got, wanted)
@@ -49,7 +49,7 @@ def adaptive_limit(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         norms, z, span = [9.0, 7.0, 1.0, 2.0, 6.0], 2.0, 3
-        got, last = float(call(answer, list(norms), z, span)), norms[-span:]
+        got, last = float(call_answer(answer, list(norms), z, span)), norms[-span:]
 
         def equals(value: float) -> bool:
             return math.isclose(got, value, rel_tol=1e-6)
@@ -66,9 +66,9 @@ def adaptive_limit(answer: Callable | None) -> Callable:
             return "the mean alone would clip every second gradient; add z standard deviations."
         if not equals(reference(norms, z, span)):
             return "the mean of the last `span` norms, plus z times their standard deviation."
-        if not math.isclose(float(call(answer, [1.0, 3.0], 0.5, 2)), 2.5):
+        if not math.isclose(float(call_answer(answer, [1.0, 3.0], 0.5, 2)), 2.5):
             return "use z and span as they are given; they are not always the same."
-        if not math.isclose(float(call(answer, [1.0, 3.0], 0.5, 10)), 2.5):
+        if not math.isclose(float(call_answer(answer, [1.0, 3.0], 0.5, 10)), 2.5):
             return "before `span` norms are there, use those that there are."
         return None
 
@@ -84,8 +84,8 @@ CAUSES = {
     "each gradient is added to what clipping left of all those before it; the loss swings, and "
     "ends above where it began.",
     "targets not shifted": "the training loss falls to nearly 0, far below that of any n-gram "
-    "model, while the validation loss rises; sampling.generate repeats the prompt's last character "
-    "for ever.",
+    "model, while the validation loss rises; generation.generate repeats the prompt's last "
+    "character for ever.",
     "saturated gates": "diagnostics.series: near_0 and near_1 of every gate sum to about 1 from "
     "the first step on, the gradient of layer 1 is a tiny part of the output layer's, and the loss "
     "stays at that of single-character frequencies.",
@@ -112,7 +112,7 @@ _LOOK_AT = {
     "no clipping": "Draw its first twenty steps with plots.loss_and_gradient.",
     "state not detached": "Its losses and gradients look well: how long does each step take?",
     "missing zero_grad": "Look at which of its steps are clipped, and compare with the others.",
-    "targets not shifted": "Look at its validation loss, and let it write (sampling.generate).",
+    "targets not shifted": "Look at its validation loss, and let it write (generation.generate).",
     "saturated gates": "Compare its gradient in layer 1 with that in the output layer.",
     "healthy": "Compare its loss, gradient norm, gates and seconds with those of the others.",
 }

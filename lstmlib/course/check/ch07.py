@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call, grade
+from lstmlib.course.check.exercises import call_answer, grade
 
 
 def tempered(answer: Callable | None) -> Callable:
@@ -20,7 +20,7 @@ def tempered(answer: Callable | None) -> Callable:
 
         def gives(temperature: float, expected: np.ndarray | list[float]) -> bool:
             with np.errstate(all="ignore"):
-                got = np.asarray(call(answer, p.copy(), temperature), dtype=float)
+                got = np.asarray(call_answer(answer, p.copy(), temperature), dtype=float)
             return got.shape == p.shape and np.allclose(got, expected, rtol=1e-6, atol=1e-12)
 
         if all(gives(tau, reference(p, tau)) for tau in (0.5, 1.0, 2.0)):
@@ -56,7 +56,7 @@ def nucleus(answer: Callable | None) -> Callable:
 
         def gives(share: float, expected: np.ndarray | list[float]) -> bool:
             with np.errstate(all="ignore"):
-                got = np.asarray(call(answer, p.copy(), share), dtype=float)
+                got = np.asarray(call_answer(answer, p.copy(), share), dtype=float)
             return got.shape == p.shape and np.allclose(got, expected)
 
         if all(gives(share, reference(p, share)) for share in (0.3, 0.6, 0.9, 1.0)):
@@ -85,7 +85,7 @@ def drawn(answer: Callable | None) -> Callable:
 
     def find_slip() -> str | None:
         p, numbers = np.array([0.2, 0.1, 0.4, 0.3]), (0.0, 0.39, 0.41, 0.69, 0.71, 0.95)
-        got = [call(answer, p.copy(), u) for u in numbers]
+        got = [call_answer(answer, p.copy(), u) for u in numbers]
         if any(np.ndim(i) or int(i) != i for i in got):
             return "return one id, a whole number."
         if got == [reference(p, u) for u in numbers]:

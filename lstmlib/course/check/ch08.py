@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from lstmlib.batching import IGNORE
-from lstmlib.course.check.exercises import call, grade
+from lstmlib.course.check.exercises import call_answer, grade
 
 
 def bracket_string(answer: Callable | None) -> Callable:
@@ -52,7 +52,7 @@ def masked_mean(answer: Callable | None) -> Callable:
     def find_slip() -> str | None:
         nats = np.array([[1.0, 2.0, 7.0, 7.0], [3.0, 1.0, 2.0, 8.0]])
         y = np.array([[5, 2, IGNORE, IGNORE], [4, 6, 0, 2]])
-        got = float(call(answer, nats.copy(), y.copy()))
+        got = float(call_answer(answer, nats.copy(), y.copy()))
         real = y != IGNORE
         rows = (nats * real).sum(1) / real.sum(1)
         said = {
@@ -85,7 +85,7 @@ def repeat_floor(answer: Callable | None) -> Callable:
     def find_slip() -> str | None:
         # Not at 0.5, where `stop` and 1 - stop are the same.
         stop, words = 0.2, 8
-        got = float(call(answer, stop, words))
+        got = float(call_answer(answer, stop, words))
         count, word, length = parts(stop, words)
         right, which = reference(stop, words), (1 - stop) * word
         not_in_ss = "the word does not show in 'ss', whose probability is `stop`."

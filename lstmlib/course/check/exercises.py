@@ -25,7 +25,7 @@ def grade(answer: object, reference: object, find_slip: Callable[[], str | None]
     return answer
 
 
-def call(function: Callable, *arguments: object) -> object:
+def call_answer(function: Callable, *arguments: object) -> object:
     """Call a student's function; a result of None is the forgotten `return`."""
     result = function(*arguments)
     if result is None:

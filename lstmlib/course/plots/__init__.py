@@ -1,6 +1,7 @@
-"""Every figure of the course, one function each, in the file of the chapter that draws it first.
+"""Every figure of the course, one function each: in a chapter's file, or in `training`.
 
-Each function returns a matplotlib Figure; as the last line of a notebook cell it is shown once.
+`training` has those that several chapters draw. Each function returns a matplotlib Figure; as the
+last line of a notebook cell it is shown once.
 """
 
 from lstmlib.course.plots.ch00 import temperature_bars

@@ -202,8 +202,8 @@ def clip_sweep(
     figure, axis = new_figure(1, 1, 8, 4.2)
     order = np.argsort(limits)
     limits, losses = limits[order], np.asarray(losses, float)[order]
-    finite = np.isfinite(limits)
-    places = np.where(finite, limits, 4 * max([*limits[finite], suggestion or 0]) or 1)
+    bounded = np.isfinite(limits)
+    places = np.where(bounded, limits, 4 * max([*limits[bounded], suggestion or 0]) or 1)
     losses, diverged = np.ma.masked_invalid(losses), (~np.isfinite(losses)).sum(axis=1)
     axis.plot(places, losses.mean(axis=1), "-", color=BLUE, label="mean")
     dots = np.repeat(places, losses.shape[1])

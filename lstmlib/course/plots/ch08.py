@@ -135,7 +135,7 @@ def prefix_reading(reading: PrefixReading, title: str) -> Figure:
     what is less than 1e-6 is drawn as 1e-6. A grey ground is behind an illegal character.
 
     Args:
-        reading: of `metrics.read_prefix`.
+        reading: of `grammar_eval.read_prefix`.
         title: stands above.
     """
     panels = [_reading_probabilities, _reading_mass]

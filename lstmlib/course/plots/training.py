@@ -1,4 +1,4 @@
-"""Figures of a training run, which several chapters draw."""
+"""Figures of training that several chapters draw: losses, gradients, clipping."""
 
 from itertools import cycle
 

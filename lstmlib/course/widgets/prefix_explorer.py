@@ -48,7 +48,7 @@ class PrefixExplorer(Panel):
         prefix, threshold, at: the controls; their `value` may be set.
         bars, table, said: ipywidgets.HTML with the probabilities at the place, all the places, and
             what is wrong with the prefix.
-        reading: the `metrics.PrefixReading` that is shown.
+        reading: the `grammar_eval.PrefixReading` that is shown.
     """
 
     def __init__(
