@@ -249,13 +249,13 @@ def check(model, loops, length):
     drawn = generate(model, VOCAB, PROMPT, length, seed=0)
     greedy = generate(model, VOCAB, PROMPT, length, temperature=0).new
     expected = np.log(drawn.p_before).mean()
-    found = {"generate() by calls": by_calls(model, VOCAB, PROMPT, length, temperature=0).new}
+    texts = {"generate() by calls": by_calls(model, VOCAB, PROMPT, length, temperature=0).new}
     for name, loop in loops.items():
-        found[name] = VOCAB.decode(write(loop, prompt, length, 0))
-        said = log_probability(loop, prompt, VOCAB.encode(drawn.new))
-        if not abs(said - expected) < 1e-4:
-            raise ValueError(f"{name} gives a text log p {said:.6f}, generate() {expected:.6f}.")
-    for name, text in found.items():
+        texts[name] = VOCAB.decode(write(loop, prompt, length, 0))
+        log_p = log_probability(loop, prompt, VOCAB.encode(drawn.new))
+        if not abs(log_p - expected) < 1e-4:
+            raise ValueError(f"{name} gives a text log p {log_p:.6f}, generate() {expected:.6f}.")
+    for name, text in texts.items():
         if text != greedy:
             raise ValueError(f"{name} writes another greedy text than generate().")
 

@@ -124,10 +124,10 @@ class History:
             # RecursionError: too deep; ValueError: no text, no JSON, or no row.
             except (RecursionError, ValueError) as error:
                 bad_json = isinstance(error, json.JSONDecodeError)  # it counts lines, too, from 1
-                said = f"{error.msg} at column {error.colno}" if bad_json else error
+                reason = f"{error.msg} at column {error.colno}" if bad_json else error
                 raise HistoryError(
                     f"{where}, line {number}, is no row of a history as History.save writes it "
-                    f"({said}). Copy the file again, or correct the line."
+                    f"({reason}). Copy the file again, or correct the line."
                 ) from error
             rows.append(row)
         return cls(rows)

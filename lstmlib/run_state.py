@@ -349,12 +349,12 @@ def sketch(weights: dict[str, Tensor]) -> dict[str, list[float]]:
     It tells one seed from another. A hash would be simpler, but the last bits of new weights
     depend on the processor, and a run may go on on another one.
     """
-    found = {}
+    sketches = {}
     for name, weight in weights.items():
         flat = weight.detach().cpu().double().flatten()  # (numbers,)
         wave = torch.cos(torch.arange(len(flat), dtype=torch.float64))  # (numbers,)
-        found[name] = [flat.norm().item(), (flat @ wave).item()]
-    return found
+        sketches[name] = [flat.norm().item(), (flat @ wave).item()]
+    return sketches
 
 
 def _alike(one: dict[str, list[float]], other: dict[str, list[float]]) -> bool:

@@ -102,8 +102,8 @@ def fit(
     **On a CUDA device** `fit` does not wait for the end of a step before it asks for the next one.
     The device itself decides whether a step is to be skipped. Losses and norms stay there. They are
     fetched every FETCH_EVERY steps, and when somebody looks at the history's rows; skipped steps
-    are said then. This holds with Adam, AdamW, and SGD without momentum. With another optimizer,
-    with diagnostics, and in several processes `fit` waits at every step.
+    are reported then. This holds with Adam, AdamW, and SGD without momentum. With another
+    optimizer, with diagnostics, and in several processes `fit` waits at every step.
 
     **With checkpoints** the same call goes on from the newest one in the folder. It takes the steps
     that it would have taken without the break. On one CPU thread they are the same bit for bit. On
@@ -172,7 +172,7 @@ def _train(run: "_Run", on_step: Callable[[History], None] | None, progress: boo
             run.fetch()
     except BaseException as error:
         error.history = history
-        with contextlib.suppress(Exception):  # what stopped the run is said, and nothing else
+        with contextlib.suppress(Exception):  # only what stopped the run is raised
             run.fetch()
         raise
     finally:

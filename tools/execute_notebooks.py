@@ -116,10 +116,10 @@ def times_line(times: dict) -> str:
 def times_sentence(times: dict[str, dict]) -> str:
     """Return the README's sentence over the table of times, with every GPU that measured some."""
     measured = {name: each for name, each in sorted(times.items()) if "gpu" in each}
-    said = ", ".join(sorted({each["gpu_device"] for each in measured.values()}))
+    note = ", ".join(sorted({each["gpu_device"] for each in measured.values()}))
     beside = ", ".join(name[:2] for name, each in measured.items() if each["gpu_beside"])
-    said += f"; chapters {beside} while others ran" * bool(beside)
-    more = f" ({said})" if said else ""
+    note += f"; chapters {beside} while others ran" * bool(beside)
+    more = f" ({note})" if note else ""
     return (
         "Measured times, on two CPU cores; `ci` is the tiny run of the tests, `cpu` a laptop, "
         f"`gpu` a CUDA device{more}."

@@ -91,12 +91,12 @@ def _driver() -> str | None:
 
 def environment(pack: Path, site: Path, rehearse: bool) -> dict[str, str]:
     """Return the environment of a stage: the course, the carried wheels, and the texts."""
-    found = gpu_pack.variables(site, pack.resolve(), ROOT)
+    variables = gpu_pack.variables(site, pack.resolve(), ROOT)
     before = os.environ.get("PYTHONPATH")
     if before:
-        found["PYTHONPATH"] += os.pathsep + before
+        variables["PYTHONPATH"] += os.pathsep + before
     profile = "ci" if rehearse else "gpu"
-    return os.environ | found | {"LSTMLIB_PROFILE": profile, "PYTHONUNBUFFERED": "1"}
+    return os.environ | variables | {"LSTMLIB_PROFILE": profile, "PYTHONUNBUFFERED": "1"}
 
 
 def run_stage(

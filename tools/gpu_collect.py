@@ -186,26 +186,28 @@ def read_json(data: bytes, where: str, keys: str = "") -> dict:
         raise ValueError(f"it has {constant} for a number")
 
     try:
-        found = json.loads(data.decode("utf-8"), parse_constant=refuse)
+        content = json.loads(data.decode("utf-8"), parse_constant=refuse)
     except (RecursionError, ValueError) as error:
         raise CollectError(f"{where} is no whole JSON file ({error}).") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise CollectError(f"{where} is no JSON object.")
-    missing = [key for key in keys.split() if key not in found]
+    missing = [key for key in keys.split() if key not in content]
     if missing:
         raise CollectError(f"{where} is not whole: it lacks {', '.join(missing)}.")
-    return found
+    return content
 
 
 def items(stage: Stage) -> dict[str, dict[str, bytes]]:
     """Return what is taken or refused together: name -> its files."""
     if stage.name == "case-d":
         return {CASE_D: stage.files} if stage.files else {}
-    found = {path: {path: data} for path, data in stage.files.items()}
-    left = {f"{BOARD}/{name}" for name in FIRST_LEAVES} & found.keys()
+    files_by_item = {path: {path: data} for path, data in stage.files.items()}
+    left = {f"{BOARD}/{name}" for name in FIRST_LEAVES} & files_by_item.keys()
     if left:
-        found.setdefault(FIRST, {}).update({path: found.pop(path)[path] for path in sorted(left)})
-    return found
+        files_by_item.setdefault(FIRST, {}).update(
+            {path: files_by_item.pop(path)[path] for path in sorted(left)}
+        )
+    return files_by_item
 
 
 def check_item(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> None:
@@ -265,8 +267,8 @@ def check_by_loading(path: str, data: bytes) -> None:
             else:
                 whole = bool(load_model(file))
         except (HistoryError, ModelFileError) as error:
-            said = str(error).replace(str(file), path)
-            raise CollectError(f"{path} is damaged: {said}") from error
+            reason = str(error).replace(str(file), path)
+            raise CollectError(f"{path} is damaged: {reason}") from error
     if not whole:
         raise CollectError(f"{path} is not whole.")
 
@@ -274,11 +276,11 @@ def check_by_loading(path: str, data: bytes) -> None:
 def check_by_showing(path: str, record: dict) -> None:
     """Raise CollectError unless the README can show a record."""
     try:
-        said = TABLE[path][1](record)
+        cell = TABLE[path][1](record)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise CollectError(f"{path} is not whole: {type(error).__name__}, {error}.") from error
-    if not said or "|" in said or "\n" in said:
-        raise CollectError(f"{path} has nothing that the README can show: {said!r}.")
+    if not cell or "|" in cell or "\n" in cell:
+        raise CollectError(f"{path} has nothing that the README can show: {cell!r}.")
 
 
 def check_chapter(path: str, row: dict, root: Path) -> None:
@@ -363,37 +365,37 @@ def collect(folder: Path, root: Path = ROOT) -> list[str]:
     paths = sorted(Path(folder).glob("*.tar"))
     if not paths:
         return [f"{REFUSED}{folder} holds no STAGE.tar: name the folder that gpu.py wrote into."]
-    before, said, taken = code_here(root), [], []
+    before, lines, taken = code_here(root), [], []
     codes = same_code(root, before)
     for path in paths:
         try:
             stage = read_stage(path, codes, commit_here(root))
         except CollectError as error:
-            said.append(f"{REFUSED}{error}")
+            lines.append(f"{REFUSED}{error}")
         else:
-            taken.append((stage, whole_items(stage, root, said)))
-    for stage, found in taken:
-        said += [take(stage, name, files, root) for name, files in found.items()]
-        said += how_it_ended(stage, found, root)
-    if any(found for _, found in taken):
-        said += write_what_follows(root)
+            taken.append((stage, whole_items(stage, root, lines)))
+    for stage, files_by_item in taken:
+        lines += [take(stage, name, files, root) for name, files in files_by_item.items()]
+        lines += how_it_ended(stage, files_by_item, root)
+    if any(files_by_item for _, files_by_item in taken):
+        lines += write_what_follows(root)
         remember_code(root, codes, code_here(root))
-        said += to_do([name for _, found in taken for name in found], root)
-    return said
+        lines += to_do([name for _, files_by_item in taken for name in files_by_item], root)
+    return lines
 
 
-def whole_items(stage: Stage, root: Path, said: list[str]) -> dict[str, dict[str, bytes]]:
+def whole_items(stage: Stage, root: Path, lines: list[str]) -> dict[str, dict[str, bytes]]:
     """Return the items of a stage that are to be taken; say why the others are not."""
-    said += [f"{REFUSED}{path} is none of what {stage.name} leaves." for path in stage.strange]
-    found = {}
+    lines += [f"{REFUSED}{path} is none of what {stage.name} leaves." for path in stage.strange]
+    files_by_item = {}
     for name, files in items(stage).items():
         try:
             check_item(stage, name, files, root)
         except CollectError as error:
-            said.append(f"{REFUSED}{error}")
+            lines.append(f"{REFUSED}{error}")
         else:
-            found[name] = files
-    return found
+            files_by_item[name] = files
+    return files_by_item
 
 
 def take(stage: Stage, name: str, files: dict[str, bytes], root: Path) -> str:
@@ -457,7 +459,7 @@ def add_to_survey(row: dict, source: dict, root: Path) -> None:
     atomic_write(root / SURVEY, lines.encode())
 
 
-def how_it_ended(stage: Stage, found: dict, root: Path) -> list[str]:
+def how_it_ended(stage: Stage, files_by_item: dict, root: Path) -> list[str]:
     """Say of a stage that did not end by itself what is missing, and of one that failed why."""
     about = stage.about
     if about["ended"] == "whole":
@@ -469,7 +471,7 @@ def how_it_ended(stage: Stage, found: dict, root: Path) -> list[str]:
         "leaderboard": [f"{BOARD}/steps.json", FIRST],
         "case-d": [CASE_D],
     }[stage.name]
-    missing = [name for name in expected if name not in found and not recorded(name, root)]
+    missing = [name for name in expected if name not in files_by_item and not recorded(name, root)]
     ended = "failed" if about["ended"] == "failed" else "was cut off"
     last = (about["log"].strip().splitlines() or ["nothing"])[-1] if ended == "failed" else ""
     line = f"{stage.name} {ended} after {about['seconds']:.0f} s of {about['limit']:.0f}"
@@ -525,12 +527,12 @@ def remember_code(root: Path, codes: set[str], after: str) -> None:
 def write_what_follows(root: Path = ROOT) -> list[str]:
     """Write anew all that is made from the records; return what there is to say."""
     write_times(root)
-    said = write_bands(root)
+    lines = write_bands(root)
     with beside(root):
         load_tool(root / "experiments/leaderboard.py").write_readme()
     write_runs_table(root)
     write_readme(root)
-    return said
+    return lines
 
 
 def write_times(root: Path) -> None:
@@ -552,12 +554,12 @@ def write_bands(root: Path) -> list[str]:
     """Write what the bands measured on a GPU; return the lines of tools/set_bands.py."""
     if not (root / SURVEY).exists():
         return []
-    path, said = root / "tools/set_bands.py", io.StringIO()
+    path, output = root / "tools/set_bands.py", io.StringIO()
     arguments = ["set_bands.py", str(root / SURVEY), "--set", "gpu"]
-    quietly, to_its_end = contextlib.redirect_stdout(said), contextlib.suppress(SystemExit)
+    quietly, to_its_end = contextlib.redirect_stdout(output), contextlib.suppress(SystemExit)
     with mock.patch("sys.argv", arguments), quietly, to_its_end:
         load_tool(path).main()
-    return [f"bands: {line}" for line in said.getvalue().splitlines() if line.strip()]
+    return [f"bands: {line}" for line in output.getvalue().splitlines() if line.strip()]
 
 
 def write_runs_table(root: Path) -> None:
@@ -608,12 +610,12 @@ def machine(gpu: dict) -> str:
 def right(record: dict) -> str:
     """Say how many tests passed, and how far the two devices lie apart in float32."""
     counts = {name: count for name, count in record["counts"].items() if count or name == "failed"}
-    said = "tests: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    figures = "tests: " + ", ".join(f"{count} {name}" for name, count in counts.items())
     for what in ("logits", "gradients"):
         # TF32 and bfloat16 have figures of their own, in the record.
-        found = [v for k, v in record["measured"].items() if k.endswith(f"float32, {what}")]
-        said += f"; {what} differ by at most {max(found):.1g}" if found else ""
-    return said + (", as shares of the largest" if "differ" in said else "")
+        differences = [v for k, v in record["measured"].items() if k.endswith(f"float32, {what}")]
+        figures += f"; {what} differ by at most {max(differences):.1g}" if differences else ""
+    return figures + (", as shares of the largest" if "differ" in figures else "")
 
 
 def overhead(record: dict) -> str:
@@ -622,11 +624,11 @@ def overhead(record: dict) -> str:
     left = wanted - len(rows)
     of = f"{len(rows)} measurements" + f", {left} more are not yet made" * (left > 0)
     units = " and ".join(map(str, sorted({row["hidden_size"] for row in rows})))
-    said = f"at least {floored(record['ratio'])} of its speed, with {units} units ({of})"
+    figures = f"at least {floored(record['ratio'])} of its speed, with {units} units ({of})"
     waiting = record.get("ratio_waiting")
     if waiting is None:
-        return said
-    return f"{said}; at least {floored(waiting)} if it waits at every step"
+        return figures
+    return f"{figures}; at least {floored(waiting)} if it waits at every step"
 
 
 def floored(ratio: float) -> str:
@@ -649,19 +651,19 @@ def generation(record: dict) -> str:
     speed = dict(record["characters_per_second"])
     ours = speed.pop("generate()")
     others = {name: value for name, value in speed.items() if not name.startswith("generate()")}
-    said = f"`generate()`: {spaced(ours)} characters a second"
+    figures = f"`generate()`: {spaced(ours)} characters a second"
     best = max(others, key=others.get, default=None)
-    return f"{said}; {best}: {spaced(others[best])}" if best else said
+    return f"{figures}; {best}: {spaced(others[best])}" if best else figures
 
 
 def compiled_step(record: dict) -> str:
     """Say how fast a step is that is compiled, or captured, beside the plain one."""
     speed = {name: ratio for name, ratio in record["speed_over_plain"].items() if name != "plain"}
     left_out = record.get("left_out", {})
-    said = [
+    ratios = [
         f"{name}: {ratio:.2f} times the speed of the plain step" for name, ratio in speed.items()
     ]
-    return "; ".join([*said, *(f"{name}: left out" for name in left_out if name not in speed)])
+    return "; ".join([*ratios, *(f"{name}: left out" for name in left_out if name not in speed)])
 
 
 def best_speed(record: dict) -> str:
@@ -673,11 +675,13 @@ def best_speed(record: dict) -> str:
 
 def case_d(record: dict) -> str:
     """Say how far the run came, and whether its loss rose again."""
-    said = f"{record['epochs']} epochs in {record['training_seconds']:.0f} s"
+    figures = f"{record['epochs']} epochs in {record['training_seconds']:.0f} s"
     if not record["epochs"]:
-        return said
+        return figures
     lowest = f"{record['lowest_training_loss']:.3f} at epoch {record['lowest_training_loss_epoch']}"
-    return f"{said}; training loss at its lowest {lowest}, in the end {record['training_loss']:.3f}"
+    return (
+        f"{figures}; training loss at its lowest {lowest}, in the end {record['training_loss']:.3f}"
+    )
 
 
 def spaced(number: float) -> str:
@@ -706,17 +710,17 @@ def to_do(names: list[str], root: Path) -> list[str]:
     shown = {}
     for path in notebooks(root):
         source = "\n".join(c["source"] for c in read_notebook(root, path.name) if is_code(c))
-        found = {word for name in names for word in words_for(name) if word in source}
-        if found:
-            shown[path.name] = sorted(found)
-    said = [
-        f"make notebooks NB=notebooks/{name}   # it shows {', '.join(found)}"
-        for name, found in shown.items()
+        chapter_words = {word for name in names for word in words_for(name) if word in source}
+        if chapter_words:
+            shown[path.name] = sorted(chapter_words)
+    commands = [
+        f"make notebooks NB=notebooks/{name}   # it shows {', '.join(chapter_words)}"
+        for name, chapter_words in shown.items()
     ]
-    words = {word for found in shown.values() for word in found}
+    words = {word for chapter_words in shown.values() for word in chapter_words}
     unread = [name for name in (SPEED, CASE_D) if name in names and not words & {*words_for(name)}]
     return [
-        *(["To be executed again, then committed:", *said] if said else []),
+        *(["To be executed again, then committed:", *commands] if commands else []),
         *(f"No chapter reads {name} yet." for name in unread),
     ]
 
@@ -795,9 +799,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help='where STAGE.tar are; or "readme": write the tables anew')
     folder = parser.parse_args(arguments).folder
-    said = write_what_follows() if folder == "readme" else collect(Path(folder))
-    print(*said, sep="\n")
-    return int(any(line.startswith(REFUSED) for line in said))
+    lines = write_what_follows() if folder == "readme" else collect(Path(folder))
+    print(*lines, sep="\n")
+    return int(any(line.startswith(REFUSED) for line in lines))
 
 
 if __name__ == "__main__":

@@ -48,16 +48,16 @@ def left(given: argparse.Namespace) -> float:
 
 def machine(device: torch.device) -> dict:
     """Return what a result says of the machine that it was measured on."""
-    found = {
+    fields = {
         "device": f"{os.cpu_count()} CPU cores, {platform.machine()}",
         "cpu_cores": os.cpu_count(),
         "python": platform.python_version(),
         "pytorch": torch.__version__,
     }
     if device.type == "cuda":
-        found["device"] = torch.cuda.get_device_name(device)
-        found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-    return found
+        fields["device"] = torch.cuda.get_device_name(device)
+        fields |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    return fields
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -79,6 +79,6 @@ def recorded(given: argparse.Namespace, name: str) -> dict:
 
     A rehearsal asks FOLDER alone, and what is no rehearsal goes on from none.
     """
-    found = [read_json(place / name) for place in (given.out, ROOT)[: 1 if given.rehearse else 2]]
-    found = [r for r in found if r.get("rehearsal", given.rehearse) == given.rehearse]
-    return next(filter(None, found), {})
+    results = [read_json(place / name) for place in (given.out, ROOT)[: 1 if given.rehearse else 2]]
+    results = [r for r in results if r.get("rehearsal", given.rehearse) == given.rehearse]
+    return next(filter(None, results), {})

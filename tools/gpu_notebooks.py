@@ -72,7 +72,7 @@ class Stage:
         self.running: dict[Path, subprocess.Popen] = {}
         self.stopping = False
         self.lock = threading.Lock()
-        self.said: list[tuple[str, str]] = []
+        self.outcomes: list[tuple[str, str]] = []
 
     def left(self) -> float:
         """Return the seconds that are left."""
@@ -80,7 +80,7 @@ class Stage:
 
     def say(self, chapter: Chapter, what: str) -> None:
         """Print a line about a chapter, and keep it for the table."""
-        self.said.append((chapter.path.name, what))
+        self.outcomes.append((chapter.path.name, what))
         print(f"{chapter.path.name}: {what}", flush=True)
 
     def run(self, chapter: Chapter) -> None:
@@ -91,7 +91,7 @@ class Stage:
             return
         bound = min(chapter.most, self.left())
         with tempfile.TemporaryDirectory() as work:
-            code, said = self._execute(chapter, bound, work)
+            code, output = self._execute(chapter, bound, work)
             row = Path(work) / ROW
             if code == 0 and row.exists():
                 self.say(chapter, self._write(chapter, json.loads(row.read_text("utf-8"))))
@@ -100,10 +100,10 @@ class Stage:
             elif code == TOO_LONG:
                 self.say(chapter, f"ended at its bound of {bound:.0f} s")
             else:
-                self.say(chapter, "failed: " + " ".join(said.split())[-400:])
+                self.say(chapter, "failed: " + " ".join(output.split())[-400:])
 
     def _execute(self, chapter: Chapter, bound: float, work: str) -> tuple[int, str]:
-        """Execute a chapter; return its process's exit code, and what it said."""
+        """Execute a chapter; return its process's exit code, and what it printed."""
         command = [sys.executable, __file__, "--one", str(chapter.path), "--out", work]
         command += ["--seconds", str(bound), *["--rehearse"] * self.rehearse]
         with self.lock:
@@ -113,14 +113,14 @@ class Stage:
             process = subprocess.Popen(command, cwd=ROOT, **pipe)
             self.running[chapter.path] = process
         try:
-            said, _ = process.communicate(timeout=bound + 5)
+            output, _ = process.communicate(timeout=bound + 5)
         except subprocess.TimeoutExpired:  # it should have ended by itself
             process.kill()
-            said, _ = process.communicate()
-            return TOO_LONG, said
+            output, _ = process.communicate()
+            return TOO_LONG, output
         finally:
             self.running.pop(chapter.path, None)
-        return process.returncode, said
+        return process.returncode, output
 
     def _recorded(self, chapter: Chapter) -> str | None:
         """Say where a chapter is recorded; None where it is not."""
@@ -290,7 +290,7 @@ def main() -> None:
             run_all(stage, rehearsal(Path(folder)) if rehearse else list(CHAPTERS))
         finally:
             print(f"\n{'chapter':<32}came of it")
-            for name, what in sorted(stage.said):
+            for name, what in sorted(stage.outcomes):
                 print(f"{name:<32}{what}")
 
 

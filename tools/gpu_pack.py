@@ -226,8 +226,8 @@ def download(wanted: list[str], folder: Path, python_version: str) -> None:
     command += [part for platform in _PLATFORMS for part in ("--platform", platform)]
     run = subprocess.run([*command, *wanted], capture_output=True, text=True)
     if run.returncode:
-        said = run.stderr.strip().splitlines() or ["pip said nothing."]
-        raise PackError(f"The wheels for Python {python_version} are not to be had. {said[-1]}")
+        lines = run.stderr.strip().splitlines() or ["pip said nothing."]
+        raise PackError(f"The wheels for Python {python_version} are not to be had. {lines[-1]}")
 
 
 def _fetch_wheels(folder: Path, python_version: str, root: Path) -> None:
@@ -280,11 +280,11 @@ def copy_texts(folder: Path, root: Path = ROOT) -> None:
     for name in TEXTS:
         file, expected = text_file(name, root)
         shutil.copyfile(find_text(name), folder / file)
-        found = _sha256(folder / file)
-        if found != expected:
+        digest = _sha256(folder / file)
+        if digest != expected:
             raise PackError(
                 f"The text {name!r} is not the one in datasets/registry.toml: its SHA-256 is "
-                f"{found[:12]}…, expected {expected[:12]}…. Remove the file that was found."
+                f"{digest[:12]}…, expected {expected[:12]}…. Remove the file that was found."
             )
 
 
@@ -420,7 +420,7 @@ def install(folder: Path, target: Path) -> None:
     """Install the pack's wheels into a folder of their own, for $PYTHONPATH; no network is asked.
 
     Raises:
-        PackError: as `check_pack` says, a pack for another Python, or what pip said.
+        PackError: as `check_pack` says, a pack for another Python, or pip's own message.
     """
     pack = check_pack(folder)
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -436,8 +436,8 @@ def install(folder: Path, target: Path) -> None:
     command += ["--root-user-action=ignore", "--target", str(target), *wheels]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
-        said = run.stderr.strip().splitlines() or ["pip said nothing."]
-        raise PackError(f"The pack's wheels could not be installed into {target}. {said[-1]}")
+        lines = run.stderr.strip().splitlines() or ["pip said nothing."]
+        raise PackError(f"The pack's wheels could not be installed into {target}. {lines[-1]}")
 
 
 def unmet(target: Path) -> list[str]:
@@ -454,14 +454,14 @@ def unmet(target: Path) -> list[str]:
     markers = _markers(f"{sys.version_info.major}.{sys.version_info.minor}")
     asked = [("the course", line) for line in roots()]
     asked += [(name, line) for name, dist in here.items() for line in dist.requires or []]
-    said = []
+    lines = []
     for who, line in asked:
         for r in _that_apply([line], markers, ""):
             name = canonicalize_name(r.name)
-            found = here[name].version if name in here else _version(name)
-            if name not in _LEFT_OUT and (not found or not r.specifier.contains(found, True)):
-                said.append(f"{who} needs {r.name}{r.specifier}; here is {found or 'none'}")
-    return said
+            version = here[name].version if name in here else _version(name)
+            if name not in _LEFT_OUT and (not version or not r.specifier.contains(version, True)):
+                lines.append(f"{who} needs {r.name}{r.specifier}; here is {version or 'none'}")
+    return lines
 
 
 def _version(name: str) -> str | None:

@@ -145,10 +145,10 @@ def run(given: object) -> dict:
         try:
             whole = run_tests(log, todo or list(FILES), left(given) - 3, given.rehearse)
         finally:
-            found, ended = read_log(log)
+            collected, ended = read_log(log)
             if not whole:  # the test at hand was cut off, and did not take the process down
                 ended = {n: t for n, t in ended.items() if t["outcome"] != "crashed"}
-            names, tests = names or found, tests | ended
+            names, tests = names or collected, tests | ended
             result = summary(names, tests, given)
             if names:
                 write_json(given.out / RESULT, result)

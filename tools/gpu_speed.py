@@ -141,8 +141,8 @@ def overhead(given: argparse.Namespace, until: float) -> str:
         write_json(given.out / OVERHEAD, result)
     if not rows:
         raise RuntimeError("no model could be measured")
-    said = f"fit() runs at {least(rows, program.FIT)} times the speed of a bare loop or more"
-    return f"{said}; waiting at every step: {least(rows, program.WAITING)}"
+    summary = f"fit() runs at {least(rows, program.FIT)} times the speed of a bare loop or more"
+    return f"{summary}; waiting at every step: {least(rows, program.WAITING)}"
 
 
 def least(rows: list[dict], name: str) -> float | None:
@@ -178,13 +178,15 @@ def grid(given: argparse.Namespace, until: float) -> str:
 
 def begun_grid(given: argparse.Namespace, program: ModuleType, seconds: float) -> dict:
     """Return the result that is whole, or was begun on this machine; else one without points."""
-    found = [read_json(given.out / "unfinished" / GRID), recorded(given, GRID)]
-    if len(found[1].get("points", ())) >= len(program.grid_of(given.device)):
-        return found[1]
+    results = [read_json(given.out / "unfinished" / GRID), recorded(given, GRID)]
+    if len(results[1].get("points", ())) >= len(program.grid_of(given.device)):
+        return results[1]
     here = (program.describe(given.device), torch.__version__, program.SEQ_LEN)
-    found = [r for r in found if tuple(r.get(k) for k in ("device", "pytorch", "seq_len")) == here]
-    if found:
-        return max(found, key=lambda result: len(result["points"]))
+    results = [
+        r for r in results if tuple(r.get(k) for k in ("device", "pytorch", "seq_len")) == here
+    ]
+    if results:
+        return max(results, key=lambda result: len(result["points"]))
     return program.limits(given.device, seconds)
 
 
@@ -240,8 +242,8 @@ def compiled_step(given: argparse.Namespace, until: float) -> str:
         limit = left(given) - until
         write_json(given.out / COMPILED, judged(given, limit))
         result = read_json(given.out / COMPILED)
-    said = [f"{name} {ratio}" for name, ratio in result["speed_over_plain"].items()]
-    return ", ".join([*said, *(f"{name}: {why}" for name, why in result["left_out"].items())])
+    ratios = [f"{name} {ratio}" for name, ratio in result["speed_over_plain"].items()]
+    return ", ".join([*ratios, *(f"{name}: {why}" for name, why in result["left_out"].items())])
 
 
 def judged(given: argparse.Namespace, limit: float) -> dict:
@@ -266,10 +268,10 @@ def judged(given: argparse.Namespace, limit: float) -> dict:
     finally:
         process.kill()  # does nothing where it has ended
         process.wait()
-    found = read_json(path)
-    if not found:
+    result = read_json(path)
+    if not result:
         raise RuntimeError(f"compiled_step.py wrote nothing in {limit:.0f} s.")
-    return found | {"machine": machine(given.device), "rehearsal": given.rehearse}
+    return result | {"machine": machine(given.device), "rehearsal": given.rehearse}
 
 
 ITEMS = {  # name -> item, seconds that it needs, share of the stage that is for those after it
@@ -282,11 +284,11 @@ ITEMS = {  # name -> item, seconds that it needs, share of the stage that is for
 
 
 def run(given: argparse.Namespace) -> tuple[dict[str, str], bool]:
-    """Take the items in turn; return what each found, and whether all were whole.
+    """Take the items in turn; return what came of each, and whether all were whole.
 
     What one leaves for want of time is taken up again at the end, if time is left then.
     """
-    found, whole, todo = {}, True, list(ITEMS)
+    outcomes, whole, todo = {}, True, list(ITEMS)
     for last_round in (False, True):
         later = []
         for name in todo:
@@ -294,15 +296,15 @@ def run(given: argparse.Namespace) -> tuple[dict[str, str], bool]:
             until = 1.5 if last_round else share * given.seconds
             try:
                 check_time(given, 0, needed / (4 if given.rehearse else 1))
-                found[name] = item(given, until)
+                outcomes[name] = item(given, until)
             except NoTime:
                 later.append(name)
             except Exception as error:  # whatever it is, the other items can still be measured
                 traceback.print_exc()
-                found[name], whole = f"failed: {type(error).__name__}: {error}"[:600], False
-            print(f"{name}: {found.get(name, 'no time left')}", flush=True)
+                outcomes[name], whole = f"failed: {type(error).__name__}: {error}"[:600], False
+            print(f"{name}: {outcomes.get(name, 'no time left')}", flush=True)
         todo = later
-    return found | dict.fromkeys(todo, "no time left"), whole and not todo
+    return outcomes | dict.fromkeys(todo, "no time left"), whole and not todo
 
 
 def main() -> None:
@@ -310,8 +312,8 @@ def main() -> None:
     given = arguments(__doc__.splitlines()[0], 60)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     print(f"speed: {machine(given.device)['device']}", flush=True)
-    found, whole = run(given)
-    print("\n".join(f"| {name} | {said} |" for name, said in found.items()), flush=True)
+    outcomes, whole = run(given)
+    print("\n".join(f"| {name} | {outcome} |" for name, outcome in outcomes.items()), flush=True)
     sys.exit(0 if whole else 1)
 
 

@@ -177,10 +177,10 @@ def first_failure(project: Path, paths: Sequence[str]) -> Catch | None:
     if process.returncode == 0:
         return None
     # "FAILED tests/test_x.py::test_y - AssertionError", or "ERROR tests/test_x.py" when collecting.
-    found = re.search(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", output, re.M)
-    if found is None:
+    match = re.search(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", output, re.M)
+    if match is None:
         raise MutationError(f"pytest could not run {' '.join(paths)}:\n{output[-2000:]}")
-    return Catch(found[1], seconds)
+    return Catch(match[1], seconds)
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -50,14 +50,14 @@ def measured(paths: list[Path]) -> dict[str, dict[str, list[float]]]:
     return values
 
 
-def around(found: list[float], like: list[float]) -> list[float]:
+def around(few_runs: list[float], like: list[float]) -> list[float]:
     """Return a band around what few runs found: [low, high], rounded outwards.
 
     Args:
-        found: [lowest, highest, runs].
+        few_runs: [lowest, highest, runs].
         like: the same of a profile of many runs.
     """
-    lowest, highest, _ = found
+    lowest, highest, _ = few_runs
     share = 0.03 * max(abs(lowest), abs(highest))
     room = max(highest - lowest, like[1] - like[0], share) or 0.01
     digits = 1 - math.floor(math.log10(room))

@@ -58,17 +58,17 @@ def test(version: str, python: str) -> bool:
 
 def main() -> None:
     """Test on each Python that the command line names, and say what became of each."""
-    said, failed = [], False
+    verdicts, failed = [], False
     for version in sys.argv[1:]:
         python = find(version)
         if python is None:
-            said.append(f"Python {version}: not on this machine, so not tested.")
+            verdicts.append(f"Python {version}: not on this machine, so not tested.")
             continue
         print(f"\n=== Python {version}: {python}", flush=True)
         passed = test(version, python)
         failed |= not passed
-        said.append(f"Python {version}: {'passed' if passed else 'FAILED'}.")
-    print("\n" + "\n".join(said))
+        verdicts.append(f"Python {version}: {'passed' if passed else 'FAILED'}.")
+    print("\n" + "\n".join(verdicts))
     sys.exit(failed)
 
 

@@ -113,10 +113,10 @@ def _shorter(row: dict, without: set[str], keep: Keep) -> dict:
     """Return a row with the columns, diagnostics and digits that a rule keeps."""
     short = {name: value for name, value in row.items() if name not in without}
     row = rounded(short, keep.digits) | {name: row[name] for name in EXACT if name in short}
-    found = row.pop("diagnostics", None) or {}
-    names = found if keep.diagnostics is None else keep.diagnostics
-    found = {name: found[name] for name in names if name in found}
-    return row | ({"diagnostics": found} if found else {})
+    diagnostics = row.pop("diagnostics", None) or {}
+    names = diagnostics if keep.diagnostics is None else keep.diagnostics
+    diagnostics = {name: diagnostics[name] for name in names if name in diagnostics}
+    return row | ({"diagnostics": diagnostics} if diagnostics else {})
 
 
 def _is_special(row: dict) -> bool:

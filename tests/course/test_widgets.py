@@ -286,12 +286,12 @@ def test_a_prompt_that_cannot_be_read_is_said_and_the_text_stays(model, vocab, p
     for panel in (TemperatureExplorer(model, vocab, "the "), SideBySide(model, vocab, "the ")):
         texts = [t.value for t in getattr(panel, "texts", [panel.children[-1]])]
         panel.prompt.value = prompt
-        assert said in unescape(panel.said.value) and 'role="alert"' in panel.said.value
-        assert "<b>" not in panel.said.value.removeprefix('<div role="alert"><b>')
-        assert "was written before" in panel.said.value
+        assert said in unescape(panel.message.value) and 'role="alert"' in panel.message.value
+        assert "<b>" not in panel.message.value.removeprefix('<div role="alert"><b>')
+        assert "was written before" in panel.message.value
         assert [t.value for t in getattr(panel, "texts", [panel.children[-1]])] == texts
         panel.prompt.value = "the quick "
-        assert panel.said.value == ""
+        assert panel.message.value == ""
 
 
 def test_characters_that_mean_something_in_html_are_shown_as_they_are():
@@ -370,9 +370,9 @@ def test_a_panel_does_not_begin_with_a_prompt_that_cannot_be_read(panel, model, 
 
 def test_a_slider_that_is_set_to_no_number_is_said(explorer):
     explorer.temperature.value = float("nan")
-    assert "temperature is nan" in explorer.said.value
+    assert "temperature is nan" in explorer.message.value
     explorer.temperature.value = 0.8
-    assert explorer.said.value == ""
+    assert explorer.message.value == ""
 
 
 def test_no_column_is_refused(model, vocab):
@@ -394,10 +394,10 @@ def test_every_control_is_labelled_and_described_in_words(explorer, model, vocab
 def test_a_prompt_longer_than_a_panel_reads_is_said(explorer, model, vocab):
     for panel in (explorer, SideBySide(model, vocab, "the ")):
         panel.prompt.value = "t" * 10**6
-        assert "1000000 characters; this panel reads up to 1000" in panel.said.value
-        assert len(panel.said.value) < 300 and len(repr(panel)) < 80
+        assert "1000000 characters; this panel reads up to 1000" in panel.message.value
+        assert len(panel.message.value) < 300 and len(repr(panel)) < 80
         panel.prompt.value = "t" * 1000
-        assert panel.said.value == ""
+        assert panel.message.value == ""
     with pytest.raises(ValueError, match="1001 characters; this panel reads up to 1000"):
         TemperatureExplorer(model, vocab, "t" * 1001)
 
@@ -416,7 +416,7 @@ def test_what_no_browser_can_be_sent_is_shown_as_a_replacement():
     for name in ("U+D800", "U+0000", "U+202E", "⇥", "U+000B"):
         assert f">{name}<" in panel.bars.value
     panel.prompt.value = "\udfff"
-    assert "\\udfff" in panel.said.value and "U+DFFF" in panel.said.value
+    assert "\\udfff" in panel.message.value and "U+DFFF" in panel.message.value
 
 
 @pytest.mark.parametrize(
@@ -546,7 +546,7 @@ def test_a_cell_that_is_run_again_frees_what_it_made_before(shell, named):
     assert len(_instances) == size and len(models) == 0
     assert [bool(panel._own) for panel in pair] == [False] * 6 + [True] * 2 and other._own
     other.temperature.value = 1.7
-    assert other.said.value == ""
+    assert other.message.value == ""
 
 
 def test_a_cell_that_is_changed_is_the_same_cell(shell):
@@ -802,13 +802,13 @@ def test_a_prefix_that_cannot_be_read_is_said_and_the_reading_stays(prefix, said
     panel = prefix_panel("(()")
     shown = panel.bars.value, panel.table.value
     panel.prefix.value = prefix
-    assert said in unescape(panel.said.value) and 'role="alert"' in panel.said.value
-    assert "<b>" not in panel.said.value.removeprefix('<div role="alert"><b>')
+    assert said in unescape(panel.message.value) and 'role="alert"' in panel.message.value
+    assert "<b>" not in panel.message.value.removeprefix('<div role="alert"><b>')
     assert (panel.bars.value, panel.table.value) == shown
     panel.at.value = 1  # still of the prefix that was read
     assert "Place 1, after <code>(</code>" in panel.bars.value
     panel.prefix.value = "(" * 200
-    assert panel.said.value == "" and panel.at.value == 200
+    assert panel.message.value == "" and panel.at.value == 200
     with pytest.raises(ValueError, match=re.escape(said)):
         prefix_panel(prefix)
 

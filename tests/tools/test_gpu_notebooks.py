@@ -73,7 +73,7 @@ def test_a_chapter_is_run_once(tmp_path):
     for said in ("s, 0 bands", "recorded in"):
         ours = stage(tmp_path)
         TOOL["run_all"](ours, chapters)
-        assert said in dict(ours.said)["quick.ipynb"]
+        assert said in dict(ours.outcomes)["quick.ipynb"]
     assert row_of(tmp_path, "quick")["beside"] is False
 
 
@@ -97,7 +97,7 @@ def test_a_chapter_that_hangs_is_ended_and_the_others_go_on(tmp_path):
     ]
     ours = stage(tmp_path)
     TOOL["run_all"](ours, chapters)
-    said = dict(ours.said)
+    said = dict(ours.outcomes)
     assert said["hangs.ipynb"] == "ended at its bound of 12 s"
     assert not (tmp_path / "out" / "gpu-survey" / "hangs.json").exists()
     assert not is_running(started(number))
@@ -138,7 +138,7 @@ def test_a_stage_that_is_stopped_ends_its_chapters_and_begins_none(tmp_path):
     ours.stop()
     lane.join(20)
     assert not lane.is_alive() and not is_running(kernel)
-    said = dict(ours.said)
+    said = dict(ours.outcomes)
     assert said["hangs.ipynb"] == "interrupted"
     assert said["later.ipynb"].startswith("not begun")
 
@@ -151,8 +151,8 @@ def test_what_is_recorded_or_cannot_end_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setitem(TOOL["main"].__globals__, "SURVEY", tmp_path / "survey.jsonl")
     ours = TOOL["Stage"](tmp_path / "out", time.monotonic() + 30, False, "a GPU")
     TOOL["run_all"](ours, [each._replace(least=40) for each in (known, other, long)])
-    assert ours.said[0] == ("a.ipynb", "recorded in benchmarks/gpu/survey.jsonl")
-    assert [what.startswith("not begun, ") for _, what in ours.said[1:]] == [True, True]
+    assert ours.outcomes[0] == ("a.ipynb", "recorded in benchmarks/gpu/survey.jsonl")
+    assert [what.startswith("not begun, ") for _, what in ours.outcomes[1:]] == [True, True]
 
 
 def test_the_kernel_is_this_python_whatever_is_installed(tmp_path, monkeypatch):

@@ -55,7 +55,7 @@ def masked_mean(answer: Callable | None) -> Callable:
         got = float(call_answer(answer, nats.copy(), y.copy()))
         real = y != IGNORE
         rows = (nats * real).sum(1) / real.sum(1)
-        said = {
+        slips = {
             nats[real].mean(): None,
             nats.mean(): "the padding is counted: leave out where y is -100.",
             (nats * real).mean(): "the padding adds nothing to your sum, but it is still counted.",
@@ -63,7 +63,7 @@ def masked_mean(answer: Callable | None) -> Callable:
             nats[real].sum(): "that is the sum; divide by how many symbols are predicted.",
             nats[y > 0].mean(): "0 is an id like any other; only -100 is left out.",
         }
-        for value, slip in said.items():
+        for value, slip in slips.items():
             if math.isclose(got, value, rel_tol=1e-6):  # an answer may be in float32
                 return slip
         return "add up the losses where y is not -100, and divide by how many they are."
@@ -89,7 +89,7 @@ def repeat_floor(answer: Callable | None) -> Callable:
         count, word, length = parts(stop, words)
         right, which = reference(stop, words), (1 - stop) * word
         not_in_ss = "the word does not show in 'ss', whose probability is `stop`."
-        said = {
+        slips = {
             right: None,
             (count + word) / length: not_in_ss,
             (count + stop * word) / length: not_in_ss,
@@ -99,7 +99,7 @@ def repeat_floor(answer: Callable | None) -> Callable:
             right / math.log(2): "that is in bits; use the natural logarithm.",
             (stop * count + which) / length: "there are 1/stop decisions in the mean, not one.",
         }
-        for value, slip in said.items():
+        for value, slip in slips.items():
             if math.isclose(got, value, rel_tol=1e-6):
                 return slip
         return "entropy of the number of words, plus (1 - stop) ln(words), over the mean length."

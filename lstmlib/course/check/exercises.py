@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 
 class Slip(Exception):
-    """What is wrong with an answer, said to the student."""
+    """What is wrong with an answer; the message is for the student."""
 
 
 def grade(answer: object, reference: object, find_slip: Callable[[], str | None]) -> object:

@@ -270,12 +270,12 @@ def training_moment(history: History, step: int) -> Figure:
         _mark_step(figure.add_gridspec(1, 2, **above).subplots(), history, row)
         below = {"left": 0.18, "right": 0.98, "bottom": 0.12, "top": 0.5, "wspace": 0.12}
         lower = figure.add_gridspec(1, len(panels), **below).subplots(sharey=True)
-    found = row.get("diagnostics")
+    diagnostics = row.get("diagnostics")
     for axis, (title, draw) in zip(lower, panels.items(), strict=True):
         axis.set_title(title, pad=24)  # room for the legend
         axis.tick_params(labelsize=9)
-        if found:
-            draw(axis, found, recorded)
+        if diagnostics:
+            draw(axis, diagnostics, recorded)
             axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=9)
         else:
             why = "this step was skipped" if row.get("skipped") else "nothing was recorded"
@@ -306,28 +306,28 @@ def _mark_step(axes: Sequence[Axes], history: History, row: dict) -> None:
         axis.set_title(f"step {row['step']}: {name} {number}")
 
 
-def _gradient_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
+def _gradient_bars(axis: Axes, diagnostics: dict, recorded: list[dict]) -> None:
     """Draw the gradient norm of each part at one step, before and after clipping."""
-    before, after = (finite(list(found[name].values())) for name in ("gradient", "clipped"))
+    before, after = (finite(list(diagnostics[name].values())) for name in ("gradient", "clipped"))
     axis.barh(range(len(before)), before, 0.8, color=SKY, label="before clipping")
     axis.barh(range(len(after)), after, 0.4, color=BLUE, label="after")
     axis.set(xlabel="norm (log scale)")
     _log_scale(axis, recorded, "gradient", "clipped")
 
 
-def _update_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
+def _update_bars(axis: Axes, diagnostics: dict, recorded: list[dict]) -> None:
     """Draw the update of each part at one step as a share of its weights."""
-    ratios = finite(list(found["update"].values()))
+    ratios = finite(list(diagnostics["update"].values()))
     axis.barh(range(len(ratios)), ratios, 0.8, color=GREEN)
     axis.axvline(1e-3, color=BLACK, linestyle="--", linewidth=1, label="usual: about 0.001")
     axis.set(xlabel="norm / norm of the weights\n(log scale)")
     _log_scale(axis, recorded, "update")
 
 
-def _gate_bars(axis: Axes, found: dict, recorded: list[dict]) -> None:
+def _gate_bars(axis: Axes, diagnostics: dict, recorded: list[dict]) -> None:
     """Draw the saturated share of each gate: near 0 from the left, near 1 from the right."""
-    rows = [list(found["gradient"]).index(gate) for gate in found["near_0"]]
-    near_0, near_1 = (finite(list(found[name].values())) for name in ("near_0", "near_1"))
+    rows = [list(diagnostics["gradient"]).index(gate) for gate in diagnostics["near_0"]]
+    near_0, near_1 = (finite(list(diagnostics[name].values())) for name in ("near_0", "near_1"))
     axis.barh(rows, near_0, color=ORANGE, label="near 0")
     axis.barh(rows, -near_1, left=1, color=PINK, label="near 1")
     axis.set(xlabel="share of a gate's values", xlim=(0, 1))

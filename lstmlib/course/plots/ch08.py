@@ -43,10 +43,12 @@ def validity_by_epoch(
     check_drawable(epochs, "epochs", 10_000)
     check_drawable(counts, "temperatures", 12)
     figure, (axes,) = new_figure(1, len(counts), 4 * len(counts), 3.8, sharey=True, squeeze=False)
-    for axis, (temperature, found) in zip(axes, counts.items(), strict=True):
+    for axis, (temperature, validities) in zip(axes, counts.items(), strict=True):
         parts = (("complete", "o-", BLUE), ("legal prefix", "s--", ORANGE))
-        totals = [sum(each) for each in found]
-        for (label, style, color), values in zip(parts, zip(*found, strict=True), strict=False):
+        totals = [sum(validity) for validity in validities]
+        for (label, style, color), values in zip(
+            parts, zip(*validities, strict=True), strict=False
+        ):
             shares, errors = _shares(values, totals)
             axis.errorbar(
                 epochs, shares, errors, fmt=style, color=color, markersize=4, capsize=3, label=label

@@ -48,20 +48,20 @@ class Panel(ipywidgets.VBox):
         self._own = ()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._said() if self._own else 'closed'})"
+        return f"{type(self).__name__}({self._description() if self._own else 'closed'})"
 
 
 def _widgets_of(*values: object) -> list[ipywidgets.Widget]:
     """Return all widgets in some values: with their children, layouts, styles and ends of links."""
-    found, waiting = {}, list(values)
+    widgets_by_id, waiting = {}, list(values)
     while waiting:
         value = waiting.pop()
         if isinstance(value, list | tuple):
             waiting += value
-        elif isinstance(value, ipywidgets.Widget) and id(value) not in found:
-            found[id(value)] = value
+        elif isinstance(value, ipywidgets.Widget) and id(value) not in widgets_by_id:
+            widgets_by_id[id(value)] = value
             waiting += [getattr(value, name) for name in value.keys]
-    return list(found.values())
+    return list(widgets_by_id.values())
 
 
 _made: dict[str, tuple[int, WeakSet]] = {}
@@ -148,7 +148,7 @@ def write_or_say(panel: Panel) -> None:
     """Write what a panel's controls ask for, or say why not; a screen reader says it, too."""
     try:
         panel._write()
-        panel.said.value = ""
+        panel.message.value = ""
     except ValueError as error:
-        said = f"{error} What stands below was written before."
-        panel.said.value = f'<div role="alert"><b>{as_html(said)}</b></div>'
+        message = f"{error} What stands below was written before."
+        panel.message.value = f'<div role="alert"><b>{as_html(message)}</b></div>'

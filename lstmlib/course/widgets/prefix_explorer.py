@@ -31,8 +31,8 @@ class PrefixExplorer(Panel):
     threshold, too, may be missing. Special tokens are never legal, but for `.end`; they are
     shown where the network allows them.
 
-    The panel follows while one types, and its place then goes to the end of the prefix. What cannot
-    be read is said, and the reading stays as it was.
+    The panel follows while one types, and its place then goes to the end of the prefix. Where a
+    prefix cannot be read, a message says why, and the reading stays as it was.
 
     Args:
         model: a trained network.
@@ -46,8 +46,8 @@ class PrefixExplorer(Panel):
 
     Attributes:
         prefix, threshold, at: the controls; their `value` may be set.
-        bars, table, said: ipywidgets.HTML with the probabilities at the place, all the places, and
-            what is wrong with the prefix.
+        bars, table, message: ipywidgets.HTML with the probabilities at the place, all the places,
+            and what is wrong with the prefix.
         reading: the `grammar_eval.PrefixReading` that is shown.
     """
 
@@ -73,20 +73,20 @@ class PrefixExplorer(Panel):
             ipywidgets.FloatLogSlider, "Threshold", threshold, -3, -1, 0.1
         )
         self.at = labelled_slider(ipywidgets.IntSlider, "Place", 0, 0, len(prefix), 1)
-        self.bars, self.table, self.said = (ipywidgets.HTML() for _ in range(3))
+        self.bars, self.table, self.message = (ipywidgets.HTML() for _ in range(3))
         self.prefix.observe(lambda _: write_or_say(self), "value")
         for slider in (self.threshold, self.at):
             slider.observe(lambda _: self._show(), "value")
         self._write()
         self.children = [
             self.prefix,
-            self.said,
+            self.message,
             ipywidgets.HBox([self.at, self.threshold], layout={"flex_flow": "row wrap"}),
             self.bars,
             self.table,
         ]
 
-    def _said(self) -> str:
+    def _description(self) -> str:
         return f"{self.language.name!r}, {short(self.prefix.value)}"
 
     def _write(self) -> None:
@@ -133,16 +133,16 @@ def _verdicts(
     reading: PrefixReading, k: int, symbols: list[int], threshold: float
 ) -> dict[int, str]:
     """Return for each symbol at a place which of the signs of _MEANING it has."""
-    found = {}
+    verdicts = {}
     for i in symbols:
         allowed, exact = reading.model[k, i] >= threshold, reading.exact[k, i]
         if allowed == (exact > 0):
-            found[i] = _RIGHT
+            verdicts[i] = _RIGHT
         elif allowed:
-            found[i] = _TOO_MUCH
+            verdicts[i] = _TOO_MUCH
         else:
-            found[i] = _TOO_LITTLE if exact >= threshold else _RARE
-    return found
+            verdicts[i] = _TOO_LITTLE if exact >= threshold else _RARE
+    return verdicts
 
 
 def _percent(p: float) -> str:
@@ -173,17 +173,17 @@ def _place(reading: PrefixReading, k: int, verdicts: dict[int, str], threshold: 
     key = (
         f'<span style="color:{BLUE}">■</span> model, □ exact, in percent; the model allows what '
         f"has {100 * threshold:.2g} % or more. "
-    ) + "; ".join(f"{sign} {said}" for sign, said in _MEANING.items())
+    ) + "; ".join(f"{sign} {meaning}" for sign, meaning in _MEANING.items())
     return f'<div style="line-height:1.5">{"<br>".join(lines)}{drawn}{key}</div>'
 
 
 def _in_the_wrong(reading: PrefixReading, verdicts: dict[int, str]) -> list[str]:
     """Return a line of HTML for each sign that is not "right": its meaning, and the symbols."""
     lines = []
-    for sign, said in _MEANING.items():
-        symbols = [_code(reading.tokens[i]) for i, found in verdicts.items() if found == sign]
+    for sign, meaning in _MEANING.items():
+        symbols = [_code(reading.tokens[i]) for i, verdict in verdicts.items() if verdict == sign]
         if symbols and sign != _RIGHT:
-            lines.append(f"{sign} {said[0].upper()}{said[1:]}: {' '.join(symbols)}")
+            lines.append(f"{sign} {meaning[0].upper()}{meaning[1:]}: {' '.join(symbols)}")
     return lines
 
 
@@ -199,7 +199,7 @@ def _grammar_says(reading: PrefixReading, k: int) -> str:
 
 def _pairs(reading: PrefixReading, k: int, symbols: list[int], verdicts: dict[int, str]) -> str:
     """Draw the probabilities of some symbols at a place, the model's beside the exact ones."""
-    width, parts, said = WIDE / _MOST, [], []
+    width, parts, descriptions = WIDE / _MOST, [], []
     for column, i in enumerate(symbols):
         left, name = column * width, visible_sign(reading.tokens[i])
         ours, exact = reading.model[k, i], reading.exact[k, i]
@@ -217,41 +217,41 @@ def _pairs(reading: PrefixReading, k: int, symbols: list[int], verdicts: dict[in
         parts.append(f'<text x="{middle:.1f}" y="{_LOW + 30}"{weight}>{as_html(name)}</text>')
         parts.append(f'<text x="{middle:.1f}" y="{_LOW + 46}"{weight}>{verdicts[i]}</text>')
         share = f"model {_percent(ours)} %, exact {_percent(exact)} %"
-        said.append(f"{name} {share}, {_MEANING[verdicts[i]]}")
+        descriptions.append(f"{name} {share}, {_MEANING[verdicts[i]]}")
     wide = len(symbols) * width
     parts.append(f'<path d="M0 {_LOW + 14} h{wide:.1f}" stroke="currentColor"/>')
-    return svg(_LOW + 52, "Probabilities: " + "; ".join(said), "".join(parts))
+    return svg(_LOW + 52, "Probabilities: " + "; ".join(descriptions), "".join(parts))
 
 
 def _places(reading: PrefixReading, at: int, verdicts: list[dict[int, str]]) -> str:
     """Return all places of a prefix as HTML tables of a column for each, and a line above them."""
     legal, wrong = reading.legal_places, {_TOO_MUCH, _TOO_LITTLE}
-    signs = [sorted(wrong & set(found.values())) or [_RIGHT] for found in verdicts]
-    right = sum(found == [_RIGHT] for found in signs[:legal])
+    signs = [sorted(wrong & set(by_id.values())) or [_RIGHT] for by_id in verdicts]
+    right = sum(place == [_RIGHT] for place in signs[:legal])
     rows = {
         "place": [str(k) for k in range(len(signs))],
         "read": [START, *(as_html(visible_sign(c)) for c in reading.prefix)],
         "depth": [str(depth) for depth in reading.depth],
         "illegal mass, %": [as_html(_percent(mass)) for mass in reading.illegal_mass],
-        "legal set": ["".join(map(_said, found)) for found in signs[:legal]]
+        "legal set": ["".join(map(_sign_html, place)) for place in signs[:legal]]
         + ["–"] * (len(signs) - legal),
     }
     if "(" not in reading.tokens:
         del rows["depth"]
-    said = (
+    summary = (
         f"The model allows what the grammar allows at {right} of {legal} places where something "
         f"can follow ({_RARE} counts as right)."
     )
     if legal < len(signs):
         wrong_one = _code(reading.prefix[legal - 1])
-        said = f"The prefix is illegal from character {legal}, {wrong_one}, on. {said}"
+        summary = f"The prefix is illegal from character {legal}, {wrong_one}, on. {summary}"
     shades = [f"background:{ORANGE}{round(200 * mass):02x}" for mass in reading.illegal_mass]
     columns = [range(len(signs))[start:][:_COLUMNS] for start in range(0, len(signs), _COLUMNS)]
     tables = [_table(rows, shades, at, some) for some in columns]
-    return f'<div style="line-height:1.5;margin-top:0.6em">{said}{"".join(tables)}</div>'
+    return f'<div style="line-height:1.5;margin-top:0.6em">{summary}{"".join(tables)}</div>'
 
 
-def _said(sign: str) -> str:
+def _sign_html(sign: str) -> str:
     """Return a sign as HTML that is read out as what it means."""
     return f'<span role="img" aria-label="{_MEANING[sign]}">{sign}</span>'
 

@@ -67,10 +67,10 @@ def visible_sign(token: str) -> str:
     return sign if sign.isprintable() else "".join(f"U+{ord(c):04X}" for c in sign)
 
 
-def svg(high: float, said: str, inside: str) -> str:
-    """Return a drawing as HTML; what it says is read out where it cannot be seen."""
+def svg(high: float, description: str, inside: str) -> str:
+    """Return a drawing as HTML; the description is read out where it cannot be seen."""
     return (
-        f'<svg viewBox="0 0 {WIDE} {high}" role="img" aria-label="{as_html(said)}" '
+        f'<svg viewBox="0 0 {WIDE} {high}" role="img" aria-label="{as_html(description)}" '
         f'font-size="12" style="width:100%;max-width:{WIDE}px;display:block" '
         f'fill="currentColor" text-anchor="middle">{inside}</svg>'
     )
@@ -82,7 +82,7 @@ def bars_of(step: Step, vocab: Vocab) -> str:
     order = np.argsort(-before, kind="stable")[:_SHOWN]
     if drawn not in order:
         order[-1] = drawn
-    width, parts, said = WIDE / len(order), [], []
+    width, parts, descriptions = WIDE / len(order), [], []
     for k, i in enumerate(order):
         left, name = k * width, visible_sign(vocab.tokens[i])
         for x, p, color in ((0.14, before[i], SKY), (0.5, after[i], BLUE)):
@@ -100,12 +100,12 @@ def bars_of(step: Step, vocab: Vocab) -> str:
             f'<text x="{left + width / 2:.1f}" y="{top:.1f}" font-size="10">'
             f"{100 * before[i]:.0f} → {100 * after[i]:.0f} %</text>"
         )
-        said.append(f"{name} {100 * before[i]:.0f} to {100 * after[i]:.0f} %")
+        descriptions.append(f"{name} {100 * before[i]:.0f} to {100 * after[i]:.0f} %")
     key = (
         f'<div><span style="color:{SKY}">■</span> before, '
         f'<span style="color:{BLUE}">■</span> after; in bold what was drawn</div>'
     )
-    return key + svg(_HIGH + 36, "Probabilities: " + ", ".join(said), "".join(parts))
+    return key + svg(_HIGH + 36, "Probabilities: " + ", ".join(descriptions), "".join(parts))
 
 
 def draw_line(step: Step, vocab: Vocab) -> str:
@@ -129,7 +129,7 @@ def draw_line(step: Step, vocab: Vocab) -> str:
     x = WIDE * u
     parts.append(f'<path d="M{x:.1f} 42 l-5 9 h10 z"/>')
     anchor = "start" if u < 0.2 else "end" if u > 0.8 else "middle"
-    said = f"u = {u:.3f} falls on {visible_sign(vocab.tokens[drawn])}"
-    parts.append(f'<text x="{x:.1f}" y="64" text-anchor="{anchor}">{as_html(said)}</text>')
+    caption = f"u = {u:.3f} falls on {visible_sign(vocab.tokens[drawn])}"
+    parts.append(f'<text x="{x:.1f}" y="64" text-anchor="{anchor}">{as_html(caption)}</text>')
     parts.append('<text x="0" y="11" text-anchor="start">the draw: after, end to end</text>')
-    return svg(70, f"The draw: {said}", "".join(parts))
+    return svg(70, f"The draw: {caption}", "".join(parts))

@@ -41,7 +41,7 @@ class SideBySide(Panel):
     Attributes:
         prompt, length, seed, keep: the controls; their `value` may be set.
         temperatures, texts: for each column its slider, and an ipywidgets.HTML with its text.
-        said: an ipywidgets.HTML with what is wrong with the prompt.
+        message: an ipywidgets.HTML with what is wrong with the prompt.
 
     Raises:
         ValueError, VocabError: no temperature; or as `generate`, of a prompt that cannot be read.
@@ -88,7 +88,7 @@ class SideBySide(Panel):
             temperature_slider(tau, f"Temperature {k}") for k, tau in enumerate(temperatures, 1)
         ]
         self.texts = [ipywidgets.HTML() for _ in temperatures]
-        self.said = ipywidgets.HTML()
+        self.message = ipywidgets.HTML()
         for control in (self.prompt, self.length, self.seed, self.keep, *self.temperatures):
             control.observe(lambda _: write_or_say(self), "value")
         self._write()
@@ -99,12 +99,12 @@ class SideBySide(Panel):
         self.children = [
             ipywidgets.HBox([self.prompt, self.length]),
             ipywidgets.HBox([self.seed, self.keep]),
-            self.said,
+            self.message,
             ipywidgets.HBox(columns, layout={"flex_flow": "row wrap"}),
             ipywidgets.HTML(LEGEND),
         ]
 
-    def _said(self) -> str:
+    def _description(self) -> str:
         return f"{short(self.prompt.value)}, {len(self.texts)} columns"
 
     def _write(self) -> None:

@@ -41,8 +41,8 @@ class TemperatureExplorer(Panel):
     long as the randomness is kept, a change of the sliders uses the same random numbers again, so
     that what changes is the sliders' doing (see `sampling.draw`); else it takes another seed.
 
-    Every slider takes the arrow keys, and a number typed beside it. A prompt that cannot be read is
-    said, and the text stays as it was.
+    Every slider takes the arrow keys, and a number typed beside it. Where a prompt cannot be read,
+    a message says why, and the text stays as it was.
 
     Args:
         model: a trained network.
@@ -56,8 +56,8 @@ class TemperatureExplorer(Panel):
     Attributes:
         prompt, temperature, top_k, top_p, length, seed, keep, at: the controls; their `value` may
             be set. A top_k of 0 keeps all characters.
-        bars, text, said: ipywidgets.HTML with the distribution and the draw, the text, and what is
-            wrong with the prompt.
+        bars, text, message: ipywidgets.HTML with the distribution and the draw, the text, and what
+            is wrong with the prompt.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class TemperatureExplorer(Panel):
             ipywidgets.jslink((play, "value"), (self.at, "value")),
             ipywidgets.jslink((self.at, "max"), (play, "max")),
         ]
-        self.bars, self.text, self.said = (ipywidgets.HTML() for _ in range(3))
+        self.bars, self.text, self.message = (ipywidgets.HTML() for _ in range(3))
         for slider in (self.temperature, self.top_k, self.top_p):
             slider.observe(lambda _: self._moved(), "value")
         for control in (self.prompt, self.length, self.seed):
@@ -111,13 +111,13 @@ class TemperatureExplorer(Panel):
             self.temperature,
             ipywidgets.HBox([self.top_k, self.top_p]),
             ipywidgets.HBox([self.seed, self.keep]),
-            self.said,
+            self.message,
             ipywidgets.HBox([play, self.at]),
             self.bars,
             self.text,
         ]
 
-    def _said(self) -> str:
+    def _description(self) -> str:
         return short(self.prompt.value)
 
     def _moved(self) -> None:

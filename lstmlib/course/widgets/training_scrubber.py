@@ -62,7 +62,7 @@ class TrainingScrubber(Panel):
         self._show()
         self.children = [ipywidgets.HBox([play, self.slider]), self.image, self.details]
 
-    def _said(self) -> str:
+    def _description(self) -> str:
         return f"{len(self.rows)} steps"
 
     def _show(self) -> None:
@@ -88,15 +88,15 @@ def _newest(steps: dict[int, object], step: int) -> int | None:
 def _in_words(row: dict) -> str:
     """Return the numbers of a row as HTML."""
     if row.get("skipped"):
-        said = "skipped, since its loss or its gradient was not finite"
+        summary = "skipped, since its loss or its gradient was not finite"
     else:
         before, after = _known(row, "grad_norm", ".4g"), _known(row, "clipped_norm", ".4g")
-        said = (
+        summary = (
             f"loss {_known(row, 'loss', '.4f')} nats per character; "
             f"gradient norm {before} before clipping, {after} after"
         )
     rate = _known(row, "learning_rate", ".3g")
-    return f"<b>Step {row['step']}</b>: {said}; learning rate {rate}"
+    return f"<b>Step {row['step']}</b>: {summary}; learning rate {rate}"
 
 
 def _known(row: dict, name: str, digits: str) -> str:
