@@ -26,7 +26,7 @@ from lstmlib.sampling import (
     penalize_repetition,
     redraw_once,
 )
-from lstmlib.validation import shown
+from lstmlib.validation import quoted
 from lstmlib.vocab import END, START, Vocab, VocabError
 
 LOGITS = np.array([2.0, -1.0, 0.5, -30.0])
