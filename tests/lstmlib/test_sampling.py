@@ -104,7 +104,7 @@ def test_any_floating_type_and_leading_shape(dtype):
 @pytest.mark.parametrize(
     "temperature",
     [-0.1, math.nan, math.inf, -math.inf, "warm", None, True, 10**400, 10**5000, b"1"],
-    ids=shown,
+    ids=quoted,
 )
 def test_bad_temperature_is_named(temperature, model, vocab):
     for bad in (temperature, [1.0, temperature]):
@@ -270,7 +270,7 @@ def test_the_nucleus_is_that_of_the_distribution_at_the_temperature():
         *({name: -(10**5000)} for name in ("top_k", "top_p", "min_p", "penalty_window")),
         {"repetition_penalty": Fraction(10**400)},
     ],
-    ids=shown,
+    ids=quoted,
 )
 def test_a_setting_without_meaning_is_named(wrong, model, vocab):
     (name,) = wrong
@@ -431,7 +431,7 @@ def test_unseen_character_in_the_prompt_is_named(model, vocab):
         ({"temperature": range(10**12)}, "A batch of 1000000000000 texts would take"),
         ({"prompt": ["t"] * 10**6}, "A batch of 1000000 texts would take .* write [0-9]+ or fewer"),
     ],
-    ids=shown,
+    ids=quoted,
 )
 def test_bad_arguments_are_named_at_once(model, vocab, arguments, message):
     arguments = {"prompt": "t", "length": 5} | arguments
@@ -441,7 +441,7 @@ def test_bad_arguments_are_named_at_once(model, vocab, arguments, message):
         assert len(str(raised.value)) < 300
 
 
-@pytest.mark.parametrize("prompt", [7, ["the", None], b"the", [b"the" * 10**5]], ids=shown)
+@pytest.mark.parametrize("prompt", [7, ["the", None], b"the", [b"the" * 10**5]], ids=quoted)
 def test_a_prompt_that_is_no_text_is_named(model, vocab, prompt):
     with pytest.raises(TypeError, match="prompt is (7|None|b'the'|b'the.*…).*; it must be a text"):
         generate(model, vocab, prompt, 5)
