@@ -93,7 +93,7 @@ def predicted(model, pieces, predict):
 def pieces_of(run, k=0):
     """Return the windows of batch k with the character after each, (B, T + 1)."""
     ids = torch.from_numpy(run.train_ids)
-    return ids.unfold(0, run.settings.length + 1, run.settings.step)[run.windows.drawn()[k]]
+    return ids.unfold(0, run.settings.length + 1, run.settings.step)[run.windows.draw_order()[k]]
 
 
 # Windows
@@ -109,7 +109,7 @@ def test_the_windows_are_those_of_the_config_and_the_measured_ones_lie_evenly(co
         run.windows.settings
     )
     a, b = run.windows.batch(2)
-    drawn = run.windows.drawn()[2]
+    drawn = run.windows.draw_order()[2]
     assert np.array_equal(a, x[drawn]) and np.array_equal(b[:, -1], y[drawn])
     valid_x, valid_y = windows(valid_ids, 10, 3)
     evenly = np.linspace(0, len(valid_x) - 1, 20).astype(int)
