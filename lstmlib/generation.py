@@ -131,8 +131,9 @@ def steps(
         )
     check_whole("length", length, 0, sys.maxsize)
     _check_count(model, len(prompts))
+    # A prompt that many texts share is encoded once.
     encoded = {prompt: _context(vocab, prompt) for prompt in dict.fromkeys(prompts)}
-    contexts = [encoded[prompt] for prompt in prompts]
+    contexts = [encoded[prompt] for prompt in prompts]  # N arrays of ids, (P,) each
     # (N, V), and the state that all later steps go on from.
     logits, state = prefill(model, contexts)
     # Before the longest prompt there is no character, however long the window is.
@@ -141,6 +142,8 @@ def steps(
     end = vocab.id_of(END) if END in vocab else None
     # The prompt's logits give the first character, so a length of 1 needs no step.
     decoder = make_decoder(model, state) if length > 1 else None
+    # A function with `yield` runs nothing before its first step. This one has no `yield`, so that
+    # errors come when it is called.
     return _steps(decoder, logits, recent, _uniforms(seeds, int(length)), sampling, end)
 
 
@@ -148,7 +151,7 @@ def _check_count(model: CharRNN, count: int) -> None:
     """Raise ValueError if a model cannot write that many texts at once in `MEMORY`."""
     layers, H = model.config["num_layers"], model.config["hidden_size"]
     # A text takes states, gates and work space in 32 bits, distributions in 64, and a generator.
-    each = 4 * 20 * layers * H + 8 * 10 * model.vocab_size + 2000
+    each = 4 * 20 * layers * H + 8 * 10 * model.vocab_size + 2000  # bytes
     if count * each > MEMORY:
         raise ValueError(
             f"A batch of {count} texts would take {count * each / 2**30:.0f} GiB of memory; "
@@ -164,6 +167,7 @@ def _uniforms(seeds: Sequence[int | None], length: int) -> Iterator[np.ndarray]:
     own, so that its characters do not depend on the other texts of the batch.
     """
     generators = [np.random.default_rng(seed) for seed in seeds]
+    # AHEAD numbers in all, so that the memory does not grow with the number of texts.
     ahead = max(1, AHEAD // len(generators))
     for start in range(0, length, ahead):
         count = min(ahead, length - start)
@@ -193,19 +197,23 @@ def _steps(
     for numbers in uniforms:
         if ids is not None:  # the network reads the character that it drew last
             logits = decoder.step(ids)  # (M,) -> (M, V)
+        # Numbers of ended texts are passed over, so that the others keep the ones of their seeds.
         u = numbers[rows]  # (M,)
         weights = sampling.process_logits(logits, recent)  # (M, V)
         ids = draw_within(weights, u)  # (M,)
         yield Step(rows, logits, weights, u, ids)
         if sampling.repetition_penalty != 1:
+            # (M, W): the new id comes in at the right, and the oldest goes at the left.
             recent = np.concatenate([recent, ids[:, None]], axis=1)[:, -sampling.penalty_window :]
         if end is not None and (ids == end).any():  # texts that ended cost no further step
-            kept = np.flatnonzero(ids != end)
+            kept = np.flatnonzero(ids != end)  # places among the M rows
             if not len(kept):
                 return
+            # M becomes len(kept). `rows` still tells which text of the batch each row is.
             rows, ids, recent = rows[kept], ids[kept], recent[kept]
             sampling = sampling.of(kept)
             if decoder is not None:
+                # The state loses the same rows, or a text would go on with another one's.
                 decoder.select(kept)
 
 
@@ -219,6 +227,7 @@ def _context(vocab: Vocab, prompt: str) -> np.ndarray:
         VocabError: a character of the prompt is not in the vocabulary.
     """
     start = [vocab.id_of(START)] if START in vocab else []
+    # An empty list would be float64, and make all ids floats: hence the dtype.
     ids = np.concatenate([np.array(start, dtype=np.int64), vocab.encode(prompt)])
     if not len(ids):
         raise ValueError("The prompt is empty; give at least one character to write on from.")
@@ -227,6 +236,7 @@ def _context(vocab: Vocab, prompt: str) -> np.ndarray:
 
 def _last(ids: np.ndarray, count: int) -> np.ndarray:
     """Return the last `count` ids, (count,); -1 stands in front where there are fewer."""
+    # (count + P,), then the last of them. count is 1 or more: [-0:] would be everything.
     return np.concatenate([np.full(count, -1), ids])[-count:]
 
 
@@ -275,14 +285,15 @@ def generate(
     batch = _batch(model, prompt, temperature, seed)
     sampling = SamplingConfig(batch.temperature, **settings)
     _check_kept(vocab, length, len(batch.prompts))
+    # The prompts have been read. The steps are taken when `_figures` asks for them.
     taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
     # A hundred steps at once, or fewer where their distributions would take much memory.
     at_once = min(100, max(1, 10**6 // (len(batch.prompts) * len(vocab))))
     rows, ids, figures = _figures(taken, at_once)  # (K,), (K,), (K, 4)
     # The steps hold the characters in order of time. A stable sort by text keeps that order within
     # each text, and puts the texts one behind the other.
-    by_text = np.argsort(rows, kind="stable")
-    ends = np.cumsum(np.bincount(rows, minlength=len(batch.prompts)))
+    by_text = np.argsort(rows, kind="stable")  # (K,)
+    ends = np.cumsum(np.bincount(rows, minlength=len(batch.prompts)))  # (N,)
     samples = [
         _sample(text, [vocab.tokens[i] for i in ids[places]], figures[places])
         for text, places in zip(batch.prompts, np.split(by_text, ends[:-1]), strict=True)
@@ -309,18 +320,21 @@ def _figures(taken: Iterator[Step], at_once: int) -> tuple[np.ndarray, ...]:
     # Arrays of 0 characters come first, so that no step at all is no special case.
     pieces = [(np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros((0, 4)))]
     while some := list(islice(taken, at_once)):
+        # k characters of up to at_once steps: rows and ids (k,), logits and weights (k, V).
         rows, logits, weights, _, ids = (np.concatenate(part) for part in zip(*some, strict=True))
         before, after = log_softmax(logits), log_softmax(weights)  # (k, V) each
-        at = np.arange(len(ids)), ids
+        at = np.arange(len(ids)), ids  # picks the drawn id of each row: (k, V) -> (k,)
         figures = np.exp(before[at]), np.exp(after[at]), entropy(before), entropy(after)
+        # Four of (k,) become (k, 4). The distributions themselves are not kept.
         pieces.append((rows, ids, np.stack(figures, axis=1)))
     return tuple(np.concatenate(part) for part in zip(*pieces, strict=True))
 
 
 def _sample(prompt: str, tokens: list[str], figures: np.ndarray) -> Sample:
     """Return the sample of a prompt, its drawn tokens, and their figures (n, 4)."""
-    ended = tokens[-1:] == [END]
-    count = len(tokens) - ended
+    ended = tokens[-1:] == [END]  # a slice, since there may be no token
+    count = len(tokens) - ended  # n; True counts as 1
+    # Transposed (4, n), the four rows are the sample's four arrays.
     return Sample(prompt, tuple(tokens[:count]), *figures[:count].T, ended)
 
 
@@ -342,6 +356,7 @@ def stream(
     batch = _batch(model, prompt, temperature, seed)
     sampling = SamplingConfig(batch.temperature, **settings)
     taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
+    # As in `steps`: the errors above come at the call, not at the first character.
     return _characters(taken, vocab, batch)
 
 
@@ -349,8 +364,10 @@ def _characters(taken: Iterator[Step], vocab: Vocab, batch: "_Batch") -> Iterato
     """Yield the characters of each step: a list for a batch, else a single character."""
     for step in taken:
         new = [""] * len(batch.prompts)
+        # M tokens go to their places among the N texts; ended ones keep their "".
         for row, token in zip(step.rows, step.ids, strict=True):
             new[row] = "" if vocab.tokens[token] == END else vocab.tokens[token]
+        # A step in which all that were left have ended shows nothing.
         if any(new):
             yield new if batch.several else new[0]
 
@@ -381,11 +398,12 @@ def _batch(
     given = {"prompts": prompt, "temperatures": temperature, "seeds": seed}
     for name, value in given.items():
         given[name] = value.tolist() if isinstance(value, np.ndarray) else value
+    # What is no list serves all texts, so it does not say how many there are.
     counts = {name: _count(value) for name, value in given.items() if is_list(value)}
     if len(set(counts.values())) > 1 or 0 in counts.values():
         numbers = " and ".join(f"{count} {name}" for name, count in counts.items())
         raise ValueError(f"A batch needs one of each for every text, but there are {numbers}.")
-    size = next(iter(counts.values()), 1)
+    size = next(iter(counts.values()), 1)  # all lists are of one length here
     _check_count(unwrap(model), size)  # before a list of that length is made
     prompts, temperature, seeds = given.values()
     prompts = list(prompts) if "prompts" in counts else [prompts] * size
@@ -398,6 +416,7 @@ def _batch(
         each if each is None else check_whole("seed", each, 0, hint=", or None") for each in seeds
     ]
     if "seeds" not in counts:
+        # With one seed for all, texts of one prompt would be copies of each other.
         seeds = [None if seeds[0] is None else seeds[0] + row for row in range(size)]
     return _Batch(prompts, checked_temperature(temperature), seeds, bool(counts))
 

@@ -55,7 +55,7 @@ class CoupledLSTM(nn.Module):
         # The gradient of -i flows back to i, so a CIFG trains with no more code than this.
         for name, rows in self.named_parameters():
             i, g, o = rows.chunk(3)  # (H, …) each
-            weights[name] = torch.cat([i, -i, g, o])
+            weights[name] = torch.cat([i, -i, g, o])  # PyTorch's order i, f, g, o
             if name.startswith("bias_ih"):  # PyTorch adds two biases; one is enough
                 weights[name.replace("ih", "hh")] = torch.zeros_like(weights[name])  # (4H,)
         return weights
@@ -64,6 +64,8 @@ class CoupledLSTM(nn.Module):
         """Return the last layer's outputs (B, T, H) for inputs (B, T, D), and the state (h, c)."""
         # The fused LSTM is not listed, so train() and eval() do not reach it: it follows here.
         fused = self._fused[0].train(self.training)
+        # Runs the module with these weights in place of its own. What comes out is a function of
+        # the rows i, g, o, so their gradients come back through it.
         return torch.func.functional_call(fused, self.lstm_weights(), (x, state))
 
 
@@ -106,19 +108,23 @@ def lstm_by_steps(
             tensor, so a caller that trains pays nothing for them.
     """
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    # (4H, D), (4H, H), (4H,) and (4H,). PyTorch's rows are units, so F.linear transposes.
     W_x, W_h, b_x, b_h = (weights[f"{name}_l{layer}"] for name in names)
     zeros = x.new_zeros(len(x), W_h.shape[1])  # (B, H)
-    h, c = (zeros, zeros) if state is None else state
+    h, c = (zeros, zeros) if state is None else state  # (B, H) each
     outputs, gates = [], []
     # The input's share depends on no state, so it is one product for all steps: (B, T, 4H).
     for from_x in F.linear(x, W_x, b_x + b_h).unbind(1):  # (B, 4H)
         # One product serves all four blocks, in PyTorch's order i, f, g, o: (B, H) each.
         i, f, g, o = (from_x + F.linear(h, W_h)).chunk(4, dim=-1)
+        # With σ a gate is a share from 0 to 1; the candidate g goes from -1 to 1.
         i, f, g, o = gate(i), gate(f), g.tanh(), gate(o)
+        # The share f of the old memory stays, and the share i of the candidate comes in.
         c = f * c + i * g  # (B, H)
         h = o * c.tanh()  # (B, H)
         outputs.append(h)
         gates.append((i, f, g, o))
+    # T outputs (B, H) become (B, T, H), since the batch comes first.
     return torch.stack(outputs, dim=1), (h, c), gates
 
 
@@ -162,6 +168,7 @@ class CharRNN(nn.Module):
         output_norm: bool = False,
     ) -> None:
         super().__init__()
+        # What a model file has to hold beside the weights, to build the same network again.
         self.config = _check_config(
             {
                 "vocab_size": vocab_size,
@@ -180,8 +187,8 @@ class CharRNN(nn.Module):
         self.embedding = nn.Embedding(V, E) if E else None  # ids -> (…, E)
         # PyTorch's layers drop outputs between layers, and warn where there is only one.
         self.layers = LAYERS[cell](E or V, H, L, dropout=dropout if L > 1 else 0.0)
-        self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(H) if output_norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)  # behind the last layer
+        self.norm = nn.LayerNorm(H) if output_norm else nn.Identity()  # (…, H)
         self.output = nn.Linear(H, V)  # (…, H) -> logits (…, V)
         if cell in ("lstm", "cifg"):
             self._set_forget_bias(self.config["forget_bias"])
@@ -193,6 +200,7 @@ class CharRNN(nn.Module):
         # f = σ(-z): a bias of z pushes f the other way.
         gate, value = (slice(H), -value) if coupled else (slice(H, 2 * H), value)
         # PyTorch adds bias_ih and bias_hh: a value in both would count twice.
+        # bias.data[gate] is a view, (H,), so what fills it is written into the bias itself.
         for name, bias in self.layers.named_parameters():
             if name.startswith("bias_ih"):
                 nn.init.constant_(bias.data[gate], value)
@@ -203,6 +211,7 @@ class CharRNN(nn.Module):
         """Return the input of the first layer, embeddings or one-hot vectors: (B, T, D)."""
         if self.embedding is not None:
             return self.embedding(ids)  # (B, T, E)
+        # one_hot gives integers, and PyTorch's products of matrices take one dtype only.
         return F.one_hot(ids, self.vocab_size).to(self.output.weight.dtype)  # (B, T, V)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -224,6 +233,7 @@ class CharRNN(nn.Module):
         else:
             hidden, state = self.layers(x, state)  # (B, T, H), two of (L, B, H)
         # Every position predicts the character after it: T predictions of one pass.
+        # Norm and dropout keep (B, T, H), and the output layer makes it (B, T, V).
         return self.output(self.dropout(self.norm(hidden))), state
 
 
@@ -240,6 +250,7 @@ def _check_config(config: dict) -> dict:
         plain["embedding_size"] = check_whole("embedding_size", size, hint=", or None")
     plain["dropout"] = check_number("dropout", config["dropout"], at_least=0, below=1)
     plain["forget_bias"] = check_number("forget_bias", config["forget_bias"])
+    # In a union of dicts the later value of a name stands: here the checked one.
     return config | plain | {"output_norm": check_flag("output_norm", config["output_norm"])}
 
 
@@ -257,6 +268,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 def first_of(kind: type[nn.Module], model: nn.Module) -> nn.Module | None:
     """Return the outermost module of a kind in a model, or None."""
+    # modules() begins with the model itself, and has each module before its parts.
     return next((module for module in model.modules() if isinstance(module, kind)), None)
 
 

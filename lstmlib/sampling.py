@@ -27,7 +27,8 @@ def log_softmax(logits: np.ndarray | Tensor) -> np.ndarray:
     """
     # ln p = x - m - ln Σ e^(x - m), with m the largest logit. m cancels, so any m gives the same p.
     # With the largest, no power exceeds e^0 = 1, and nothing overflows.
-    shifted = _below_largest(logits)
+    shifted = _below_largest(logits)  # (…, V)
+    # keepdims leaves the sum (…, 1), so that each distribution gets its own.
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
@@ -38,15 +39,16 @@ def _below_largest(logits: np.ndarray | Tensor) -> np.ndarray:
         ValueError: a logit is NaN, or the largest is infinite.
     """
     if isinstance(logits, Tensor):
+        # double() before numpy(), since NumPy has no bfloat16.
         logits = logits.detach().cpu().double().numpy()
-    logits = np.asarray(logits, dtype=np.float64)
+    logits = np.asarray(logits, dtype=np.float64)  # (…, V)
     largest = logits.max(-1, keepdims=True)  # (…, 1)
     # One sum looks at all: it is not finite if one of the largest is not, and max() passes NaN on.
     if not math.isfinite(largest.sum()):
         raise ValueError(
             "The logits hold NaN or infinity: the model's weights are broken. Train it again."
         )
-    return logits - largest
+    return logits - largest  # (…, V), at most 0
 
 
 def apply_temperature(
@@ -76,14 +78,17 @@ def _tempered(logits: np.ndarray | Tensor, temperature: float | tuple[float, ...
     """Return (logits - largest) / τ, (…, V) float64."""
     # The largest is subtracted before the division. It is 0 then, and stays 0 at any temperature;
     # all others are negative, and can only overflow to -inf, which is a probability of 0.
-    shifted = _below_largest(logits)
+    shifted = _below_largest(logits)  # (…, V)
     tau = np.asarray(temperature)[..., None]  # (1,) or (N, 1)
+    # τ = 0 would divide 0 by 0 here, which is NaN. With 1e-290 the largest stays 0, and the rows of
+    # τ = 0 are replaced below.
     with np.errstate(over="ignore"):
         scaled = shifted / np.maximum(tau, 1e-290)
     if tau.all():
         return scaled
     # τ = 0: 0 for the first of the largest, -inf for all others.
     first = np.arange(shifted.shape[-1]) == shifted.argmax(-1)[..., None]  # (…, V) bool
+    # τ is (N, 1) for a batch, so each text gets the rule of its own τ.
     return np.where(tau > 0, scaled, np.where(first, 0.0, -np.inf))
 
 
@@ -103,10 +108,12 @@ def keep_top_k(log_p: np.ndarray, k: int) -> np.ndarray:
         ValueError: k is not a whole number, 1 or more.
     """
     _check_top_k(k)
-    kept = np.full_like(log_p, -np.inf)
+    kept = np.full_like(log_p, -np.inf)  # (…, V)
+    # Ids, (…, k). A stable sort keeps equal tokens in the order of their ids.
     best = np.argsort(-log_p, axis=-1, kind="stable")[..., :k]
+    # In each distribution, the values at these ids are copied; the others stay -inf.
     np.put_along_axis(kept, best, np.take_along_axis(log_p, best, -1), -1)
-    return log_softmax(kept)
+    return log_softmax(kept)  # what stays sums to 1 again
 
 
 def keep_top_p(log_p: np.ndarray, share: float) -> np.ndarray:
@@ -127,10 +134,12 @@ def keep_top_p(log_p: np.ndarray, share: float) -> np.ndarray:
     """
     _check_top_p(share)
     order = np.argsort(-log_p, axis=-1, kind="stable")  # (…, V), most probable first
-    ordered = np.take_along_axis(log_p, order, -1)
-    p = np.exp(ordered)
+    ordered = np.take_along_axis(log_p, order, -1)  # (…, V)
+    p = np.exp(ordered)  # (…, V)
     before = p.cumsum(-1) - p  # the sum of all more probable tokens
-    kept = np.empty_like(log_p)
+    kept = np.empty_like(log_p)  # (…, V), of which each entry is written
+    # `before` leaves out the token itself, so the one that reaches the share stays as well. Each
+    # value goes back to the place that its token had before the sort.
     np.put_along_axis(kept, order, np.where(before < share, ordered, -np.inf), -1)
     return log_softmax(kept)
 
@@ -149,6 +158,7 @@ def keep_min_p(log_p: np.ndarray, share: float) -> np.ndarray:
         ValueError: the share is outside these bounds.
     """
     _check_min_p(share)
+    # (…, 1). ln (share · p) = ln share + ln p; a share of 0 rules out none.
     threshold = log_p.max(-1, keepdims=True) + (math.log(share) if share else -math.inf)
     return log_softmax(np.where(log_p >= threshold, log_p, -np.inf))
 
@@ -175,6 +185,7 @@ def penalize_repetition(log_p: np.ndarray, recent: np.ndarray, penalty: float) -
     penalty = min(_checked_penalty(penalty), 1e300)  # a larger one overflows, and rules out no more
     seen = np.zeros((*log_p.shape[:-1], log_p.shape[-1] + 1), dtype=bool)  # (…, V + 1)
     np.put_along_axis(seen, recent, True, -1)  # -1 sets the last column, which is left out below
+    # p^penalty is penalty · ln p. A token counts once, however often it occurred: CTRL's rule.
     return log_softmax(np.where(seen[..., :-1], penalty * log_p, log_p))
 
 
@@ -186,9 +197,10 @@ def redraw_once(log_p: np.ndarray) -> np.ndarray:
     second draw may give it. Any other probability p becomes (1 - m) p.
     """
     best = log_p.argmax(-1)[..., None]  # (…, 1)
-    m = np.exp(np.take_along_axis(log_p, best, -1))
+    m = np.exp(np.take_along_axis(log_p, best, -1))  # (…, 1)
+    # ln ((1 - m) p) = ln p + ln (1 - m). log1p keeps the digits of an m near 0.
     with np.errstate(divide="ignore"):  # m = 1: the others get ln 0 = -inf
-        redrawn = log_p + np.log1p(-m)
+        redrawn = log_p + np.log1p(-m)  # (…, V)
     np.put_along_axis(redrawn, best, np.log(m + (1 - m) * m), -1)
     return log_softmax(redrawn)
 
@@ -231,6 +243,7 @@ class SamplingConfig:
     penalty_window: int = 32
 
     def __post_init__(self) -> None:
+        # A frozen dataclass has no assignment. This is the way around it, for a plain float.
         object.__setattr__(self, "temperature", checked_temperature(self.temperature))
         if self.top_k is not None:
             _check_top_k(self.top_k)
@@ -261,23 +274,27 @@ class SamplingConfig:
         `draw` needs no more, and a sum of exponentials at every step is saved. The arguments are
         those of `transform`.
         """
+        # What would change nothing is left out, since each step of each text comes by here.
         if self.repetition_penalty != 1 and recent is not None:
-            window = np.asarray(recent)[..., -self.penalty_window :]
+            window = np.asarray(recent)[..., -self.penalty_window :]  # (…, W)
             logits = penalize_repetition(log_softmax(logits), window, self.repetition_penalty)
-        if self.temperature != 1:
+        if self.temperature != 1:  # a tuple is never equal to 1
             logits = _tempered(logits, self.temperature)
         if self.top_k is not None:
             logits = keep_top_k(log_softmax(logits), self.top_k)
+        # After the temperature, which decides how many tokens make up a share.
         if self.top_p < 1:
             logits = keep_top_p(log_softmax(logits), self.top_p)
         if self.min_p > 0:
             logits = keep_min_p(log_softmax(logits), self.min_p)
+        # Last, since case B draws twice from what all the others have left.
         return redraw_once(log_softmax(logits)) if self.redraw_once else logits
 
     def of(self, rows: np.ndarray) -> "SamplingConfig":
         """Return the settings for some texts of a batch; rows (M,) holds their numbers."""
         if not isinstance(self.temperature, tuple):
             return self
+        # M temperatures, in the order of the texts that go on.
         return replace(self, temperature=tuple(self.temperature[row] for row in rows))
 
 
@@ -337,7 +354,8 @@ def draw(logits: np.ndarray | Tensor, uniform: np.ndarray | float) -> np.ndarray
     Raises:
         ValueError: a logit is NaN, the largest is infinite, or a u is outside [0, 1).
     """
-    uniform = np.asarray(uniform, dtype=np.float64)
+    uniform = np.asarray(uniform, dtype=np.float64)  # (…)
+    # Not `(u < 0) | (u >= 1)`, which is False for NaN and would let it pass.
     wrong = uniform[~((uniform >= 0) & (uniform < 1))]
     if wrong.size:
         raise ValueError(f"u is {wrong[0]}; it must be 0 or more, and below 1.")
@@ -349,11 +367,13 @@ def draw_within(logits: np.ndarray | Tensor, uniform: np.ndarray) -> np.ndarray:
     shifted = _below_largest(logits)  # (…, V)
     *shape, V = shifted.shape
     flat = shifted.reshape(-1, V)  # (K, V)
-    rows = np.arange(len(flat))
+    rows = np.arange(len(flat))  # (K,)
     order = (-flat).argsort(axis=1, kind="stable")  # (K, V), most probable first
     # The powers are not divided by their sum; u is multiplied by it instead, once for each row.
     sums = np.exp(flat)[rows[:, None], order].cumsum(axis=1)  # (K, V)
     # A character that is ruled out stands last and adds 0, so its sum is the whole sum. u times the
     # whole sum is below it, rounded too: such a character is never drawn.
-    passed = sums <= np.reshape(uniform, (-1, 1)) * sums[:, -1:]
+    passed = sums <= np.reshape(uniform, (-1, 1)) * sums[:, -1:]  # (K, V) bool
+    # Sums grow from left to right, so the number that u has passed, (K,), is the place of the drawn
+    # id in the order.
     return order[rows, passed.sum(axis=1)].reshape(shape)

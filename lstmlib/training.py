@@ -46,6 +46,7 @@ def evaluate(model: CharRNN, ids: Data, seq_len: int = 256) -> float:
     """
     device = next(model.parameters()).device
     was_training = model.training
+    # Without dropout the loss is that of the whole network, and the same at every call.
     model.eval()
     losses, count, state = [], 0, None
     apart = isinstance(ids, (PaddedBatches, Windows))
@@ -64,6 +65,7 @@ def evaluate(model: CharRNN, ids: Data, seq_len: int = 256) -> float:
     finally:
         model.train(was_training)
     total = 0.0
+    # As Python's floats, of 64 bits: a sum of many float32 numbers loses digits.
     for loss in torch.stack(losses).tolist():  # fetched at once, so that a GPU never waits
         total += loss
     return total / count
@@ -71,6 +73,9 @@ def evaluate(model: CharRNN, ids: Data, seq_len: int = 256) -> float:
 
 def _in_one_pass(ids: np.ndarray, seq_len: int) -> Streams:
     """Return the batches of one stream through a text, with no more padding than needed."""
+    # One row, since the state is to be carried through the whole text in order. A piece longer than
+    # the text would be padding. At least 1, so that Streams says what is wrong with a text of 1
+    # character. drop_last=False: the last, shorter piece counts too.
     return Streams(ids, 1, max(min(seq_len, len(ids) - 1), 1), drop_last=False)
 
 
@@ -143,9 +148,11 @@ def fit(
         CheckpointError: a checkpoint cannot be written, or is not one of this run, or is damaged;
             or another run holds the folder.
     """
+    # Texts and settings that do not fit are found here, before the first step.
     run = _Run(model, train_ids, valid_ids, config, checkpoints, diagnostics)
     with contextlib.ExitStack() as stack:
         if checkpoints is not None:
+            # The first process locks the folder, since it alone writes there.
             run.processes.on_first(lambda: stack.enter_context(checkpoints.owned()))
             run.resume()
         _train(run, on_step, progress)
@@ -156,27 +163,34 @@ def _train(run: "_Run", on_step: Callable[[History], None] | None, progress: boo
     """Take the steps that are left; the model ends with its best weights where patience asks."""
     history, best = run.history, run.state.best
     hidden = not progress or run.processes.rank > 0
+    # Several processes show one bar. A resumed run's bar begins where the run does.
     bar = tqdm(total=run.config.steps, initial=len(history), unit="step", disable=hidden)
     try:
+        # From here on Ctrl-C is a wish, which is looked at between two steps.
         with bar, _Interrupt() as interrupt:
             while not history.ended:
                 run.take_step(bar)
                 if on_step is not None:
                     on_step(history)
+                # All processes end after the same step. Otherwise those that go on would wait for
+                # the one that ended.
                 if run.processes.any(interrupt.asked) and not history.ended:
                     history.ended = "interrupted"
                     run.say(f"Interrupted: model and history are those of step {run.step}.")
                 # Last, so that the checkpoint also has the random numbers that on_step drew.
                 if run.keeper is not None:
                     run.keeper.save_if_due()
+            # The last steps' losses may still be on the device.
             run.fetch()
     except BaseException as error:
+        # BaseException, since a second Ctrl-C raises KeyboardInterrupt, which is no Exception.
         error.history = history
         with contextlib.suppress(Exception):  # only what stopped the run is raised
             run.fetch()
         raise
     finally:
         history._fetch = None  # else whoever keeps the history keeps model and text
+    # An interrupted run keeps its newest weights, since the run may be resumed from there.
     if best.weights is not None and history.ended != "interrupted":
         run.state.model.load_state_dict(best.weights)
 
@@ -195,15 +209,19 @@ class _Run:
     ) -> None:
         self.device = next(model.parameters()).device
         self.processes, bare = DistributedContext(model), unwrap(model)
+        # An id that the model does not know would fail in mid-training, after hours perhaps.
         check_data(bare, train_ids, valid_ids)
         if config.patience is not None and valid_ids is None:
             raise ValueError("patience counts validations; give valid_ids, or patience=None.")
         self.config, self.valid_ids, self.diagnostics = config, valid_ids, diagnostics
         self.source = source_of(train_ids, config, self.device, self.processes)
         self.precision = usable_precision(config.precision, self.device, self.say)
+        # The bare model, so that the names of saved weights do not speak of a wrapper.
         self.state = RunState(bare, config.make_optimizer(model.parameters()))
         self.optimizer, self.history = self.state.optimizer, self.state.history
         self.history.precision = self.precision
+        # To defer a look at the loss is to learn of it some steps later. Several processes must
+        # agree on it at once, and diagnostics measure each step when it is taken.
         alone = self.processes.count == 1 and diagnostics is None
         self.defers = alone and _defers(self.optimizer, self.device)
         # The wrapper is for the forward pass alone, where it prepares the averaging.
@@ -214,10 +232,12 @@ class _Run:
         # As state.skipped_in_a_row, as the device knows it, ().
         self.in_a_row = torch.zeros((), dtype=torch.float32, device=self.device)
         if self.defers:
+            # Who reads the history's rows gets them whole, whenever that is.
             self.history._fetch = self.fetch
         self.keeper = None
         if checkpoints is not None:
             texts = fingerprint(train_ids, valid_ids)
+            # A checkpoint notes these, so that a run does not go on from that of another one.
             parts = config, self.source, texts, self.processes, self.precision
             self.keeper = Keeper(checkpoints, self.state, *parts)
 
@@ -234,6 +254,7 @@ class _Run:
     def resume(self) -> None:
         """Go on from the newest checkpoint, if there is one."""
         self.keeper.resume()
+        # A break does not interrupt a row of skipped steps.
         self.in_a_row += self.state.skipped_in_a_row
 
     def take_step(self, bar: tqdm) -> None:
@@ -242,6 +263,7 @@ class _Run:
             raise self.given_up
         config, step, state = self.config, self.step + 1, self.state
         self.model.train()  # on_step may have left it in evaluation mode, without dropout
+        # The step's number tells which batch it takes, so a resumed run finds its place.
         epoch, k = divmod(step - 1, self.source.batches)
         if k == 0:
             state.hidden = None  # the text begins anew
@@ -249,9 +271,11 @@ class _Run:
         x, y = self.source.batch(epoch, k)  # (B, T) each
         y = y[:, self.source.columns]  # (B, T), or (B, 1) where only the last target counts
         before = state.hidden  # each part (num_layers, B, H)
+        # The gradient is now in the weights' .grad. hidden has the shapes of before.
         loss, hidden = self.backward(x, y, before)
         if self.source.goes_on:  # else the next batch, too, begins with zeros
             state.hidden = hidden
+        # Before the update, so that step n is taken at the rate of step n.
         for group in self.optimizer.param_groups:
             group["lr"] = config.rate_at(step)
         row = self._new_row(step, epoch, self.source.targets(y))
@@ -261,23 +285,25 @@ class _Run:
             self._update_seen(row, loss, x, before)
         if step == config.steps:
             self.history.ended = "all steps"
+        # Also at the end, wherever it is: the last weights have to be judged too.
         if self.valid_ids is not None and (step % config.eval_every == 0 or self.history.ended):
             self._validate(bar)
         bar.update()
 
     def _new_row(self, step: int, epoch: int, targets: int) -> dict:
         """Return the row of a step, as far as it is known before the update."""
+        # `_rows` and not `rows`, which would wait for a GPU.
         seen = self.history._rows[-1]["characters"] if self.step else 0
         return {
             "step": step,
             "epoch": epoch,
             "characters": seen + targets,
-            "loss": None,
+            "loss": None,  # what is None here is not known yet
             "grad_norm": None,
             "clipped_norm": None,
             "learning_rate": self.config.rate_at(step),
             "seconds": None,
-            "valid_loss": None,
+            "valid_loss": None,  # stays None where there is no validation
             "skipped": False,
         }
 
@@ -288,6 +314,7 @@ class _Run:
         loss = self.processes.mean(loss)  # so that all of them skip a step, or none
         # After the averaging, so that all processes clip the same gradient.
         norm, clipped_norm = clip(self.model.parameters(), self.config)
+        # A NaN in the gradient would go into the weights, and from there into every later loss.
         skipped = not (math.isfinite(loss) and math.isfinite(norm))
         if skipped:
             self.state.hidden = None  # what made the loss infinite may be in the state
@@ -306,6 +333,7 @@ class _Run:
         if self.diagnostics is None:
             self.optimizer.step()
             return None
+        # How far a step moved the weights is their difference before and after it.
         self.diagnostics.before_update(clipped)
         self.optimizer.step()
         return self.diagnostics.after_update(x, before)
@@ -320,14 +348,16 @@ class _Run:
         norm, clipped_norm = clip_deferred(self.model.parameters(), self.config)  # () each
         seen = torch.stack([loss.to(norm.dtype), norm, clipped_norm])  # (3,), none below 0
         finite = seen.amax() < math.inf  # (); NaN is not below
+        # (). `and` in place of `&` would ask for the value, and so wait for the device.
         good = finite & (self.in_a_row < self.config.most_skipped)
-        bad = (~good).float()
+        bad = (~good).float()  # (), 1.0 or 0.0
         self.in_a_row = torch.addcmul(bad, bad, self.in_a_row)  # one more, or 0 again
         # What PyTorch's own loss scaling sets before such a step.
         self.optimizer.grad_scale, self.optimizer.found_inf = None, bad
         self.optimizer.step()
         if self.state.hidden is not None:  # after a skipped step it begins at zero
             hidden = self.state.hidden  # each part (num_layers, B, H)
+            # A choice, not a product with 0: NaN times 0 is NaN.
             self.state.hidden = tuple(torch.where(good, part, 0.0) for part in hidden)
         row["seconds"] = self.state.seconds()
         self.history._rows.append(row)  # not `rows`, which would fetch
@@ -344,6 +374,7 @@ class _Run:
         if not self.unseen:
             return
         seen, self.unseen = torch.stack(self.unseen).tolist(), []  # (steps, 3)
+        # These steps are the newest, so their rows are the last ones.
         first = len(self.history) - len(seen)
         self.history._rows[-1]["seconds"] = self.state.seconds()  # until the device had it
         for number, (loss, norm, clipped_norm) in enumerate(seen, first):
@@ -357,6 +388,7 @@ class _Run:
 
     def _fill_in(self, row: dict, loss: float, norm: float, clipped_norm: float) -> None:
         """Write into a row what a step came to; raises TrainingDiverged if it is one too many."""
+        # None where there is no number: JSON, in which the rows are kept, has no NaN.
         row["loss"] = loss if math.isfinite(loss) else None
         row["skipped"] = not (math.isfinite(loss) and math.isfinite(norm))
         if row["skipped"]:
@@ -373,6 +405,8 @@ class _Run:
             f"Step {step} skipped: its loss is {loss:.4g} and its gradient norm {norm:.4g}. "
             f"The weights stay as they were. Skipped so far: {self.history.skipped}."
         )
+        # One bad batch is passed over. Many in a row mean that no batch works with these weights
+        # any more.
         if self.state.skipped_in_a_row == most:
             which = f"Step {step}" if most == 1 else f"{most} steps in a row, up to step {step},"
             raise TrainingDiverged(
@@ -389,7 +423,9 @@ class _Run:
         loss = self.processes.mean(evaluate(self.state.model, self.valid_ids))
         row["valid_loss"] = loss if math.isfinite(loss) else None
         bar.set_postfix(valid=f"{loss:.3f}")
+        # One more without a new best; a new best sets the count to 0 below.
         best.waited += 1
+        # NaN is below nothing, so a validation that failed is never the best.
         if loss < best.loss:
             best.loss, best.step, best.waited = loss, self.step, 0
             if patience is not None:  # a copy: the steps to come change the weights in place
@@ -439,9 +475,12 @@ class _Backward:
             state after the last character, cut from the graph.
         """
         losses, states = [], []
+        # The parts are worked through one after the other, so one alone takes memory at a time.
         rows, scale = len(x) // self.parts, _loss_scale(self.device, self.precision, y.numel())
         for first in range(0, len(x), rows):
             part = slice(first, first + rows)
+            # The state of the part's rows, (num_layers, rows, H) each. cuDNN wants it without gaps
+            # in memory, which a slice of the middle axis has.
             before = hidden and tuple(s[:, part].contiguous() for s in hidden)
             # The processes average their gradients once, in the backward pass of the last part.
             averaging = self.processes.averaging(part.stop == len(x))
@@ -450,6 +489,7 @@ class _Backward:
             loss = self._loss(logits, y[part])  # ()
             # The gradients of the parts add up, and so do these shares to the batch's mean.
             loss = loss / self.parts if self.parts > 1 else loss
+            # Adds to .grad, which has the shape of its weight, and frees this part's graph.
             (loss * scale if scale > 1 else loss).backward()
             # The values go on to the next batch, and no gradient comes back (truncated BPTT).
             states.append(detach(after))
@@ -467,6 +507,7 @@ class _Backward:
             logits = logits[:, -y.shape[1] :]  # (rows, 1, V)
         # Not in 16 bits: a softmax over V would lose what tells one small loss from another.
         logits = logits.to(self.dtype).flatten(0, 1)  # (targets, V)
+        # y (targets,). A target IGNORE is neither in the sum nor in the count of this mean.
         return F.cross_entropy(logits, y.flatten(), ignore_index=IGNORE)
 
 
@@ -480,6 +521,7 @@ def _loss_scale(device: torch.device, precision: str, targets: int) -> int:
     """
     if device.type != "cuda" or precision == "float32":
         return 1
+    # - 3, since 2³ is eight. Never below 1: the gradient of few targets is large enough.
     return 2 ** max(round(math.log2(targets)) - 3, 0)
 
 
@@ -496,6 +538,7 @@ class _Interrupt:
     def __enter__(self) -> "_Interrupt":
         self._before = signal.getsignal(signal.SIGINT)
         main = threading.current_thread() is threading.main_thread()
+        # None stands for a handler of C code, which Python could not put back.
         self._active = main and self._before not in (signal.SIG_IGN, None)
         if self._active:
             signal.signal(signal.SIGINT, self._ask)
@@ -503,7 +546,7 @@ class _Interrupt:
 
     def _ask(self, *_: object) -> None:
         if self.asked:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # asked again: do not wait for the end of the step
         self.asked = True
 
     def __exit__(self, *_: object) -> None:
@@ -513,11 +556,13 @@ class _Interrupt:
 
 def _side_by_side(states: list[State]) -> State:
     """Return the state of a batch from those of its parts, (num_layers, B, hidden_size) each."""
+    # Axis 1 is the batch. The parts are in the order of its rows.
     return tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
     """Return a copy of a model's weights."""
+    # state_dict() hands out the weights themselves, not copies of them.
     return {name: weight.clone() for name, weight in model.state_dict().items()}
 
 
@@ -527,5 +572,6 @@ def _defers(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
     Fused optimizers can, as PyTorch's own loss scaling has them do it. SGD's momentum cannot: a
     first step that is skipped would leave it without a value.
     """
+    # PyTorch's own mark of optimizers that read `found_inf`.
     can = getattr(optimizer, "_step_supports_amp_scaling", False)
     return device.type == "cuda" and can and not optimizer.defaults.get("momentum")

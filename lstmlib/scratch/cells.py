@@ -39,7 +39,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 def _rnn_forward(z: np.ndarray, state: State) -> tuple[State, tuple]:
     h = np.tanh(z)  # (N, H); Elman's only equation, since z holds x Wx + h Wh + b
-    return (h,), (h,)
+    return (h,), (h,)  # the new state, and the cache
 
 
 def _rnn_backward(dstate: State, cache: tuple) -> tuple[np.ndarray, State]:
@@ -60,7 +60,7 @@ def _lstm_backward(dstate: State, cache: tuple) -> tuple[np.ndarray, State]:
     i, f, g, o, _, _ = cache
     dz = [di * i * (1 - i), df * f * (1 - f), dg * (1 - g * g), do * o * (1 - o)]
     # σ' = σ (1 - σ) for the gates, tanh' = 1 - tanh² for the candidate, in the order of the split.
-    return np.concatenate(dz, axis=1), (dc_old,)
+    return np.concatenate(dz, axis=1), (dc_old,)  # (N, 4H), (N, H)
 
 
 def _cifg_forward(z: np.ndarray, state: State) -> tuple[State, tuple]:
@@ -74,7 +74,7 @@ def _cifg_backward(dstate: State, cache: tuple) -> tuple[np.ndarray, State]:
     i, _, g, o, _, _ = cache
     # i acts twice: as itself, and as f = 1 - i, whose derivative by i is -1. Hence di - df.
     dz = [(di - df) * i * (1 - i), dg * (1 - g * g), do * o * (1 - o)]
-    return np.concatenate(dz, axis=1), (dc_old,)
+    return np.concatenate(dz, axis=1), (dc_old,)  # (N, 3H), (N, H)
 
 
 def _remember(
@@ -90,6 +90,7 @@ def _remember(
     # A sum, not a product with a matrix: through it a gradient reaches c_old multiplied by f alone.
     c = f * c_old + i * g  # (N, H)
     tanh_c = np.tanh(c)  # c is not bounded, but h stays within -1 and 1
+    # The second tuple is the cache: with these values the way back computes nothing again.
     return (o * tanh_c, c), (i, f, g, o, c_old, tanh_c)
 
 
@@ -100,6 +101,8 @@ def _remember_backward(
     (dh, dc), (i, f, g, o, c_old, tanh_c) = dstate, cache  # (N, H) each
     # c is used twice: in this step's h, and in the next step's c. The two gradients add.
     dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    # (N, H) each. In a product, the gradient of a factor is that of the product times the other
+    # factor. For c_old that is f: with f near 1 its gradient is as long as that of c.
     return (dc * g, dc * c_old, dc * i, dh * tanh_c), dc * f
 
 

@@ -31,15 +31,18 @@ def layer_forward(
     # The input's share of z depends on no state. So it is computed for all steps at once, by one
     # look-up or one large product: (T, N, G·H). The gates' matrices stand side by side in Wx and
     # Wh, since one product of width G·H costs less than G products of width H.
+    # For ids, b is added to the V rows of Wx once; x.T (T, N) then picks a row for each id.
     z = (Wx + b)[x.T] if x.ndim == 2 else time_first(x) @ Wx + b
     # h before every step and after the last: (T + 1, N, H).
+    # The dtype is float64 as soon as one of them is, so that no proof is rounded on its way.
     hs = np.empty((len(z) + 1, *state[0].shape), np.result_type(z, Wh, *state))
-    hs[0] = state[0]
+    hs[0] = state[0]  # (N, H)
     caches = []  # T of them: the values of each step that its backward pass needs
     for t in range(len(z)):  # one step after the other: step t needs the h of step t - 1
         state, cache = cell.forward(z[t] + state[0] @ Wh, state)  # z (N, G·H)
         hs[t + 1] = state[0]
         caches.append(cache)
+    # A view with the batch first again, (N, T, H); the state is that of the last step.
     return (hs[1:].swapaxes(0, 1), state), (cell, x, hs, caches, Wx, Wh)
 
 
@@ -67,10 +70,11 @@ def layer_backward(
             f"dhs is {batch_first(dhs).shape}; the output was {batch_first(hs[1:]).shape}."
         )
     if dstate is None:
-        dstate = (np.zeros_like(hs[0]),) * cell.states
+        dstate = (np.zeros_like(hs[0]),) * cell.states  # (N, H) each
     if [d.shape for d in dstate] != [hs[0].shape] * cell.states:
         raise ValueError(f"dstate must be {cell.states} arrays of {hs[0].shape}.")
     dz = np.empty((*dhs.shape[:2], cell.gates * H), hs.dtype)  # (T, N, G·H)
+    # From the last step to the first, since a step needs what the one after it sends back.
     for t in reversed(range(T)):
         dh, *dc = dstate  # (N, H) each, from the steps after t; at the last step given or zero
         # h is used twice: by the layer above (dhs) and by the next step (dh). The gradients add.
@@ -79,13 +83,17 @@ def layer_backward(
     # The same weights act at every step, so their gradient is a sum over all N·T steps. A product
     # of two tall matrices is that sum: the loop above has no need to add up matrices.
     flat = dz.reshape(-1, cell.gates * H)  # (T·N, G·H)
+    # hs[:-1] is the h before each step, which is what Wh was multiplied with.
     dWh = hs[:-1].reshape(-1, H).T @ flat  # (H, T·N) @ (T·N, G·H)
     if x.ndim == 2:
         # The product with one-hot rows sums the gradients of each id. np.add.at, and sorting the
         # ids first, were measured to be slower. An id is no number to move, so it has no gradient.
+        # (V, T·N) @ (T·N, G·H). x.T, since the rows of flat are in the order of T, then N.
         dx, dWx = None, _one_hot(x.T.ravel(), len(Wx), hs.dtype).T @ flat
     else:
+        # (T, N, G·H) @ (G·H, D), and (D, T·N) @ (T·N, G·H).
         dx, dWx = batch_first(dz @ Wx.T), time_first(x).reshape(-1, len(Wx)).T @ flat
+    # b acts at all T·N steps too, so its gradient (G·H,) is their sum.
     return dx, dstate, (dWx, dWh, flat.sum(axis=0))
 
 
@@ -101,8 +109,8 @@ def batch_first(x: np.ndarray) -> np.ndarray:
 
 def _one_hot(ids: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
     """Return a row for each id, with 1 in its column and 0 elsewhere: (K,) -> (K, size)."""
-    rows = np.zeros((len(ids), size), dtype)
-    rows[np.arange(len(ids)), ids] = 1
+    rows = np.zeros((len(ids), size), dtype)  # (K, size)
+    rows[np.arange(len(ids)), ids] = 1  # one pair (row, column) for each id
     return rows
 
 
@@ -114,6 +122,7 @@ def _check_layer(
     NumPy's own message would be less clear. Where shapes can be broadcast, NumPy would not raise.
     """
     H = len(Wh)
+    # An RNN's Wh is square, so there a transposed one cannot be told from a right one.
     if Wh.shape == (cell.gates * Wh.shape[-1], Wh.shape[-1]) and cell.gates > 1:
         raise ValueError(f"Wh is {Wh.shape}: transposed, as PyTorch keeps it. Give Wh.T and Wx.T.")
     for name, w, shape in (  # an array, and the shape that H and G ask for

@@ -48,6 +48,8 @@ def init_weights(
     def matrix(rows: int, columns: int) -> np.ndarray:
         if std is not None:
             return rng.normal(0, std, (rows, columns)).astype(dtype)
+        # An entry of z sums H products. With weights of the order 1/√H it is of the order 1, and
+        # there tanh and σ are not flat yet.
         return rng.uniform(-1 / math.sqrt(H), 1 / math.sqrt(H), (rows, columns)).astype(dtype)
 
     weights = {}
@@ -58,6 +60,7 @@ def init_weights(
         if cell.name == "lstm":
             # σ(1) ≈ 0.73: most of c survives a step, so gradients reach far back from the start.
             weights[f"b{k}"][H : 2 * H] = 1  # block 1 of i, f, g, o
+    # The output layer: (H, V) and (V,).
     return weights | {"Wy": matrix(H, vocab_size), "by": np.zeros(vocab_size, dtype)}
 
 
@@ -83,7 +86,7 @@ def check_weights(weights: Weights) -> None:
 
 def zero_state(weights: Weights, cell: Cell, batch_size: int) -> State:
     """Return a state of zeros, arrays (L, N, H), in the weights' dtype."""
-    shape = (count_layers(weights), batch_size, len(weights["Wy"]))
+    shape = (count_layers(weights), batch_size, len(weights["Wy"]))  # (L, N, H)
     return tuple(np.zeros(shape, weights["Wy"].dtype) for _ in range(cell.states))
 
 
@@ -112,16 +115,18 @@ def forward(
         state = zero_state(weights, cell, len(x))
     if any(len(array) != L for array in state):
         raise ValueError(f"state is for {len(state[0])} layers; the network has {L}.")
-    hs, last, caches = x, [], []
+    hs, last, caches = x, [], []  # layer 0 reads x itself
     for k in range(L):  # the output of each layer is the input of the next
         before = tuple(array[k] for array in state)  # (N, H) each
         layer = (weights[f"Wx{k}"], weights[f"Wh{k}"], weights[f"b{k}"])
         (hs, after), cache = layer_forward(cell, hs, before, *layer)  # hs (N, T, H)
         last.append(after)
         caches.append(cache)
+    # Time first, as one contiguous block: (T, N, H) @ (H, V).
     logits = batch_first(time_first(hs) @ weights["Wy"] + weights["by"])  # (N, T, V)
     # The state holds plain arrays. The next call starts from their values, and `backward` stops at
     # the first step of its own call: this is what truncates BPTT.
+    # The states of L layers, (N, H) each, become arrays (L, N, H).
     state = tuple(np.stack(arrays) for arrays in zip(*last, strict=True))
     return (logits, state), (hs, caches, weights["Wy"])
 
@@ -141,6 +146,7 @@ def backward(dlogits: np.ndarray, cache: tuple) -> tuple[Weights, np.ndarray | N
         raise ValueError(f"dlogits is {dlogits.shape}; logits: {(*hs.shape[:2], Wy.shape[1])}.")
     dlogits, hs = time_first(dlogits), time_first(hs)  # (T, N, V), (T, N, H)
     flat = dlogits.reshape(-1, Wy.shape[1])  # (T·N, V)
+    # Wy acts at all T·N steps, so one product sums over them: (H, T·N) @ (T·N, V).
     top = {"Wy": hs.reshape(-1, len(Wy)).T @ flat, "by": flat.sum(axis=0)}
     dx, gradients, dstates = batch_first(dlogits @ Wy.T), {}, []  # dx (N, T, H)
     for k in reversed(range(len(caches))):  # from the top layer down
@@ -148,6 +154,7 @@ def backward(dlogits: np.ndarray, cache: tuple) -> tuple[Weights, np.ndarray | N
         dx, dstate, dlayer = layer_backward(dx, caches[k])  # dx (N, T, H), at the bottom (N, T, D)
         gradients |= dict(zip((f"Wx{k}", f"Wh{k}", f"b{k}"), dlayer, strict=True))
         dstates.insert(0, dstate)  # layer 0 first again
+    # dx is now that of x, and the gradients of the state are (L, N, H) each.
     return gradients | top, dx, tuple(np.stack(arrays) for arrays in zip(*dstates, strict=True))
 
 
@@ -156,6 +163,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     # Subtracting a constant from all logits changes no probability, since e^-m cancels. With m the
     # largest logit, the largest power is e^0 = 1, and nothing overflows.
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    # powers (…, V). keepdims leaves the sum (…, 1), so that each row is divided by its own.
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
@@ -194,6 +202,7 @@ def softmax_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[floa
     # The derivative of -ln softmax by the logits is p - one-hot: large where the model was wrong.
     gradient = np.exp(log_p)  # (N, T, V)
     np.put_along_axis(gradient, at, np.take_along_axis(gradient, at, axis=-1) - 1, axis=-1)
+    # Each of the N·T targets has this share in the mean.
     return loss, gradient / targets.size
 
 
@@ -214,6 +223,7 @@ def evaluate(weights: Weights, cell: Cell, ids: np.ndarray, chunk: int = 1000) -
         raise ValueError(f"A text of {len(ids)} characters has no character to predict.")
     check_whole("chunk", chunk)
     total, state = 0.0, None
+    # The last character is a target only, so it is never read.
     for start in range(0, len(ids) - 1, chunk):
         piece = ids[start : start + chunk + 1]  # one more than is read: the last target
         # The state goes on to the next piece: pieces that began at zero would be judged without the
@@ -252,13 +262,17 @@ def sample(
     check_whole("length", length, 0)
     ids, state, drawn = np.asarray(prompt), None, []
     for _ in range(length):  # the whole prompt in the first round, then the id drawn last
+        # A batch of one text: ids (1, P) and logits (1, P, V), from the second round on (1, 1) and
+        # (1, 1, V).
         (logits, state), _ = forward(weights, cell, ids[None], state)
+        # The logits of the last step are for what follows; those before it are within the prompt.
         p = softmax(logits[0, -1].astype(np.float64))  # (V,); rng.choice checks that it sums to 1
         if np.isnan(p).any():
             raise ValueError(
                 "The logits hold NaN: a weight is not a number. Train the model again."
             )
         p = p if reshape is None else reshape(p)
+        # A draw. The most probable id each time would soon go round in a circle.
         drawn.append(rng.choice(len(p), p=p))
         ids = np.array(drawn[-1:])  # (1,): the state remembers all that came before
     return np.array(drawn, dtype=np.int64)
@@ -271,5 +285,5 @@ def redraw_once(p: np.ndarray) -> np.ndarray:
     second draw. So id j has the probability (1 - p_m) p_j, and m has p_m in addition.
     """
     reshaped = (1 - p.max()) * p  # (V,)
-    reshaped[p.argmax()] += p.max()
+    reshaped[p.argmax()] += p.max()  # for m: (1 - p_m) p_m + p_m
     return reshaped

@@ -37,13 +37,15 @@ def clip_by_global_norm(gradients: Weights, max_norm: float) -> tuple[Weights, f
     """
     check_number("max_norm", max_norm, above=0, infinite=True)
     # Summed in float64, since the squares of large float32 entries overflow.
-    squares = [np.square(g, dtype=np.float64).sum() for g in gradients.values()]
+    squares = [np.square(g, dtype=np.float64).sum() for g in gradients.values()]  # () each
     norm = math.sqrt(sum(squares))  # of all arrays as one long vector
     if not math.isfinite(norm):
         raise FloatingPointError(f"The gradient norm is {norm}: training has diverged.")
     if norm <= max_norm:
         return gradients, norm
+    # Python's float: NumPy's float64 would make float64 of float32 gradients.
     factor = float(max_norm / norm)
+    # One factor for all: with one for each array, the gradient would turn.
     return {name: g * factor for name, g in gradients.items()}, norm
 
 
@@ -65,15 +67,16 @@ class Optimizer:
         check_number("learning_rate", learning_rate, above=0)
         for name, rate in rates.items():
             check_number(name, rate, at_least=0, below=1)
-            setattr(self, name, rate)
+            setattr(self, name, rate)  # self.momentum, self.rho, self.beta1 …
         self.learning_rate, self.steps, self.memory = learning_rate, 0, Weights()
 
     def step(self, weights: Weights, gradients: Weights) -> None:
         """Take one step: w -= η · direction, in place. The gradients are not changed."""
+        # Without this check NumPy would broadcast a gradient of another shape, and say nothing.
         shapes = [{name: a.shape for name, a in arrays.items()} for arrays in (weights, gradients)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"gradients are {shapes[1]}, but weights are {shapes[0]}.")
-        self.steps += 1
+        self.steps += 1  # 1 at the first step, as in Adam's formula
         for name, gradient in gradients.items():
             # In place, so that every other name for the same arrays sees the new weights.
             weights[name] -= self.learning_rate * self._direction(name, gradient)
@@ -87,6 +90,7 @@ class Optimizer:
     ) -> np.ndarray:
         """Return keep · memory + add · value, and remember it. The memory starts at 0."""
         key = f"{kind}.{name}"
+        # Of the weight's shape and dtype. Before the first step there is nothing to remember.
         self.memory[key] = keep * self.memory.get(key, np.zeros_like(value)) + add * value
         return self.memory[key]
 
@@ -114,6 +118,7 @@ class AdaGrad(Optimizer):
 
     def _direction(self, name: str, g: np.ndarray) -> np.ndarray:
         # A sum over all steps that never falls: so the steps become smaller and smaller.
+        # The 1e-10 is for entries whose gradient was 0 so far: 0 / 0 would be NaN.
         return g / (np.sqrt(self._average("square", name, g * g, 1, 1)) + 1e-10)
 
 
@@ -138,6 +143,8 @@ class Adam(Optimizer):
         super().__init__(learning_rate, beta1=beta1, beta2=beta2)
 
     def _direction(self, name: str, g: np.ndarray) -> np.ndarray:
+        # Both have the shape of g. m is where to go; √s is how large this entry's gradient usually
+        # is. Their quotient makes steps of about η, for entries of large and of small gradients.
         m = self._average("mean", name, g, self.beta1, 1 - self.beta1)
         s = self._average("square", name, g * g, self.beta2, 1 - self.beta2)
         # Both averages start at 0, so after t steps the shares of the gradients in them sum to
@@ -180,10 +187,11 @@ def train_step(
         FloatingPointError: the loss is NaN or infinite. The weights are then unchanged.
     """
     (logits, state), cache = forward(weights, cell, x, state)  # logits (N, T, V)
-    loss, dlogits = softmax_cross_entropy(logits, y)
+    loss, dlogits = softmax_cross_entropy(logits, y)  # dlogits (N, T, V)
     # The gradient of the first state is dropped: that state came from the step before, and BPTT is
     # truncated here. The state's values go on, its gradient does not.
     gradients, _, _ = backward(dlogits, cache)
+    # First clip, then step: one step along a huge gradient can ruin the weights.
     optimizer.step(weights, clip(gradients))
     return loss, state
 
@@ -224,12 +232,15 @@ def train(
 
     try:
         for n in range(steps):
-            k = n % len(streams)
+            k = n % len(streams)  # one epoch after the other
             # Batch 0 begins the text again, which does not follow from its end: zeros once more.
             state = None if k == 0 else state
+            # n / steps stays below 1, so that the last step moves too.
             optimizer.learning_rate = peak * (1 - n / steps)
+            # x and y are (batch_size, seq_len) each, and the state goes on to the next batch.
             loss, state = train_step(weights, cell, *streams.batch(k), state, optimizer, clip)
             losses.append(loss)
     finally:
+        # After an error too, since the optimizer is the caller's.
         optimizer.learning_rate = peak
-    return np.array(losses)
+    return np.array(losses)  # (steps,)

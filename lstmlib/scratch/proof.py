@@ -35,7 +35,7 @@ def agreement(name: str, a: np.ndarray, n: np.ndarray) -> Agreement:
         raise ValueError(f"{name}: gradients of shapes {np.shape(a)} and {np.shape(n)}.")
     if np.size(a) == 0 or not (np.isfinite(a).all() and np.isfinite(n).all()):
         raise ValueError(f"{name}: a gradient is empty, or holds NaN or infinity.")
-    error = np.abs(a - n)
+    error = np.abs(a - n)  # of the shape of a and n
     # The floor 1e-3 keeps the rounding of a gradient near 0 from looking like a large error.
     relative = error / np.maximum(1e-3, np.abs(a) + np.abs(n))
     return Agreement(name, error.size, float(error.max()), float(relative.max()))
@@ -64,17 +64,22 @@ def numeric_gradient(
     if array.dtype.kind != "f" or not step > 0:
         raise ValueError(f"Give floats and a step above 0, not {array.dtype} and {step}.")
     shape = array.shape if entries is None else np.shape(entries)
-    positions = np.arange(array.size) if entries is None else entries
+    positions = np.arange(array.size) if entries is None else entries  # (M,)
     gradient = np.empty(array.size if entries is None else len(entries), array.dtype)
     for k, position in enumerate(positions):  # two calls of f for every entry: small networks only
+        # An index into the array itself: a flattened copy could be moved, and f would not see it.
         index = np.unravel_index(position, array.shape)
         before, losses = array[index], []
         try:
+            # To both sides: so the error's term of the order of step cancels out.
             for moved in (before + step, before - step):
                 array[index] = moved  # in place: f reads the very array
                 losses.append(f())
         finally:
+            # Also if f raises, since the array is the caller's.
             array[index] = before
+        # With a much smaller step the two losses would agree in nearly all digits, and their
+        # difference would be rounding.
         gradient[k] = (losses[0] - losses[1]) / (2 * step)
     return gradient.reshape(shape)
 
@@ -108,12 +113,14 @@ def gradient_check(
     Raises:
         ValueError: an array is not float64 or not finite, or sizes do not agree.
     """
+    # Copies, since `numeric_gradient` moves the entries of what it is given.
     weights = {name: w.copy() for name, w in weights.items()}
     if state is None:
         state = zero_state(weights, cell, len(x))
     x, state = x.copy(), tuple(array.copy() for array in state)
     # The first state counts as an array too: its gradient has passed through all T steps.
     starts = ["h0", "c0", *(f"state {k}" for k in range(2, len(state)))][: len(state)]
+    # No copies here: these are the very arrays that loss() reads.
     arrays = weights | dict(zip(starts, state, strict=True))
     arrays |= {} if x.dtype.kind in "iu" else {"x": x}
     for name, array in arrays.items():
@@ -123,16 +130,17 @@ def gradient_check(
             raise ValueError(f"{name} holds NaN or infinity; nothing can be proven with it.")
 
     def loss() -> float:
-        (logits, _), _ = forward(weights, cell, x, state)
+        (logits, _), _ = forward(weights, cell, x, state)  # (N, T, V)
         return softmax_cross_entropy(logits, targets)[0]
 
     (logits, _), cache = forward(weights, cell, x, state)
     gradients, dx, dstate = backward(softmax_cross_entropy(logits, targets)[1], cache)
+    # dx is None for ids, which then are not among the arrays.
     gradients |= {"x": dx} | dict(zip(starts, dstate, strict=True))
     rows = []
     for name, array in arrays.items():
         count = array.size if most is None else min(most, array.size)
         entries = np.linspace(0, array.size - 1, count).astype(int)  # (count,) positions
-        numeric = numeric_gradient(loss, array, step, entries)
+        numeric = numeric_gradient(loss, array, step, entries)  # (count,)
         rows.append(agreement(name, gradients[name].ravel()[entries], numeric))
     return rows
