@@ -126,6 +126,15 @@ KINDS = {
 }
 
 
+def all_kinds():
+    """Return what is measured: name -> (writes a file of a size, suffix, task, sizes)."""
+    kinds = {kind: (*how, SIZES) for kind, how in KINDS.items()}
+    for piece in PIECES:
+        how = (write_pieces(piece), ".txt", read_and_clean, PIECES_SIZES)
+        kinds[f"nothing but {piece!a}, read and cleaned"] = how
+    return kinds
+
+
 def measure(write, suffix, task, sizes=SIZES, rounds=ROUNDS):
     """Return the least seconds that each size takes."""
     seconds = {size: [] for size in sizes}
@@ -143,11 +152,7 @@ def measure(write, suffix, task, sizes=SIZES, rounds=ROUNDS):
 
 def main():
     result = {"seconds": {}, "time_per_byte_largest_over_smallest": {}}
-    kinds = {kind: (*how, SIZES) for kind, how in KINDS.items()}
-    for piece in PIECES:
-        how = (write_pieces(piece), ".txt", read_and_clean, PIECES_SIZES)
-        kinds[f"nothing but {piece!a}, read and cleaned"] = how
-    for kind, how in kinds.items():
+    for kind, how in all_kinds().items():
         seconds = {size: round(value, 4) for size, value in measure(*how).items()}
         first, last = min(seconds), max(seconds)
         ratio = round(seconds[last] / last / (seconds[first] / first), 2)
