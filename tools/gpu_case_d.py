@@ -1,6 +1,6 @@
 """Stage case-d of tools/gpu.py: case D as published, as many epochs as fit, a text after each.
 
-    python3 tools/gpu_case_d.py --out FOLDER --seconds 150
+    python3 tools/gpu_case_d.py --out FOLDER --seconds 130
 
 Writes FOLDER/runs/case-d-full: history.jsonl and result.json anew after every epoch, epoch-NN.txt,
 and in the end samples.txt and model.safetensors. FOLDER/unfinished/case-d-full has a checkpoint of
@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
     """Return the command line's settings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the folder of the stage")
-    parser.add_argument("--seconds", type=float, default=150.0, help="what all of it may take")
+    parser.add_argument("--seconds", type=float, default=130.0, help="what all of it may take")
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on the CPU")
     return parser.parse_args()
 

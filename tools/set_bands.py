@@ -37,11 +37,14 @@ def rows_of(path: Path) -> list[dict]:
 def measured(paths: list[Path]) -> dict[str, dict[str, list[float]]]:
     """Return the values of all rows of all files: band -> profile -> values.
 
-    A run that was made twice, with the same seed, text and numerics, counts once.
+    A run that was made twice, with the same seed, text and numerics, counts once. One in which a
+    fact did not hold does not count.
     """
     values, seen = defaultdict(lambda: defaultdict(list)), set()
     for path in paths:
         for row in rows_of(path):
+            if row.get("facts"):
+                continue
             run = json.dumps([row[name] for name in SAME_RUN], sort_keys=True)
             for name, value in row["bands"].items():
                 if (name, run) not in seen:
@@ -50,12 +53,13 @@ def measured(paths: list[Path]) -> dict[str, dict[str, list[float]]]:
     return values
 
 
-def around(few_runs: list[float], like: list[float]) -> list[float]:
+def around(few_runs: list[float], like: list[float], at_most: float = math.inf) -> list[float]:
     """Return a band around what few runs found: [low, high], rounded outwards.
 
     Args:
         few_runs: [lowest, highest, runs].
         like: the same of a profile of many runs.
+        at_most: what the number can be at most.
     """
     lowest, highest, _ = few_runs
     share = 0.03 * max(abs(lowest), abs(highest))
@@ -64,7 +68,7 @@ def around(few_runs: list[float], like: list[float]) -> list[float]:
     low, high = (lowest - room) * 10**digits, (highest + room) * 10**digits
     return [
         round(math.floor(low) / 10**digits, digits),
-        round(math.ceil(high) / 10**digits, digits),
+        min(round(math.ceil(high) / 10**digits, digits), at_most),
     ]
 
 
@@ -95,10 +99,10 @@ def update(name: str, by_profile: dict[str, list[float]], to_set: str | None) ->
         for profile, each in by_profile.items()
     }
     for profile in by_profile:
-        like = ranges.get("cpu", ranges[profile])
-        if not has_room(entry[profile], ranges[profile], like):
+        like, at_most = ranges.get("cpu", ranges[profile]), entry.get("at_most", math.inf)
+        if not has_room(entry[profile], ranges[profile], like, at_most):
             if profile == to_set:
-                new[profile] = around(ranges[profile], like)
+                new[profile] = around(ranges[profile], like, at_most)
                 print(f"{name}, {profile}: {entry[profile]} becomes {new[profile]}")
             else:
                 narrow.append(f"{name}, {profile}: {entry[profile]} for {ranges[profile]}")

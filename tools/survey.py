@@ -78,7 +78,7 @@ def _sides(name, frame):
             values = [eval(code, frame.f_globals, frame.f_locals) for code in codes]
             if all(_np.ndim(v) == 0 and not isinstance(v, (str, bool)) for v in values):
                 ops = [type(op).__name__ for op in node.ops]
-                sides.append([ops, [float(v) for v in values]])
+                sides.append([ops, [v if _np.isfinite(v) else str(v) for v in map(float, values)]])
     return sides
 
 def _moved(function):

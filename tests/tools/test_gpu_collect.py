@@ -546,6 +546,18 @@ def test_an_item_that_is_not_whole_is_refused_and_the_others_are_taken(
     assert taken == {"right": int(len(files) > 1), "case-d": 0}.get(stage, taken) or taken > 0
 
 
+def test_where_a_fact_did_not_hold_the_time_counts_and_the_bands_do_not(course, tmp_path):
+    row = chapter(CHAPTERS[0], facts=["one is above two"], bands={"00.five_gram": 9.0})
+    path = f"gpu-survey/{Path(CHAPTERS[0]).stem}.json"
+    pack(tmp_path / "out", "notebooks", {path: as_json(row)})
+    before = check.bands()["00.five_gram"]
+    said = gpu_collect.collect(tmp_path / "out", course)
+    assert any("its bands do not: not so: one is above two" in line for line in said)
+    times = json.loads((course / "notebooks/times.json").read_text())
+    assert times[CHAPTERS[0]]["gpu"] == row["seconds"]
+    assert check.bands()["00.five_gram"] == before
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -553,7 +565,6 @@ def test_an_item_that_is_not_whole_is_refused_and_the_others_are_taken(
             {"stopped": ["cell 3: ZeroDivisionError: x"]},
             "neither its time nor its bands count: cell 3",
         ),
-        ({"facts": ["one is above two"]}, "not so: one is above two"),
         ({"profile": "cpu"}, "is of the profile cpu"),
         ({"notebook": "00_other.ipynb"}, "is of 00_other.ipynb, which is no chapter"),
         ({"seconds": None}, "a time or a band that is no number"),

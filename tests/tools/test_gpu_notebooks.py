@@ -74,7 +74,6 @@ def test_a_chapter_is_run_once(tmp_path):
         ours = stage(tmp_path)
         TOOL["run_all"](ours, chapters)
         assert said in dict(ours.outcomes)["quick.ipynb"]
-    assert row_of(tmp_path, "quick")["beside"] is False
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
@@ -129,6 +128,7 @@ def test_a_stage_that_is_stopped_ends_its_chapters_and_begins_none(tmp_path):
     hang = f"import os, pathlib\npathlib.Path({str(number)!r}).write_text(str(os.getpid()))"
     chapters = [
         chapter(tmp_path, "hangs", [hang, "while True: pass"], most=100),
+        chapter(tmp_path, "hangs-too", ["while True: pass"], most=100),  # two run at a time
         chapter(tmp_path, "later", ["print(1)"]),
     ]
     ours = stage(tmp_path)
@@ -171,13 +171,13 @@ def test_the_kernel_is_this_python_whatever_is_installed(tmp_path, monkeypatch):
     assert found.stdout.strip() == sys.executable
 
 
-def test_every_chapter_has_a_place_and_the_gpu_is_one_chapters_at_a_time():
+def test_every_chapter_has_a_place_and_a_bound():
     names = [each.path.name for each in TOOL["CHAPTERS"]]
     assert sorted(names) == sorted(p.name for p in (ROOT / "notebooks").glob("0[0-8]_*.ipynb"))
     for each in TOOL["CHAPTERS"]:
         source = each.path.read_text(encoding="utf-8")
         assert each.on_gpu == ("pick_device()" in source), each.path.name
-        assert each.least < each.most < 180
+        assert each.least < each.most < 240
 
 
 # A device apart from the CPU: "meta", whose numbers can only be read by way of .cpu(), as zeros.

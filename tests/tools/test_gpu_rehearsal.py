@@ -77,12 +77,9 @@ def test_all_tests_of_cuda_pass_on_a_cpu(rehearsed):
 def test_chapters_leave_their_rows(rehearsed):
     _, files = unpack(rehearsed[0] / "notebooks.tar")
     rows = {Path(path).stem: json.loads(data) for path, data in files.items()}
-    assert {name: row["beside"] for name, row in rows.items()} == {
-        "rehearsal": False,
-        "01_data_cleaning": True,
-    }
+    assert set(rows) == {"rehearsal", "01_data_cleaning"}
     for row in rows.values():
-        assert row["profile"] == "ci" and row["bands"] and "gpu" in row
+        assert row["profile"] == "ci" and row["bands"] and row["beside"] and "gpu" in row
         assert row["facts"] == row["stopped"] == []
 
 

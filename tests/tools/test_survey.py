@@ -1,6 +1,7 @@
 """The tools that measure bands: a survey of notebooks, and what it writes into the bands."""
 
 import json
+import math
 import runpy
 import sys
 from pathlib import Path
@@ -148,6 +149,15 @@ def test_a_band_that_was_set_has_room(value, like):
     assert low < value < high
 
 
+def test_a_share_has_no_room_beyond_all(like=(99.7, 99.9, 5)):
+    around = runpy.run_path(str(ROOT / "tools" / "set_bands.py"))["around"]
+    low, high = around([99.7, 99.7, 1], like, at_most=100.0)
+    assert low < 99 and high == 100
+    assert check.has_room([low, high], [99.7, 99.7, 1], like, at_most=100.0)
+    assert not check.has_room([low, 99.8], [99.7, 99.7, 1], like, at_most=100.0)
+    assert not check.has_room([99.6, high], [99.7, 99.7, 1], like, at_most=100.0)
+
+
 @pytest.mark.parametrize("name", check.bands())
 def test_every_band_leaves_room_for_machines_that_were_not_measured(name):
     entry = check.bands()[name]
@@ -155,4 +165,5 @@ def test_every_band_leaves_room_for_machines_that_were_not_measured(name):
     many = entry["measured"]["cpu"]
     for profile, measured in entry["measured"].items():
         assert measured[2] >= 3 or profile == "gpu", "one run is no range"
-        assert check.has_room(entry[profile], measured, many), profile
+        room = check.has_room(entry[profile], measured, many, entry.get("at_most", math.inf))
+        assert room, profile

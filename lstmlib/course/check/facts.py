@@ -1,5 +1,6 @@
 """Bands for measured numbers, and facts that hold on every machine."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -16,7 +17,10 @@ BANDS = Path(__file__).parents[1] / "bands"
 
 
 def bands() -> dict[str, dict]:
-    """Return all bands: name -> {"what": text, profile: [low, high], ...}."""
+    """Return all bands: name -> {"what": text, profile: [low, high], ...}.
+
+    Of a number that has a greatest possible value, such as a percentage, that is "at_most".
+    """
     texts = [path.read_text(encoding="utf-8") for path in sorted(BANDS.glob("*.toml"))]
     return tomllib.loads("\n".join(texts))
 
@@ -44,7 +48,12 @@ def band(name: str, value: float, corpus: str = "python-docs") -> None:
     print(f"{entry['what']} in its band: ok")
 
 
-def has_room(band: list[float], measured: list[float], like: list[float] | None = None) -> bool:
+def has_room(
+    band: list[float],
+    measured: list[float],
+    like: list[float] | None = None,
+    at_most: float = math.inf,
+) -> bool:
     """Say whether a band leaves room for machines that were not measured.
 
     Args:
@@ -52,12 +61,14 @@ def has_room(band: list[float], measured: list[float], like: list[float] | None 
         measured: [lowest, highest, runs]. On each side a third of their distance must be left.
         like: what was measured in a profile of many runs. One or two runs show no spread, so they
             must have a third of that profile's, and 1 % of their value at least.
+        at_most: what the number can be at most, such as 100 for a percentage: there is no room
+            to leave beyond it.
     """
     (low, high), (lowest, highest, runs) = band, measured
     room = (highest - lowest) / 3
     if like is not None and runs < 3:
         room = max(room, (like[1] - like[0]) / 3, abs(lowest) / 100, abs(highest) / 100)
-    return low <= lowest - room and highest + room <= high
+    return low <= lowest - room and min(highest + room, at_most) <= high
 
 
 def enough_text(text: str, enough: int = 50_000) -> None:
