@@ -51,7 +51,7 @@ def _band(name, value, *_, **__):
     _note("band", name, float(value))
     print(f"{_check.bands()[name]['what']} in its band: ok")
 
-def _fact(name, holds, *_):
+def _fact(name, holds, *_, **__):
     if not holds:
         _note("fact", name)
     frame, state = _sys._getframe(1), _torch.get_rng_state()

@@ -1,8 +1,8 @@
 """Checks that notebooks run: bands for measured numbers, facts, and exercises, a file a chapter.
 
-An exercise check takes the student's answer, prints one line, and hands back an answer that the
-rest of the notebook can use: the student's own when it is right, else the reference. `...` (as the
-exercise cells come) counts as not attempted.
+An exercise check takes the student's answer and prints one line: *not attempted yet*, *not yet* and
+why, or *right*. The answer stays the student's own. `hint("ch00.pairs")` gives a hint, and one more
+each time that it is called again.
 """
 
 from lstmlib.course.check.ch00 import bits_per_character, pairs
@@ -14,6 +14,7 @@ from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
 from lstmlib.course.check.ch07 import drawn, nucleus, tempered
 from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
+from lstmlib.course.check.exercises import hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "fact",
     "gru_units",
     "has_room",
+    "hint",
     "lstm_parameters",
     "masked_mean",
     "next_state",

@@ -8,7 +8,7 @@ import numpy as np
 from lstmlib.course.check.exercises import call_answer, grade
 
 
-def pairs(answer: Callable | None) -> Callable:
+def pairs(answer: Callable | None) -> None:
     """Check a function ids (N,) -> (inputs, targets), the targets one character ahead."""
 
     def reference(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -31,10 +31,10 @@ def pairs(answer: Callable | None) -> Callable:
         right = np.array_equal(x, ids[:-1]) and np.array_equal(y, ids[1:])
         return None if right else "target i must be the character that follows input i."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def bits_per_character(answer: float | None, nats: float) -> float:
+def bits_per_character(answer: float | None, nats: float) -> None:
     """Check a loss in nats turned into bits."""
     reference = nats / math.log(2)
 
@@ -56,4 +56,4 @@ def bits_per_character(answer: float | None, nats: float) -> float:
             return "that is the loss in decimal digits; divide by ln 2, not by ln 10."
         return "that is another number; a bit is ln 2 nats, so how many bits are in the loss?"
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)

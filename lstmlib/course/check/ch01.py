@@ -7,7 +7,7 @@ import numpy as np
 from lstmlib.course.check.exercises import call_answer, grade
 
 
-def straight_quotes(answer: Callable | None) -> Callable:
+def straight_quotes(answer: Callable | None) -> None:
     """Check a function text -> text that turns the four curly quotes into straight ones."""
     table = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"'})
 
@@ -26,10 +26,10 @@ def straight_quotes(answer: Callable | None) -> Callable:
             return f"{left[0]!r} (U+{ord(left[0]):04X}) is still there; there are four of them."
         return "single curly quotes become ' and double ones become \"; nothing else changes."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def window_count(answer: Callable | None) -> Callable:
+def window_count(answer: Callable | None) -> None:
     """Check a function (n, length, step) -> how many windows with a target fit."""
 
     def reference(n: int, length: int, step: int) -> int:
@@ -51,10 +51,10 @@ def window_count(answer: Callable | None) -> Callable:
         bad, count = next((c, g) for c, g in zip(cases, got, strict=True) if g != reference(*c))
         return f"{bad} gives {count}, but there are {reference(*bad)}; draw them and count."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def add_one_probability(answer: Callable | None) -> Callable:
+def add_one_probability(answer: Callable | None) -> None:
     """Check a function (pair_count, context_count, vocab_size) -> P(c | h), add-one smoothed."""
 
     def reference(pair_count: int, context_count: int, vocab_size: int) -> float:
@@ -71,4 +71,4 @@ def add_one_probability(answer: Callable | None) -> Callable:
             return "the probabilities of the V next characters must sum to 1; yours sum to more."
         return "add 1 to the count of each of the V possible pairs; the total grows by V."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)

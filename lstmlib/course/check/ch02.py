@@ -7,7 +7,7 @@ import numpy as np
 from lstmlib.course.check.exercises import call_answer, grade
 
 
-def chunk(answer: Callable | None) -> Callable:
+def chunk(answer: Callable | None) -> None:
     """Check a function (ids, start, length) -> (x, y): a piece of a text, and its targets."""
 
     def reference(ids: np.ndarray, start: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,10 +33,10 @@ def chunk(answer: Callable | None) -> Callable:
                 return "target i must be the character that follows input i."
         return None
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def step_back(answer: Callable | None) -> Callable:
+def step_back(answer: Callable | None) -> None:
     """Check a function (dh_loss, dh_next, h, Wh) -> (dz, dh of the step before) of an RNN."""
 
     def reference(
@@ -77,10 +77,10 @@ def step_back(answer: Callable | None) -> Callable:
         right = np.shape(got[1]) == dh.shape and np.allclose(got[1], dh)
         return None if right else "dz is right; the h before reached z through h @ Wh."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def clipped(answer: Callable | None) -> Callable:
+def clipped(answer: Callable | None) -> None:
     """Check a function (g, limit) -> a new array, every entry of g cut to [-limit, limit]."""
 
     def reference(g: np.ndarray, limit: float) -> np.ndarray:
@@ -107,4 +107,4 @@ def clipped(answer: Callable | None) -> Callable:
             return "that is clipping by norm, which scales all entries; here each is cut by itself."
         return "entries within [-limit, limit] stay; the others become the nearer end."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)

@@ -8,7 +8,7 @@ import numpy as np
 from lstmlib.course.check.exercises import call_answer, grade
 
 
-def split_gates(answer: Callable | None) -> Callable:
+def split_gates(answer: Callable | None) -> None:
     """Check a function z (N, 4H) -> (i, f, g, o), the values of the gates, each (N, H)."""
 
     def activated(z: np.ndarray, order: Iterable[str], tanh: str = "g") -> list[np.ndarray]:
@@ -43,10 +43,10 @@ def split_gates(answer: Callable | None) -> Callable:
             return "g is a candidate, not a gate: it needs tanh, so that it can also be negative."
         return "i, f and o are σ of their block, g is tanh of its block."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def coupled_gate(answer: Callable | None) -> Callable:
+def coupled_gate(answer: Callable | None) -> None:
     """Check a function (dc, i, g, c_old) -> the gradient of the CIFG's z_i."""
 
     def reference(dc: np.ndarray, i: np.ndarray, g: np.ndarray, c_old: np.ndarray) -> np.ndarray:
@@ -78,10 +78,10 @@ def coupled_gate(answer: Callable | None) -> Callable:
             hints[0] if hints else "c = (1 - i)·c_old + i·g: what does c do when i grows a little?"
         )
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def lstm_parameters(answer: Callable | None) -> Callable:
+def lstm_parameters(answer: Callable | None) -> None:
     """Check a function (V, H) -> parameters of a one-layer LSTM with its output layer.
 
     Input is one-hot, and every gate has one bias, as in the equations.
@@ -117,4 +117,4 @@ def lstm_parameters(answer: Callable | None) -> Callable:
         hints = [hint for counts, hint in slips if got == counts]
         return hints[0] if hints else "count Wx (V, 4H), Wh (H, 4H), b (4H,), Wy (H, V), by (V,)."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)

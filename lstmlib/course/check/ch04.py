@@ -10,7 +10,7 @@ from lstmlib.course.check.exercises import call_answer, grade
 from lstmlib.models import detach
 
 
-def gru_units(answer: Callable | None) -> Callable:
+def gru_units(answer: Callable | None) -> None:
     """Check a function (V, H) -> most units of a GRU with no more parameters than an LSTM of H.
 
     Both have one layer on one-hot inputs, two biases for every block, and an output layer.
@@ -40,10 +40,10 @@ def gru_units(answer: Callable | None) -> Callable:
                 return f"with V = {V} and H = {H}, {units} are too few: one more would still fit."
         return None
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def table_gradient(answer: Callable | None) -> Callable:
+def table_gradient(answer: Callable | None) -> None:
     """Check a function (dx (T, E), ids (T,), V) -> gradient (V, E) of the table that was read."""
 
     def reference(dx: np.ndarray, ids: np.ndarray, V: int) -> np.ndarray:
@@ -78,10 +78,10 @@ def table_gradient(answer: Callable | None) -> Callable:
         hints = [hint for value, hint in slips if np.allclose(got, value)]
         return hints[0] if hints else "row v is the sum of the rows of dx at which v was read."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def next_state(answer: Callable | None) -> Callable:
+def next_state(answer: Callable | None) -> None:
     """Check a function (state, k) -> the state to start batch k with; the state is (h, c)."""
 
     def reference(state: tuple[Tensor, ...], k: int) -> tuple[Tensor, ...] | None:
@@ -118,4 +118,4 @@ def next_state(answer: Callable | None) -> Callable:
                 )
         return None if is_zero(first) else "batch 0 begins the text anew: None, or zeros."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)

@@ -8,7 +8,7 @@ import numpy as np
 from lstmlib.course.check.exercises import Slip, call_answer, grade
 
 
-def norm_clipped(answer: Callable | None) -> Callable:
+def norm_clipped(answer: Callable | None) -> None:
     """Check a function (list of arrays, limit) -> new arrays, clipped by their global norm."""
 
     def reference(gradients: list[np.ndarray], limit: float) -> list[np.ndarray]:
@@ -49,10 +49,10 @@ def norm_clipped(answer: Callable | None) -> Callable:
             return "a gradient that is shorter than the limit must stay as it is."
         return None
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def warm_cosine(answer: Callable | None) -> Callable:
+def warm_cosine(answer: Callable | None) -> None:
     """Check a function (step, steps, warmup, peak) -> learning rate, linear, then half a cosine."""
 
     def reference(step: int, steps: int, warmup: int, peak: float) -> float:
@@ -92,10 +92,10 @@ def warm_cosine(answer: Callable | None) -> Callable:
             return "use steps, warmup and peak as they are given; they are not always the same."
         return None
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def early_stop(answer: Callable | None) -> Callable:
+def early_stop(answer: Callable | None) -> None:
     """Check a function (validation losses, patience) -> (index it stops at, index of the best).
 
     Counted from 0; the last index if it never stops.
@@ -138,4 +138,4 @@ def early_stop(answer: Callable | None) -> Callable:
             return "use `patience`, which is not always 2."
         return None
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)

@@ -8,7 +8,7 @@ import numpy as np
 from lstmlib.course.check.exercises import call_answer, grade
 
 
-def step_jacobian(answer: Callable | None) -> Callable:
+def step_jacobian(answer: Callable | None) -> None:
     """Check a function (W_h (H, H), h (H,)) -> (H, H), the Jacobian of tanh(W_h · before + …)."""
 
     def reference(W_h: np.ndarray, h: np.ndarray) -> np.ndarray:
@@ -38,10 +38,10 @@ def step_jacobian(answer: Callable | None) -> Callable:
             return "the tanh has a derivative, too."
         return None if equals(reference(W_h, h)) else "row a of W_h times 1 - h[a]²."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def adaptive_limit(answer: Callable | None) -> Callable:
+def adaptive_limit(answer: Callable | None) -> None:
     """Check a function (norms, z, span) -> mean + z standard deviations of the last span norms."""
 
     def reference(norms: list[float], z: float, span: int) -> float:
@@ -72,7 +72,7 @@ def adaptive_limit(answer: Callable | None) -> Callable:
             return "before `span` norms are there, use those that there are."
         return None
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
 CAUSES = {
@@ -119,7 +119,7 @@ _LOOK_AT = {
 """Where to look for each cause."""
 
 
-def diagnosis(answers: dict[str, str] | None) -> dict[str, str]:
+def diagnosis(answers: dict[str, str] | None) -> None:
     """Check what each patient of runs/patients has: "patient-1", … -> one of CAUSES."""
     reference = {
         "patient-1": "missing zero_grad",
@@ -142,4 +142,4 @@ def diagnosis(answers: dict[str, str] | None) -> dict[str, str]:
                 return f"{patient} is not {given!r}: {_AGAINST[given]} {_LOOK_AT[cause]}"
         return None
 
-    return grade(answers, reference, find_slip)
+    grade(answers, find_slip)

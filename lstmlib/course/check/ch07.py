@@ -7,7 +7,7 @@ import numpy as np
 from lstmlib.course.check.exercises import call_answer, grade
 
 
-def tempered(answer: Callable | None) -> Callable:
+def tempered(answer: Callable | None) -> None:
     """Check a function (p (V,), τ) -> f_τ(p), right also where τ is small."""
 
     def reference(p: np.ndarray, temperature: float) -> np.ndarray:
@@ -38,10 +38,10 @@ def tempered(answer: Callable | None) -> Callable:
             return "that is the softmax of p/τ; p is no logit. Its logarithm is one."
         return "raise every probability to the power 1/τ, and divide by the sum."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def nucleus(answer: Callable | None) -> Callable:
+def nucleus(answer: Callable | None) -> None:
     """Check a function (p (V,), share) -> p with all but the nucleus ruled out (top-p)."""
 
     def reference(p: np.ndarray, share: float) -> np.ndarray:
@@ -73,10 +73,10 @@ def nucleus(answer: Callable | None) -> Callable:
             return "add up from the most probable character, not from the first: sort."
         return "sort, add up, keep all that come before the sum reaches the share, and normalise."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def drawn(answer: Callable | None) -> Callable:
+def drawn(answer: Callable | None) -> None:
     """Check a function (p (V,), u) -> id: down from the most probable until the sum passes u."""
 
     def reference(p: np.ndarray, u: float) -> int:
@@ -100,4 +100,4 @@ def drawn(answer: Callable | None) -> Callable:
             return "that begins with the least probable one."
         return "sort from the most probable down, add up, and take the first whose sum is above u."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)

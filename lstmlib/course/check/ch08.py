@@ -10,7 +10,7 @@ from lstmlib.batching import IGNORE
 from lstmlib.course.check.exercises import call_answer, grade
 
 
-def bracket_string(answer: Callable | None) -> Callable:
+def bracket_string(answer: Callable | None) -> None:
     """Check a function text -> whether it is brackets that first balance where they end."""
 
     def reference(text: str) -> bool:
@@ -40,10 +40,10 @@ def bracket_string(answer: Callable | None) -> Callable:
             return "equal numbers are not enough: '())(()' closes what was never opened."
         return "the string ends where it first balances, so '()()' is not one: look at every place."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def masked_mean(answer: Callable | None) -> Callable:
+def masked_mean(answer: Callable | None) -> None:
     """Check a function (nats (B, T), y (B, T)) -> mean loss, y = -100 left out."""
 
     def reference(nats: np.ndarray, y: np.ndarray) -> float:
@@ -68,10 +68,10 @@ def masked_mean(answer: Callable | None) -> Callable:
                 return slip
         return "add up the losses where y is not -100, and divide by how many they are."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)
 
 
-def repeat_floor(answer: Callable | None) -> Callable:
+def repeat_floor(answer: Callable | None) -> None:
     """Check a function (stop, words) -> floor of an NDFA with other numbers, nats per symbol."""
 
     def parts(stop: float, words: int) -> tuple[float, float, float]:
@@ -104,4 +104,4 @@ def repeat_floor(answer: Callable | None) -> Callable:
                 return slip
         return "entropy of the number of words, plus (1 - stop) ln(words), over the mean length."
 
-    return grade(answer, reference, find_slip)
+    grade(answer, find_slip)

@@ -1,33 +1,99 @@
-"""How an answer to an exercise is graded."""
+"""How an answer to an exercise is graded, and how its hints come one by one."""
 
+import dis
+import importlib
+import inspect
+import math
+from collections import Counter
 from collections.abc import Callable
+
+IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
+"""What the body of a stub comes to: it returns None, and does nothing else."""
+_shown: Counter[str] = Counter()
 
 
 class Slip(Exception):
     """What is wrong with an answer; the message is for the student."""
 
 
-def grade(answer: object, reference: object, find_slip: Callable[[], str | None]) -> object:
-    """Print the verdict on an answer; return the answer if right, else the reference."""
-    if answer is ... or answer is None:
+def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
+    """Print the verdict on an answer: *not attempted yet*, *not yet* with a reason, or *right*.
+
+    The answer stays the student's own in any case.
+
+    Args:
+        answer: what the student wrote; `...`, None or a function without a body is no attempt.
+        find_slip: returns what is wrong with it, or None. What it raises is a slip of the answer.
+    """
+    if answer is ... or answer is None or is_stub(answer):
         print("not attempted yet")
-        return reference
+        return
     try:
         slip = find_slip()
     except Slip as error:
         slip = str(error)
     except Exception as error:  # whatever the student's code raises is a slip, not a crash
         slip = f"your code stopped with {type(error).__name__}: {error}"
-    if slip:
-        print(f"not yet: {slip}")
-        return reference
-    print("right")
-    return answer
+    print(f"not yet: {slip}" if slip else "right")
+
+
+def is_stub(answer: object) -> bool:
+    """Say whether an answer is a function with nothing in its body but a docstring and `...`."""
+    if not inspect.isfunction(answer):
+        return False
+    steps = list(dis.get_instructions(answer))
+    returned = [step.argval for step in steps if "CONST" in step.opname]
+    return {step.opname for step in steps} <= IDLE and returned == [None]
 
 
 def call_answer(function: Callable, *arguments: object) -> object:
-    """Call a student's function; a result of None is the forgotten `return`."""
+    """Call a student's function; a result of None is the forgotten `return`.
+
+    Raises:
+        Slip: the answer is no function, or returns nothing.
+    """
+    if not callable(function):
+        raise Slip(f"a function is asked for, and yours is {type(function).__name__!r}.")
     result = function(*arguments)
     if result is None:
         raise Slip("your function returns nothing; did you forget `return`?")
     return result
+
+
+def number(answer: object) -> float:
+    """Return an answer as a number.
+
+    Raises:
+        Slip: it is none, or not a finite one.
+    """
+    try:
+        value = math.nan if isinstance(answer, bool | str | bytes) else float(answer)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise Slip(f"a finite number is asked for, and yours is {answer!r}.")
+    return value
+
+
+def hint(exercise: str) -> None:
+    """Print the next hint of an exercise; called again, one more.
+
+    The first is a question to ask oneself, the second the idea, the third the line. After the last
+    one all three are shown.
+
+    Args:
+        exercise: chapter and check, such as "ch00.pairs".
+
+    Raises:
+        KeyError: there is no such exercise; the message names those of the chapter.
+    """
+    chapter, _, name = exercise.partition(".")
+    try:
+        hints = importlib.import_module(f"lstmlib.course.check.{chapter}").HINTS
+    except (ImportError, AttributeError):
+        raise KeyError(f'{exercise!r} names no chapter; write it as "ch00.pairs".') from None
+    if name not in hints:
+        raise KeyError(f"{chapter} has no exercise {name!r}; it has {', '.join(hints)}.")
+    _shown[exercise] = min(_shown[exercise] + 1, len(hints[name]))
+    for n, text in enumerate(hints[name][: _shown[exercise]], start=1):
+        print(f"Hint {n} of {len(hints[name])}: {text}")

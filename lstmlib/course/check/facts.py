@@ -36,7 +36,10 @@ def band(name: str, value: float, corpus: str = "python-docs") -> None:
     """
     entry = bands()[name]
     if corpus != "python-docs":
-        print(f"{entry['what']}: not checked, since its band is for python-docs, not for {corpus}")
+        print(
+            f"{entry['what']}: not checked, since its band is for python-docs, not for {corpus}"
+            f"{_shown(value)}"
+        )
         return
     low, high = entry[profile()]
     if not low <= value <= high:
@@ -45,7 +48,7 @@ def band(name: str, value: float, corpus: str = "python-docs") -> None:
             f"{profile()!r} (course/bands, {name}). If you changed a size or trained twice, "
             "that was to be expected; if not, something is wrong."
         )
-    print(f"{entry['what']} in its band: ok")
+    print(f"{entry['what']} in its band: ok{_shown(f'{value:.4g}; band {low} to {high}')}")
 
 
 def has_room(
@@ -88,18 +91,34 @@ def enough_text(text: str, enough: int = 50_000) -> None:
     )
 
 
-def fact(name: str, holds: bool, corpus: str = "python-docs") -> None:
-    """Print "name: ok" if a statement holds.
+def fact(name: str, holds: bool, corpus: str = "python-docs", *, measured: object = None) -> None:
+    """Print "name: ok" if a statement holds, and beside it what was measured.
 
     A statement about the default corpus, or about what a network learns from it, is given the name
     of the corpus in use: on another one this says so and checks nothing.
 
+    Args:
+        name: the statement, in words.
+        holds: whether it holds.
+        corpus: the text that it was made on.
+        measured: a number, or numbers in words. It may differ from machine to machine: nbval
+            compares nothing that stands between "(measured" and ")".
+
     Raises:
         AssertionError: the statement does not hold; the message names it.
     """
+    shown = _shown(measured)
     if corpus != "python-docs":
-        print(f"{name}: not checked, since it is about python-docs, not about {corpus}")
+        print(f"{name}: not checked, since it is about python-docs, not about {corpus}{shown}")
         return
     if not holds:
-        raise AssertionError(f"{name}: does not hold here.")
-    print(f"{name}: ok")
+        raise AssertionError(f"{name}: does not hold here{shown}.")
+    print(f"{name}: ok{shown}")
+
+
+def _shown(measured: object) -> str:
+    """Return what was measured as it stands beside a fact; nothing of None."""
+    if measured is None:
+        return ""
+    text = measured if isinstance(measured, str) else f"{float(measured):.4g}"
+    return f" (measured {text.translate(str.maketrans('()', '[]'))})"

@@ -25,7 +25,18 @@ from lstmlib.course.plots.ch07 import (
     tradeoff,
 )
 from lstmlib.course.plots.ch08 import counter, counting, prefix_reading, validity_by_epoch
-from lstmlib.course.plots.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY, YELLOW, png
+from lstmlib.course.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    YELLOW,
+    png,
+    with_alt,
+)
 from lstmlib.course.plots.training import (
     LivePlot,
     clipping,
@@ -74,4 +85,5 @@ __all__ = [
     "unrolled",
     "validity_by_epoch",
     "windows_and_streams",
+    "with_alt",
 ]

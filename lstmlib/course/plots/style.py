@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 from IPython import get_ipython
-from IPython.core.pylabtools import select_figure_formats
+from IPython.core.pylabtools import print_figure
 from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -51,8 +51,26 @@ rcParams["font.family"] += [
     name for name in _FONTS if name in _installed and name not in rcParams["font.family"]
 ]
 
+
+def _png_with_alt(figure: Figure) -> tuple[bytes, dict]:
+    """Return a figure as Jupyter shows it: a PNG, and what a screen reader says instead."""
+    return print_figure(figure, "png", dpi=110), {"alt": str(figure.get_label())}
+
+
 if get_ipython() is not None:
-    select_figure_formats(get_ipython(), {"png"}, dpi=110)
+    _formatter = get_ipython().display_formatter.formatters["image/png"]
+    _formatter.for_type(Figure, _png_with_alt)
+
+
+def with_alt(figure: Figure, text: str) -> Figure:
+    """Give a figure its alternative text, and return it.
+
+    Args:
+        figure: what is shown.
+        text: what can be seen in it, in a sentence or two; the title need not be repeated.
+    """
+    figure.set_label(" ".join(text.split()))
+    return figure
 
 
 def new_figure(rows: int, columns: int, width: float, height: float, **kwargs: object) -> tuple:

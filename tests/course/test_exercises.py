@@ -1,0 +1,224 @@
+"""Every check of an exercise accepts what is right, however it is written, and nothing else."""
+
+import ast
+import copy
+import importlib
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lstmlib.course import check
+from lstmlib.course.check import exercises
+
+CHAPTERS = sorted(path.stem for path in Path(exercises.__file__).parent.glob("ch[0-9][0-9].py"))
+ANSWERS = {
+    f"{chapter}.{name}": (getattr(check, name), exercise)
+    for chapter in CHAPTERS
+    for name, exercise in importlib.import_module(f"answers.{chapter}").EXERCISES.items()
+}
+
+
+def verdict(of, exercise, answer, capsys):
+    assert of(answer, **copy.deepcopy(dict(exercise.arguments))) is None
+    said = capsys.readouterr().out.strip()
+    assert "\n" not in said
+    return said
+
+
+# Mutations of a right answer: what it returns, or what it does to what it is given
+
+
+def each(result, change):
+    """Return a result with one part of it changed, the last that can be."""
+    if isinstance(result, tuple | list) and any(map(changeable, result)):
+        at = max(n for n, part in enumerate(result) if changeable(part))
+        parts = [each(p, change) if n == at else p for n, p in enumerate(result)]
+        return tuple(parts) if isinstance(result, tuple) else parts
+    return change(result)
+
+
+def changeable(part):
+    return isinstance(part, np.ndarray | torch.Tensor | float | int | str | np.generic)
+
+
+def off_by_one(result):
+    if isinstance(result, bool | np.bool_):
+        return not result
+    if isinstance(result, str):
+        return result[:-1]
+    if getattr(result, "ndim", 0):
+        return torch.roll(result, 1, -1) if torch.is_tensor(result) else np.roll(result, 1, -1)
+    return result + 1 if changeable(result) else result
+
+
+def axis_swapped(result):
+    two = getattr(result, "ndim", 0) >= 2
+    return result.swapaxes(-1, -2) if two else result
+
+
+def sign(result):
+    return -result if changeable(result) and not isinstance(result, bool | str) else result
+
+
+def dtype(result):
+    """Return floats cut off to whole numbers, and whole numbers as text."""
+    if isinstance(result, bool | str | np.bool_) or not changeable(result):
+        return result
+    if getattr(result, "ndim", 0):
+        return result.long() if torch.is_tensor(result) else result.astype(np.int64)
+    return int(result)
+
+
+MUTATIONS = {f.__name__: f for f in (off_by_one, axis_swapped, sign, dtype)}
+
+
+def mutated(answer, change):
+    """Return a right answer whose result is changed."""
+    if not callable(answer):
+        return each(answer, change)
+
+    def mutant(*arguments, **more):
+        result = answer(*arguments, **more)
+        return each(result, change)
+
+    return mutant
+
+
+def in_place(answer):
+    """Return an answer that is right, and changes what it was given."""
+
+    def mutant(*arguments):
+        result = copy.deepcopy(answer(*arguments))
+        for given in arguments:
+            parts = given if isinstance(given, list | tuple) else [given]
+            for part in parts:
+                if isinstance(part, np.ndarray) or torch.is_tensor(part):
+                    part *= 0
+            if isinstance(given, list) and given:
+                given.reverse()
+                given.append(given[0])
+        return result
+
+    return mutant
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+class TestExercise:
+    def test_right_answers_are_right(self, name, capsys):
+        of, exercise = ANSWERS[name]
+        for right in exercise.right:
+            assert verdict(of, exercise, right, capsys) == "right"
+        assert len(exercise.right) >= 2, "write it in another way, too"
+
+    def test_wrong_answers_get_their_hint(self, name, capsys):
+        of, exercise = ANSWERS[name]
+        for wrong, word in exercise.wrong:
+            said = verdict(of, exercise, wrong, capsys)
+            assert said.startswith("not yet: ") and word in said
+        assert len(exercise.wrong) >= 5
+
+    @pytest.mark.parametrize("change", [*MUTATIONS, "in_place"])
+    def test_a_mutation_of_the_reference_is_caught(self, name, change, capsys):
+        of, exercise = ANSWERS[name]
+        right = exercise.right[0]
+        if change in exercise.unmoved or (change == "in_place" and not callable(right)):
+            pytest.skip("makes no other answer")
+        mutant = in_place(right) if change == "in_place" else mutated(right, MUTATIONS[change])
+        said = verdict(of, exercise, mutant, capsys)
+        assert said.startswith("not yet: "), f"{change} passes; name it unmoved if it is no change"
+
+    def test_what_is_not_attempted_is_not_wrong(self, name, capsys):
+        of, exercise = ANSWERS[name]
+        for nothing in (..., None):
+            assert verdict(of, exercise, nothing, capsys) == "not attempted yet"
+
+    def test_three_hints_lead_to_the_answer(self, name, capsys):
+        chapter, _, check_name = name.partition(".")
+        hints = importlib.import_module(f"lstmlib.course.check.{chapter}").HINTS[check_name]
+        assert len(hints) == 3 and len(set(hints)) == 3
+        assert hints[0].rstrip().endswith("?"), "the first is a question to ask oneself"
+
+
+def test_every_public_check_is_tested():
+    names = {name.partition(".")[2] for name in ANSWERS}
+    shared = {"CAUSES", "band", "bands", "enough_text", "fact", "has_room", "hint"}
+    assert set(check.__all__) == names | shared
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_hints_are_of_checks(chapter):
+    module = importlib.import_module(f"lstmlib.course.check.{chapter}")
+    assert set(module.HINTS) == {n.partition(".")[2] for n in ANSWERS if n.startswith(chapter)}
+
+
+# Stubs, hints
+
+
+def test_a_stub_is_not_attempted():
+    def bare(x): ...
+
+    def documented(x, y=1):
+        """Return the sum."""
+        ...
+
+    def empty(x):
+        pass
+
+    for stub in (bare, documented, empty):
+        assert exercises.is_stub(stub)
+
+
+def test_a_function_with_a_body_is_attempted(capsys):
+    def returns(x):
+        return x
+
+    def forgets(x):
+        x + 1
+
+    def zero():
+        return 0
+
+    for answer in (returns, forgets, zero, len, lambda x: x, 3.0):
+        assert not exercises.is_stub(answer)
+    exercises.grade(forgets, lambda: str(exercises.call_answer(forgets, 1)))
+    assert "did you forget `return`?" in capsys.readouterr().out
+
+
+def test_hints_come_one_by_one(monkeypatch, capsys):
+    monkeypatch.setattr(exercises, "_shown", exercises.Counter())
+    for shown in (1, 2, 3, 3):
+        check.hint("ch00.pairs")
+        lines = capsys.readouterr().out.strip().split("\n")
+        assert len(lines) == shown and lines[-1].startswith(f"Hint {shown} of 3: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("ch00.paris", "bits_per_character"), ("pairs", "ch00.pairs"), ("", "ch00")]
+)
+def test_a_hint_of_nothing_says_what_there_is(name, said):
+    with pytest.raises(KeyError, match=said):
+        check.hint(name)
+
+
+@pytest.mark.parametrize("nothing", ["many", True, [1, 2], float("nan"), None])
+def test_a_number_is_asked_for(nothing):
+    with pytest.raises(exercises.Slip, match="finite number"):
+        exercises.number(nothing)
+
+
+@pytest.mark.parametrize("one", [1, 1.0, np.float32(1), np.ones(()), torch.ones(())])
+def test_a_number_is_a_number_of_any_library(one):
+    assert exercises.number(one) == 1.0
+
+
+def test_checks_draw_their_tasks_from_no_shared_generator():
+    """A check must not move the notebook's random numbers."""
+    for chapter in CHAPTERS:
+        module = importlib.import_module(f"lstmlib.course.check.{chapter}")
+        tree = ast.parse(inspect.getsource(module))
+        calls = {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+        moved = {"np.random.seed", "np.random.rand", "np.random.randn", "torch.manual_seed"}
+        assert not calls & (moved | {"torch.randn", "torch.rand"}), chapter
