@@ -866,3 +866,21 @@ ODD = {
 @pytest.mark.filterwarnings("error")
 def test_odd_numbers_are_drawn_without_a_word(name):
     plots.png(ODD[name]())
+
+
+def test_a_figure_says_in_words_what_it_shows():
+    figure = plots.loss_curves({"a": ([1, 2, 3], [4.0, 1.0, 2.0])}, "Two", baselines={"b": 1.5})
+    said = figure.get_label()
+    assert said == (
+        "Two: loss (nats per character) by step. a from 4 to 2, between 1 and 4; b at 1.5."
+    )
+    _, metadata = style._png_with_alt(figure)
+    assert metadata == {"alt": said}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [([], ""), ([np.nan], ""), ([2.0], "x 2"), ([1, np.inf, 3], "x from 1 to 3, between 1 and 3")],
+)
+def test_a_curve_in_words(values, words):
+    assert style.in_words("x", values) == words

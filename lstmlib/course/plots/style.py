@@ -163,6 +163,18 @@ def finite_column(history: History, name: str) -> tuple[np.ndarray, np.ndarray]:
     return steps[np.isfinite(values)], values[np.isfinite(values)]
 
 
+def in_words(name: str, values: object) -> str:
+    """Return in words where a curve begins and ends, and how far it reaches; "" of none."""
+    values = finite(values)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return ""
+    if len(values) == 1:
+        return f"{name} {values[0]:.3g}"
+    between = f"between {values.min():.3g} and {values.max():.3g}"
+    return f"{name} from {values[0]:.3g} to {values[-1]:.3g}, {between}"
+
+
 def upright_log(axis: Axes) -> None:
     """Make the upright scale of what is drawn logarithmic, if any of it is above 0."""
     if any((finite(line.get_ydata()) > 0).any() for line in axis.get_lines()):

@@ -18,6 +18,7 @@ from lstmlib.course.plots.style import (
     check_drawable,
     finite,
     finite_column,
+    in_words,
     legend_name,
     new_figure,
     plain_log_labels,
@@ -25,6 +26,7 @@ from lstmlib.course.plots.style import (
     png,
     running_mean,
     upright_log,
+    with_alt,
 )
 from lstmlib.history import History
 
@@ -60,7 +62,10 @@ def loss_and_gradient(
     plain_log_labels(bottom)
     bottom.set(xlabel="step", ylabel="gradient norm\n(log scale)")
     bottom.legend(loc="upper right")
-    return figure
+    parts = [in_words("training loss", loss), in_words("validation loss", valid)]
+    parts += [f"{name} at {nats:.3g}" for name, nats in (baselines or {}).items()]
+    parts += [f"{in_words('below, the gradient norm', norm)}, clipped at {hit.sum()} steps"]
+    return with_alt(figure, f"{title}, {len(history)} steps: {'; '.join(filter(None, parts))}.")
 
 
 class LivePlot:
@@ -77,7 +82,8 @@ class LivePlot:
         """Redraw if it is time to."""
         if len(history) % self.every:
             return
-        image = Image(png(loss_and_gradient(history, self.baselines)))
+        figure = loss_and_gradient(history, self.baselines)
+        image = Image(png(figure), alt=figure.get_label())
         if self._handle is None:
             self._handle = display(image, display_id=True)
         else:
@@ -123,7 +129,10 @@ def loss_curves(
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
     else:
         axis.legend()
-    return figure
+    parts = [in_words(name, y) for name, (_, y) in curves.items()]
+    parts += [f"{name} at {value:.3g}" for name, value in (baselines or {}).items()]
+    about = f"{title}: {ylabel} by {xlabel}".replace("\n", " ")
+    return with_alt(figure, f"{about}. {'; '.join(filter(None, parts))}.")
 
 
 def gradient_against_lag(norms: dict[str, np.ndarray]) -> Figure:
@@ -142,7 +151,8 @@ def gradient_against_lag(norms: dict[str, np.ndarray]) -> Figure:
         ylabel="norm of the Jacobian\n(log scale)",
     )
     axis.legend()
-    return figure
+    parts = "; ".join(in_words(name, norm) for name, norm in norms.items())
+    return with_alt(figure, f"Norm of the Jacobian by lag, on a log scale. {parts}.")
 
 
 def clipping(gradients: list[tuple[float, float]], limit: float) -> Figure:
@@ -183,4 +193,9 @@ def clipping(gradients: list[tuple[float, float]], limit: float) -> Figure:
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axes[0].set_ylabel("gradient of weight 2")
     axes[0].legend(loc="lower left")
-    return figure
+    return with_alt(
+        figure,
+        f"{len(gradients)} gradients of two weights as arrows, before and after clipping at "
+        f"{limit:g}. Left, by norm: what reaches out of the circle is shortened, and keeps its "
+        "direction. Right, by value: what reaches out of the square is cut in one entry, and turns.",
+    )
