@@ -12,6 +12,7 @@ from IPython import get_ipython
 
 from lstmlib.course.widgets.rendering import as_html
 from lstmlib.sampling import SamplingConfig
+from lstmlib.vocab import LEAVE_OUT
 
 
 class Panel(ipywidgets.VBox):
@@ -124,14 +125,37 @@ def labelled_slider(
     kind: type, description: str, value: float, low: float, high: float, step: float
 ) -> ipywidgets.Widget:
     """Return a slider with its whole description beside it."""
-    style, layout = {"description_width": "7em"}, {"width": "28em", "max_width": "98%"}
-    bounds = {"min": low, "max": high, "step": step}
-    return kind(value=value, description=description, style=style, layout=layout, **bounds)
+    style, layout = {"description_width": "7em"}, {"width": "24em", "max_width": "98%"}
+    more = {"style": style, "layout": layout, "tooltip": description}
+    return kind(value=value, description=description, min=low, max=high, step=step, **more)
 
 
-def temperature_slider(value: float, name: str = "Temperature") -> ipywidgets.FloatSlider:
-    """Return a slider of temperatures."""
-    return labelled_slider(ipywidgets.FloatSlider, name, value, 0.0, 2.0, 0.05)
+def play_button(last: int, interval: int, tooltip: str) -> ipywidgets.Play:
+    """Return buttons that go through the numbers from 0 to the last, in milliseconds each."""
+    return ipywidgets.Play(min=0, max=last, interval=interval, tooltip=tooltip)
+
+
+def row_of(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Return controls side by side, in several rows where there is no room for one."""
+    layout = {"flex_flow": "row wrap", "align_items": "center"}
+    return ipywidgets.HBox(controls, layout=layout)
+
+
+def box_of(height: str) -> ipywidgets.HTML:
+    """Return a field for HTML that keeps its height, so that nothing below it moves; it scrolls."""
+    layout = {"height": height, "overflow": "auto", "border": "1px solid #8888"}
+    return ipywidgets.HTML(layout=layout | {"padding": "0 0.5em", "width": "98%"})
+
+
+def temperature_slider(
+    value: float, name: str = "Temperature τ", narrow: bool = False
+) -> ipywidgets.FloatSlider:
+    """Return a slider of temperatures; a narrow one has its short name close to its track."""
+    slider = labelled_slider(ipywidgets.FloatSlider, name, value, 0.0, 2.0, 0.05)
+    slider.layout.width = "98%"
+    if narrow:
+        slider.style.description_width = "initial"
+    return slider
 
 
 def prompt_field(value: str) -> ipywidgets.Text:
@@ -141,7 +165,8 @@ def prompt_field(value: str) -> ipywidgets.Text:
 
 def seed_field(value: int) -> ipywidgets.BoundedIntText:
     """Return a field for a seed."""
-    return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed")
+    layout = {"width": "14em"}
+    return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed", layout=layout)
 
 
 def write_or_say(panel: Panel) -> None:
@@ -150,5 +175,7 @@ def write_or_say(panel: Panel) -> None:
         panel._write()
         panel.message.value = ""
     except ValueError as error:
-        message = f"{error} What stands below was written before."
+        # What a program could do about it is nothing for who types into a field.
+        reason = str(error).replace(LEAVE_OUT, "Leave it out.")
+        message = f"{reason} What stands below was written before."
         panel.message.value = f'<div role="alert"><b>{as_html(message)}</b></div>'

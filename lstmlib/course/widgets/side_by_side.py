@@ -14,6 +14,7 @@ from lstmlib.course.widgets.controls import (
     labelled_slider,
     one_thread,
     prompt_field,
+    row_of,
     seed_field,
     temperature_slider,
     write_or_say,
@@ -85,7 +86,7 @@ class SideBySide(Panel):
         same = "The same random numbers for all"
         self.keep = ipywidgets.Checkbox(True, description=same, indent=False)
         self.temperatures = [
-            temperature_slider(tau, f"Temperature {k}") for k, tau in enumerate(temperatures, 1)
+            temperature_slider(tau, f"τ {k}", narrow=True) for k, tau in enumerate(temperatures, 1)
         ]
         self.texts = [ipywidgets.HTML() for _ in temperatures]
         self.message = ipywidgets.HTML()
@@ -93,12 +94,11 @@ class SideBySide(Panel):
             control.observe(lambda _: write_or_say(self), "value")
         self._write()
         columns = [
-            ipywidgets.VBox(pair, layout={"flex": "1 1 14em"})
+            ipywidgets.VBox(pair, layout={"flex": "1 1 14em", "padding": "0 0.7em 0 0"})
             for pair in zip(self.temperatures, self.texts, strict=True)
         ]
         self.children = [
-            ipywidgets.HBox([self.prompt, self.length]),
-            ipywidgets.HBox([self.seed, self.keep]),
+            row_of(self.prompt, self.length, self.seed, self.keep),
             self.message,
             ipywidgets.HBox(columns, layout={"flex_flow": "row wrap"}),
             ipywidgets.HTML(LEGEND),
