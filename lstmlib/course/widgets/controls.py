@@ -125,7 +125,7 @@ def labelled_slider(
     kind: type, description: str, value: float, low: float, high: float, step: float
 ) -> ipywidgets.Widget:
     """Return a slider with its whole description beside it."""
-    style, layout = {"description_width": "7em"}, {"width": "24em", "max_width": "98%"}
+    style, layout = {"description_width": "6.5em"}, {"width": "21em", "max_width": "98%"}
     more = {"style": style, "layout": layout, "tooltip": description}
     return kind(value=value, description=description, min=low, max=high, step=step, **more)
 
@@ -147,26 +147,29 @@ def box_of(height: str) -> ipywidgets.HTML:
     return ipywidgets.HTML(layout=layout | {"padding": "0 0.5em", "width": "98%"})
 
 
-def temperature_slider(
-    value: float, name: str = "Temperature τ", narrow: bool = False
-) -> ipywidgets.FloatSlider:
-    """Return a slider of temperatures; a narrow one has its short name close to its track."""
+def temperature_slider(value: float, name: str = "Temperature τ") -> ipywidgets.FloatSlider:
+    """Return a slider of temperatures, as wide as there is room."""
     slider = labelled_slider(ipywidgets.FloatSlider, name, value, 0.0, 2.0, 0.05)
-    slider.layout.width = "98%"
-    if narrow:
-        slider.style.description_width = "initial"
+    slider.layout.width, slider.style.description_width = "98%", "initial"
     return slider
 
 
 def prompt_field(value: str) -> ipywidgets.Text:
     """Return a field for a prompt, which counts once Enter is pressed or the field is left."""
-    return ipywidgets.Text(value, description="Prompt", continuous_update=False)
+    more = {"style": {"description_width": "4em"}, "layout": {"width": "17em"}}
+    return ipywidgets.Text(value, description="Prompt", continuous_update=False, **more)
 
 
 def seed_field(value: int) -> ipywidgets.BoundedIntText:
     """Return a field for a seed."""
-    layout = {"width": "14em"}
-    return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed", layout=layout)
+    more = {"style": {"description_width": "4em"}, "layout": {"width": "12em"}}
+    return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed", **more)
+
+
+def checkbox(description: str) -> ipywidgets.Checkbox:
+    """Return a checkbox that is checked, as wide as its description."""
+    layout = {"width": "auto"}
+    return ipywidgets.Checkbox(True, description=description, indent=False, layout=layout)
 
 
 def write_or_say(panel: Panel) -> None:

@@ -11,6 +11,7 @@ from lstmlib.course.widgets.controls import (
     Panel,
     check_length,
     check_starts,
+    checkbox,
     labelled_slider,
     one_thread,
     prompt_field,
@@ -83,10 +84,9 @@ class SideBySide(Panel):
         self.prompt = prompt_field(prompt)
         self.length = labelled_slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
         self.seed = seed_field(seed)
-        same = "The same random numbers for all"
-        self.keep = ipywidgets.Checkbox(True, description=same, indent=False)
+        self.keep = checkbox("The same random numbers for all")
         self.temperatures = [
-            temperature_slider(tau, f"τ {k}", narrow=True) for k, tau in enumerate(temperatures, 1)
+            temperature_slider(tau, f"τ {k}") for k, tau in enumerate(temperatures, 1)
         ]
         self.texts = [ipywidgets.HTML() for _ in temperatures]
         self.message = ipywidgets.HTML()

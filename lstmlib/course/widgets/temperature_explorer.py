@@ -11,6 +11,7 @@ from lstmlib.course.widgets.controls import (
     box_of,
     check_length,
     check_starts,
+    checkbox,
     labelled_slider,
     one_thread,
     play_button,
@@ -96,7 +97,7 @@ class TemperatureExplorer(Panel):
         self.min_p = labelled_slider(ipywidgets.FloatSlider, "Min-p (0: all)", 0.0, 0.0, 1.0, 0.05)
         self.length = labelled_slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
         self.seed = seed_field(seed)
-        self.keep = ipywidgets.Checkbox(True, description="Keep the randomness", indent=False)
+        self.keep = checkbox("Keep the randomness")
         last = self.length.value - 1
         self.at = labelled_slider(ipywidgets.IntSlider, "Character", 0, 0, last, 1)
         play = play_button(last, 500, "Go through the text, one draw at a time")
