@@ -211,7 +211,7 @@ def temperature_bars(
         axis.grid(axis="x", visible=False)
         axis.set(title=f"τ = {temperature}", xlabel="next character", ylim=(0, 1))
         best = int(np.argmax(p))
-        said.append(f"at τ = {temperature} {plain_text(tokens[best], 20)} has {p[best]:.2f}")
+        said.append(f"{visible(tokens[best])[:20]} with {p[best]:.2f} at τ = {temperature}")
     np.atleast_1d(axes)[0].set_ylabel("probability")
     return with_alt(
         figure,
