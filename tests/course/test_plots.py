@@ -1,4 +1,5 @@
 import io
+import math
 import warnings
 from collections import Counter
 
@@ -97,6 +98,10 @@ FIGURES = {
     "character_counts": lambda: plots.character_counts(Counter("aab\n\xad$"), Counter("aab")),
     "windows_and_streams": lambda: plots.windows_and_streams("the tide the wind", 8, 3, 2, 4),
     "ngram_losses": lambda: plots.ngram_losses([3.0, 2.0, 1.0], [3.1, 2.4, 2.2]),
+    "one_step": lambda: plots.one_step(["a", "b", "$"], "b", [0.8, -0.3], [2.0, -1.0, 0.5], "a"),
+    "against_baselines": lambda: plots.against_baselines(
+        history(), {"nothing": 4.5, "5-gram": 1.4}
+    ),
     "temperature_bars": lambda: plots.temperature_bars(
         list("abc"), {0.5: np.array([0.9, 0.1, 0.0]), 1.0: np.array([0.7, 0.2, 0.1])}
     ),
@@ -610,6 +615,8 @@ def named(text):
         ),
         "character_counts": lambda: plots.character_counts(Counter(text), Counter(letters)),
         "windows_and_streams": lambda: plots.windows_and_streams(letters, 3, 1, 1, 4),
+        "one_step": lambda: plots.one_step(tokens, "$", y, x[[0, 0, 1, 1]], text[0]),
+        "against_baselines": lambda: plots.against_baselines(history(), {text: 1.0}),
         "temperature_bars": lambda: plots.temperature_bars(tokens, {1.0: p}),
         "unrolled": lambda: plots.unrolled(letters),
         "step_sizes": lambda: plots.step_sizes(y, {text: y}, 1.0),
@@ -659,15 +666,16 @@ def test_what_a_caller_names_is_drawn_as_it_is_and_no_formula(name, monkeypatch)
     assert [each for each in ours if name != "unrolled" or not each.startswith(ARROWS)] == []
     shown = NASTY if style._has_glyph("北") else NASTY.replace("北京", "□□")
     drawn = texts_of(figure)
-    if name not in ("character_counts", "windows_and_streams", "temperature_bars", "unrolled"):
+    if name not in (*CHARACTERS, "one_step"):
         assert any(shown in each for each in drawn)
     if name not in NO_CHARACTERS:
         assert "$" in drawn
 
 
 ARROWS = ("$h_{", "$W_", "$dz", "$(p-y)")
+CHARACTERS = ("character_counts", "windows_and_streams", "temperature_bars", "unrolled")
 NO_CHARACTERS = set(FIGURES) - {
-    *("character_counts", "windows_and_streams", "temperature_bars", "unrolled", "gates"),
+    *(*CHARACTERS, "gates", "one_step"),
     *("distributions", "draws", "shaded_texts", "prefix_reading"),
 }
 
@@ -785,6 +793,10 @@ NOTHING = {
     "ranked": lambda: plots.ranked({}, "t"),
     "gradient_against_lag": lambda: plots.gradient_against_lag({}),
     "gates": lambda: plots.gates("", {}),
+    "one_step": lambda: plots.one_step([], "a", [1.0], [], "a"),
+    "one_step, no unit": lambda: plots.one_step(["a"], "a", [], [1.0], "a"),
+    "against_baselines": lambda: plots.against_baselines(history(), {}),
+    "against_baselines, no loss": lambda: plots.against_baselines(history(10), {"a": 1.0}),
     "temperature_bars": lambda: plots.temperature_bars(["a"], {}),
     "distributions": lambda: plots.distributions(["a"], {}, "t"),
     "clipping": lambda: plots.clipping([], 1.0),
@@ -809,6 +821,9 @@ def test_nothing_to_draw_is_said(name):
 
 
 WRONG = {
+    "'b' is none of the tokens": lambda: plots.one_step(["a"], "b", [1.0], [1.0], "a"),
+    "9 tokens": lambda: plots.one_step(list("abcdefghi"), "a", [1.0], [1.0] * 9, "a"),
+    "logits must be 2": lambda: plots.one_step(["a", "b"], "b", [1.0], [1.0, np.inf], "a"),
     "has 2000 characters": lambda: plots.windows_and_streams("ab" * 1000, 8, 3, 2, 4),
     "has 4 characters; give from 9": lambda: plots.windows_and_streams("abcd", 8, 3, 2, 4),
     "step is 0": lambda: plots.windows_and_streams("abcdefghij", 8, 0, 2, 4),
@@ -839,6 +854,8 @@ def test_what_a_figure_has_no_room_or_no_meaning_for_is_said(said):
 
 
 ODD = {
+    "step": lambda: plots.one_step(["a", "b"], "b", [1.0, np.nan], [900.0, 0.0], "b"),
+    "baselines": lambda: plots.against_baselines(history(), {"a": np.nan, "b": np.inf}),
     "one point": lambda: plots.loss_curves({"a": ([1], [1.0])}, "t"),
     "no point": lambda: plots.loss_curves({"a": ([], [])}, "t"),
     "nothing finite": lambda: plots.loss_curves({"a": ([1, 2], [np.nan, np.inf])}, "t", log=True),
@@ -884,3 +901,33 @@ def test_a_figure_says_in_words_what_it_shows():
 )
 def test_a_curve_in_words(values, words):
     assert style.in_words("x", values) == words
+
+
+def test_one_step_shows_the_probabilities_of_its_logits_and_the_loss():
+    drawn = texts_of(plots.one_step(["a", "b"], "b", [0.5], [math.log(3), 0.0], "a"))
+    assert {"0.75", "0.25"} <= {text.strip() for text in drawn}
+    assert any("ln 0.75 = 0.29" in text for text in drawn)
+
+
+def test_what_a_network_gains_over_the_nearest_baseline_is_shown_close_up():
+    figure = plots.against_baselines(history(), {"far": 4.5, "near": 0.5, "nearer": 0.4})
+    left, right = figure.axes
+    assert [bar.get_width() for bar in left.patches] == pytest.approx([4.5, 0.5, 0.4, 0.41])
+    assert set(lines(right)) == {"LSTM", "nearer"}
+    low, high = right.get_ylim()
+    assert low < 0.4 < 0.41 < high < 1
+    assert figure.get_label().endswith("ends 0.01 above nearer.")
+
+
+def test_streams_and_windows_share_no_colour():
+    left, right = FIGURES["windows_and_streams"]().axes
+    colors = [{to_hex(t.get_bbox_patch().get_facecolor()) for t in a.texts} for a in (left, right)]
+    assert not colors[0] & colors[1]
+
+
+def test_what_the_clean_text_lacks_is_orange():
+    above, below = plots.character_counts({"a": 3, "b": 2, "\n": 1}, {"a": 3, "b": 2}).axes
+    assert [to_hex(bar.get_facecolor()) == style.ORANGE.lower() for bar in above.patches] == [
+        *(False, False, True)
+    ]
+    assert style.ORANGE.lower() not in {to_hex(bar.get_facecolor()) for bar in below.patches}

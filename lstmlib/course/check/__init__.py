@@ -5,8 +5,25 @@ why, or *right*. The answer stays the student's own. `hint("ch00.pairs")` gives 
 each time that it is called again.
 """
 
-from lstmlib.course.check.ch00 import bits_per_character, pairs
-from lstmlib.course.check.ch01 import add_one_probability, straight_quotes, window_count
+from lstmlib.course.check.ch00 import (
+    bits_per_character,
+    clipped_epoch,
+    cooled,
+    fed_back,
+    loss_of_probabilities,
+    network_parameters,
+    pairs,
+)
+from lstmlib.course.check.ch01 import (
+    add_one_probability,
+    one_line,
+    straight_quotes,
+    stream_place,
+    symptoms,
+    window_count,
+    windows_apart,
+    witten_bell,
+)
 from lstmlib.course.check.ch02 import chunk, clipped, step_back
 from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
@@ -27,28 +44,38 @@ __all__ = [
     "bracket_string",
     "chunk",
     "clipped",
+    "clipped_epoch",
+    "cooled",
     "coupled_gate",
     "diagnosis",
     "drawn",
     "early_stop",
     "enough_text",
     "fact",
+    "fed_back",
     "gru_units",
     "has_room",
     "hint",
+    "loss_of_probabilities",
     "lstm_parameters",
     "masked_mean",
+    "network_parameters",
     "next_state",
     "norm_clipped",
     "nucleus",
+    "one_line",
     "pairs",
     "repeat_floor",
     "split_gates",
     "step_back",
     "step_jacobian",
     "straight_quotes",
+    "stream_place",
+    "symptoms",
     "table_gradient",
     "tempered",
     "warm_cosine",
     "window_count",
+    "windows_apart",
+    "witten_bell",
 ]

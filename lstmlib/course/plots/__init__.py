@@ -4,7 +4,7 @@
 last line of a notebook cell it is shown once.
 """
 
-from lstmlib.course.plots.ch00 import temperature_bars
+from lstmlib.course.plots.ch00 import against_baselines, one_step, temperature_bars
 from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_and_streams
 from lstmlib.course.plots.ch02 import step_sizes, unrolled
 from lstmlib.course.plots.ch03 import distributions, gates
@@ -55,6 +55,7 @@ __all__ = [
     "SKY",
     "YELLOW",
     "LivePlot",
+    "against_baselines",
     "character_counts",
     "clip_sweep",
     "clipping",
@@ -73,6 +74,7 @@ __all__ = [
     "measures_by_temperature",
     "ngram_losses",
     "norms_over_time",
+    "one_step",
     "png",
     "prefix_reading",
     "ranked",
