@@ -12,7 +12,16 @@ from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
-from lstmlib.course.check.ch07 import drawn, nucleus, tempered
+from lstmlib.course.check.ch07 import (
+    drawn,
+    entropy_by_hand,
+    mended_sampler,
+    mended_writer,
+    min_p,
+    nucleus,
+    tempered,
+    tempered_by_hand,
+)
 from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
 from lstmlib.course.check.exercises import hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
@@ -32,12 +41,16 @@ __all__ = [
     "drawn",
     "early_stop",
     "enough_text",
+    "entropy_by_hand",
     "fact",
     "gru_units",
     "has_room",
     "hint",
     "lstm_parameters",
     "masked_mean",
+    "mended_sampler",
+    "mended_writer",
+    "min_p",
     "next_state",
     "norm_clipped",
     "nucleus",
@@ -49,6 +62,7 @@ __all__ = [
     "straight_quotes",
     "table_gradient",
     "tempered",
+    "tempered_by_hand",
     "warm_cosine",
     "window_count",
 ]
