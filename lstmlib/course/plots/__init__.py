@@ -21,6 +21,7 @@ from lstmlib.course.plots.ch07 import (
     entropy_by_temperature,
     loop,
     measures_by_temperature,
+    pieces_by_temperature,
     shaded_texts,
     tradeoff,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "measures_by_temperature",
     "ngram_losses",
     "norms_over_time",
+    "pieces_by_temperature",
     "png",
     "prefix_reading",
     "ranked",
