@@ -339,7 +339,7 @@ def mended_sampler(answer: Callable | None) -> None:
         return np.exp(SamplingConfig(temperature=tau, top_k=k).transform(logits))
 
     def find_slip() -> str | None:
-        logits = np.array([2.0, 0.5, 1.0, 0.0])
+        logits = np.array([1.0, 2.0, 0.5, 0.0])
         for case in ((logits, 1.0, 2), (logits, 0.5, 3)):
             got, wanted = shares(*case), expected(*case)
             if got[wanted == 0].any():

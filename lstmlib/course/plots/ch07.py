@@ -154,7 +154,7 @@ def pieces_by_temperature(
         sign = visible(tokens[order[chosen[row]]])
         axis.plot(uniform, tau, "o", color=BLACK, markersize=5)
         axis.annotate(sign, (uniform, tau), xytext=(9, 0), textcoords="offset points", va="center")
-        said.append(f"at {tau:g} {sign}")
+        said.append(f"{sign} at {tau:g}")
     axis.grid(visible=False)
     axis.set(
         title=f"The pieces of the draw, and u = {uniform:.2f} (orange: what is drawn)",
@@ -167,7 +167,7 @@ def pieces_by_temperature(
     return with_alt(
         figure,
         f"Pieces from 0 to 1 by temperature. As it falls, each end moves to the right: {first}. "
-        f"A line at u = {uniform:.2f} falls on {', '.join(said) or 'other pieces'}.",
+        f"A line at u = {uniform:.2f} falls on {', '.join(said) or 'some piece'}.",
     )
 
 
@@ -352,10 +352,10 @@ def tradeoff(
     axis.plot(*real, "*", color=BLACK, markersize=14, label="held-out text", linestyle="none")
     axis.set(
         title=plain_text(title),
-        xlabel="novelty (share of runs of 10 characters that the training text has not)",
+        xlabel="novelty (share of runs of 10 characters that the training text does not have)",
         ylabel="share of known words",
     )
-    axis.legend(loc="lower left", title="settings, from the left to the right", fontsize=10)
+    axis.legend(loc="lower left", title="settings, along each line", fontsize=10)
     said.append(f"held-out text {real[1]:.3g} at a novelty of {real[0]:.2g}")
     return with_alt(
         figure, f"Share of known words against novelty: {'; '.join(filter(None, said))}."

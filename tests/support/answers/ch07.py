@@ -289,7 +289,7 @@ EXERCISES = {
             (lambda *given: sampler(*given, total="whole"), "ruled it out"),
             (lambda *given: sampler(*given, shift=False), "infinite or all 0"),
             (lambda *given: sampler(*given, cut=False), "ruled it out"),
-            (lambda *given: sampler(*given, sort=True), "ruled it out"),
+            (lambda *given: sampler(*given, sort=True), "should be"),
             (lambda *given: sampler(*given, scale=False), "at τ = 0.5"),
             (lambda logits, tau, k, u: sampler(logits, 1 / tau, k, u), "at τ = 0.5"),
             (lambda logits, tau, k, u: int(logits.argmax()), "should be"),
