@@ -15,7 +15,7 @@ from lstmlib.course.plots import style, training
 from lstmlib.grammar_eval import PrefixReading, Validity
 from lstmlib.history import History
 from lstmlib.metrics import wilson_interval
-from lstmlib.sampling import draw
+from lstmlib.sampling import apply_temperature, draw
 
 
 def history(n=100, spike=3.0):
@@ -142,10 +142,17 @@ FIGURES = {
         np.array([0, 1, 2]), {"after a": np.array([0, 0.5, 0.9])}, 1.1
     ),
     "draws": lambda: plots.draws(
-        ["a", " ", "$"], {"T = 0": np.array([0, 1.0, 0]), "T = 1": np.array([0.3, 0.5, 0.2])}, 0.6
+        ["a", " ", "$"], {"τ = 0": np.array([0, 1.0, 0]), "τ = 1": np.array([0.3, 0.5, 0.2])}, 0.6
+    ),
+    "pieces_by_temperature": lambda: plots.pieces_by_temperature(
+        ["a", " ", "$"],
+        np.array([0.0, 1.0, 2.0]),
+        np.array([[0, 1.0, 0], [0.3, 0.5, 0.2], [0.32, 0.4, 0.28]]),
+        0.6,
+        marked=(0, 1),
     ),
     "shaded_texts": lambda: plots.shaded_texts(
-        {"T = 1": ("a\nb$\tc d", np.array([1, 0.5, 0.1, 0, 1, 1, 1, 1])), "T = 2": ("", [])}, 12
+        {"τ = 1": ("a\nb$\tc d", np.array([1, 0.5, 0.1, 0, 1, 1, 1, 1])), "τ = 2": ("", [])}, 12
     ),
     "measures_by_temperature": lambda: plots.measures_by_temperature(
         [0.5, 1.0],
@@ -155,7 +162,7 @@ FIGURES = {
     ),
     "loop": lambda: plots.loop(10.0 ** -np.arange(5), np.array([0.1, 1]), np.array([0.9, 0.1])),
     "tradeoff": lambda: plots.tradeoff(
-        {"temperature": (np.array([0.1, 0.5]), np.array([1, 0.8]), ["0.5", "1.5"])},
+        {"temperature": ([[0.1, 1], [0.5, 0.8]], [[0.01, 0.02], [0.03, 0]], ["0.5", "1.5"])},
         (0.5, 0.9),
         "Novelty against known words",
     ),
@@ -462,7 +469,7 @@ def test_a_step_that_is_not_in_the_history_is_refused():
 def test_draws_show_in_orange_what_sampling_draws():
     rng = np.random.default_rng(0)
     for u in (0.0, 0.3, 0.62, 0.999):
-        rows = {f"T = {k}": rng.dirichlet(np.ones(9)) for k in range(3)}
+        rows = {f"τ = {k}": rng.dirichlet(np.ones(9)) for k in range(3)}
         axis = plots.draws("abcdefghi", rows, u).axes[0]
         orange = [
             bar for bar in axis.patches if to_hex(bar.get_facecolor()).upper() == plots.ORANGE
@@ -471,6 +478,23 @@ def test_draws_show_in_orange_what_sampling_draws():
         expected = [p[i] for p, i in zip(rows.values(), chosen, strict=True)]
         assert [bar.get_width() for bar in orange] == pytest.approx(expected)
         assert all(bar.get_x() <= u < bar.get_x() + bar.get_width() for bar in orange)
+
+
+def test_pieces_end_where_the_sums_do_and_orange_is_what_sampling_draws():
+    log_p = np.log(np.random.default_rng(0).dirichlet(np.ones(9)))
+    taus = np.linspace(0, 2, 21)
+    p = np.exp([apply_temperature(log_p, tau) for tau in taus])  # (21, 9)
+    figure = plots.pieces_by_temperature("abcdefghi", taus, p, 0.62, (0.5, 2), most=4)
+    axis = figure.axes[0]
+    first = axis.collections[0].get_paths()[0].vertices
+    assert first[:, 0].max() == 1 and first[:, 0].min() == 0
+    assert p[-1].max() in first[:, 0]
+    named = [text.get_text() for text in axis.texts if getattr(text, "xy", (0,))[0] == 0.62]
+    assert named == ["abcdefghi"[draw(np.log(p[k]), 0.62)] for k in (5, 20)]
+    colors = [to_hex(area.get_facecolor()[0]).upper() for area in axis.collections]
+    drawn = {int(draw(np.log(row), 0.62)) for row in p[1:]} | {int(p[0].argmax())}
+    filled = [area for area in axis.collections if len(area.get_paths())]
+    assert colors.count(plots.ORANGE) >= len(drawn) == len(filled) - 4
 
 
 def test_measures_show_the_points_their_errors_and_real_text():
@@ -491,8 +515,16 @@ def test_measures_show_the_points_their_errors_and_real_text():
 
 def test_curves_of_the_temperature_chapter_hold_what_they_are_given():
     x, y = np.array([0.1, 0.5]), np.array([1.0, 0.8])
-    axis = plots.tradeoff({"top-k": (x, y, ["3", "5"])}, (0.5, 0.9), "Title").axes[0]
-    assert lines(axis)["top-k"].get_xydata().tolist() == [[0.1, 1.0], [0.5, 0.8]]
+    points, errors = np.stack([x, y], axis=1), np.array([[0.01, 0.02], [0.03, 0.04]])
+    axis = plots.tradeoff({"top-k": (points, errors, ["3", "5"])}, (0.5, 0.9), "Title").axes[0]
+    assert lines(axis)["top-k: 3, 5"].get_xydata().tolist() == [[0.1, 1.0], [0.5, 0.8]]
+    across, upright = axis.containers[0].lines[2]
+    assert np.array(across.get_segments())[:, :, 0] == pytest.approx(
+        np.array([[0.09, 0.11], [0.47, 0.53]])
+    )
+    assert np.array(upright.get_segments())[:, :, 1] == pytest.approx(
+        np.array([[0.98, 1.02], [0.76, 0.84]])
+    )
     assert lines(axis)["held-out text"].get_xydata().tolist() == [[0.5, 0.9]]
     left, right = plots.loop(np.array([1.0, 0.1]), np.array([0.0, 1.0]), np.array([1.0, 0.2])).axes
     assert left.lines[0].get_ydata().tolist() == [1.0, 0.1]
@@ -503,14 +535,18 @@ def test_curves_of_the_temperature_chapter_hold_what_they_are_given():
 
 def test_shaded_texts_break_lines_and_shade_by_surprise():
     p = np.array([1.0, np.exp(-2), 1.0, np.exp(-6), 1.0])
-    axis = plots.shaded_texts({"T = 1": ("ab\ncd", p)}, 12).axes[0]
+    axis = plots.shaded_texts({"τ = 1": ("ab\ncd", p)}, 12).axes[0]
     places = {text.get_text(): text.get_position() for text in axis.texts}
     assert places == {"a": (0, 0), "b": (1, 0), "c": (0, 1), "d": (1, 1)}
     shades = axis.images[0].get_array()
     assert shades.shape == (2, 12)
     assert shades[0, :2].tolist() == [0, 2] and shades[1, :2].tolist() == pytest.approx([6, 0])
-    long = plots.shaded_texts({"T = 1": ("abcdefg", np.ones(7))}, 3).axes[0]
+    long = plots.shaded_texts({"τ = 1": ("abcdefg", np.ones(7))}, 3).axes[0]
     assert [text.get_position()[1] for text in long.texts] == [0, 0, 0, 1, 1, 1, 2]
+    words = plots.shaded_texts({"τ = 1": ("a bc def", np.ones(8))}, 5).axes[0]
+    assert [text.get_position()[1] for text in words.texts] == [0, 0, 0, 0, 0, 1, 1, 1]
+    broken = plots.shaded_texts({"τ = 1": ("ab cdef", np.ones(7))}, 5).axes[0]
+    assert [text.get_position()[::-1] for text in broken.texts][3:] == [(1, k) for k in range(4)]
 
 
 def test_a_prefix_of_few_symbols_shows_each_of_them_and_the_depth():
@@ -632,11 +668,12 @@ def named(text):
         "training_moment": lambda: plots.training_moment(run, 10),
         "entropy_by_temperature": lambda: plots.entropy_by_temperature(x, {text: y}, 1.0),
         "draws": lambda: plots.draws(tokens, {text: p}, 0.5),
+        "pieces_by_temperature": lambda: plots.pieces_by_temperature(tokens, x, [p, p], 0.5, [1]),
         "shaded_texts": lambda: plots.shaded_texts({text: (letters, np.ones(len(letters)))}),
         "measures_by_temperature": lambda: plots.measures_by_temperature(
             one, {text: (one, one)}, {text: 1.0}, (0, 1)
         ),
-        "tradeoff": lambda: plots.tradeoff({text: (x, y, [text] * 2)}, (0.5, 0.5), text),
+        "tradeoff": lambda: plots.tradeoff({text: ([y], [y], [text])}, (0.5, 0.5), text),
         "validity_by_epoch": lambda: plots.validity_by_epoch([1], {1.0: validity}, text),
         "counting": lambda: plots.counting({text: ([1], {text: [1]})}, 1, {text: 1}),
         "counter": lambda: plots.counter("()", y, y, y, text),
@@ -667,11 +704,14 @@ def test_what_a_caller_names_is_drawn_as_it_is_and_no_formula(name, monkeypatch)
     shown = NASTY if style._has_glyph("北") else NASTY.replace("北京", "□□")
     drawn = texts_of(figure)
     if name not in (*CHARACTERS, "one_step"):
+    if name not in NO_NAMES:
         assert any(shown in each for each in drawn)
     if name not in NO_CHARACTERS:
         assert "$" in drawn
 
 
+NO_NAMES = {"character_counts", "windows_and_streams", "temperature_bars", "unrolled"}
+NO_NAMES |= {"pieces_by_temperature"}
 ARROWS = ("$h_{", "$W_", "$dz", "$(p-y)")
 CHARACTERS = ("character_counts", "windows_and_streams", "temperature_bars", "unrolled")
 NO_CHARACTERS = set(FIGURES) - {
@@ -807,6 +847,7 @@ NOTHING = {
     "clip_sweep": lambda: plots.clip_sweep([], [], "t"),
     "clip_sweep, no seed": lambda: plots.clip_sweep([1.0], [[]], "t"),
     "draws": lambda: plots.draws(["a"], {}, 0.5),
+    "pieces_by_temperature": lambda: plots.pieces_by_temperature(["a"], [], np.ones((0, 1)), 0.5),
     "shaded_texts": lambda: plots.shaded_texts({}),
     "measures_by_temperature": lambda: plots.measures_by_temperature([], {}, {}, (0, 1)),
     "validity_by_epoch": lambda: plots.validity_by_epoch([], {}, "t"),
@@ -841,6 +882,7 @@ WRONG = {
     "suggestion is nan": lambda: plots.clip_sweep([1.0], [[1.0]], "t", np.nan),
     "A step is not finite": lambda: plots.step_sizes([1.0, 0.0], {}, 1.0),
     "u is 1.0": lambda: plots.draws(["a"], {"p": np.ones(1)}, 1.0),
+    "u is -0.5": lambda: plots.pieces_by_temperature(["a"], [1.0], np.ones((1, 1)), -0.5),
     "width is 0": lambda: plots.shaded_texts({"a": ("ab", np.ones(2))}, 0),
     "has 201 lines": lambda: plots.shaded_texts({"a": ("\n" * 200, np.ones(200))}),
 }

@@ -29,7 +29,16 @@ from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
-from lstmlib.course.check.ch07 import drawn, nucleus, tempered
+from lstmlib.course.check.ch07 import (
+    drawn,
+    entropy_by_hand,
+    mended_sampler,
+    mended_writer,
+    min_p,
+    nucleus,
+    tempered,
+    tempered_by_hand,
+)
 from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
 from lstmlib.course.check.exercises import hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
@@ -51,6 +60,7 @@ __all__ = [
     "drawn",
     "early_stop",
     "enough_text",
+    "entropy_by_hand",
     "fact",
     "fed_back",
     "gru_units",
@@ -59,6 +69,9 @@ __all__ = [
     "loss_of_probabilities",
     "lstm_parameters",
     "masked_mean",
+    "mended_sampler",
+    "mended_writer",
+    "min_p",
     "network_parameters",
     "next_state",
     "norm_clipped",
@@ -74,6 +87,7 @@ __all__ = [
     "symptoms",
     "table_gradient",
     "tempered",
+    "tempered_by_hand",
     "warm_cosine",
     "window_count",
     "windows_apart",

@@ -21,6 +21,7 @@ from lstmlib.course.plots.ch07 import (
     entropy_by_temperature,
     loop,
     measures_by_temperature,
+    pieces_by_temperature,
     shaded_texts,
     tradeoff,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "ngram_losses",
     "norms_over_time",
     "one_step",
+    "pieces_by_temperature",
     "png",
     "prefix_reading",
     "ranked",
