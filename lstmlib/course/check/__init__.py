@@ -7,7 +7,16 @@ each time that it is called again.
 
 from lstmlib.course.check.ch00 import bits_per_character, pairs
 from lstmlib.course.check.ch01 import add_one_probability, straight_quotes, window_count
-from lstmlib.course.check.ch02 import chunk, clipped, step_back
+from lstmlib.course.check.ch02 import (
+    adagrad_changes,
+    bug_table,
+    chunk,
+    forward_passes,
+    leaky_step_back,
+    revealing_batch,
+    step_back,
+    steps_until,
+)
 from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
@@ -19,23 +28,26 @@ from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
 __all__ = [
     "CAUSES",
+    "adagrad_changes",
     "adaptive_limit",
     "add_one_probability",
     "band",
     "bands",
     "bits_per_character",
     "bracket_string",
+    "bug_table",
     "chunk",
-    "clipped",
     "coupled_gate",
     "diagnosis",
     "drawn",
     "early_stop",
     "enough_text",
     "fact",
+    "forward_passes",
     "gru_units",
     "has_room",
     "hint",
+    "leaky_step_back",
     "lstm_parameters",
     "masked_mean",
     "next_state",
@@ -43,9 +55,11 @@ __all__ = [
     "nucleus",
     "pairs",
     "repeat_floor",
+    "revealing_batch",
     "split_gates",
     "step_back",
     "step_jacobian",
+    "steps_until",
     "straight_quotes",
     "table_gradient",
     "tempered",
