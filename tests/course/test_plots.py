@@ -109,6 +109,7 @@ FIGURES = {
     "step_sizes": lambda: plots.step_sizes(
         np.array([1e-6, 1e-5]), {"float64": np.array([1e-9, 1e-10])}, chosen=1e-5
     ),
+    "stretched_circle": lambda: plots.stretched_circle({"halves": np.eye(2) / 2}, 3),
     "loss_curves": lambda: plots.loss_curves(
         {"ours": (np.arange(3), np.array([3.0, 2.0, 1.5]))}, "A run", baselines={"theirs": 1.7}
     ),
@@ -655,7 +656,8 @@ def named(text):
         "against_baselines": lambda: plots.against_baselines(history(), {text: 1.0}),
         "temperature_bars": lambda: plots.temperature_bars(tokens, {1.0: p}),
         "unrolled": lambda: plots.unrolled(letters),
-        "step_sizes": lambda: plots.step_sizes(y, {text: y}, 1.0),
+        "step_sizes": lambda: plots.step_sizes(y, {text: y}, 1.0, text),
+        "stretched_circle": lambda: plots.stretched_circle({text: np.eye(2)}),
         "loss_curves": lambda: plots.loss_curves({text: (x, y)}, text, text, text, {text: 1.0}),
         "ranked": lambda: plots.ranked({text: [1.0]}, text, text),
         "gradient_against_lag": lambda: plots.gradient_against_lag({text: y}),
@@ -841,6 +843,7 @@ NOTHING = {
     "training_speeds": lambda: plots.training_speeds({}),
     "norms_over_time": lambda: plots.norms_over_time(np.array([]), {}, "t", "l"),
     "step_sizes": lambda: plots.step_sizes(np.array([]), {}, 1.0),
+    "stretched_circle": lambda: plots.stretched_circle({}),
     "loss_surface": lambda: plots.loss_surface([1, 2], [1, 2], np.zeros((2, 2)), {}, "", "", ""),
     "clip_sweep": lambda: plots.clip_sweep([], [], "t"),
     "clip_sweep, no seed": lambda: plots.clip_sweep([1.0], [[]], "t"),
@@ -878,6 +881,8 @@ WRONG = {
     "needs 2 by 2": lambda: plots.loss_surface([1], [1], np.ones((1, 1)), {}, "t", "x", "y"),
     "A clip value is 0.0": lambda: plots.clip_sweep([0.0, 1.0], [[1.0], [1.0]], "t"),
     "suggestion is nan": lambda: plots.clip_sweep([1.0], [[1.0]], "t", np.nan),
+    "must be 2 by 2": lambda: plots.stretched_circle({"a": np.eye(3)}),
+    "room for 1 to 10 steps": lambda: plots.stretched_circle({"a": np.eye(2)}, 11),
     "A step is not finite": lambda: plots.step_sizes([1.0, 0.0], {}, 1.0),
     "u is 1.0": lambda: plots.draws(["a"], {"p": np.ones(1)}, 1.0),
     "u is -0.5": lambda: plots.pieces_by_temperature(["a"], [1.0], np.ones((1, 1)), -0.5),
@@ -971,3 +976,22 @@ def test_what_the_clean_text_lacks_is_orange():
         *(False, False, True)
     ]
     assert style.ORANGE.lower() not in {to_hex(bar.get_facecolor()) for bar in below.patches}
+def test_a_stretched_circle_holds_the_images_of_its_points():
+    W = np.array([[0.5, 1.0], [0.0, 2.0]])
+    figure = plots.stretched_circle({"W": W, "W'": W.T}, steps=2)
+    left, right = figure.axes
+    curves = [line.get_xydata() for line in left.get_lines() if len(line.get_xydata()) == 200]
+    assert len(curves) == 3
+    np.testing.assert_allclose(np.linalg.norm(curves[0], axis=1), 1)
+    np.testing.assert_allclose(curves[1], curves[0] @ W.T)
+    np.testing.assert_allclose(curves[2], curves[0] @ (W @ W).T)
+    dots = [line.get_xydata()[0] for line in right.get_lines() if len(line.get_xydata()) == 1]
+    np.testing.assert_allclose(dots, [[1, 0], [0.5, 1], [0.25, 2.5]])
+    long, short = np.linalg.svd(W @ W, compute_uv=False)
+    assert f"W: after 2 steps half axes of {long:.2g} and {short:.2g}" in figure.get_label()
+
+
+def test_step_sizes_say_which_step_is_best():
+    figure = plots.step_sizes([1e-6, 1e-5], {"a": [1e-9, 1e-10], "b": [1.0, 2.0]}, 1e-5, "Two")
+    assert "a is best at a step of 1e-05, 1e-10 off; b is best at" in figure.get_label()
+    assert figure.axes[0].get_title() == "Two"

@@ -24,7 +24,16 @@ from lstmlib.course.check.ch01 import (
     windows_apart,
     witten_bell,
 )
-from lstmlib.course.check.ch02 import chunk, clipped, step_back
+from lstmlib.course.check.ch02 import (
+    adagrad_changes,
+    bug_table,
+    chunk,
+    forward_passes,
+    leaky_step_back,
+    revealing_batch,
+    step_back,
+    steps_until,
+)
 from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
@@ -45,14 +54,15 @@ from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
 __all__ = [
     "CAUSES",
+    "adagrad_changes",
     "adaptive_limit",
     "add_one_probability",
     "band",
     "bands",
     "bits_per_character",
     "bracket_string",
+    "bug_table",
     "chunk",
-    "clipped",
     "clipped_epoch",
     "cooled",
     "coupled_gate",
@@ -63,9 +73,11 @@ __all__ = [
     "entropy_by_hand",
     "fact",
     "fed_back",
+    "forward_passes",
     "gru_units",
     "has_room",
     "hint",
+    "leaky_step_back",
     "loss_of_probabilities",
     "lstm_parameters",
     "masked_mean",
@@ -79,9 +91,11 @@ __all__ = [
     "one_line",
     "pairs",
     "repeat_floor",
+    "revealing_batch",
     "split_gates",
     "step_back",
     "step_jacobian",
+    "steps_until",
     "straight_quotes",
     "stream_place",
     "symptoms",

@@ -6,7 +6,7 @@ last line of a notebook cell it is shown once.
 
 from lstmlib.course.plots.ch00 import against_baselines, one_step, temperature_bars
 from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_and_streams
-from lstmlib.course.plots.ch02 import step_sizes, unrolled
+from lstmlib.course.plots.ch02 import step_sizes, stretched_circle, unrolled
 from lstmlib.course.plots.ch03 import distributions, gates
 from lstmlib.course.plots.ch05 import ranked, training_speeds
 from lstmlib.course.plots.ch06 import (
@@ -82,6 +82,7 @@ __all__ = [
     "ranked",
     "shaded_texts",
     "step_sizes",
+    "stretched_circle",
     "temperature_bars",
     "tradeoff",
     "training_moment",
