@@ -8,7 +8,15 @@ each time that it is called again.
 from lstmlib.course.check.ch00 import bits_per_character, pairs
 from lstmlib.course.check.ch01 import add_one_probability, straight_quotes, window_count
 from lstmlib.course.check.ch02 import chunk, clipped, step_back
-from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
+from lstmlib.course.check.ch03 import (
+    adagrad_step,
+    backward_without_tanh,
+    bugs_by_block,
+    coupled_gate,
+    from_onnx,
+    lstm_parameters,
+    remember_one_bit,
+)
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
@@ -19,12 +27,15 @@ from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
 __all__ = [
     "CAUSES",
+    "adagrad_step",
     "adaptive_limit",
     "add_one_probability",
+    "backward_without_tanh",
     "band",
     "bands",
     "bits_per_character",
     "bracket_string",
+    "bugs_by_block",
     "chunk",
     "clipped",
     "coupled_gate",
@@ -33,6 +44,7 @@ __all__ = [
     "early_stop",
     "enough_text",
     "fact",
+    "from_onnx",
     "gru_units",
     "has_room",
     "hint",
@@ -42,8 +54,8 @@ __all__ = [
     "norm_clipped",
     "nucleus",
     "pairs",
+    "remember_one_bit",
     "repeat_floor",
-    "split_gates",
     "step_back",
     "step_jacobian",
     "straight_quotes",
