@@ -354,9 +354,8 @@ def bugs_by_block(answer: dict | None) -> None:
     def find_slip() -> str | None:
         if not isinstance(answer, dict) or set(answer) != set(hints):
             return 'give a dictionary with the keys "A", "B" and "C".'
-        still_open = [table for table, value in answer.items() if value is ...]
-        if still_open:
-            return f"still open: {', '.join(still_open)}."
+        if ... in answer.values():
+            return f"still open: {', '.join(t for t, value in answer.items() if value is ...)}."
         given = {table: number(value) for table, value in answer.items()}
         if any(value not in range(1, 7) for value in given.values()):
             return "each value is the number of a bug, 1 to 6."
