@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Patch, Polygon, Rectangle
+from matplotlib.patheffects import withStroke
 
 from lstmlib.course.plots.style import (
     BLACK,
@@ -218,7 +219,8 @@ def gates(text: str, panels: dict[str, np.ndarray], lines: Sequence[int] = ()) -
         image = axis.imshow(values, aspect="auto", cmap="Blues" if gate else "RdBu", **scale)
         figure.colorbar(image, ax=axis, pad=0.01)
         for line in lines:
-            axis.axvline(line - 0.5, color=BLACK, linewidth=0.9)
+            edge = withStroke(linewidth=2.4, foreground="white")
+            axis.axvline(line - 0.5, color=BLACK, linewidth=0.9, path_effects=[edge])
         axis.grid(visible=False)
         axis.set_title(plain_text(title), fontsize=10)
         axis.set_ylabel("unit", fontsize=9)
@@ -226,7 +228,8 @@ def gates(text: str, panels: dict[str, np.ndarray], lines: Sequence[int] = ()) -
         said.append(in_words(title, values[:1]))
     shown = [visible(c) for c in text]
     axis.set_xticks(range(len(text)), shown, family=monospace_fonts(), fontsize=8)
-    axis.set_xlabel("character read")
+    axis.tick_params(axis="x", length=2)
+    axis.set_xlabel("character read", fontsize=10)
     about = f"Cells in rows, one row a unit, over the characters {plain_text(text)!r}"
     return with_alt(figure, f"{about}. Of the first unit: {'; '.join(filter(None, said))}.")
 
