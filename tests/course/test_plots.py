@@ -118,6 +118,7 @@ FIGURES = {
     "gates": lambda: plots.gates(
         "a $", {"gate": np.array([[0.0, 0.5, 1.0]]), "cell state": np.array([[-2.0, 0.0, 1.0]])}
     ),
+    "lstm_cell": lambda: plots.lstm_cell(),
     "distributions": lambda: plots.distributions(
         list("abc"), {"p": np.array([0.2, 0.7, 0.1]), "q": np.array([0.1, 0.9, 0.0])}, "Two", most=2
     ),
@@ -721,7 +722,7 @@ NO_CHARACTERS = set(FIGURES) - {
 
 
 def test_every_figure_is_named_so_or_shows_nothing_of_its_caller():
-    fixed = {"ngram_losses", "clipping", "loop"}
+    fixed = {"ngram_losses", "clipping", "loop", "lstm_cell"}
     assert set(named(NASTY)) == set(FIGURES) - fixed
 
 
@@ -995,3 +996,43 @@ def test_step_sizes_say_which_step_is_best():
     figure = plots.step_sizes([1e-6, 1e-5], {"a": [1e-9, 1e-10], "b": [1.0, 2.0]}, 1e-5, "Two")
     assert "a is best at a step of 1e-05, 1e-10 off; b is best at" in figure.get_label()
     assert figure.axes[0].get_title() == "Two"
+# Chapter 03
+
+
+def test_upright_lines_stand_between_the_characters_of_the_gates():
+    figure = plots.gates("abc", {"gate": np.ones((1, 3)), "state": np.ones((1, 3))}, lines=[1, 3])
+    panels = [axis for axis in figure.axes if axis.images]
+    found = [[line.get_xdata()[0] for line in axis.get_lines()] for axis in panels]
+    assert found == [[0.5, 2.5], [0.5, 2.5]]
+    assert "state from 1 to 1" in figure.get_label() and "'abc'" in figure.get_label()
+
+
+def test_the_bars_of_distributions_are_said_in_words():
+    said = FIGURES["distributions"]().get_label()
+    assert "b: p 0.70, q 0.90; a: p 0.20, q 0.10." in said
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_the_cell_has_its_gates_in_order_and_no_words_that_overlap(coupled):
+    figure = plots.lstm_cell(coupled)
+    figure.savefig(io.BytesIO(), format="png", dpi=110)
+    (axis,) = figure.axes
+    texts = [text for text in axis.texts if text.get_text()]
+    gates = [t for t in texts if t.get_text().startswith(("input", "forget", "candid", "output"))]
+    assert [t.get_text()[-2] for t in sorted(gates, key=lambda t: t.get_position()[0])] == list(
+        "ifgo"
+    )
+    blocks = [t.get_text() for t in texts if t.get_text().startswith("$z_")]
+    assert len(blocks) == (3 if coupled else 4)
+    assert any(t.get_text() == "$1 - i$" for t in texts) == coupled
+    boxes = [text.get_window_extent() for text in texts]
+    for n, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[n + 1 :]), texts[n].get_text()
+    width = figure.get_window_extent().width
+    assert all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+    assert 700 <= width <= 850
+
+
+def test_the_cell_is_said_in_words():
+    plain, coupled = (plots.lstm_cell(c).get_label() for c in (False, True))
+    assert plain != coupled and "1 − i" in coupled

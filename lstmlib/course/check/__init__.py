@@ -34,7 +34,15 @@ from lstmlib.course.check.ch02 import (
     step_back,
     steps_until,
 )
-from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
+from lstmlib.course.check.ch03 import (
+    adagrad_step,
+    backward_without_tanh,
+    bugs_by_block,
+    coupled_gate,
+    from_onnx,
+    lstm_parameters,
+    remember_one_bit,
+)
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
@@ -55,13 +63,16 @@ from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 __all__ = [
     "CAUSES",
     "adagrad_changes",
+    "adagrad_step",
     "adaptive_limit",
     "add_one_probability",
+    "backward_without_tanh",
     "band",
     "bands",
     "bits_per_character",
     "bracket_string",
     "bug_table",
+    "bugs_by_block",
     "chunk",
     "clipped_epoch",
     "cooled",
@@ -74,6 +85,7 @@ __all__ = [
     "fact",
     "fed_back",
     "forward_passes",
+    "from_onnx",
     "gru_units",
     "has_room",
     "hint",
@@ -90,9 +102,9 @@ __all__ = [
     "nucleus",
     "one_line",
     "pairs",
+    "remember_one_bit",
     "repeat_floor",
     "revealing_batch",
-    "split_gates",
     "step_back",
     "step_jacobian",
     "steps_until",

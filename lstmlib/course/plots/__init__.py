@@ -7,7 +7,7 @@ last line of a notebook cell it is shown once.
 from lstmlib.course.plots.ch00 import against_baselines, one_step, temperature_bars
 from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_and_streams
 from lstmlib.course.plots.ch02 import step_sizes, stretched_circle, unrolled
-from lstmlib.course.plots.ch03 import distributions, gates
+from lstmlib.course.plots.ch03 import distributions, gates, lstm_cell
 from lstmlib.course.plots.ch05 import ranked, training_speeds
 from lstmlib.course.plots.ch06 import (
     clip_sweep,
@@ -72,6 +72,7 @@ __all__ = [
     "loss_and_gradient_by_epoch",
     "loss_curves",
     "loss_surface",
+    "lstm_cell",
     "measures_by_temperature",
     "ngram_losses",
     "norms_over_time",
