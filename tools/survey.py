@@ -189,7 +189,8 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="a JSON lines file; rows are appended")
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
     parser.add_argument("--profile", default="ci", choices=("ci", "cpu", "gpu"))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="added to every seed; far apart, as 0 1000 2000")
+    far = "added to every seed; far apart, such as 0 1000 2000"
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help=far)
     parser.add_argument("--text", type=Path, help="instead of the default corpus")
     arguments = parser.parse_args()
     for move in arguments.seeds:

@@ -977,6 +977,8 @@ def test_what_the_clean_text_lacks_is_orange():
         *(False, False, True)
     ]
     assert style.ORANGE.lower() not in {to_hex(bar.get_facecolor()) for bar in below.patches}
+
+
 def test_a_stretched_circle_holds_the_images_of_its_points():
     W = np.array([[0.5, 1.0], [0.0, 2.0]])
     figure = plots.stretched_circle({"W": W, "W'": W.T}, steps=2)
@@ -996,6 +998,8 @@ def test_step_sizes_say_which_step_is_best():
     figure = plots.step_sizes([1e-6, 1e-5], {"a": [1e-9, 1e-10], "b": [1.0, 2.0]}, 1e-5, "Two")
     assert "a is best at a step of 1e-05, 1e-10 off; b is best at" in figure.get_label()
     assert figure.axes[0].get_title() == "Two"
+
+
 # Chapter 03
 
 
