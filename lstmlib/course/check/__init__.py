@@ -13,7 +13,17 @@ from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
 from lstmlib.course.check.ch07 import drawn, nucleus, tempered
-from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
+from lstmlib.course.check.ch08 import (
+    bracket_string,
+    breaking_string,
+    loss_bugs,
+    masked_mean,
+    mean_length,
+    order_needed,
+    repeat_floor,
+    short_floor,
+    string_of,
+)
 from lstmlib.course.check.exercises import hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
@@ -25,6 +35,7 @@ __all__ = [
     "bands",
     "bits_per_character",
     "bracket_string",
+    "breaking_string",
     "chunk",
     "clipped",
     "coupled_gate",
@@ -36,17 +47,22 @@ __all__ = [
     "gru_units",
     "has_room",
     "hint",
+    "loss_bugs",
     "lstm_parameters",
     "masked_mean",
+    "mean_length",
     "next_state",
     "norm_clipped",
     "nucleus",
+    "order_needed",
     "pairs",
     "repeat_floor",
+    "short_floor",
     "split_gates",
     "step_back",
     "step_jacobian",
     "straight_quotes",
+    "string_of",
     "table_gradient",
     "tempered",
     "warm_cosine",
