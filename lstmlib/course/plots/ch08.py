@@ -295,7 +295,7 @@ def counting(
     """
     check_drawable(panels, "panels", 12)
     shared = {"sharey": True, "squeeze": False}
-    figure, (axes,) = new_figure(1, len(panels), 4.2 * len(panels) + 1.8, 3.6, **shared)
+    figure, (axes,) = new_figure(1, len(panels), 4.2 * len(panels) + 2.2, 3.6, **shared)
     said = []
     for axis, (label, (sizes, networks)) in zip(axes, panels.items(), strict=True):
         looks = cycle((("o-", BLUE), ("s--", ORANGE), ("^-.", GREEN)))
@@ -424,4 +424,4 @@ def _reading_mass(axis: Axes, reading: PrefixReading) -> None:
     mass = np.maximum(reading.illegal_mass, 1e-6)
     axis.semilogy(range(len(mass)), mass, "D-", color=BLACK, markersize=4, linewidth=1)
     axis.set(ylabel="illegal mass\n(log scale)", ylim=(5e-7, 2))
-    axis.set_yticks([1e-6, 1e-4, 1e-2, 1], ["$10^{-6}$\nor less", "$10^{-4}$", "$10^{-2}$", "1"])
+    axis.set_yticks([1e-6, 1e-4, 1e-2, 1], ["1e-6\nor less", "1e-4", "0.01", "1"])
