@@ -13,6 +13,7 @@ from matplotlib.text import Text
 from lstmlib.course import plots
 from lstmlib.course.plots import style, training
 from lstmlib.grammar_eval import PrefixReading, Validity
+from lstmlib.grammars import NDFA, Brackets
 from lstmlib.history import History
 from lstmlib.metrics import wilson_interval
 from lstmlib.sampling import apply_temperature, draw
@@ -188,10 +189,23 @@ FIGURES = {
         10,
         {"pairs": 60, "depth": 4},
     ),
+    "automata": lambda: plots.automata("Machines"),
+    "ngram_gaps": lambda: plots.ngram_gaps({"ndfa": [900.0, 2.0, 0.0], "toy": [30.0, 9.0]}, "Gaps"),
+    "training_by_epoch": lambda: plots.training_by_epoch(history(), 25, 0.3, "Epochs"),
+    "layer_gradients": lambda: plots.layer_gradients(
+        {"2 layers": [0.1, 0.2], "3 layers": [1e-6, 1e-4, 0.1]}, "Layers", 1e-5
+    ),
+    "ending_too_soon": lambda: plots.ending_too_soon([1, 2, 3], np.array([0, 0.1, 0.6]), 2, "Ends"),
     "counter": lambda: plots.counter(
         "(())", np.array([1, 2, 1, 0]), np.array([0.9, 2.1, 1.0, 0.1]), np.arange(4.0), "unit 7"
     ),
 }
+
+
+CH08 = (
+    *("automata", "ngram_gaps", "training_by_epoch", "layer_gradients", "ending_too_soon"),
+    *("validity_by_epoch", "counting", "counter", "prefix_reading"),
+)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -600,7 +614,7 @@ def test_a_prefix_of_any_length_is_drawn(length):
 
 def test_validity_shows_the_shares_and_their_intervals():
     left, right = FIGURES["validity_by_epoch"]().axes
-    assert [axis.get_title() for axis in (left, right)] == ["temperature 0.5", "temperature 1"]
+    assert [axis.get_title() for axis in (left, right)] == ["τ = 0.5", "τ = 1"]
     complete, prefix = right.containers
     assert complete.lines[0].get_xydata().tolist() == [[1, 0], [2, 0.25], [5, 0.5]]
     assert prefix.lines[0].get_ydata().tolist() == [0.4, 0.5, 0]
@@ -629,6 +643,52 @@ def test_the_counter_shows_what_it_is_given_after_each_character():
     probe = lines(top)["linear probe of the cell state"]
     assert probe.get_xydata().tolist() == [[1, 0.9], [2, 2.1], [3, 1.0], [4, 0.1]]
     assert lines(bottom)["unit 7"].get_xydata().tolist() == [[1, 0], [2, 1], [3, 2], [4, 3]]
+
+
+def test_machines_have_the_states_and_probabilities_of_the_languages():
+    top, bottom = FIGURES["automata"]().axes
+    shown = [text.get_text() for text in top.texts]
+    assert {f"{word} 1/4" for word in NDFA.WORDS} | {f"{word} 3/4" for word in NDFA.WORDS} < set(
+        shown
+    )
+    assert shown.count("s 1/4") == 4 and NDFA.STOP == 1 / 4
+    assert [text.get_text() for text in bottom.texts].count("( 7/16") == 3
+    assert Brackets.OPEN == 7 / 16
+
+
+def test_gaps_of_ngram_models_have_a_floor_that_the_scale_names():
+    axis = FIGURES["ngram_gaps"]().axes[0]
+    assert lines(axis)["ndfa"].get_xydata().tolist() == [[1, 900], [2, 2], [3, 0.01]]
+    assert axis.get_yscale() == "log"
+    assert axis.get_yticklabels()[0].get_text() == "0.01\nor less"
+
+
+def test_training_has_a_point_for_each_epoch():
+    top, bottom = FIGURES["training_by_epoch"]().axes
+    losses = np.array([4.0 / i**0.5 for i in range(1, 101)]).reshape(4, 25)
+    drawn = lines(top)["training, mean of the epoch"]
+    assert drawn.get_xdata().tolist() == [1, 2, 3, 4]
+    assert drawn.get_ydata() == pytest.approx(losses.mean(1))
+    assert lines(top)["validation"].get_xdata().tolist() == [1, 2, 3, 4]
+    assert set(lines(top)["floor"].get_ydata()) == {0.3}
+    assert lines(bottom)["median of the epoch"].get_ydata().tolist() == [0.5] * 4
+
+
+def test_layers_are_counted_from_the_input():
+    axis = FIGURES["layer_gradients"]().axes[0]
+    assert lines(axis)["3 layers"].get_xydata().tolist() == [[1, 1e-6], [2, 1e-4], [3, 0.1]]
+    assert set(lines(axis)["a weight's gradient is Adam's ε"].get_ydata()) == {1e-5}
+
+
+def test_an_end_that_comes_too_soon_stands_beside_the_deepest_in_training():
+    axis = FIGURES["ending_too_soon"]().axes[0]
+    assert lines(axis)["network, one bracket still open"].get_ydata().tolist() == [0, 0.1, 0.6]
+    assert set(lines(axis)["deepest in training"].get_xdata()) == {2}
+
+
+@pytest.mark.parametrize("name", CH08)
+def test_figures_of_formal_languages_say_in_words_what_they_show(name):
+    assert len(FIGURES[name]().get_label()) >= 40
 
 
 # Whatever a user's text, files and titles are called
@@ -679,6 +739,11 @@ def named(text):
         "tradeoff": lambda: plots.tradeoff({text: ([y], [y], [text])}, (0.5, 0.5), text),
         "validity_by_epoch": lambda: plots.validity_by_epoch([1], {1.0: validity}, text),
         "counting": lambda: plots.counting({text: ([1], {text: [1]})}, 1, {text: 1}),
+        "automata": lambda: plots.automata(text),
+        "ngram_gaps": lambda: plots.ngram_gaps({text: y}, text),
+        "training_by_epoch": lambda: plots.training_by_epoch(history(), 25, 0.3, text),
+        "layer_gradients": lambda: plots.layer_gradients({text: y}, text, 1e-5),
+        "ending_too_soon": lambda: plots.ending_too_soon(x, y, 1, text),
         "counter": lambda: plots.counter("()", y, y, y, text),
         "prefix_reading": lambda: plots.prefix_reading(reading("$\\_", characters="$\\_"), text),
     }

@@ -56,7 +56,17 @@ from lstmlib.course.check.ch07 import (
     tempered,
     tempered_by_hand,
 )
-from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
+from lstmlib.course.check.ch08 import (
+    bracket_string,
+    breaking_string,
+    loss_bugs,
+    masked_mean,
+    mean_length,
+    order_needed,
+    repeat_floor,
+    short_floor,
+    string_of,
+)
 from lstmlib.course.check.exercises import hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
@@ -71,6 +81,7 @@ __all__ = [
     "bands",
     "bits_per_character",
     "bracket_string",
+    "breaking_string",
     "bug_table",
     "bugs_by_block",
     "chunk",
@@ -90,9 +101,11 @@ __all__ = [
     "has_room",
     "hint",
     "leaky_step_back",
+    "loss_bugs",
     "loss_of_probabilities",
     "lstm_parameters",
     "masked_mean",
+    "mean_length",
     "mended_sampler",
     "mended_writer",
     "min_p",
@@ -101,15 +114,18 @@ __all__ = [
     "norm_clipped",
     "nucleus",
     "one_line",
+    "order_needed",
     "pairs",
     "remember_one_bit",
     "repeat_floor",
     "revealing_batch",
+    "short_floor",
     "step_back",
     "step_jacobian",
     "steps_until",
     "straight_quotes",
     "stream_place",
+    "string_of",
     "symptoms",
     "table_gradient",
     "tempered",
