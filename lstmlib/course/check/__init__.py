@@ -9,7 +9,15 @@ from lstmlib.course.check.ch00 import bits_per_character, pairs
 from lstmlib.course.check.ch01 import add_one_probability, straight_quotes, window_count
 from lstmlib.course.check.ch02 import chunk, clipped, step_back
 from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
-from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
+from lstmlib.course.check.ch04 import (
+    bias_for,
+    continued,
+    from_tensorflow,
+    gru_units,
+    next_state,
+    repaired,
+    table_gradient,
+)
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
 from lstmlib.course.check.ch07 import drawn, nucleus, tempered
@@ -23,16 +31,19 @@ __all__ = [
     "add_one_probability",
     "band",
     "bands",
+    "bias_for",
     "bits_per_character",
     "bracket_string",
     "chunk",
     "clipped",
+    "continued",
     "coupled_gate",
     "diagnosis",
     "drawn",
     "early_stop",
     "enough_text",
     "fact",
+    "from_tensorflow",
     "gru_units",
     "has_room",
     "hint",
@@ -42,6 +53,7 @@ __all__ = [
     "norm_clipped",
     "nucleus",
     "pairs",
+    "repaired",
     "repeat_floor",
     "split_gates",
     "step_back",

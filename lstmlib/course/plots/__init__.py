@@ -8,6 +8,7 @@ from lstmlib.course.plots.ch00 import temperature_bars
 from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_and_streams
 from lstmlib.course.plots.ch02 import step_sizes, unrolled
 from lstmlib.course.plots.ch03 import distributions, gates
+from lstmlib.course.plots.ch04 import dropout_places
 from lstmlib.course.plots.ch05 import ranked, training_speeds
 from lstmlib.course.plots.ch06 import (
     clip_sweep,
@@ -62,6 +63,7 @@ __all__ = [
     "counting",
     "distributions",
     "draws",
+    "dropout_places",
     "entropy_by_temperature",
     "gates",
     "gradient_against_lag",
