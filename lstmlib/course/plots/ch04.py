@@ -50,6 +50,7 @@ def dropout_places(panels: dict[str, tuple[bool, bool]], layers: int = 2, steps:
         axis.grid(visible=False)
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0)
+    axes[0, 0].set_ylabel("depth")
     styles = {"dropped with probability p": (RED, "--"), "always as it is": (BLACK, "-")}
     lines = [Line2D([], [], color=c, linestyle=s, linewidth=1.8) for c, s in styles.values()]
     figure.legend(lines, list(styles), loc="outside lower center", ncols=2, frameon=False)
