@@ -120,6 +120,7 @@ FIGURES = {
         "a $", {"gate": np.array([[0.0, 0.5, 1.0]]), "cell state": np.array([[-2.0, 0.0, 1.0]])}
     ),
     "lstm_cell": lambda: plots.lstm_cell(),
+    "dropout_places": lambda: plots.dropout_places({"a": (True, False), "b": (True, True)}),
     "distributions": lambda: plots.distributions(
         list("abc"), {"p": np.array([0.2, 0.7, 0.1]), "q": np.array([0.1, 0.9, 0.0])}, "Two", most=2
     ),
@@ -723,6 +724,7 @@ def named(text):
         "ranked": lambda: plots.ranked({text: [1.0]}, text, text),
         "gradient_against_lag": lambda: plots.gradient_against_lag({text: y}),
         "gates": lambda: plots.gates("$\\", {text: y[None]}),
+        "dropout_places": lambda: plots.dropout_places({text: (True, False)}),
         "distributions": lambda: plots.distributions(tokens, {text: p}, text),
         "training_speeds": lambda: plots.training_speeds({text: SPEEDS}),
         "norms_over_time": lambda: plots.norms_over_time(x, {text: y}, text, text),
@@ -906,6 +908,7 @@ NOTHING = {
     "temperature_bars": lambda: plots.temperature_bars(["a"], {}),
     "distributions": lambda: plots.distributions(["a"], {}, "t"),
     "clipping": lambda: plots.clipping([], 1.0),
+    "dropout_places": lambda: plots.dropout_places({}),
     "training_speeds": lambda: plots.training_speeds({}),
     "norms_over_time": lambda: plots.norms_over_time(np.array([]), {}, "t", "l"),
     "step_sizes": lambda: plots.step_sizes(np.array([]), {}, 1.0),
@@ -941,6 +944,8 @@ WRONG = {
     "3000 entries": lambda: plots.ranked({str(k): [1.0] for k in range(3000)}, "t"),
     "top is nan": lambda: plots.loss_curves({"a": ([1], [1])}, "t", top=np.nan),
     "must be (units, 3)": lambda: plots.gates("abc", {"gate": np.ones((2, 2))}),
+    "5 layers and 3 steps": lambda: plots.dropout_places({"a": (True, True)}, layers=5),
+    "2 layers and 0 steps": lambda: plots.dropout_places({"a": (True, True)}, steps=0),
     "A gradient is NaN": lambda: plots.clipping([(np.nan, 1.0)], 1.0),
     "limit is inf": lambda: plots.clipping([(1.0, 1.0)], np.inf),
     "'a' was not measured in bfloat16": lambda: plots.training_speeds({"a": SPEEDS}, "bfloat16"),
@@ -1105,3 +1110,18 @@ def test_the_cell_has_its_gates_in_order_and_no_words_that_overlap(coupled):
 def test_the_cell_is_said_in_words():
     plain, coupled = (plots.lstm_cell(c).get_label() for c in (False, True))
     assert plain != coupled and "1 − i" in coupled
+@pytest.mark.parametrize(
+    ("where", "dashed", "said"),
+    [
+        ((False, False), 0, "a: nowhere."),
+        ((True, False), 6, "a: between the layers."),
+        ((True, True), 9, "a: between the layers and from the last layer to the output layer."),
+    ],
+)
+def test_dropout_acts_on_the_dashed_arrows_and_never_over_time(where, dashed, said):
+    figure = plots.dropout_places({"a": where}, layers=3, steps=3)
+    arrows = [text for text in figure.axes[0].texts if text.arrow_patch is not None]
+    broken = [text for text in arrows if text.arrow_patch.get_linestyle() == "--"]
+    assert len(arrows) == 3 * (3 + 1) + 3 * 3 and len(broken) == dashed
+    assert all(text.xy[0] == text.xyann[0] for text in broken)
+    assert said in figure.get_label()

@@ -43,7 +43,15 @@ from lstmlib.course.check.ch03 import (
     lstm_parameters,
     remember_one_bit,
 )
-from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
+from lstmlib.course.check.ch04 import (
+    bias_for,
+    continued,
+    from_tensorflow,
+    gru_units,
+    next_state,
+    repaired,
+    table_gradient,
+)
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
 from lstmlib.course.check.ch07 import (
@@ -79,6 +87,7 @@ __all__ = [
     "backward_without_tanh",
     "band",
     "bands",
+    "bias_for",
     "bits_per_character",
     "bracket_string",
     "breaking_string",
@@ -86,6 +95,7 @@ __all__ = [
     "bugs_by_block",
     "chunk",
     "clipped_epoch",
+    "continued",
     "cooled",
     "coupled_gate",
     "diagnosis",
@@ -97,6 +107,7 @@ __all__ = [
     "fed_back",
     "forward_passes",
     "from_onnx",
+    "from_tensorflow",
     "gru_units",
     "has_room",
     "hint",
@@ -117,6 +128,7 @@ __all__ = [
     "order_needed",
     "pairs",
     "remember_one_bit",
+    "repaired",
     "repeat_floor",
     "revealing_batch",
     "short_floor",

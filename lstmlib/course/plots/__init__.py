@@ -8,6 +8,7 @@ from lstmlib.course.plots.ch00 import against_baselines, one_step, temperature_b
 from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_and_streams
 from lstmlib.course.plots.ch02 import step_sizes, stretched_circle, unrolled
 from lstmlib.course.plots.ch03 import distributions, gates, lstm_cell
+from lstmlib.course.plots.ch04 import dropout_places
 from lstmlib.course.plots.ch05 import ranked, training_speeds
 from lstmlib.course.plots.ch06 import (
     clip_sweep,
@@ -75,6 +76,7 @@ __all__ = [
     "counting",
     "distributions",
     "draws",
+    "dropout_places",
     "ending_too_soon",
     "entropy_by_temperature",
     "gates",
