@@ -1,5 +1,6 @@
 """Checks of the exercises of chapter 02."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -44,14 +45,15 @@ HINTS = {
     ),
     "steps_until": (
         "0.75 ** 24 is 0.001003. Is that below 0.001?",
-        "factor ** k < share holds from k = ln(share) / ln(factor) on, this k itself not included.",
-        "return math.floor(math.log(share) / math.log(factor)) + 1",
+        "Count k up from 0 until factor ** k is below the share. The quotient ln(share) / "
+        "ln(factor) is close to it, but rounded.",
+        "\n    k = 0\n    while factor**k >= share:\n        k += 1\n    return k",
     ),
     "leaky_step_back": (
         "On which two ways does the old state reach the new one?",
-        "Directly, times 1 - leak; and through z, where the tanh and the factor leak come before "
+        "Directly, times 1 - a; and through z, where the tanh and the factor a come before "
         "Wh. The two gradients add.",
-        "dz = leak * dh * (1 - g**2); return dz, (1 - leak) * dh + dz @ Wh.T",
+        "dz = a * dh * (1 - g**2); return dz, (1 - a) * dh + dz @ Wh.T",
     ),
 }
 
@@ -60,8 +62,8 @@ def chunk(answer: Callable | None) -> None:
     """Check a function (ids, start, length) -> (x, y): a piece of a text, and its targets."""
 
     def find_slip() -> str | None:
-        ids = np.array([3, 1, 4, 1, 5, 9, 2, 6])
-        for start, length in ((3, 3), (1, 4), (0, 3), (4, 3), (5, 1)):
+        ids = np.array([31, 41, 59, 26, 53, 58, 97, 93, 23, 84, 62, 64, 33, 83, 27, 95, 2, 88])
+        for start, length in ((3, 3), (1, 4), (0, 3), (4, 3), (5, 1), (13, 4)):
             given = ids.copy()
             try:
                 got = call_answer(answer, given, start, length)
@@ -72,8 +74,11 @@ def chunk(answer: Callable | None) -> None:
                 )
             if not np.array_equal(given, ids):
                 return "your function changed the text; slices alone are enough."
-            if not isinstance(got, tuple | list) or len(got) != 2:
+            stacked = isinstance(got, np.ndarray) and got.ndim > 1
+            if not (stacked or isinstance(got, tuple | list)) or len(got) != 2:
                 return "return two arrays: the inputs, and the targets."
+            if all(np.ndim(part) == 2 for part in got):
+                return "both have the shape (length,), without the axis of the streams."
             if any(np.ndim(part) != 1 for part in got):
                 return "the targets are `length` ids, one for each input, and not a single id."
             x, y = (np.asarray(part).tolist() for part in got)
@@ -89,6 +94,8 @@ def _slip_of_chunk(x: list, y: list, ids: np.ndarray, start: int, length: int) -
     right = [ids[start + k : start + k + length].tolist() for k in (0, 1)]
     if [x, y] == right:
         return None
+    if y == ids[start + length : start + 2 * length].tolist() and length > 1:
+        return "those targets are the next chunk; each must be the character after its input."
     if len(x) != length or len(y) != length:
         return f"both must have `length` characters; yours have {len(x)} and {len(y)}."
     if x == y:
@@ -106,7 +113,7 @@ def forward_passes(answer: Callable | None) -> None:
     """Check a function (V, H) -> forward passes of central differences over all weights."""
 
     def find_slip() -> str | None:
-        for V, H in ((88, 100), (5, 3), (2, 7), (3, 1)):
+        for V, H in ((80, 100), (5, 3), (2, 7), (3, 1)):
             got = number(call_answer(answer, V, H))
             weights = 2 * V * H + H * H + H + V
             slips = {
@@ -237,6 +244,8 @@ def revealing_batch(answer: object) -> None:
         ids = np.asarray(answer)
         if ids.shape != (2, 3):
             return f"a batch of 2 streams and 3 steps is asked for, and yours is {ids.shape}."
+        if ids.dtype.kind in "fb" and (ids == np.round(ids.astype(float))).all():
+            return f"ids pick rows, so the array must be of an integer type; yours is {ids.dtype}."
         if ids.dtype.kind not in "iu" or not ((ids >= 0) & (ids < 4)).all():
             return "the ids of 4 characters are the whole numbers 0, 1, 2 and 3."
         if (ids[0] == ids[1]).any():
@@ -256,7 +265,7 @@ def adagrad_changes(answer: Callable | None) -> None:
 
     def find_slip() -> str | None:
         rng = np.random.default_rng(0)
-        cases = [(rng.normal(size=(5, 3)), 0.1), (rng.normal(size=(1, 4)), 2.0)]
+        cases = [(10 * rng.normal(size=(5, 3)), 0.1), (rng.normal(size=(1, 4)), 2.0)]
         cases += [(np.full((9, 1), -3.0), 0.6), (np.array([[0.0, 1.0], [2.0, 0.0]]), 0.1)]
         for gradients, rate in cases:
             given = gradients.copy()
@@ -275,17 +284,34 @@ def adagrad_changes(answer: Callable | None) -> None:
 def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
     if got.shape != g.shape:
         return f"a change for each step and weight is asked for, {g.shape}; yours is {got.shape}."
+    s = np.cumsum(g**2, axis=0)
+    if np.isnan(got[s > 0]).any():
+        return "s sums the squares; a sum of the gradients can fall below 0, and has no root then."
     if np.isnan(got).any():
         return "a weight without any gradient yet gives 0/0; add the tiny ε below the line."
-    s = np.cumsum(g**2, axis=0)
     right = -rate * g / (np.sqrt(s) + 1e-10)
     if np.allclose(got, right, atol=1e-8):
         return None
+    if len(got) > 1 and (got == got[0]).all():
+        return "all rows are equal; if you append the same array at each step, append a copy."
+    cut, shared = np.clip(g, -5, 5), np.cumsum((g**2).sum(axis=1))[:, None]
     slips = [
         (-right, "that goes uphill: a step goes against the gradient."),
         (-rate * g, "that is plain SGD; AdaGrad divides by the root of s."),
         (-rate * np.sign(g), "s keeps the squares of all earlier steps; yours forgets them."),
         (-rate * g / (s + 1e-10), "divide by the root of s, not by s."),
+        (
+            -rate * cut / (np.sqrt(np.cumsum(cut**2, axis=0)) + 1e-10),
+            "you clip the gradients; take them as they are.",
+        ),
+        (
+            -rate * g / (np.sqrt(shared) + 1e-10),
+            "each weight has its own s; yours has one s for all weights.",
+        ),
+        (
+            -rate * g / (np.sqrt(np.cumsum(g**2)).reshape(g.shape) + 1e-10),
+            "each weight has its own s: sum over the steps alone, with axis=0.",
+        ),
         (right / rate, "the learning rate is missing."),
         (
             -rate * g / (np.sqrt((g**2).sum(axis=0)) + 1e-10),
@@ -312,38 +338,52 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
 
 
 def steps_until(answer: Callable | None) -> None:
-    """Check a function (factor, share) -> the smallest whole k for which factor**k < share."""
+    """Check a function (factor, share) -> the smallest whole k for which factor**k < share.
+
+    factor lies between 0 and 1, and share, too; the products are those of floats.
+    """
 
     def find_slip() -> str | None:
         tasks = ((0.75, 0.001, 25), (0.93, 0.001, 96), (0.9, 0.5, 7), (0.1, 0.5, 1))
-        for factor, share, k in (*tasks, (0.5, 0.125, 4), (0.25, 1.0, 1)):
-            got = number(call_answer(answer, factor, share))
-            if got == k:
-                continue
+        tasks += ((0.5, 0.125, 4), (0.9, 0.81, 3), (0.99, 0.001, 688))
+        for factor, share, k in tasks:
             task = f"{factor:g}ᵏ < {share:g}"
-            if got != int(got):
-                return f"{task}: k counts steps, so it is a whole number, and not {got:.4g}."
-            if got < 0:
-                return f"{task}: {got:g} steps would be a walk back; mind the signs of logarithms."
-            left = factor**got
-            if got < k and left == share:
-                return f"{task}: after {got:g} steps exactly {share:g} is left, and not less."
-            if got < k:
-                return f"{task}: after {got:g} steps {left:.4g} is left, which is not below yet."
-            return f"{task}: it holds before {got:g} steps already; find the smallest k."
+            got = answer(factor, share) if callable(answer) else None
+            if got is None and callable(answer) and any(answer(*t[:2]) is not None for t in tasks):
+                return f"{task}: your function returns nothing here; does its loop end too early?"
+            got = number(call_answer(answer, factor, share))
+            slip = None if got == k else _slip_of_steps(got, k, factor, share)
+            if slip:
+                return f"{task}: {slip}"
         return None
 
     grade(answer, find_slip)
 
 
+def _slip_of_steps(got: float, k: int, factor: float, share: float) -> str:
+    steps = "1 step" if got == 1 else f"{got:g} steps"
+    if got != int(got):
+        return f"k counts steps, so it is a whole number, and not {got:.4g}."
+    if got < 0:
+        return f"{steps} would be a walk back; mind the signs of logarithms."
+    left = factor**got
+    if got < k and left == share:
+        by_logarithms = got == math.floor(math.log(share) / math.log(factor)) + 1
+        more = " A quotient of logarithms is rounded; test factor**k itself."
+        return f"after {steps} exactly {share:g} is left, and not less.{more * by_logarithms}"
+    if got < k:
+        return f"after {steps} {left:.4g} is left, which is not below yet."
+    return f"it holds before {steps} already; find the smallest k."
+
+
 def leaky_step_back(answer: Callable | None) -> None:
-    """Check a function (dh, g, Wh, leak) -> (dz, dh before), h = (1 - leak) h before + leak g."""
+    """Check a function (dh, g, Wh, a) -> (dz, dh before), where h = (1 - a) h before + a g."""
 
     def find_slip() -> str | None:
         rng = np.random.default_rng(0)
-        for N, H, leak in ((3, 4, 0.3), (1, 2, 0.9), (2, 5, 1.0), (2, 3, 0.05)):
+        for N, H, a in ((3, 4, 0.3), (1, 2, 0.9), (2, 5, 1.0), (2, 3, 0.05)):
             dh, z = rng.normal(size=(2, N, H))
-            inputs = (dh, np.tanh(z), rng.normal(size=(H, H)), leak)
+            inputs = (dh, np.tanh(z), rng.normal(size=(H, H)), a)
             slip = _two_arrays(answer, inputs) or _slip_of_leak(answer, *inputs)
             if slip:
                 return slip
@@ -353,33 +393,36 @@ def leaky_step_back(answer: Callable | None) -> None:
 
 
 def _slip_of_leak(
-    answer: Callable, dh: np.ndarray, g: np.ndarray, Wh: np.ndarray, leak: float
+    answer: Callable, dh: np.ndarray, g: np.ndarray, Wh: np.ndarray, a: float
 ) -> str | None:
-    got_z, got_h = call_answer(answer, dh.copy(), g.copy(), Wh.copy(), leak)
+    got_z, got_h = call_answer(answer, dh.copy(), g.copy(), Wh.copy(), a)
     slope = 1 - g**2
-    dz = leak * dh * slope
+    dz = a * dh * slope
     if np.allclose(got_h, dz) and not np.allclose(got_z, dz):
         return "return dz first, then the gradient of the h before."
     slips = [
-        (dh * slope, "g enters h times leak, so its gradient is leak · dh."),
-        (leak * dh, "z comes before the tanh: multiply by its derivative, 1 - g²."),
-        (leak * dh * (1 - np.tanh(g) ** 2), "g is the tanh already; its derivative is 1 - g²."),
-        ((1 - leak) * dh * slope, "the new part g has the factor leak, the old state 1 - leak."),
+        (dh * slope, "g enters h times a, so its gradient is a · dh."),
+        (a * dh, "z comes before the tanh: multiply by its derivative, 1 - g²."),
+        (a * a * dh * slope, "the factor a stands before g once, and so it does here."),
+        (a * dh * (1 - np.tanh(g) ** 2), "g is the tanh already; its derivative is 1 - g²."),
+        ((1 - a) * dh * slope, "the new part g has the factor a, the old state 1 - a."),
     ]
     for value, said in slips:
         if not np.allclose(dz, value) and np.allclose(got_z, value):
             return said
     if not np.allclose(got_z, dz):
-        return "dz is the gradient of g, leak · dh, times the derivative of tanh, entry by entry."
+        return "dz is the gradient of g, a · dh, times the derivative of tanh, entry by entry."
     slips = [
-        (dz @ Wh.T, "the old state also reaches the new one directly, times 1 - leak."),
-        ((1 - leak) * dh, "the old state also reaches the new one through z, by h @ Wh."),
-        (dh + dz @ Wh.T, "on the direct way the old state is multiplied by 1 - leak."),
-        (leak * dh + dz @ Wh.T, "on the direct way the factor is 1 - leak, not leak."),
-        ((1 - leak) * dh + dz @ Wh, "forwards it was h @ Wh, so back it is Wh.T."),
-        ((1 - leak) * (dh + dz @ Wh.T), "only the direct way has the factor 1 - leak."),
+        (dz @ Wh.T, "the old state also reaches the new one directly, times 1 - a."),
+        ((1 - a) * dh, "the old state also reaches the new one through z, by h @ Wh."),
+        (dh + dz @ Wh.T, "on the direct way the old state is multiplied by 1 - a."),
+        (a * dh + dz @ Wh.T, "on the direct way the factor is 1 - a, not a."),
+        ((1 - a) * dh + dz @ Wh, "forwards it was h @ Wh, so back it is Wh.T."),
+        ((1 - a) * dh + a * dz @ Wh.T, "dz holds the factor a already; yours has it twice."),
+        ((1 - a) * dh * slope + dz @ Wh.T, "the direct way does not go through the tanh."),
+        ((1 - a) * (dh + dz @ Wh.T), "only the direct way has the factor 1 - a."),
     ]
-    right = (1 - leak) * dh + dz @ Wh.T
+    right = (1 - a) * dh + dz @ Wh.T
     if np.allclose(got_h, right):
         return None
     for value, said in slips:

@@ -23,6 +23,14 @@ def indexed_by_ids(ids, s, n):
     return ids[s : s + n], ids[ids[s : s + n] + 1]
 
 
+def stacked(ids, start, length):
+    return np.stack([ids[start : start + length], ids[start + 1 : start + length + 1]])
+
+
+def with_streams(ids, s, n):
+    return ids[None, s : s + n], ids[None, s + 1 : s + n + 1]
+
+
 def zeroes_the_text(ids, s, n):
     x, y = ids[s : s + n].copy(), ids[s + 1 : s + n + 1].copy()
     ids[:] = 0
@@ -99,12 +107,41 @@ def adagrad_that_forgets(gradients, rate):
     return np.stack(changes)
 
 
+def adagrad_of_the_sum(gradients, rate):
+    s, changes = np.zeros(gradients.shape[1]), []
+    for g in gradients:
+        s = s + g
+        changes.append(-rate * g / (np.sqrt(s) + 1e-10))
+    return np.stack(changes)
+
+
+def adagrad_in_one_array(gradients, rate):
+    s, change, changes = np.zeros(gradients.shape[1]), np.zeros(gradients.shape[1]), []
+    for g in gradients:
+        s += g**2
+        change[:] = -rate * g / (np.sqrt(s) + 1e-10)
+        changes.append(change)
+    return np.array(changes)
+
+
 def over(root):
     """AdaGrad with something else below the line."""
     return lambda g, rate: -rate * g / (root(g) + 1e-10)
 
 
 # Exercise 7
+
+
+def counted(factor, share):
+    k = 0
+    while factor**k >= share:
+        k += 1
+    return k
+
+
+def up_to(most):
+    """A loop that gives up, and returns nothing then."""
+    return lambda f, s: next((k for k in range(most) if f**k < s), None)
 
 
 def floor_plus_one(factor, share):
@@ -149,6 +186,7 @@ EXERCISES = {
             lambda ids, s, n: (ids[s : s + n], ids[s + 1 : s + n + 1]),
             lambda ids, start, length: (ids[start:][:length], ids[start + 1 :][:length]),
             chunk_by_places,
+            stacked,
         ],
         wrong=[
             (lambda ids, s, n: (ids[s : s + n], ids[s : s + n]), "are not shifted"),
@@ -162,6 +200,9 @@ EXERCISES = {
             (lambda ids, s, n: (ids[s : s + n], ids[s + n]), "not a single id"),
             (lambda ids, s, n: (ids[s : s + n], ids[s + n + 1]), "not a single id"),
             (lambda ids, s, n: (ids[s : s + n], np.roll(ids[s : s + n], -1)), "follows input i"),
+            (lambda ids, s, n: (ids[s : s + n], ids[s + n : s + 2 * n]), "the next chunk"),
+            (with_streams, "without the axis of the streams"),
+            (lambda *given: np.stack(with_streams(*given)), "without the axis of the streams"),
             (indexed_by_ids, "characters, not places"),
             (lambda ids, s, n: (ids[99], ids[100]), "characters, not places"),
             (lambda ids, s, n: ids[s : s + n], "return two arrays"),
@@ -187,11 +228,12 @@ EXERCISES = {
             (lambda V, H: count(V, H) - 2 * V * H, "both Wx and Wy"),
             (lambda V, H: count(V, H) - 2 * H * H, "Wh, from the old"),
             (lambda V, H: count(V, H) + 2 * H, "the first state"),
-            (lambda V, H: 55_576, "For V = 5"),
+            (lambda V, H: count(V, H) // 2, "For V = 80"),
+            (lambda V, H: 52_360, "For V = 5"),
             (lambda V, H: count(V, H) ** 2, "count the entries"),
             (lambda V, H: "many", "a finite number"),
             (forgets, "forget `return`"),
-            (55_576, "a function is asked for"),
+            (52_360, "a function is asked for"),
             (raises, "oh no"),
         ],
         unmoved=("axis_swapped", "dtype", "in_place"),
@@ -250,7 +292,9 @@ EXERCISES = {
             ([0, 0, 0], "2 streams and 3 steps"),
             ([[4, 1, 2], [4, 2, 3]], "whole numbers 0, 1, 2 and 3"),
             ([[-1, 1, 2], [-1, 2, 3]], "whole numbers 0, 1, 2 and 3"),
-            ([[0.0, 1, 2], [0, 2, 3]], "whole numbers 0, 1, 2 and 3"),
+            ([[0.0, 1, 2], [0, 2, 3]], "of an integer type"),
+            ([[True, True, False], [True, False, False]], "of an integer type"),
+            ([[0.5, 1, 2], [0.5, 2, 3]], "whole numbers 0, 1, 2 and 3"),
             ("abc", "2 streams and 3 steps"),
         ],
         # Rolled along the steps, it is another batch that shows the bug.
@@ -271,6 +315,11 @@ EXERCISES = {
             (lambda g, rate: np.cumsum(adagrad(g, rate), axis=0), "places"),
             (over(lambda g: np.abs(np.cumsum(g, axis=0))), "both signs"),
             (lambda g, rate: -rate * g / np.sqrt(np.cumsum(g**2, axis=0)), "0/0"),
+            (lambda g, rate: adagrad(np.clip(g, -5, 5), rate), "you clip"),
+            (adagrad_of_the_sum, "s sums the squares"),
+            (adagrad_in_one_array, "append a copy"),
+            (over(lambda g: np.sqrt(np.cumsum((g**2).sum(axis=1)))[:, None]), "one s for all"),
+            (over(lambda g: np.sqrt(np.cumsum(g**2)).reshape(g.shape)), "with axis=0"),
             (adagrad_that_forgets, "add the step's square"),
             (lambda g, rate: adagrad(g, rate)[-1], "for each step"),
             (lambda g, rate: adagrad(np.negative(g, out=g), -rate), "changed the gradients"),
@@ -280,7 +329,7 @@ EXERCISES = {
     ),
     "steps_until": Exercise(
         arguments={},
-        right=[floor_plus_one, multiplied],
+        right=[counted, multiplied, up_to(100_000)],
         wrong=[
             (lambda f, s: round(math.log(s) / math.log(f)), "0.001003 is left"),
             (lambda f, s: int(math.log(s) / math.log(f)), "0.001003 is left"),
@@ -288,8 +337,15 @@ EXERCISES = {
             (lambda f, s: floor_plus_one(f, s) + 1, "holds before 26 steps already"),
             (lambda f, s: math.log(s) / math.log(f), "whole number, and not 24.01"),
             (lambda f, s: math.floor(math.log(s / f)), "the signs of logarithms"),
+            (
+                floor_plus_one,
+                "0.9ᵏ < 0.81: after 2 steps exactly 0.81 is left, and not less. A quo",
+            ),
+            (lambda f, s: counted(f, s * (1 + 1e-12)), "exactly 0.125 is left"),
+            (up_to(100), "0.99ᵏ < 0.001: your function returns nothing here"),
+            (up_to(10), "0.75ᵏ < 0.001: your function returns nothing here"),
             (lambda f, s: 25, "0.93ᵏ"),
-            (lambda f, s: 1, "not below yet"),
+            (lambda f, s: 1, "after 1 step 0.75 is left"),
             (lambda f, s: "25", "a finite number"),
             (forgets, "forget `return`"),
             (25, "a function is asked for"),
@@ -301,17 +357,26 @@ EXERCISES = {
         arguments={},
         right=[leaky, leaky_from_the_candidate],
         wrong=[
-            (lambda dh, g, Wh, a: repaired(dh, 0, g, Wh), "leak · dh"),
+            (lambda dh, g, Wh, a: repaired(dh, 0, g, Wh), "its gradient is a · dh"),
             (lambda dh, g, Wh, a: (a * dh, a * dh @ Wh.T), "before the tanh"),
             (lambda dh, g, Wh, a: (a * dh * (1 - np.tanh(g) ** 2), dh), "g is the tanh already"),
             (lambda dh, g, Wh, a: ((1 - a) * dh * (1 - g**2), dh), "the new part g"),
+            (lambda dh, g, Wh, a: leaky(a * dh, g, Wh, a), "before g once"),
             (lambda dh, g, Wh, a: (a * dh * (1 - g), dh), "entry by entry"),
             (leaky_before(lambda dh, dz, Wh, a: dz @ Wh.T), "one directly"),
             (leaky_before(lambda dh, dz, Wh, a: (1 - a) * dh), "through z"),
-            (leaky_before(lambda dh, dz, Wh, a: dh + dz @ Wh.T), "is multiplied by 1 - leak"),
-            (leaky_before(lambda dh, dz, Wh, a: a * dh + dz @ Wh.T), "not leak"),
+            (leaky_before(lambda dh, dz, Wh, a: dh + dz @ Wh.T), "is multiplied by 1 - a"),
+            (leaky_before(lambda dh, dz, Wh, a: a * dh + dz @ Wh.T), "not a."),
             (leaky_before(lambda dh, dz, Wh, a: (1 - a) * dh + dz @ Wh), "back it is Wh.T"),
             (leaky_before(lambda dh, dz, Wh, a: (1 - a) * (dh + dz @ Wh.T)), "only the direct way"),
+            (leaky_before(lambda dh, dz, Wh, a: (1 - a) * dh + a * dz @ Wh.T), "has it twice"),
+            (
+                lambda dh, g, Wh, a: (
+                    a * dh * (1 - g**2),
+                    (1 - a) * dh * (1 - g**2) + (a * dh * (1 - g**2)) @ Wh.T,
+                ),
+                "does not go through the tanh",
+            ),
             (leaky_before(lambda dh, dz, Wh, a: 0 * dh), "add the gradients"),
             (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[0], "you return one array"),
             (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[::-1], "return dz first"),
