@@ -11,7 +11,17 @@ from lstmlib.course.check.ch02 import chunk, clipped, step_back
 from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
-from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
+from lstmlib.course.check.ch06 import (
+    CAUSES,
+    adaptive_limit,
+    as_a_mean,
+    clip_by_hand,
+    clip_choice,
+    clipped_step,
+    diagnosis,
+    step_jacobian,
+    steps_to_leave,
+)
 from lstmlib.course.check.ch07 import drawn, nucleus, tempered
 from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
 from lstmlib.course.check.exercises import hint
@@ -21,12 +31,16 @@ __all__ = [
     "CAUSES",
     "adaptive_limit",
     "add_one_probability",
+    "as_a_mean",
     "band",
     "bands",
     "bits_per_character",
     "bracket_string",
     "chunk",
+    "clip_by_hand",
+    "clip_choice",
     "clipped",
+    "clipped_step",
     "coupled_gate",
     "diagnosis",
     "drawn",
@@ -46,6 +60,7 @@ __all__ = [
     "split_gates",
     "step_back",
     "step_jacobian",
+    "steps_to_leave",
     "straight_quotes",
     "table_gradient",
     "tempered",

@@ -10,10 +10,15 @@ from lstmlib.course.plots.ch02 import step_sizes, unrolled
 from lstmlib.course.plots.ch03 import distributions, gates
 from lstmlib.course.plots.ch05 import ranked, training_speeds
 from lstmlib.course.plots.ch06 import (
+    broken_run,
+    cliff,
     clip_sweep,
+    jacobian_products,
+    log_curves,
     loss_and_gradient_by_epoch,
     loss_surface,
     norms_over_time,
+    patients,
     training_moment,
 )
 from lstmlib.course.plots.ch07 import (
@@ -55,7 +60,9 @@ __all__ = [
     "SKY",
     "YELLOW",
     "LivePlot",
+    "broken_run",
     "character_counts",
+    "cliff",
     "clip_sweep",
     "clipping",
     "counter",
@@ -65,6 +72,8 @@ __all__ = [
     "entropy_by_temperature",
     "gates",
     "gradient_against_lag",
+    "jacobian_products",
+    "log_curves",
     "loop",
     "loss_and_gradient",
     "loss_and_gradient_by_epoch",
@@ -73,6 +82,7 @@ __all__ = [
     "measures_by_temperature",
     "ngram_losses",
     "norms_over_time",
+    "patients",
     "png",
     "prefix_reading",
     "ranked",
