@@ -443,7 +443,9 @@ def test_products_below_the_floor_are_drawn_on_it_and_said():
 
 def test_a_cliff_is_drawn_close_up_and_whole_with_its_marks():
     figure = FIGURES["cliff"]()
+    plots.png(figure)
     near, whole = figure.axes
+    assert near.get_xlim()[0] > -0.5
     assert near.get_xlim()[1] == 3 and whole.get_xlim()[1] > 9
     for axis in (near, whole):
         drawn = lines(axis)
@@ -472,6 +474,21 @@ OF_CHAPTER_06 = (
 def test_figures_of_chapter_06_say_what_they_show(name):
     said = FIGURES[name]().get_label()
     assert len(said) >= 40 and "nan" not in said and "\n" not in said
+
+
+def test_a_clip_sweep_says_its_means_and_what_diverged():
+    said = FIGURES["clip_sweep"]().get_label()
+    assert said.endswith("0.1: 2.6; 1: 2, 1 diverged; no clipping: 2 diverged.")
+
+
+def test_a_surface_of_one_power_of_ten_has_plain_labels_on_its_bar():
+    grid = np.linspace(4, 19, 20).reshape(5, 4)
+    path = {"plain": np.array([[0.0, 2.0], [30.0, 2.5]])}
+    figure = plots.loss_surface(np.arange(4), np.arange(5), grid, path, "Low", "w", "b")
+    plots.png(figure)
+    bar = figure.axes[1]
+    assert {"5", "10"} <= {text.get_text() for text in bar.get_yticklabels()}
+    assert "plain: from (0, 2) to (30, 2.5) in 1 steps" in figure.get_label()
 
 
 def test_a_training_moment_names_the_parts_that_stand_out():

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from answers.ch06 import KEY
+
 from experiments import make_patients
 from experiments.common import read_settings, sha256
 from experiments.make_patients import PATIENTS, Fault

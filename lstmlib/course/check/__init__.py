@@ -20,7 +20,7 @@ from lstmlib.course.check.ch06 import (
     clipped_step,
     diagnosis,
     step_jacobian,
-    steps_to_leave,
+    steps_to_undo,
 )
 from lstmlib.course.check.ch07 import drawn, nucleus, tempered
 from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
@@ -60,7 +60,7 @@ __all__ = [
     "split_gates",
     "step_back",
     "step_jacobian",
-    "steps_to_leave",
+    "steps_to_undo",
     "straight_quotes",
     "table_gradient",
     "tempered",

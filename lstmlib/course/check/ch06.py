@@ -17,12 +17,10 @@ HINTS = {
         "stands in row b and column a: transpose, then scale the rows.",
         "return (1 - h**2)[:, None] * W_h.T",
     ),
-    "steps_to_leave": (
-        "After how many steps is 0.5 ** k below 1/4: is 2 enough?",
-        "A factor below 1 shrinks, one above 1 grows; its logarithm, without the sign, counts for "
-        "both. A factor of 1 stays for ever.",
-        "return math.inf if factor == 1 else math.floor(math.log(times) / abs(math.log(factor))) "
-        "+ 1",
+    "steps_to_undo": (
+        "What is the product of 40 Jacobians, and of `steps` factors of 0.75 on top of it?",
+        "45 * 0.75 ** steps must be below 1. Take logarithms, and round up.",
+        "math.ceil(math.log(45) / math.log(1 / 0.75)), which is 14",
     ),
     "clip_by_hand": (
         "How long is the gradient, all three numbers taken together?",
@@ -64,11 +62,18 @@ HINTS = {
 }
 
 
+def _first_like(
+    got: object, table: Sequence[tuple], otherwise: str, atol: float = 1e-8
+) -> str | None:
+    """Return the reason beside the first value of a table that is like an answer."""
+    for wanted, reason in table:
+        if np.shape(got) == np.shape(wanted) and np.allclose(got, wanted, rtol=1e-4, atol=atol):
+            return reason
+    return otherwise
+
+
 def step_jacobian(answer: Callable | None) -> None:
     """Check a function (W_h (H, H), h (H,)) -> (H, H), the Jacobian of tanh(before @ W_h + …)."""
-
-    def reference(W_h: np.ndarray, h: np.ndarray) -> np.ndarray:
-        return (1 - h**2)[:, None] * W_h.T
 
     def find_slip() -> str | None:
         for H in (3, 1, 5):
@@ -81,8 +86,7 @@ def step_jacobian(answer: Callable | None) -> None:
                 if "Tensor" in str(error):
                     return "W_h and h are NumPy arrays, and torch's functions take tensors: np."
                 raise
-            slip = _slip_of_jacobian(np.asarray(got), W_h, h, reference)
-            if slip:
+            if slip := _slip_of_jacobian(np.asarray(got), W_h, h):
                 return slip
             if not (np.array_equal(given[0], W_h) and np.array_equal(given[1], h)):
                 return "your function changed W_h or h; the run still needs them."
@@ -91,79 +95,51 @@ def step_jacobian(answer: Callable | None) -> None:
     grade(answer, find_slip)
 
 
-def _slip_of_jacobian(
-    got: np.ndarray, W_h: np.ndarray, h: np.ndarray, reference: Callable
-) -> str | None:
+def _slip_of_jacobian(got: np.ndarray, W_h: np.ndarray, h: np.ndarray) -> str | None:
     """Say what is wrong with the Jacobian of a step."""
-
-    def equals(wanted: np.ndarray) -> bool:
-        return got.shape == wanted.shape and np.allclose(got, wanted)
-
-    slope = 1 - h**2
     if got.shape != W_h.shape:
         return f"the Jacobian has the shape of W_h, {W_h.shape}, not {got.shape}."
-    if equals(reference(W_h, h)):
-        return None
-    if equals(slope[:, None] * W_h):
-        return (
-            "that is right for PyTorch's weight_hh_l0. Here W_h stands as in chapter 02, "
-            "`before @ W_h`: the weight from b to a is W_h[b, a]. Transpose it."
-        )
-    if equals(W_h * slope):
-        return "that is the transpose: entry [a, b] is the derivative of h[a] by before[b]."
-    if equals(W_h.T * slope):
-        return "you scaled the columns; the slope of unit a belongs to row a of the Jacobian."
-    if equals((1 - h)[:, None] * W_h.T) or equals((1 - h)[:, None] * W_h):
-        return "the derivative of tanh is 1 - tanh², and h is the tanh already: square it."
-    if equals((h * (1 - h))[:, None] * W_h.T) or equals((h * (1 - h))[:, None] * W_h):
-        return "that is the derivative of the sigmoid; this unit is a tanh."
-    if equals((1 - np.tanh(h) ** 2)[:, None] * W_h.T):
-        return "h is what the tanh gave; do not take the tanh of it again."
-    if equals(W_h.T) or equals(W_h):
-        return "the tanh has a derivative, too."
-    return "entry [a, b] is (1 - h[a]²) times the weight from unit b to unit a."
+    rows = h[:, None]
+    slope = 1 - rows**2
+    square = "the derivative of tanh is 1 - tanh², and h is the tanh already: square it."
+    torch_s = (
+        "that is right for PyTorch's weight_hh_l0. Here W_h stands as in chapter 02, "
+        "`before @ W_h`: the weight from b to a is W_h[b, a]. Transpose it."
+    )
+    transposed = "that is the transpose: entry [a, b] is the derivative of h[a] by before[b]."
+    table = [
+        (slope * W_h.T, None),
+        (slope * W_h, torch_s),
+        (W_h * slope.T, transposed),
+        (W_h.T * slope.T, "you scaled the columns; the slope of unit a belongs to row a."),
+        ((1 - rows) * W_h.T, square),
+        ((1 - rows) * W_h, square),
+        (rows * (1 - rows) * W_h.T, "that is the derivative of the sigmoid; this unit is a tanh."),
+        ((1 - np.tanh(rows) ** 2) * W_h.T, "h is the tanh; do not take the tanh of it again."),
+        (W_h.T, "the tanh has a derivative, too."),
+        (W_h, "the tanh has a derivative, too."),
+    ]
+    return _first_like(got, table, "entry [a, b] is (1 - h[a]²) times the weight from b to a.")
 
 
-def steps_to_leave(answer: Callable | None) -> None:
-    """Check (factor, times) -> the least k with factor ** k < 1 / times or > times, or infinity."""
-
-    def reference(factor: float, times: float) -> float:
-        if factor == 1:
-            return math.inf
-        k, product = 0, 1.0
-        while 1 / times <= product <= times:
-            k, product = k + 1, product * factor
-        return k
+def steps_to_undo(answer: float | None) -> None:
+    """Check the least number of factors of 0.75 that take a factor of 45 below 1: 14."""
 
     def find_slip() -> str | None:
-        # Powers of 2 are exact, so that a product may lie on the edge.
-        for factor, times in ((0.75, 1000.0), (0.5, 4.0), (2.0, 8.0), (1.1, 1000.0), (0.9, 50.0)):
-            got, wanted = number(call_answer(answer, factor, times)), reference(factor, times)
-            if got != wanted:
-                return _slip_of_steps(got, wanted, factor, times)
-        if call_answer(answer, 1.0, 10.0) != math.inf:
-            return "a factor of 1 neither shrinks nor grows: return math.inf."
-        return None
+        got, exact = number(answer), math.log(45) / math.log(1 / 0.75)
+        table = [
+            (14, None),
+            (13, "45 * 0.75 ** 13 is 1.07, which is longer still; one step more."),
+            (-exact, "a number of steps is not negative; the logarithm of 0.75 is."),
+            (15, "one step less is enough: 45 * 0.75 ** 14 is 0.8."),
+            (exact, "right but for one thing: steps are whole, so take the first that is below 1."),
+            (40, "these factors are smaller than 1 by more than the others are larger."),
+            (60, "the factors are multiplied, not added: 0.75 of what is left, at each step."),
+        ]
+        said = f"45 * 0.75 ** {got:g} is {45 * 0.75**got:.3g}; when is it below 1 the first time?"
+        return _first_like(got, table, said, atol=5e-2)
 
     grade(answer, find_slip)
-
-
-def _slip_of_steps(got: float, wanted: float, factor: float, times: float) -> str:
-    """Say what is wrong with the number of steps."""
-    exact = math.log(times) / abs(math.log(factor))
-    said = f"for a factor of {factor:g} and {times:g} times"
-    if got == -wanted or got < 0:
-        return f"{said} yours is negative; a factor above 1 leaves at the other end."
-    if got == wanted - 1:
-        at = factor**got
-        return f"{said}: {factor:g} ** {got:g} is {at:.4g}, which has not left yet; one step more."
-    if got == wanted + 1:
-        return f"{said}, one step less is enough: {factor:g} ** {wanted:g} is {factor**wanted:.4g}."
-    if math.isclose(got, exact, rel_tol=1e-3):
-        return f"{said} yours is {got:.4g}; steps are whole, so take the first one that is outside."
-    if math.isclose(got, math.log10(times) / abs(math.log(factor)), abs_tol=1.01):
-        return "use one logarithm for both numbers, not log10 for one and log for the other."
-    return f"{said} it takes {wanted:g} steps, not {got:g}."
 
 
 def clip_by_hand(answer: Sequence[float] | None) -> None:
@@ -175,32 +151,20 @@ def clip_by_hand(answer: Sequence[float] | None) -> None:
         if not isinstance(answer, list | tuple | np.ndarray) or len(answer) != 3:
             return "give a list of three numbers."
         got = np.array([number(each) for each in answer])
-
-        def equals(*wanted: float) -> bool:
-            return np.allclose(got, wanted, atol=5e-3)
-
-        if equals(*(gradient * limit / norm)):
-            return None
-        if equals(*gradient.clip(-limit, limit)):
-            return "that is clipping by value, each number by itself; it turns the gradient."
-        if equals(0.78, -1.04, 1.3):
-            return "you clipped each tensor by itself; the norm is that of both together, 5.2."
-        if equals(*(gradient * limit / norm**2)):
-            return "the norm is the root of the sum of squares."
-        if equals(*(gradient * limit / np.abs(gradient).sum())):
-            return "you added up the sizes; the norm is the root of the sum of squares."
-        if equals(*(gradient * limit / np.abs(gradient).max())):
-            return "you divided by the largest entry; divide by the norm of all three."
-        if equals(*(gradient / norm)):
-            return "that has the norm 1; the limit is 1.3."
-        if equals(*gradient):
-            return "its norm is 5.2, over the limit."
-        if equals(*np.abs(gradient * limit / norm)):
-            return "clipping keeps the signs."
-        length = np.linalg.norm(got)
-        return (
-            f"the result must point where the gradient does, with a norm of 1.3, not {length:.3g}."
-        )
+        sizes, right = np.abs(gradient), gradient * limit / norm
+        table = [
+            (right, None),
+            (gradient.clip(-limit, limit), "that is clipping by value; it turns the gradient."),
+            ([0.78, -1.04, 1.3], "you clipped each tensor by itself; together they are 5.2 long."),
+            (right / norm, "the norm is the root of the sum of squares."),
+            (gradient * limit / sizes.sum(), "you added up; take the root of the sum of squares."),
+            (gradient * limit / sizes.max(), "you divided by the largest entry, not by the norm."),
+            (gradient / norm, "that has the norm 1; the limit is 1.3."),
+            (gradient, "its norm is 5.2, over the limit."),
+            (np.abs(right), "clipping keeps the signs."),
+        ]
+        said = f"it must point where the gradient does, 1.3 long, not {np.linalg.norm(got):.3g}."
+        return _first_like(got, table, said, atol=5e-3)
 
     grade(answer, find_slip)
 
@@ -230,19 +194,21 @@ def _slip_of_mean(
     """Say what is wrong with the settings of a mean."""
     if np.allclose(got, wanted[::-1], rtol=1e-6, atol=0):
         return "that is the limit and then the rate; return the rate first."
-    if not math.isclose(got[1], wanted[1], rel_tol=1e-6):
-        if math.isclose(got[1], limit * length, rel_tol=1e-6):
-            return "the gradient of a mean is shorter, so the limit must be, too: divide."
-        if math.isclose(got[1], limit):
-            return "the gradient of a mean is shorter, and the same limit would never be reached."
-        return f"the limit of {limit:g} over {length} characters becomes {limit / length:g}."
+    limits = [
+        (wanted[1], None),
+        (limit * length, "the gradient of a mean is shorter, so the limit must be, too: divide."),
+        (limit, "the gradient of a mean is shorter, and would never reach the same limit."),
+    ]
+    rates = [
+        (rate / length, "the gradient of a mean is shorter: for the same step, multiply the rate."),
+        (rate, "SGD's step is rate times gradient; with a shorter gradient the rate must rise."),
+    ]
     if optimizer == "adam":
-        return "Adam divides the gradient by its own size, so its rate stays as it is."
-    if math.isclose(got[0], rate / length, rel_tol=1e-6):
-        return "the gradient of a mean is shorter: for the same step, multiply the rate."
-    if math.isclose(got[0], rate):
-        return "SGD's step is rate times gradient; with a shorter gradient the rate must rise."
-    return f"with SGD a rate of {rate:g} over {length} characters becomes {rate * length:g}."
+        rates = [(got[0], "Adam divides the gradient by its own size, so its rate stays.")]
+    said = f"over {length} characters {limit:g} becomes {limit / length:g}."
+    slip = _first_like(got[1], limits, f"the limit is wrong: {said}", atol=0)
+    said = f"with SGD a rate of {rate:g} over {length} characters becomes {rate * length:g}."
+    return slip or _first_like(got[0], rates, said, atol=0)
 
 
 def adaptive_limit(answer: Callable | None) -> None:
@@ -255,27 +221,24 @@ def adaptive_limit(answer: Callable | None) -> None:
         norms, z, span = [9.0, 7.0, 1.0, 2.0, 6.0], 2.0, 3
         given, last = list(norms), norms[-span:]
         got = number(call_answer(answer, given, z, span))
-
-        def equals(value: float) -> bool:
-            return math.isclose(got, value, rel_tol=1e-6)
-
-        if equals(reference(norms, z, len(norms))):
-            return "only the last `span` norms count; a gradient of long ago says little."
-        if equals(np.mean(norms[:span]) + z * np.std(norms[:span])):
-            return "those are the first `span` norms; take the last ones."
-        if equals(np.mean(last) + z * np.std(last, ddof=1)):
-            return (
-                "you divided by span - 1 (ddof=1, as statistics.stdev and torch.std do); with a "
-                "single norm that divides by 0. Take np.std as it is."
-            )
-        if equals(np.mean(last) + z * np.var(last)):
-            return "that is the variance; the standard deviation is its square root."
-        if equals(np.mean(last) - z * np.std(last)):
-            return "the limit lies above the mean: add, do not subtract."
-        if equals(np.mean(last)):
-            return "the mean alone would clip every second gradient; add z standard deviations."
-        if not equals(reference(norms, z, span)):
-            return "the mean of the last `span` norms, plus z times their standard deviation."
+        mean, spread = np.mean(last), np.std(last)
+        ddof = (
+            "you divided by span - 1 (ddof=1, as statistics.stdev and torch.std do); with a "
+            "single norm that divides by 0. Take np.std as it is."
+        )
+        early = np.mean(norms[:span]) + z * np.std(norms[:span])
+        table = [
+            (mean + z * spread, None),
+            (reference(norms, z, 5), "only the last `span` norms count; long ago says little."),
+            (early, "those are the first `span` norms; take the last ones."),
+            (mean + z * np.std(last, ddof=1), ddof),
+            (mean + z * spread**2, "that is the variance; its square root is wanted."),
+            (mean - z * spread, "the limit lies above the mean: add, do not subtract."),
+            (mean, "the mean alone would clip every second gradient; add z standard deviations."),
+        ]
+        slip = _first_like(got, table, "the mean of the last `span` norms, plus z times their std.")
+        if slip:
+            return slip
         if given != norms:
             return "your function changed the list of norms; the run still needs it."
         return _slip_of_a_start(answer)
@@ -303,22 +266,19 @@ def clip_choice(answer: float | None) -> None:
 
     def find_slip() -> str | None:
         value = number(answer)
-        if value <= 0:
-            return "a clip value is above 0."
-        if value < 0.35:
-            return "that is below most norms: nearly every step would be clipped."
-        if value < 0.55:
-            return "that is about the median: every second step would be clipped."
-        if value >= 10:
-            return "that is as long as the burst, which it is to cut; look at the usual norms."
+        if 0.55 <= value <= 1:
+            return None
         if math.isclose(value, PROBE_MEAN, rel_tol=0.05):
             return "that is the mean, which the two norms of the burst decide; it is no usual norm."
-        if value > 1:
-            return (
-                "a burst would pass hardly cut. Without the first steps and the burst no norm is "
-                "over 0.72; go a little above a high percentile at most."
-            )
-        return None
+        bounds = {
+            1e-300: "a clip value is above 0.",
+            0.35: "that is below most norms: nearly every step would be clipped.",
+            0.55: "that is about the median: every second step would be clipped.",
+            10: "a burst would pass hardly cut. Without the first steps and the burst no norm is "
+            "over 0.72; go a little above a high percentile at most.",
+            math.inf: "that is as long as the burst, which it is to cut; look at the usual norms.",
+        }
+        return next(reason for bound, reason in bounds.items() if value < bound)
 
     grade(answer, find_slip)
 
@@ -328,8 +288,7 @@ def clipped_step(answer: Callable | None) -> None:
 
     def find_slip() -> str | None:
         for seed, limit in ((0, 0.05), (1, 1e6)):
-            got, norm_wanted, loss_wanted, moves = _step_both(answer, seed, limit)
-            slip = _slip_of_move(moves, limit)
+            got, norm_wanted, loss_wanted, slip = _take_step(answer, seed, limit)
             if slip:
                 return slip
             if not isinstance(got, tuple | list) or len(got) != 2:
@@ -346,8 +305,8 @@ def clipped_step(answer: Callable | None) -> None:
     grade(answer, find_slip)
 
 
-def _step_both(answer: Callable, seed: int, limit: float) -> tuple:
-    """Take a student's step and some others; return the answer, norm, loss and the moves."""
+def _take_step(answer: Callable, seed: int, limit: float) -> tuple:
+    """Take a student's step; return the answer, norm, loss, and what was wrong with the step."""
     draw = torch.Generator().manual_seed(seed)
     model = nn.utils.skip_init(nn.Linear, 4, 3)
     x, y = torch.empty(8, 4).normal_(generator=draw), torch.arange(8) % 3
@@ -364,47 +323,28 @@ def _step_both(answer: Callable, seed: int, limit: float) -> tuple:
     given = x.clone(), y.clone()
     got = call_answer(answer, theirs, *given, optimizer, limit)
     if not (torch.equal(given[0], x) and torch.equal(given[1], y)):
-        return got, norm, loss.item(), {"changed": True}
+        return got, norm, loss.item(), "your function changed the batch."
     pairs = zip(model.parameters(), theirs.parameters(), strict=True)
     moved = torch.cat([((a - b) / 0.5).detach().flatten() for a, b in pairs])
     whole = torch.cat([g.flatten() for g in grads])
-    each = [g * min(1, limit / g.norm().item()) for g in grads]
+    each = torch.cat([(g * min(1, limit / g.norm().item())).flatten() for g in grads])
     old = whole + torch.ones_like(whole)
-    moves = {
-        "theirs": moved,
-        "right": whole * min(1, limit / norm),
-        "whole": whole,
-        "each": torch.cat([g.flatten() for g in each]),
-        "by value": whole.clamp(-limit, limit),
-        "added": old * min(1, limit / old.norm().item()),
-        "added, whole": old,
-        "old": torch.ones_like(whole) * min(1, limit / len(whole) ** 0.5),
-    }
-    return got, norm, loss.item(), moves
-
-
-def _slip_of_move(moves: dict[str, torch.Tensor | bool], limit: float) -> str | None:
-    """Say what is wrong with how the weights were moved."""
-    if "changed" in moves:
-        return "your function changed the batch."
-    theirs = moves.pop("theirs")
-    said = {
-        "right": None,
-        "whole": "the weights moved by the whole gradient: clipping must come after backward(), "
-        "which makes the gradient, and before step(), which uses it.",
-        "each": "each tensor is still clipped by itself, so that the direction turns: give all "
-        "parameters to one call.",
-        "by value": "that is clipping by value; it turns the direction.",
-        "added": "the gradient of the step before is still in it: call zero_grad first.",
-        "added, whole": "the gradient of the step before is still in it: call zero_grad first.",
-        "old": "the weights moved along an old gradient: zero_grad, then backward.",
-    }
-    for name, reason in said.items():
-        if torch.allclose(theirs, moves[name], rtol=1e-3, atol=1e-6):
-            return reason
-    if not theirs.any():
-        return "the weights did not move; is optimizer.step() called, after backward()?"
-    return f"the weights must move by the gradient, scaled to a norm of at most {limit:g}."
+    stale = "the gradient of the step before is still in it: call zero_grad first."
+    late = (
+        "the weights moved by the whole gradient: clipping must come after backward(), which "
+        "makes the gradient, and before step(), which uses it."
+    )
+    table = [
+        (whole * min(1, limit / norm), None),
+        (whole, late),
+        (each, "each tensor is clipped by itself, so that the direction turns: one call for all."),
+        (whole.clamp(-limit, limit), "that is clipping by value; it turns the direction."),
+        (old * min(1, limit / old.norm().item()), stale),
+        (old, stale),
+        (torch.zeros_like(whole), "the weights did not move; is step() called, after backward()?"),
+    ]
+    otherwise = f"the weights must move by the gradient, scaled to a norm of at most {limit:g}."
+    return got, norm, loss.item(), _first_like(moved, table, otherwise, atol=1e-6)
 
 
 CAUSES = {

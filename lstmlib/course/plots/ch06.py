@@ -8,7 +8,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullLocator, StrMethodFormatter
 
 from lstmlib.course.plots.style import (
     BLACK,
@@ -90,7 +90,7 @@ def jacobian_products(norms: dict[str, np.ndarray], floor: float = 1e-12) -> Fig
     if any((norm <= floor).any() for norm in raised.values()):
         where = {"transform": axis.get_yaxis_transform(), "ha": "right", "va": "bottom"}
         axis.text(0.99, floor, f"{floor:g} or less", **where)
-        axis.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -124,7 +124,7 @@ def cliff(
             axis.plot(*point, linestyle="", markersize=10, label=legend_name(name), **look)
         axis.set(title=f"{plain_text(title, 60)}\n{about}", xlabel="distance moved")
     axes[0].set(ylabel="loss\n(nats per character)")
-    axes[0].set_xlim(right=near)
+    axes[0].set_xlim(distances[0] - 0.05 * near, near)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     marked = "; ".join(f"{name}: {loss:.3g} at {at:.3g}" for name, (at, loss) in marks.items())
     shown = losses[np.isfinite(losses)]
@@ -293,11 +293,15 @@ def loss_surface(
     highest = losses.max()
     # From 1e-3 of the highest at least, and where all are equal from a little below.
     levels = np.geomspace(np.clip(losses.min(), 1e-3 * highest, 0.99 * highest), highest, 25)
-    norm = LogNorm(levels[0], 20 * highest)  # short of black, so that the paths stand out
+    ratio = highest / levels[0]
+    norm = LogNorm(levels[0], min(20, ratio) * highest)  # short of black, so that paths stand out
     losses = losses.clip(levels[0] / 2)  # below the lowest level; 0 itself has no logarithm
     filled = axis.contourf(x, y, losses, levels, norm=norm, cmap="Greys", extend="min")
     bar = figure.colorbar(filled, ax=axis, label="loss (log scale)")
     bar.locator, bar.formatter = LogLocator(), LogFormatterSciNotation()
+    if ratio < 100:
+        bar.locator, bar.formatter = LogLocator(subs=(1, 2, 5)), StrMethodFormatter("{x:g}")
+        bar.minorlocator = NullLocator()
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
     for (name, points), color in zip(paths.items(), cycle((RED, BLUE, GREEN, ORANGE))):
         look = {"color": color, "markersize": 5, "label": legend_name(name)} | edge
@@ -377,10 +381,16 @@ def clip_sweep(
         ylabel="validation loss\n(nats per character)",
     )
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    means = zip(names, losses.mean(axis=1).filled(np.nan), diverged, strict=True)
-    parts = [f"{name}: mean {mean:.3g}, {n} diverged" for name, mean, n in means]
-    said = "; ".join(parts).replace("\n", " ").replace("mean nan, ", "")
-    return with_alt(figure, f"{title}: validation loss by {xlabel}. {said}.")
+    means = losses.mean(axis=1).filled(np.nan)
+    said = "; ".join(map(_runs_in_words, names, means, diverged))
+    return with_alt(figure, f"{title}: mean validation loss by {xlabel}. {said}.")
+
+
+def _runs_in_words(name: str, mean: float, diverged: int) -> str:
+    """Return the mean of some runs, and how many of them diverged."""
+    said = [f"{mean:.3g}"] if np.isfinite(mean) else []
+    said += [f"{diverged} diverged"] if diverged else []
+    return f"{name}: ".replace("\n", " ") + ", ".join(said)
 
 
 def _mark_diverged(axis: Axes, places: np.ndarray, diverged: np.ndarray, seeds: int) -> None:
