@@ -142,6 +142,21 @@ FIGURES = {
         [None, 0.1, 1.0], [[np.inf, np.nan], [2.5, 2.7], [2.0, np.nan]], "Clip values", 0.5
     ),
     "training_moment": lambda: plots.training_moment(recorded(), 10),
+    "broken_run": lambda: plots.broken_run(history(spike=30.0), {"guessing": 4.5}, "It breaks"),
+    "log_curves": lambda: plots.log_curves(
+        {"a": (np.arange(1, 4), np.array([0.1, 50.0, 2.0]))}, "A spike", at=2
+    ),
+    "jacobian_products": lambda: plots.jacobian_products(
+        {"new": np.array([1.0, 0.1]), "gone": np.array([1e-3, 0.0])}
+    ),
+    "cliff": lambda: plots.cliff(
+        np.array([0.0, 0.5, 2.0, 9.0]),
+        np.array([6.0, 4.0, np.inf, 12.0]),
+        {"start": (0.0, 6.0), "clipped": (1.0, 5.0), "not clipped": (9.0, 12.0)},
+        "A wall",
+        3.0,
+    ),
+    "patients": lambda: plots.patients({f"patient-{k}": history(5 + k) for k in range(1, 5)}),
     "entropy_by_temperature": lambda: plots.entropy_by_temperature(
         np.array([0, 1, 2]), {"after a": np.array([0, 0.5, 0.9])}, 1.1
     ),
@@ -430,6 +445,90 @@ def test_a_clip_sweep_with_losses_far_apart_is_drawn_on_a_log_scale():
     assert set(lines(axis)) == {"mean", "one seed"}
 
 
+def test_a_broken_run_has_its_legends_beside_the_curves():
+    figure = FIGURES["broken_run"]()
+    plots.png(figure)
+    for axis in figure.axes:
+        assert axis.get_legend().get_window_extent().x0 >= axis.get_window_extent().x1
+    assert "It breaks, 100 steps" in figure.get_label()
+
+
+def test_log_curves_have_plain_labels_and_a_mark():
+    figure = FIGURES["log_curves"]()
+    plots.png(figure)
+    (axis,) = figure.axes
+    assert axis.get_yscale() == "log"
+    assert {"0.1", "1", "10"} <= {text.get_text() for text in axis.get_yticklabels()}
+    assert set(lines(axis)["step 2"].get_xdata()) == {2}
+
+
+def test_products_below_the_floor_are_drawn_on_it_and_said():
+    (axis,) = FIGURES["jacobian_products"]().axes
+    assert lines(axis)["gone"].get_ydata().tolist() == [1e-3, 1e-12]
+    assert [text.get_text() for text in axis.texts] == ["1e-12 or less"]
+    (axis,) = plots.jacobian_products({"new": np.array([1.0, 0.1])}).axes
+    assert not axis.texts
+
+
+def test_a_cliff_is_drawn_close_up_and_whole_with_its_marks():
+    figure = FIGURES["cliff"]()
+    plots.png(figure)
+    near, whole = figure.axes
+    assert near.get_xlim()[0] > -0.5
+    assert near.get_xlim()[1] == 3 and whole.get_xlim()[1] > 9
+    for axis in (near, whole):
+        drawn = lines(axis)
+        assert drawn["loss of the batch"].get_ydata()[[0, 1, 3]].tolist() == [6, 4, 12]
+        assert drawn["clipped"].get_xydata().tolist() == [[1, 5]]
+    assert "lowest at a distance of 0.5" in figure.get_label()
+    assert "not clipped: 12 at 9" in figure.get_label()
+
+
+def test_each_patient_has_a_panel_and_a_colour_of_its_own():
+    axes = FIGURES["patients"]().axes
+    assert [axis.get_title() for axis in axes[:4]] == [f"patient-{k}" for k in range(1, 5)]
+    for k, axis in enumerate(axes[:4], start=1):
+        own = [line for line in axis.get_lines() if line.get_color() == plots.BLUE]
+        assert len(own) == 1 and len(own[0].get_xdata()) == 5 + k
+        assert len(axis.get_lines()) == 4
+
+
+OF_CHAPTER_06 = (
+    *("loss_and_gradient_by_epoch", "norms_over_time", "loss_surface", "clip_sweep"),
+    *("training_moment", "broken_run", "log_curves", "jacobian_products", "cliff", "patients"),
+)
+
+
+@pytest.mark.parametrize("name", OF_CHAPTER_06)
+def test_figures_of_chapter_06_say_what_they_show(name):
+    said = FIGURES[name]().get_label()
+    assert len(said) >= 40 and "nan" not in said and "\n" not in said
+
+
+def test_a_clip_sweep_says_its_means_and_what_diverged():
+    said = FIGURES["clip_sweep"]().get_label()
+    assert said.endswith("0.1: 2.6; 1: 2, 1 diverged; no clipping: 2 diverged.")
+
+
+def test_a_surface_of_one_power_of_ten_has_plain_labels_on_its_bar():
+    grid = np.linspace(4, 19, 20).reshape(5, 4)
+    path = {"plain": np.array([[0.0, 2.0], [30.0, 2.5]])}
+    figure = plots.loss_surface(np.arange(4), np.arange(5), grid, path, "Low", "w", "b")
+    plots.png(figure)
+    bar = figure.axes[1]
+    assert {"5", "10"} <= {text.get_text() for text in bar.get_yticklabels()}
+    assert "plain: from (0, 2) to (30, 2.5) in 1 steps" in figure.get_label()
+
+
+def test_a_training_moment_names_the_parts_that_stand_out():
+    said = FIGURES["training_moment"]().get_label()
+    assert said == (
+        "Step 10: loss 1.26, gradient norm 3; longest gradient in output, 3; largest update in "
+        "output, 0.05; most values near 0 in layer 1 · forget gate, 0.25; most values near 1 in "
+        "layer 1 · forget gate, 0.5."
+    )
+
+
 def widths(axis):
     """The lengths of an axis's bars, label -> one for each bar."""
     return {bars.get_label(): [b.get_width() for b in bars] for bars in axis.containers}
@@ -445,7 +544,7 @@ def test_a_training_moment_shows_the_numbers_of_its_step():
     assert widths(gradient) == {"before clipping": [1.0, 0.2, 3.0], "after": [0.5, 0.1, 1.5]}
     bars = update.containers[0]
     assert [b.get_width() for b in bars][1:] == [2e-3, 5e-2]
-    assert set(lines(update)["usual: about 0.001"].get_xdata()) == {1e-3}
+    assert set(lines(update)["rule of thumb: 0.001"].get_xdata()) == {1e-3}
     assert widths(gates) == {"near 0": [0.25], "near 1": [-0.5]}
     near_0, near_1 = (bars[0] for bars in gates.containers)
     assert near_0.get_x() == 0 and near_1.get_x() == 1  # from the left, and from the right
@@ -731,6 +830,11 @@ def named(text):
         "loss_surface": lambda: plots.loss_surface(x, x, grid, {text: path}, text, text, text),
         "clip_sweep": lambda: plots.clip_sweep([1.0], [[1.0]], text, 1.0, text),
         "training_moment": lambda: plots.training_moment(run, 10),
+        "broken_run": lambda: plots.broken_run(history(), {text: 1.0}, text),
+        "log_curves": lambda: plots.log_curves({text: (x, y)}, text, text, text, 1.0),
+        "jacobian_products": lambda: plots.jacobian_products({text: y}),
+        "cliff": lambda: plots.cliff(x, y, {text: (0.0, 1.0)}, text, 1.0),
+        "patients": lambda: plots.patients({text: history()}),
         "entropy_by_temperature": lambda: plots.entropy_by_temperature(x, {text: y}, 1.0),
         "draws": lambda: plots.draws(tokens, {text: p}, 0.5),
         "pieces_by_temperature": lambda: plots.pieces_by_temperature(tokens, x, [p, p], 0.5, [1]),
@@ -916,6 +1020,10 @@ NOTHING = {
     "loss_surface": lambda: plots.loss_surface([1, 2], [1, 2], np.zeros((2, 2)), {}, "", "", ""),
     "clip_sweep": lambda: plots.clip_sweep([], [], "t"),
     "clip_sweep, no seed": lambda: plots.clip_sweep([1.0], [[]], "t"),
+    "log_curves": lambda: plots.log_curves({}, "t"),
+    "jacobian_products": lambda: plots.jacobian_products({}),
+    "cliff": lambda: plots.cliff(np.array([]), np.array([]), {}, "t", 1.0),
+    "patients": lambda: plots.patients({}),
     "draws": lambda: plots.draws(["a"], {}, 0.5),
     "pieces_by_temperature": lambda: plots.pieces_by_temperature(["a"], [], np.ones((0, 1)), 0.5),
     "shaded_texts": lambda: plots.shaded_texts({}),
@@ -940,6 +1048,8 @@ WRONG = {
     "step is 0": lambda: plots.windows_and_streams("abcdefghij", 8, 0, 2, 4),
     "has 1 characters": lambda: plots.unrolled("a"),
     "has 21 characters": lambda: plots.unrolled("a" * 21),
+    "13 histories": lambda: plots.patients({str(k): history(2) for k in range(13)}),
+    "8 marks": lambda: plots.cliff([0, 1], [1, 2], {str(k): (0, 1) for k in range(8)}, "t", 1.0),
     "200 curves": lambda: plots.loss_curves({str(k): ([1], [1]) for k in range(200)}, "t"),
     "3000 entries": lambda: plots.ranked({str(k): [1.0] for k in range(3000)}, "t"),
     "top is nan": lambda: plots.loss_curves({"a": ([1], [1])}, "t", top=np.nan),
@@ -985,6 +1095,10 @@ ODD = {
     "flat surface": lambda: plots.loss_surface([1, 2], [1, 2], np.ones((2, 2)), {}, "t", "x", "y"),
     "all diverged": lambda: plots.clip_sweep([None], [[np.nan]], "t"),
     "one limit": lambda: plots.clip_sweep([None], [[1.0]], "t"),
+    "no norm above 0": lambda: plots.jacobian_products({"a": np.array([0.0, np.nan, np.inf])}),
+    "a curve at 0": lambda: plots.log_curves({"a": ([1, 2], [0.0, np.nan])}, "t", at=1),
+    "no loss on a cliff": lambda: plots.cliff([0.0, 1.0], [np.nan, np.inf], {}, "t", 1.0),
+    "patients without a loss": lambda: plots.patients({"a": with_rows(loss=[np.nan, 0.0])}),
     "loop": lambda: plots.loop(np.array([0.0, np.nan]), np.ones(1), np.zeros(1)),
     "no sample": lambda: plots.validity_by_epoch([1], {1.0: [Validity(0, 0, 0)]}, "t"),
     "no string": lambda: plots.counting({"a": ([1], {"b": [0]})}, 0, {"a": 1}),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from answers.ch06 import KEY
 
 from experiments import make_patients
 from experiments.common import read_settings, sha256
@@ -17,6 +18,7 @@ from lstmlib.batching import split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import load_corpus
 from lstmlib.course import check
+from lstmlib.course.check.ch06 import HINTS
 from lstmlib.decoding import CorpusError
 from lstmlib.diagnostics import Diagnostics, series
 from lstmlib.generation import generate
@@ -50,10 +52,26 @@ def losses(name):
 
 def test_the_key_is_the_one_that_the_check_knows(capsys):
     assert set(OF) == set(check.CAUSES) and len(PATIENTS) == len(check.CAUSES)
-    key = {name: fault.cause for name, fault in PATIENTS.items()}
-    assert check.diagnosis(key) is key
+    assert {name: fault.cause for name, fault in PATIENTS.items()} == KEY
+    check.diagnosis(KEY)
     assert capsys.readouterr().out == "right\n"
-    assert list(key.values()) != list(check.CAUSES)
+    assert list(KEY.values()) != list(check.CAUSES)
+
+
+def test_a_hint_does_not_name_the_cause(capsys):
+    for patient, cause in KEY.items():
+        for given in set(check.CAUSES) - {cause}:
+            check.diagnosis(KEY | {patient: given})
+            said = capsys.readouterr().out
+            assert said.startswith(f"not yet: {patient} is not {given!r}: ")
+            assert cause not in said
+
+
+def test_the_hints_of_the_diagnosis_name_no_cause():
+    said = " ".join(HINTS["diagnosis"])
+    assert not any(cause in said for cause in set(check.CAUSES) - {"healthy"})
+    last = HINTS["diagnosis"][-1].split()
+    assert all(f"{name[-1]}:" in last for name in KEY)
 
 
 @pytest.mark.parametrize("name", PATIENTS)

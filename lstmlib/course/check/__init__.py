@@ -53,7 +53,17 @@ from lstmlib.course.check.ch04 import (
     table_gradient,
 )
 from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
-from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
+from lstmlib.course.check.ch06 import (
+    CAUSES,
+    adaptive_limit,
+    as_a_mean,
+    clip_by_hand,
+    clip_choice,
+    clipped_step,
+    diagnosis,
+    step_jacobian,
+    steps_to_undo,
+)
 from lstmlib.course.check.ch07 import (
     drawn,
     entropy_by_hand,
@@ -84,6 +94,7 @@ __all__ = [
     "adagrad_step",
     "adaptive_limit",
     "add_one_probability",
+    "as_a_mean",
     "backward_without_tanh",
     "band",
     "bands",
@@ -94,7 +105,10 @@ __all__ = [
     "bug_table",
     "bugs_by_block",
     "chunk",
+    "clip_by_hand",
+    "clip_choice",
     "clipped_epoch",
+    "clipped_step",
     "continued",
     "cooled",
     "coupled_gate",
@@ -134,6 +148,7 @@ __all__ = [
     "short_floor",
     "step_back",
     "step_jacobian",
+    "steps_to_undo",
     "steps_until",
     "straight_quotes",
     "stream_place",

@@ -1,44 +1,214 @@
 """Checks of the exercises of chapter 06."""
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
+from torch import nn
 
-from lstmlib.course.check.exercises import call_answer, grade
+from lstmlib.course.check.exercises import call_answer, grade, number
+
+HINTS = {
+    "step_jacobian": (
+        "In chapter 02's W_h, which unit does row b belong to, and which one column a?",
+        "Entry [a, b] is the slope of the tanh of unit a, times the weight from b to a, which "
+        "stands in row b and column a: transpose, then scale the rows.",
+        "return (1 - h**2)[:, None] * W_h.T",
+    ),
+    "steps_to_undo": (
+        "What is the product of 40 Jacobians, and of `steps` factors of 0.75 on top of it?",
+        "45 * 0.75 ** steps must be below 1. Take logarithms, and round up.",
+        "math.ceil(math.log(45) / math.log(1 / 0.75)), which is 14",
+    ),
+    "clip_by_hand": (
+        "How long is the gradient, all three numbers taken together?",
+        "√(1.2² + 1.6² + 4.8²) = √27.04 = 5.2. All three are multiplied by the same factor.",
+        "[1.2 / 4, -1.6 / 4, 4.8 / 4], since 1.3 / 5.2 = 1 / 4",
+    ),
+    "as_a_mean": (
+        "If all losses are divided by `length`, what becomes of the gradient's norm, and what of "
+        "a step of SGD?",
+        "The limit is divided by `length` in any case. SGD's step is rate times gradient, so its "
+        "rate makes up for the shorter gradient. Adam's step does not depend on the length.",
+        'return (rate * length if optimizer == "sgd" else rate), limit / length',
+    ),
+    "adaptive_limit": (
+        "Which norms tell how long a gradient is *now*?",
+        "The last `span` of them: their mean, and `z` times their standard deviation above it.",
+        "return np.mean(norms[-span:]) + z * np.std(norms[-span:])",
+    ),
+    "clip_choice": (
+        "Which of these norms belong to a network in health, and which to its start or to a burst?",
+        "Leave out the first tenth, and what is over ten times the median. Of what is left, few "
+        "steps should be clipped: take a high percentile.",
+        "suggest_clip(norms), the 90th percentile, is 0.62; all from 0.55 to 1 serve.",
+    ),
+    "clipped_step": (
+        "At which moment does the gradient of this batch exist, and when is it used up?",
+        "zero_grad, backward, clip, step, in this order; and the norm is that of all weights "
+        "together, so one call takes them all.",
+        "norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit), between backward() and "
+        "step()",
+    ),
+    "diagnosis": (
+        "Which one column of its history tells a patient from the healthy one?",
+        "Ask of each: does the norm spike, is nearly every step clipped, does a step take longer "
+        "late in an epoch, is the loss too good, are its gates shut at step 1?",
+        "1: clipped at 100 % of its steps. 3: all gates shut at step 1. 4: the norm spikes 38 "
+        "500-fold. 5: a loss of 0.003. 6: late steps take 5 times as long. 2: none of these.",
+    ),
+}
+
+
+def _first_like(
+    got: object, table: Sequence[tuple], otherwise: str, atol: float = 1e-8
+) -> str | None:
+    """Return the reason beside the first value of a table that is like an answer."""
+    for wanted, reason in table:
+        if np.shape(got) == np.shape(wanted) and np.allclose(got, wanted, rtol=1e-4, atol=atol):
+            return reason
+    return otherwise
 
 
 def step_jacobian(answer: Callable | None) -> None:
-    """Check a function (W_h (H, H), h (H,)) -> (H, H), the Jacobian of tanh(W_h · before + …)."""
-
-    def reference(W_h: np.ndarray, h: np.ndarray) -> np.ndarray:
-        return (1 - h**2)[:, None] * W_h
+    """Check a function (W_h (H, H), h (H,)) -> (H, H), the Jacobian of tanh(before @ W_h + …)."""
 
     def find_slip() -> str | None:
-        W_h = np.array([[1.0, 2.0, 0.5], [-3.0, 4.0, 0.2], [0.1, -0.7, 0.9]])
-        h = np.array([0.5, -0.8, 0.1])
-        got = np.asarray(call_answer(answer, W_h.copy(), h.copy()))
-
-        def equals(wanted: np.ndarray) -> bool:
-            return got.shape == wanted.shape and np.allclose(got, wanted)
-
-        if got.shape != W_h.shape:
-            return f"the Jacobian has the shape of W_h, (3, 3), not {got.shape}."
-        if equals(reference(W_h, h).T):
-            return "that is its transpose: entry [a, b] is the derivative of h_t[a] by h_before[b]."
-        if equals(W_h * (1 - h**2)):
-            return "you scaled the columns of W_h; entry a of h_t is a row's, so scale the rows."
-        if equals((1 - h)[:, None] * W_h) or equals((1 - h) * W_h):
-            return "the derivative of tanh is 1 - tanh², and h is the tanh already: square it."
-        if equals((h * (1 - h))[:, None] * W_h):
-            return "that is the derivative of the sigmoid; this unit is a tanh."
-        if equals((1 - np.tanh(h) ** 2)[:, None] * W_h):
-            return "h is what the tanh gave; do not take the tanh of it again."
-        if equals(W_h):
-            return "the tanh has a derivative, too."
-        return None if equals(reference(W_h, h)) else "row a of W_h times 1 - h[a]²."
+        for H in (3, 1, 5):
+            random = np.random.default_rng(H)
+            W_h, h = random.normal(size=(H, H)), random.uniform(-0.95, 0.95, H)
+            given = W_h.copy(), h.copy()
+            try:
+                got = call_answer(answer, *given)
+            except TypeError as error:
+                if "Tensor" in str(error):
+                    return "W_h and h are NumPy arrays, and torch's functions take tensors: np."
+                raise
+            if slip := _slip_of_jacobian(np.asarray(got), W_h, h):
+                return slip
+            if not (np.array_equal(given[0], W_h) and np.array_equal(given[1], h)):
+                return "your function changed W_h or h; the run still needs them."
+        return None
 
     grade(answer, find_slip)
+
+
+def _slip_of_jacobian(got: np.ndarray, W_h: np.ndarray, h: np.ndarray) -> str | None:
+    """Say what is wrong with the Jacobian of a step."""
+    if got.shape != W_h.shape:
+        return f"the Jacobian has the shape of W_h, {W_h.shape}, not {got.shape}."
+    rows = h[:, None]
+    slope = 1 - rows**2
+    square = "the derivative of tanh is 1 - tanh², and h is the tanh already: square it."
+    torch_s = (
+        "that is right for PyTorch's weight_hh_l0. Here W_h stands as in chapter 02, "
+        "`before @ W_h`: the weight from b to a is W_h[b, a]. Transpose it."
+    )
+    transposed = "that is the transpose: entry [a, b] is the derivative of h[a] by before[b]."
+    table = [
+        (slope * W_h.T, None),
+        (slope * W_h, torch_s),
+        (W_h * slope.T, transposed),
+        (W_h.T * slope.T, "you scaled the columns; the slope of unit a belongs to row a."),
+        ((1 - rows) * W_h.T, square),
+        ((1 - rows) * W_h, square),
+        (rows * (1 - rows) * W_h.T, "that is the derivative of the sigmoid; this unit is a tanh."),
+        ((1 - np.tanh(rows) ** 2) * W_h.T, "h is the tanh; do not take the tanh of it again."),
+        (W_h.T, "the tanh has a derivative, too."),
+        (W_h, "the tanh has a derivative, too."),
+    ]
+    return _first_like(got, table, "entry [a, b] is (1 - h[a]²) times the weight from b to a.")
+
+
+def steps_to_undo(answer: float | None) -> None:
+    """Check the least number of factors of 0.75 that take a factor of 45 below 1: 14."""
+
+    def find_slip() -> str | None:
+        got, exact = number(answer), math.log(45) / math.log(1 / 0.75)
+        table = [
+            (14, None),
+            (13, "45 * 0.75 ** 13 is 1.07, which is longer still; one step more."),
+            (-exact, "a number of steps is not negative; the logarithm of 0.75 is."),
+            (15, "one step less is enough: 45 * 0.75 ** 14 is 0.8."),
+            (exact, "right but for one thing: steps are whole, so take the first that is below 1."),
+            (40, "these factors are smaller than 1 by more than the others are larger."),
+            (60, "the factors are multiplied, not added: 0.75 of what is left, at each step."),
+        ]
+        said = f"45 * 0.75 ** {got:g} is {45 * 0.75**got:.3g}; when is it below 1 the first time?"
+        return _first_like(got, table, said, atol=5e-2)
+
+    grade(answer, find_slip)
+
+
+def clip_by_hand(answer: Sequence[float] | None) -> None:
+    """Check the gradient (1.2, -1.6 | 4.8) of two tensors, clipped at a norm of 1.3."""
+    gradient, limit = np.array([1.2, -1.6, 4.8]), 1.3
+    norm = np.linalg.norm(gradient)
+
+    def find_slip() -> str | None:
+        if not isinstance(answer, list | tuple | np.ndarray) or len(answer) != 3:
+            return "give a list of three numbers."
+        got = np.array([number(each) for each in answer])
+        sizes, right = np.abs(gradient), gradient * limit / norm
+        table = [
+            (right, None),
+            (gradient.clip(-limit, limit), "that is clipping by value; it turns the gradient."),
+            ([0.78, -1.04, 1.3], "you clipped each tensor by itself; together they are 5.2 long."),
+            (right / norm, "the norm is the root of the sum of squares."),
+            (gradient * limit / sizes.sum(), "you added up; take the root of the sum of squares."),
+            (gradient * limit / sizes.max(), "you divided by the largest entry, not by the norm."),
+            (gradient / norm, "that has the norm 1; the limit is 1.3."),
+            (gradient, "its norm is 5.2, over the limit."),
+            (np.abs(right), "clipping keeps the signs."),
+        ]
+        said = f"it must point where the gradient does, 1.3 long, not {np.linalg.norm(got):.3g}."
+        return _first_like(got, table, said, atol=5e-3)
+
+    grade(answer, find_slip)
+
+
+def as_a_mean(answer: Callable | None) -> None:
+    """Check (rate, limit, length, optimizer) of a summed loss -> (rate, limit) of its mean."""
+
+    def reference(rate: float, limit: float, length: int, optimizer: str) -> tuple[float, float]:
+        return (rate * length if optimizer == "sgd" else rate), limit / length
+
+    def find_slip() -> str | None:
+        for settings in ((0.02, 5.0, 50, "sgd"), (0.002, 5.0, 25, "adam"), (0.1, 1.0, 1, "sgd")):
+            got, wanted = call_answer(answer, *settings), reference(*settings)
+            if not isinstance(got, tuple | list) or len(got) != 2:
+                return "return two numbers: the rate, and the limit."
+            got = tuple(map(number, got))
+            if not np.allclose(got, wanted, rtol=1e-6, atol=0):
+                return _slip_of_mean(got, wanted, *settings)
+        return None
+
+    grade(answer, find_slip)
+
+
+def _slip_of_mean(
+    got: tuple, wanted: tuple, rate: float, limit: float, length: int, optimizer: str
+) -> str:
+    """Say what is wrong with the settings of a mean."""
+    if np.allclose(got, wanted[::-1], rtol=1e-6, atol=0):
+        return "that is the limit and then the rate; return the rate first."
+    limits = [
+        (wanted[1], None),
+        (limit * length, "the gradient of a mean is shorter, so the limit must be, too: divide."),
+        (limit, "the gradient of a mean is shorter, and would never reach the same limit."),
+    ]
+    rates = [
+        (rate / length, "the gradient of a mean is shorter: for the same step, multiply the rate."),
+        (rate, "SGD's step is rate times gradient; with a shorter gradient the rate must rise."),
+    ]
+    if optimizer == "adam":
+        rates = [(got[0], "Adam divides the gradient by its own size, so its rate stays.")]
+    said = f"over {length} characters {limit:g} becomes {limit / length:g}."
+    slip = _first_like(got[1], limits, f"the limit is wrong: {said}", atol=0)
+    said = f"with SGD a rate of {rate:g} over {length} characters becomes {rate * length:g}."
+    return slip or _first_like(got[0], rates, said, atol=0)
 
 
 def adaptive_limit(answer: Callable | None) -> None:
@@ -49,30 +219,132 @@ def adaptive_limit(answer: Callable | None) -> None:
 
     def find_slip() -> str | None:
         norms, z, span = [9.0, 7.0, 1.0, 2.0, 6.0], 2.0, 3
-        got, last = float(call_answer(answer, list(norms), z, span)), norms[-span:]
+        given, last = list(norms), norms[-span:]
+        got = number(call_answer(answer, given, z, span))
+        mean, spread = np.mean(last), np.std(last)
+        ddof = (
+            "you divided by span - 1 (ddof=1, as statistics.stdev and torch.std do); with a "
+            "single norm that divides by 0. Take np.std as it is."
+        )
+        early = np.mean(norms[:span]) + z * np.std(norms[:span])
+        table = [
+            (mean + z * spread, None),
+            (reference(norms, z, 5), "only the last `span` norms count; long ago says little."),
+            (early, "those are the first `span` norms; take the last ones."),
+            (mean + z * np.std(last, ddof=1), ddof),
+            (mean + z * spread**2, "that is the variance; its square root is wanted."),
+            (mean - z * spread, "the limit lies above the mean: add, do not subtract."),
+            (mean, "the mean alone would clip every second gradient; add z standard deviations."),
+        ]
+        slip = _first_like(got, table, "the mean of the last `span` norms, plus z times their std.")
+        if slip:
+            return slip
+        if given != norms:
+            return "your function changed the list of norms; the run still needs it."
+        return _slip_of_a_start(answer)
 
-        def equals(value: float) -> bool:
-            return math.isclose(got, value, rel_tol=1e-6)
+    grade(answer, find_slip)
 
-        if equals(reference(norms, z, len(norms))):
-            return "only the last `span` norms count; a gradient of long ago says little."
-        if equals(np.mean(norms[:span]) + z * np.std(norms[:span])):
-            return "those are the first `span` norms; take the last ones."
-        if equals(np.mean(last) + z * np.var(last)):
-            return "that is the variance; the standard deviation is its square root."
-        if equals(np.mean(last) - z * np.std(last)):
-            return "the limit lies above the mean: add, do not subtract."
-        if equals(np.mean(last)):
-            return "the mean alone would clip every second gradient; add z standard deviations."
-        if not equals(reference(norms, z, span)):
-            return "the mean of the last `span` norms, plus z times their standard deviation."
-        if not math.isclose(float(call_answer(answer, [1.0, 3.0], 0.5, 2)), 2.5):
-            return "use z and span as they are given; they are not always the same."
-        if not math.isclose(float(call_answer(answer, [1.0, 3.0], 0.5, 10)), 2.5):
-            return "before `span` norms are there, use those that there are."
+
+def _slip_of_a_start(answer: Callable) -> str | None:
+    """Say what is wrong with a limit of other settings, or of fewer norms than the span."""
+    if not math.isclose(number(call_answer(answer, [1.0, 3.0], 0.5, 2)), 2.5):
+        return "use z and span as they are given; they are not always the same."
+    for norms, wanted in (([1.0, 3.0], 2.5), ([4.0], 4.0)):
+        found = call_answer(answer, norms, 0.5, 10)
+        if not math.isclose(float(found), wanted):
+            return "before `span` norms are there, use those that there are, one at least."
+    return None
+
+
+PROBE_MEAN = 2.103
+"""The mean of the norms in exercise 6."""
+
+
+def clip_choice(answer: float | None) -> None:
+    """Check a clip value for the norms of exercise 6: usual ones near 0.5, a start, a burst."""
+
+    def find_slip() -> str | None:
+        value = number(answer)
+        if 0.55 <= value <= 1:
+            return None
+        if math.isclose(value, PROBE_MEAN, rel_tol=0.05):
+            return "that is the mean, which the two norms of the burst decide; it is no usual norm."
+        bounds = {
+            1e-300: "a clip value is above 0.",
+            0.35: "that is below most norms: nearly every step would be clipped.",
+            0.55: "that is about the median: every second step would be clipped.",
+            10: "a burst would pass hardly cut. Without the first steps and the burst no norm is "
+            "over 0.72; go a little above a high percentile at most.",
+            math.inf: "that is as long as the burst, which it is to cut; look at the usual norms.",
+        }
+        return next(reason for bound, reason in bounds.items() if value < bound)
+
+    grade(answer, find_slip)
+
+
+def clipped_step(answer: Callable | None) -> None:
+    """Check (model, x, y, optimizer, limit) -> (loss, norm before clipping), a step of training."""
+
+    def find_slip() -> str | None:
+        for seed, limit in ((0, 0.05), (1, 1e6)):
+            got, norm_wanted, loss_wanted, slip = _take_step(answer, seed, limit)
+            if slip:
+                return slip
+            if not isinstance(got, tuple | list) or len(got) != 2:
+                return "return two numbers: the loss, and the norm before clipping."
+            loss, norm = (number(each) for each in got)
+            if math.isclose(norm, loss_wanted, rel_tol=1e-4):
+                return "return the loss first, and then the norm."
+            if not math.isclose(loss, loss_wanted, rel_tol=1e-4):
+                return "the loss is that of this batch, before the step."
+            if not math.isclose(norm, norm_wanted, rel_tol=1e-4):
+                return "the norm is that of all gradients together, before they are clipped."
         return None
 
     grade(answer, find_slip)
+
+
+def _take_step(answer: Callable, seed: int, limit: float) -> tuple:
+    """Take a student's step; return the answer, norm, loss, and what was wrong with the step."""
+    draw = torch.Generator().manual_seed(seed)
+    model = nn.utils.skip_init(nn.Linear, 4, 3)
+    x, y = torch.empty(8, 4).normal_(generator=draw), torch.arange(8) % 3
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_(generator=draw)
+    loss = nn.functional.cross_entropy(model(x), y)
+    grads = torch.autograd.grad(loss, list(model.parameters()))
+    norm = math.sqrt(sum((g**2).sum().item() for g in grads))
+    theirs = copy.deepcopy(model)
+    for weight in theirs.parameters():  # what an earlier step left
+        weight.grad = torch.ones_like(weight)
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.5)
+    given = x.clone(), y.clone()
+    got = call_answer(answer, theirs, *given, optimizer, limit)
+    if not (torch.equal(given[0], x) and torch.equal(given[1], y)):
+        return got, norm, loss.item(), "your function changed the batch."
+    pairs = zip(model.parameters(), theirs.parameters(), strict=True)
+    moved = torch.cat([((a - b) / 0.5).detach().flatten() for a, b in pairs])
+    whole = torch.cat([g.flatten() for g in grads])
+    each = torch.cat([(g * min(1, limit / g.norm().item())).flatten() for g in grads])
+    old = whole + torch.ones_like(whole)
+    stale = "the gradient of the step before is still in it: call zero_grad first."
+    late = (
+        "the weights moved by the whole gradient: clipping must come after backward(), which "
+        "makes the gradient, and before step(), which uses it."
+    )
+    table = [
+        (whole * min(1, limit / norm), None),
+        (whole, late),
+        (each, "each tensor is clipped by itself, so that the direction turns: one call for all."),
+        (whole.clamp(-limit, limit), "that is clipping by value; it turns the direction."),
+        (old * min(1, limit / old.norm().item()), stale),
+        (old, stale),
+        (torch.zeros_like(whole), "the weights did not move; is step() called, after backward()?"),
+    ]
+    otherwise = f"the weights must move by the gradient, scaled to a norm of at most {limit:g}."
+    return got, norm, loss.item(), _first_like(moved, table, otherwise, atol=1e-6)
 
 
 CAUSES = {

@@ -11,10 +11,15 @@ from lstmlib.course.plots.ch03 import distributions, gates, lstm_cell
 from lstmlib.course.plots.ch04 import dropout_places
 from lstmlib.course.plots.ch05 import ranked, training_speeds
 from lstmlib.course.plots.ch06 import (
+    broken_run,
+    cliff,
     clip_sweep,
+    jacobian_products,
+    log_curves,
     loss_and_gradient_by_epoch,
     loss_surface,
     norms_over_time,
+    patients,
     training_moment,
 )
 from lstmlib.course.plots.ch07 import (
@@ -69,7 +74,9 @@ __all__ = [
     "LivePlot",
     "against_baselines",
     "automata",
+    "broken_run",
     "character_counts",
+    "cliff",
     "clip_sweep",
     "clipping",
     "counter",
@@ -81,7 +88,9 @@ __all__ = [
     "entropy_by_temperature",
     "gates",
     "gradient_against_lag",
+    "jacobian_products",
     "layer_gradients",
+    "log_curves",
     "loop",
     "loss_and_gradient",
     "loss_and_gradient_by_epoch",
@@ -93,6 +102,7 @@ __all__ = [
     "ngram_losses",
     "norms_over_time",
     "one_step",
+    "patients",
     "pieces_by_temperature",
     "png",
     "prefix_reading",

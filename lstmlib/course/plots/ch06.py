@@ -8,7 +8,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullLocator, StrMethodFormatter
 
 from lstmlib.course.plots.style import (
     BLACK,
@@ -22,15 +22,153 @@ from lstmlib.course.plots.style import (
     check_drawable,
     finite,
     finite_column,
+    in_words,
     legend_name,
     new_figure,
     plain_log_labels,
     plain_text,
     running_mean,
     upright_log,
+    with_alt,
 )
+from lstmlib.course.plots.training import gradient_against_lag, loss_and_gradient, loss_curves
 from lstmlib.diagnostics import series
 from lstmlib.history import History
+
+
+def broken_run(
+    history: History, baselines: dict[str, float] | None = None, title: str = "Training"
+) -> Figure:
+    """Draw what `loss_and_gradient` draws, with the legends beside it, since this loss goes up."""
+    figure = loss_and_gradient(history, baselines, title)
+    for axis in figure.axes:
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+    return figure
+
+
+def log_curves(
+    curves: dict[str, tuple[np.ndarray, np.ndarray]],
+    title: str,
+    xlabel: str = "step",
+    ylabel: str = "loss (nats per character)",
+    at: float | None = None,
+) -> Figure:
+    """Draw curves on a log scale whose labels are plain numbers, as `loss_curves` takes them.
+
+    Args:
+        curves: name -> (x, values).
+        title: stands above.
+        xlabel: what x is.
+        ylabel: what the values are, with the unit.
+        at: an x to mark by an upright line.
+
+    Raises:
+        ValueError: no curve, or more than 40.
+    """
+    figure = loss_curves(curves, title, xlabel, ylabel, log=True)
+    (axis,) = figure.axes
+    plain_log_labels(axis)
+    if at is not None:
+        axis.axvline(at, color=BLACK, linestyle=":", label=f"{plain_text(xlabel, 40)} {at:g}")
+        axis.legend()
+    return figure
+
+
+def jacobian_products(norms: dict[str, np.ndarray], floor: float = 1e-12) -> Figure:
+    """Draw what `gradient_against_lag` draws; what lies below the floor is drawn on it, and said.
+
+    Args:
+        norms: name -> (T,) the norm at the lags 1 to T.
+        floor: the least that is drawn, above 0.
+
+    Raises:
+        ValueError: no curve, or more than 40.
+    """
+    raised = {name: np.maximum(finite(norm), floor) for name, norm in norms.items()}
+    figure = gradient_against_lag(raised)
+    (axis,) = figure.axes
+    if any((norm <= floor).any() for norm in raised.values()):
+        where = {"transform": axis.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        axis.text(0.99, floor, f"{floor:g} or less", **where)
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def cliff(
+    distances: np.ndarray,
+    losses: np.ndarray,
+    marks: dict[str, tuple[float, float]],
+    title: str,
+    near: float,
+) -> Figure:
+    """Draw the loss along a line through the weights: its beginning close up, and all of it.
+
+    Args:
+        distances: (n,) how far the weights were moved, ascending.
+        losses: (n,) the loss there.
+        marks: name -> (distance, loss) of a point to mark.
+        title: what the figure shows.
+        near: up to which distance the left panel reaches.
+
+    Raises:
+        ValueError: no distance, or more than 7 marks.
+    """
+    check_drawable(distances, "distances", np.inf)
+    if marks:
+        check_drawable(marks, "marks", 7)
+    figure, axes = new_figure(1, 2, 10, 4.2, sharey=True)
+    losses = finite(losses)
+    for axis, about in zip(axes, ("close up", "the whole step"), strict=True):
+        axis.plot(distances, losses, color=BLUE, label="loss of the batch")
+        for (name, point), look in zip(marks.items(), cycle(_MARKS), strict=False):
+            axis.plot(*point, linestyle="", markersize=10, label=legend_name(name), **look)
+        axis.set(title=f"{plain_text(title, 60)}\n{about}", xlabel="distance moved")
+    axes[0].set(ylabel="loss\n(nats per character)")
+    axes[0].set_xlim(distances[0] - 0.05 * near, near)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    marked = "; ".join(f"{name}: {loss:.3g} at {at:.3g}" for name, (at, loss) in marks.items())
+    shown = losses[np.isfinite(losses)]
+    lowest = distances[np.nanargmin(losses)] if len(shown) else np.nan
+    said = f"{title}. {in_words('The loss', losses)}; lowest at a distance of {lowest:.3g}. "
+    return with_alt(figure, f"{said}Left the first {near:g}, right the whole. {marked}.")
+
+
+_MARKS = (
+    {"color": BLACK, "marker": "*"},
+    {"color": GREEN, "marker": "D"},
+    {"color": RED, "marker": "s"},
+)
+
+
+def patients(histories: dict[str, History]) -> Figure:
+    """Draw the training losses of several runs, a panel each, the others in grey.
+
+    Args:
+        histories: name -> history.
+
+    Raises:
+        ValueError: no history, or more than 12.
+    """
+    check_drawable(histories, "histories", 12)
+    rows = -(-len(histories) // 3)
+    figure, axes = new_figure(rows, 3, 10, 1 + 2.3 * rows, sharex=True, sharey=True, squeeze=False)
+    curves = {name: finite_column(history, "loss") for name, history in histories.items()}
+    for name, axis in zip(curves, axes.flat, strict=False):
+        for other in curves:
+            if other != name:
+                axis.plot(*curves[other], color="lightgrey", linewidth=1)
+        axis.plot(*curves[name], color=BLUE)
+        axis.set_title(plain_text(name, 40))
+    upright_log(axes[0, 0])
+    plain_log_labels(axes[0, 0])
+    for axis in axes.flat[len(curves) :]:
+        axis.set_axis_off()
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("training loss\n(nats, log scale)")
+    said = "; ".join(in_words(name, loss) for name, (_, loss) in curves.items())
+    return with_alt(figure, f"The training loss of each run, the others in grey: {said}.")
 
 
 def loss_and_gradient_by_epoch(
@@ -69,7 +207,10 @@ def loss_and_gradient_by_epoch(
     plain_log_labels(bottom)
     bottom.set(xlabel="epoch", ylabel="gradient norm\n(log scale)")
     bottom.legend(loc="center right")
-    return figure
+    parts = [in_words("training loss", loss), in_words("validation loss", valid)]
+    parts += [f"{name} at {nats:.3g}" for name, nats in (baselines or {}).items()]
+    parts += [f"{in_words('below, the largest gradient norm', norm)}, clipped at {limit:g}"]
+    return with_alt(figure, f"{title}, by epoch: {'; '.join(filter(None, parts))}.")
 
 
 def norms_over_time(
@@ -110,7 +251,8 @@ def norms_over_time(
     axis.set_yticks(range(len(parts)), [plain_text(part, 60) for part in parts])
     axis.invert_yaxis()
     axis.set(title=plain_text(title), xlabel="step", ylabel="part of the network")
-    return figure
+    said = "; ".join(in_words(part, norms) for part, norms in parts.items())
+    return with_alt(figure, f"{title}: {label} of each part over {len(steps)} steps. {said}.")
 
 
 def loss_surface(
@@ -151,11 +293,15 @@ def loss_surface(
     highest = losses.max()
     # From 1e-3 of the highest at least, and where all are equal from a little below.
     levels = np.geomspace(np.clip(losses.min(), 1e-3 * highest, 0.99 * highest), highest, 25)
-    norm = LogNorm(levels[0], 20 * highest)  # short of black, so that the paths stand out
+    ratio = highest / levels[0]
+    norm = LogNorm(levels[0], min(20, ratio) * highest)  # short of black, so that paths stand out
     losses = losses.clip(levels[0] / 2)  # below the lowest level; 0 itself has no logarithm
     filled = axis.contourf(x, y, losses, levels, norm=norm, cmap="Greys", extend="min")
     bar = figure.colorbar(filled, ax=axis, label="loss (log scale)")
     bar.locator, bar.formatter = LogLocator(), LogFormatterSciNotation()
+    if ratio < 100:
+        bar.locator, bar.formatter = LogLocator(subs=(1, 2, 5)), StrMethodFormatter("{x:g}")
+        bar.minorlocator = NullLocator()
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
     for (name, points), color in zip(paths.items(), cycle((RED, BLUE, GREEN, ORANGE))):
         look = {"color": color, "markersize": 5, "label": legend_name(name)} | edge
@@ -165,8 +311,17 @@ def loss_surface(
     axis.grid(visible=False)
     axis.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
     axis.set(title=plain_text(title), xlabel=plain_text(xlabel), ylabel=plain_text(ylabel, 60))
-    axis.legend()
-    return figure
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4)
+    said = "; ".join(_path_in_words(name, points) for name, points in paths.items())
+    heights = f"losses from {losses.min():.3g} to {losses.max():.3g}"
+    return with_alt(figure, f"{title}: {heights} over {xlabel} and {ylabel}. {said}.")
+
+
+def _path_in_words(name: str, points: np.ndarray) -> str:
+    """Return where a path begins, and where it ends or that it leaves what can be drawn."""
+    (x, y), (last_x, last_y) = points[0], finite(points[-1])
+    end = f"to ({last_x:.3g}, {last_y:.3g})" if np.isfinite([last_x, last_y]).all() else "far away"
+    return f"{name}: from ({x:.3g}, {y:.3g}) {end} in {len(points) - 1} steps"
 
 
 def clip_sweep(
@@ -226,7 +381,16 @@ def clip_sweep(
         ylabel="validation loss\n(nats per character)",
     )
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+    means = losses.mean(axis=1).filled(np.nan)
+    said = "; ".join(map(_runs_in_words, names, means, diverged))
+    return with_alt(figure, f"{title}: mean validation loss by {xlabel}. {said}.")
+
+
+def _runs_in_words(name: str, mean: float, diverged: int) -> str:
+    """Return the mean of some runs, and how many of them diverged."""
+    said = [f"{mean:.3g}"] if np.isfinite(mean) else []
+    said += [f"{diverged} diverged"] if diverged else []
+    return f"{name}: ".replace("\n", " ") + ", ".join(said)
 
 
 def _mark_diverged(axis: Axes, places: np.ndarray, diverged: np.ndarray, seeds: int) -> None:
@@ -247,7 +411,7 @@ def training_moment(history: History, step: int) -> Figure:
 
     Above, the loss and the gradient norm of the whole run, with a line at the step. Below, for each
     part of the network as in `diagnostics.parts_of`: its gradient norm before and after clipping;
-    the norm of its update over that of its weights, with a line at 1e-3, about which it should lie
+    the norm of its update over that of its weights, with a line at 1e-3, a rule of thumb
     (Karpathy, notes to Stanford's CS231n); and for LSTM and CIFG the share of gate values within
     `diagnostics.SATURATED` of 0 and of 1. The scales are those of the whole run, so that steps can
     be compared.
@@ -285,7 +449,21 @@ def training_moment(history: History, step: int) -> Figure:
     parts = list(recorded[0]["diagnostics"]["gradient"]) if recorded else []
     lower[0].set_yticks(range(len(parts)), [plain_text(part, 40) for part in parts])
     lower[0].set(ylim=(len(parts) - 0.4, -0.6), ylabel="part of the network")
-    return figure
+    return with_alt(figure, _moment_in_words(row, diagnostics))
+
+
+def _moment_in_words(row: dict, diagnostics: dict | None) -> str:
+    """Return what a step of a run was: its loss and norm, and the parts that stand out."""
+    loss, norm = (float(finite(row[name])) for name in ("loss", "grad_norm"))
+    said = [f"Step {row['step']}: loss {loss:.3g}, gradient norm {norm:.3g}"]
+    names = {"gradient": "longest gradient", "update": "largest update"}
+    names |= {"near_0": "most values near 0", "near_1": "most values near 1"}
+    for name, what in names.items():
+        values = finite(list((diagnostics or {}).get(name, {}).values()))
+        if np.isfinite(values).any():
+            at = np.nanargmax(values)
+            said.append(f"{what} in {list(diagnostics[name])[at]}, {values[at]:.3g}")
+    return "; ".join(said) + "."
 
 
 def _mark_step(axes: Sequence[Axes], history: History, row: dict) -> None:
@@ -319,7 +497,7 @@ def _update_bars(axis: Axes, diagnostics: dict, recorded: list[dict]) -> None:
     """Draw the update of each part at one step as a share of its weights."""
     ratios = finite(list(diagnostics["update"].values()))
     axis.barh(range(len(ratios)), ratios, 0.8, color=GREEN)
-    axis.axvline(1e-3, color=BLACK, linestyle="--", linewidth=1, label="usual: about 0.001")
+    axis.axvline(1e-3, color=BLACK, linestyle="--", linewidth=1, label="rule of thumb: 0.001")
     axis.set(xlabel="norm / norm of the weights\n(log scale)")
     _log_scale(axis, recorded, "update")
 

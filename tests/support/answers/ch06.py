@@ -1,17 +1,135 @@
 """Right and wrong answers to the exercises of chapter 06."""
 
 import math
+import statistics
 
 import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from answers import Exercise, raises
 from lstmlib.course import check
+
+
+def forgets(*given):
+    str(given)
+
+
+def by_loops(W_h, h):
+    """Write down each derivative by itself."""
+    H = len(h)
+    return [[(1 - h[a] ** 2) * W_h[b, a] for b in range(H)] for a in range(H)]
+
+
+def settings_of_a_mean(rate, limit, length, optimizer):
+    return (rate * length if optimizer == "sgd" else rate), limit / length
+
+
+def settings_in_a_list(rate, limit, length, optimizer):
+    factor = {"sgd": length, "adam": 1}[optimizer]
+    return [factor * rate, limit * length**-1]
 
 
 def limit_once_full(norms, z, span):
     """Do not clip before there are span norms."""
     last = norms[-span:]
     return np.mean(last) + z * np.std(last) if len(last) == span else math.inf
+
+
+def limit_by_statistics(norms, z, span):
+    last = norms[max(len(norms) - span, 0) :]
+    return statistics.fmean(last) + z * statistics.pstdev(last)
+
+
+def sample_deviation(norms, z, span):
+    return np.mean(norms[-span:]) + z * np.std(norms[-span:], ddof=1)
+
+
+def mended(model, x, y, optimizer, limit):
+    optimizer.zero_grad()
+    loss = cross_entropy(model(x), y)
+    loss.backward()
+    norm = clip_grad_norm_(model.parameters(), limit)
+    optimizer.step()
+    return loss.item(), norm.item()
+
+
+def mended_by_hand(model, x, y, optimizer, limit):
+    loss = cross_entropy(model(x), y)
+    weights = list(model.parameters())
+    grads = torch.autograd.grad(loss, weights)
+    norm = sum((g**2).sum() for g in grads) ** 0.5
+    for weight, grad in zip(weights, grads, strict=True):
+        weight.grad = grad * min(1, limit / norm)
+    optimizer.step()
+    return [loss.detach(), norm]
+
+
+def as_published(model, x, y, optimizer, limit):
+    """Clip each tensor, and before there is a gradient."""
+    optimizer.zero_grad()
+    loss = cross_entropy(model(x), y)
+    norm = 0
+    for weight in model.parameters():
+        norm = clip_grad_norm_(weight, limit)
+    loss.backward()
+    optimizer.step()
+    return loss.item(), float(norm)
+
+
+def step_with(clip, clear=True, step=True, before=False):
+    """A step of training that clips in some way."""
+
+    def one_step(model, x, y, optimizer, limit):
+        if clear:
+            optimizer.zero_grad()
+        loss = cross_entropy(model(x), y)
+        loss.backward()
+        if before:
+            optimizer.step()
+        norm = math.sqrt(sum((w.grad**2).sum().item() for w in model.parameters()))
+        clip(model, limit)
+        if step and not before:
+            optimizer.step()
+        return loss.item(), norm
+
+    return one_step
+
+
+def whole(model, limit):
+    clip_grad_norm_(model.parameters(), limit)
+
+
+def each_tensor(model, limit):
+    for weight in model.parameters():
+        clip_grad_norm_(weight, limit)
+
+
+def by_value(model, limit):
+    clip_grad_value_(model.parameters(), limit)
+
+
+def twice(model, limit):
+    clip_grad_norm_(model.parameters(), limit / 2)
+
+
+def swapped(model, x, y, optimizer, limit):
+    return mended(model, x, y, optimizer, limit)[::-1]
+
+
+def clipped_norm(model, x, y, optimizer, limit):
+    loss, norm = mended(model, x, y, optimizer, limit)
+    return loss, min(norm, limit)
+
+
+def loss_after(model, x, y, optimizer, limit):
+    _, norm = mended(model, x, y, optimizer, limit)
+    return cross_entropy(model(x), y).item(), norm
+
+
+def loss_alone(model, x, y, optimizer, limit):
+    return mended(model, x, y, optimizer, limit)[0]
 
 
 KEY = {
@@ -22,32 +140,92 @@ KEY = {
     "patient-5": "targets not shifted",
     "patient-6": "state not detached",
 }
+A_NUMBER = ("axis_swapped", "in_place")
+"""What changes neither a number nor what a function of numbers was given."""
 
 
 EXERCISES = {
     "step_jacobian": Exercise(
-        arguments={},
-        right=[lambda W_h, h: np.diag(1 - h**2) @ W_h],
+        right=[
+            lambda W_h, h: np.diag(1 - h**2) @ W_h.T,
+            by_loops,
+            lambda W_h, h: (W_h * (1 - h**2)).T,
+            lambda W_h, h: torch.diag(1 - torch.tensor(h) ** 2) @ torch.tensor(W_h).T,
+        ],
         wrong=[
-            (lambda W_h, h: (np.diag(1 - h**2) @ W_h).T, "its transpose"),
-            (lambda W_h, h: W_h @ np.diag(1 - h**2), "columns of W_h"),
-            (lambda W_h, h: np.diag(1 - h) @ W_h, "square it"),
-            (lambda W_h, h: np.diag(h * (1 - h)) @ W_h, "the sigmoid"),
-            (lambda W_h, h: np.diag(1 - np.tanh(h) ** 2) @ W_h, "tanh of it again"),
-            (lambda W_h, h: W_h, "has a derivative"),
-            (lambda W_h, h: (1 - h**2) @ W_h, "shape of W_h"),
+            (lambda W_h, h: np.diag(1 - h**2) @ W_h, "PyTorch's weight_hh_l0"),
+            (lambda W_h, h: W_h * (1 - h**2), "the transpose"),
+            (lambda W_h, h: W_h.T @ np.diag(1 - h**2), "scaled the columns"),
+            (lambda W_h, h: np.diag(1 - h) @ W_h.T, "square it"),
+            (lambda W_h, h: np.diag(h * (1 - h)) @ W_h.T, "the sigmoid"),
+            (lambda W_h, h: np.diag(1 - np.tanh(h) ** 2) @ W_h.T, "tanh of it again"),
+            (lambda W_h, h: W_h.T, "has a derivative"),
+            (lambda W_h, h: (1 - h**2) @ W_h.T, "shape of W_h"),
             (lambda W_h, h: 2 * W_h, r"1 - h[a]²"),
-            (lambda W_h, h: None, "forget `return`"),
+            (lambda W_h, h: torch.diag(1 - h**2) @ W_h.T, "NumPy arrays"),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
     ),
-    "adaptive_limit": Exercise(
-        arguments={},
-        right=[lambda norms, z, span: np.mean(norms[-span:]) + z * np.std(norms[-span:])],
+    "steps_to_undo": Exercise(
+        right=[14, math.ceil(math.log(45) / math.log(4 / 3))],
         wrong=[
-            (lambda norms, z, span: np.mean(norms) + z * np.std(norms), "of long ago"),
+            (13, "one step more"),
+            (-13.23, "not negative"),
+            (15, "one step less"),
+            (13.23, "steps are whole"),
+            (40, "smaller than 1 by more"),
+            (60, "not added"),
+            (7, "the first time"),
+            ("14", "a finite number"),
+        ],
+        unmoved=("axis_swapped", "dtype"),
+    ),
+    "clip_by_hand": Exercise(
+        right=[[0.3, -0.4, 1.2], (0.3, -0.4, 1.2), np.array([1.2, -1.6, 4.8]) / 4],
+        wrong=[
+            ([1.2, -1.3, 1.3], "by value"),
+            ([0.78, -1.04, 1.3], "each tensor by itself"),
+            ([0.0577, -0.0769, 0.2308], "the sum of squares"),
+            ([0.2053, -0.2737, 0.8211], "you added up"),
+            ([0.325, -0.4333, 1.3], "the largest entry"),
+            ([0.2308, -0.3077, 0.9231], "the limit is 1.3"),
+            ([1.2, -1.6, 4.8], "over the limit"),
+            ([0.3, 0.4, 1.2], "keeps the signs"),
+            ([0.6, -0.8, 2.4], "not 2.6"),
+            ([0.3, 1.2], "three numbers"),
+            (0.25, "three numbers"),
+            (["a", "b", "c"], "finite number"),
+        ],
+        unmoved=("axis_swapped",),
+    ),
+    "as_a_mean": Exercise(
+        right=[settings_of_a_mean, settings_in_a_list],
+        wrong=[
+            (lambda r, c, T, o: (r * T, c / T), "Adam divides"),
+            (lambda r, c, T, o: (r, c / T), "the rate must rise"),
+            (lambda r, c, T, o: (r / T, c / T), "multiply the rate"),
+            (lambda r, c, T, o: (r * T, c * T), "divide"),
+            (lambda r, c, T, o: (r * T, c), "never reach"),
+            (lambda r, c, T, o: settings_of_a_mean(r, c, T, o)[::-1], "the rate first"),
+            (lambda r, c, T, o: (r * T**0.5, c / T), "becomes 1"),
+            (lambda r, c, T, o: (r * T, c / T**0.5), "becomes 0.1"),
+            (lambda r, c, T, o: c / T, "two numbers"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+        unmoved=A_NUMBER,
+    ),
+    "adaptive_limit": Exercise(
+        right=[
+            lambda norms, z, span: np.mean(norms[-span:]) + z * np.std(norms[-span:]),
+            limit_by_statistics,
+        ],
+        wrong=[
+            (lambda norms, z, span: np.mean(norms) + z * np.std(norms), "long ago"),
             (lambda norms, z, span: np.mean(norms[:3]) + z * np.std(norms[:3]), "the first"),
             (lambda norms, z, span: np.mean(norms[-3:]) + z * np.var(norms[-3:]), "the variance"),
+            (sample_deviation, "ddof=1"),
             (
                 lambda norms, z, span: np.mean(norms[-3:]) - z * np.std(norms[-3:]),
                 "do not subtract",
@@ -56,13 +234,47 @@ EXERCISES = {
             (lambda norms, z, span: max(norms), "plus z times"),
             (lambda norms, z, span: np.mean(norms[-3:]) + 2 * np.std(norms[-3:]), "not always"),
             (limit_once_full, "those that there are"),
-            (lambda norms, z, span: None, "forget `return`"),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
+        unmoved=("axis_swapped",),
+    ),
+    "clip_choice": Exercise(
+        right=[0.63, 0.7, 1.0],
+        wrong=[
+            (0.3, "nearly every step"),
+            (0.51, "the median"),
+            (2.08, "that is the mean"),
+            (1.4, "hardly cut"),
+            (5.0, "hardly cut"),
+            (31.0, "as long as the burst"),
+            (0, "above 0"),
+            ("0.6", "a finite number"),
+        ],
+        unmoved=("axis_swapped",),
+    ),
+    "clipped_step": Exercise(
+        right=[mended, mended_by_hand, step_with(whole)],
+        wrong=[
+            (as_published, "after backward()"),
+            (step_with(whole, before=True), "before step()"),
+            (step_with(each_tensor), "the direction turns"),
+            (step_with(by_value), "by value"),
+            (step_with(whole, clear=False), "call zero_grad first"),
+            (step_with(lambda model, limit: None, clear=False), "call zero_grad first"),
+            (step_with(whole, step=False), "did not move"),
+            (step_with(twice), "a norm of at most"),
+            (swapped, "the loss first"),
+            (clipped_norm, "before they are clipped"),
+            (loss_after, "before the step"),
+            (loss_alone, "two numbers"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped",),
     ),
     "diagnosis": Exercise(
-        arguments={},
-        right=[KEY],
+        right=[KEY, dict(reversed(KEY.items()))],
         wrong=[
             (dict(zip(KEY, check.CAUSES, strict=True)), "patient-1 is not 'no clipping'"),
             (KEY | {"patient-2": "no clipping"}, "never spikes"),
@@ -78,5 +290,7 @@ EXERCISES = {
             ({"patient-1": "missing zero_grad"}, "a cause for each of"),
             (list(KEY.values()), "give a dict"),
         ],
+        # A change of the last number or letter of a dict is none.
+        unmoved=("off_by_one", "axis_swapped", "sign", "dtype"),
     ),
 }
