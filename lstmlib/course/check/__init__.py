@@ -10,10 +10,26 @@ from lstmlib.course.check.ch01 import add_one_probability, straight_quotes, wind
 from lstmlib.course.check.ch02 import chunk, clipped, step_back
 from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
 from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
-from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
+from lstmlib.course.check.ch05 import (
+    book_rate,
+    early_stop,
+    finish_step,
+    norm_clipped,
+    reach,
+    warm_cosine,
+)
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
 from lstmlib.course.check.ch07 import drawn, nucleus, tempered
 from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
+from lstmlib.course.check.ch13 import (
+    balance,
+    honest_seconds,
+    parallel_gain,
+    timed_call,
+    timing_faults,
+    told_apart,
+    utilisation,
+)
 from lstmlib.course.check.exercises import hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
@@ -21,9 +37,11 @@ __all__ = [
     "CAUSES",
     "adaptive_limit",
     "add_one_probability",
+    "balance",
     "band",
     "bands",
     "bits_per_character",
+    "book_rate",
     "bracket_string",
     "chunk",
     "clipped",
@@ -33,15 +51,19 @@ __all__ = [
     "early_stop",
     "enough_text",
     "fact",
+    "finish_step",
     "gru_units",
     "has_room",
     "hint",
+    "honest_seconds",
     "lstm_parameters",
     "masked_mean",
     "next_state",
     "norm_clipped",
     "nucleus",
     "pairs",
+    "parallel_gain",
+    "reach",
     "repeat_floor",
     "split_gates",
     "step_back",
@@ -49,6 +71,10 @@ __all__ = [
     "straight_quotes",
     "table_gradient",
     "tempered",
+    "timed_call",
+    "timing_faults",
+    "told_apart",
+    "utilisation",
     "warm_cosine",
     "window_count",
 ]

@@ -8,7 +8,7 @@ from lstmlib.course.plots.ch00 import temperature_bars
 from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_and_streams
 from lstmlib.course.plots.ch02 import step_sizes, unrolled
 from lstmlib.course.plots.ch03 import distributions, gates
-from lstmlib.course.plots.ch05 import ranked, training_speeds
+from lstmlib.course.plots.ch05 import number_formats
 from lstmlib.course.plots.ch06 import (
     clip_sweep,
     loss_and_gradient_by_epoch,
@@ -25,6 +25,7 @@ from lstmlib.course.plots.ch07 import (
     tradeoff,
 )
 from lstmlib.course.plots.ch08 import counter, counting, prefix_reading, validity_by_epoch
+from lstmlib.course.plots.ch13 import asynchronous, ranked, training_speeds
 from lstmlib.course.plots.style import (
     BLACK,
     BLUE,
@@ -55,6 +56,7 @@ __all__ = [
     "SKY",
     "YELLOW",
     "LivePlot",
+    "asynchronous",
     "character_counts",
     "clip_sweep",
     "clipping",
@@ -73,6 +75,7 @@ __all__ = [
     "measures_by_temperature",
     "ngram_losses",
     "norms_over_time",
+    "number_formats",
     "png",
     "prefix_reading",
     "ranked",
