@@ -18,6 +18,10 @@ PAD, START, END, UNK = ".pad", ".start", ".end", ".unk"
 UNKNOWN = ("error", "skip", "unk")
 
 
+LEAVE_OUT = "Leave it out, or use Vocab.encode with unknown='skip'."
+"""What a program can do with a character that is not in the vocabulary."""
+
+
 class VocabError(ValueError):
     """A character is not in the vocabulary, or the vocabulary itself is not valid."""
 
@@ -122,7 +126,7 @@ class Vocab:
         more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
         raise VocabError(
             f"Not in the vocabulary: {shown}{more}, first at position {int(missing.argmax())}. "
-            "Leave it out, or use Vocab.encode with unknown='skip'."
+            + LEAVE_OUT
         )
 
     def frame(self, text: str, unknown: str = "error") -> np.ndarray:

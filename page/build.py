@@ -28,6 +28,8 @@ MODEL = HERE.parent / "runs" / "help-pages" / "model.safetensors"
 ABOUT = "It was trained on the help pages inside Python."
 """What is said of MODEL; of another model, nothing is known unless it is said."""
 PROMPT = "The "
+BACK = "../README.md"
+"""Where the course is from the page in its place."""
 CELLS = {"lstm": "LSTM", "cifg": "CIFG"}
 
 
@@ -82,7 +84,16 @@ def description_of(model: CharRNN, vocab: Vocab, about: str) -> str:
     return f"The model: {said} {about}".strip()
 
 
-def build(model: CharRNN, vocab: Vocab, about: str, prompt: str = PROMPT) -> str:
+def way_back(address: str | None) -> str:
+    """Return a link to the course, or nothing where there is no address."""
+    if not address:
+        return ""
+    return f'<p><a href="{html.escape(address)}">The course that this page belongs to</a></p>'
+
+
+def build(
+    model: CharRNN, vocab: Vocab, about: str, prompt: str = PROMPT, back: str | None = None
+) -> str:
     """Return the page.
 
     Args:
@@ -90,6 +101,7 @@ def build(model: CharRNN, vocab: Vocab, about: str, prompt: str = PROMPT) -> str
         vocab: its vocabulary.
         about: a sentence on what it was trained on.
         prompt: what stands in the prompt's field at first.
+        back: the address of the course, for a link to it.
 
     Raises:
         ValueError: another cell, weights that are not finite, or no prompt to write on from.
@@ -109,6 +121,7 @@ def build(model: CharRNN, vocab: Vocab, about: str, prompt: str = PROMPT) -> str
     parts = {
         "<!-- policy -->": policy_of(scripts, style),
         "<!-- description -->": html.escape(description_of(model, vocab, about)),
+        "<!-- back -->": way_back(back),
         '<link rel="stylesheet" href="page.css">': f"<style>{style}</style>",
         "<!-- header -->": header,
         "<!-- weights -->": base64.encodebytes(weights).decode(),
@@ -144,7 +157,7 @@ def _source(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
-def main(path: Path, about: str | None, prompt: str, out: Path) -> None:
+def main(path: Path, about: str | None, prompt: str, out: Path, back: str | None = BACK) -> None:
     """Write the page of a model file.
 
     Raises:
@@ -154,7 +167,7 @@ def main(path: Path, about: str | None, prompt: str, out: Path) -> None:
     """
     if about is None:
         about = ABOUT if path.resolve() == MODEL else ""
-    page = build(*load_model(path), about, prompt)
+    page = build(*load_model(path), about, prompt, back)
     atomic_write(out, page.encode("utf-8"))
     print(f"{os.path.relpath(out)}: {len(page.encode('utf-8')):,} bytes")
 
@@ -164,9 +177,10 @@ if __name__ == "__main__":
     parser.add_argument("model", type=Path, nargs="?", default=MODEL, help="a file of save_model")
     parser.add_argument("--about", help=f"what it was trained on; of the course's model: {ABOUT}")
     parser.add_argument("--prompt", default=PROMPT, help="what the prompt is at first")
+    parser.add_argument("--back", default=BACK, help='address of the course; "" for no link to it')
     parser.add_argument("--out", type=Path, default=HERE / "index.html", help="the page")
     arguments = parser.parse_args()
     try:
-        main(arguments.model, arguments.about, arguments.prompt, arguments.out)
+        main(arguments.model, arguments.about, arguments.prompt, arguments.out, arguments.back)
     except (OSError, ValueError, VocabError, ModelFileError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error

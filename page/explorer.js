@@ -5,6 +5,8 @@ const MOST_PROBABLE = 12; // bars
 const CONTEXT = 12; // characters before the one that the bars are about
 const LONGEST_PROMPT = 500; // characters
 const AT_ONCE = 30; // milliseconds of writing before the browser gets its turn
+const PER_CHARACTER = 500; // milliseconds, while it plays
+const IN_ADDRESS = ["prompt", "temperature", "top-k", "top-p", "length", "seed"];
 const UNLIKELY = 0.001; // the probability that is shaded fully, as all below it
 const VISIBLE = { " ": "␣", "\n": "↵", "\t": "⇥" };
 const SPOKEN = { " ": "space", "\n": "newline", "\t": "tab" };
@@ -34,6 +36,7 @@ let selected = 0; // which of its characters the bars are about
 let lastRead = {}; // the prompt that was read last, {prompt, context}
 let running = false; // a text is being written
 let wanted = false; // and another one will be, since something changed meanwhile
+let playing = null; // the timer that goes from one character to the next
 
 // Settings
 
@@ -155,7 +158,7 @@ async function writeText() {
       pause = performance.now() + AT_ONCE;
     }
   }
-  showText({ prompt: settings.prompt, temperature: settings.temperature, steps });
+  showText({ ...settings, steps });
 }
 
 /** Return what the network has read of the prompt, which is read again only if it has changed. */
@@ -194,7 +197,7 @@ function characterOf(step, index) {
 
 /** Return the background of a character: orange, the more of it the larger -ln p. */
 function shade(logP) {
-  return `rgb(230 159 0 / ${Math.min(1, logP / Math.log(UNLIKELY)).toFixed(3)})`;
+  return `rgb(var(--shade) / ${Math.min(1, logP / Math.log(UNLIKELY)).toFixed(3)})`;
 }
 
 function probabilitiesOf(step) {
@@ -306,11 +309,55 @@ function showDraw({ token, u, logAfter }) {
   );
 }
 
+/** Go on by itself from one character to the next, or stop. */
+function play(goesOn) {
+  clearInterval(playing);
+  playing = goesOn ? setInterval(playOn, PER_CHARACTER) : null;
+  element("play").setAttribute("aria-pressed", String(goesOn));
+  element("play").textContent = goesOn ? "Pause" : "Play";
+}
+
+function playOn() {
+  if (selected + 1 >= shown.steps.length) play(false);
+  else select(selected + 1);
+}
+
+// A text to compare with, and an address
+
+/** Keep the text that is shown below the one that changes. */
+function keepText() {
+  const characters = shown.steps.map((step) => {
+    const made = document.createElement("span");
+    made.textContent = header.tokens[step.token];
+    made.style.background = shade(step.logBefore[step.token]);
+    return made;
+  });
+  element("kept-text").replaceChildren(shown.prompt, ...characters);
+  element("kept-title").textContent =
+    `Kept: temperature ${shown.temperature.toFixed(2)}, seed ${shown.seed}`;
+  element("kept").hidden = false;
+}
+
+/** Put the settings into the address of the page, which can then be sent to others. */
+function makeLink() {
+  const settings = new URLSearchParams(IN_ADDRESS.map((id) => [id, element(id).value]));
+  location.replace(`#${settings}`);
+  element("link-made").textContent = "The address of this page now has them: copy it.";
+}
+
+/** Take the settings that the address has. What a field cannot hold, the message will say. */
+function readLink() {
+  for (const [id, value] of new URLSearchParams(location.hash.slice(1))) {
+    if (IN_ADDRESS.includes(id)) element(id).value = value;
+  }
+}
+
 // Events
 
 /** Take a change of a setting. */
 function changed(event) {
   const { id } = event.target;
+  element("link-made").textContent = "";
   showTemperature();
   if (id === "keep") return; // it says what the next change does
   if (!element("keep").checked && id !== "seed") drawSeed();
@@ -378,6 +425,21 @@ function start() {
   text.addEventListener("mouseleave", () => showReadout(selected));
   element("previous").addEventListener("click", () => select(selected - 1));
   element("next").addEventListener("click", () => select(selected + 1));
+  element("play").addEventListener("click", () => play(playing === null));
+  element("keep-text").addEventListener("click", keepText);
+  element("drop-text").addEventListener("click", () => (element("kept").hidden = true));
+  element("make-link").addEventListener("click", makeLink);
+  element("presets").addEventListener("click", ({ target }) => {
+    if (!target.dataset.temperature) return;
+    element("temperature").value = target.dataset.temperature;
+    changed({ target: element("temperature") });
+  });
+  addEventListener("hashchange", () => {
+    readLink();
+    showTemperature();
+    refresh();
+  });
+  readLink();
   showTemperature();
   showLegend();
   refresh();

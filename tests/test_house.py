@@ -483,6 +483,15 @@ def test_readme_links_lead_somewhere():
         assert (ROOT / link).exists(), link
 
 
+def test_the_text_in_the_readme_was_written_by_the_network_that_it_names():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    sample, path = re.search(
+        r"((?:^    .*\n)+)\n\*Written, .*\n.*\(([^)]+)\)\)\.\*", text, re.M
+    ).groups()
+    lines = "\n".join(line.removeprefix("    ") for line in sample.splitlines())
+    assert lines in (ROOT / path).read_text(encoding="utf-8").partition("temperature 1.0")[0]
+
+
 def test_readme_names_every_notebook():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"(notebooks/{path.name})" in text for path in NOTEBOOKS)

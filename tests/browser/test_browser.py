@@ -73,7 +73,7 @@ def test_the_slider_of_the_first_notebook_changes_its_text(lab, chromium):
 
 
 def first_slider_changes_the_text(page):
-    temperature = slider(page, "T")
+    temperature = slider(page, "τ")
     written = page.locator(".widget-html-content pre")
     assert_shows(temperature, "0.50")
     temperature.scroll_into_view_if_needed()
@@ -110,7 +110,7 @@ def test_the_explorer_follows_mouse_and_keys(chapter_07):
     page, errors = chapter_07
     text = page.locator(".widget-html-content", has=page.locator("u")).first
     bars = page.locator(".widget-html-content", has=page.locator("svg")).first
-    temperature, top_p = slider(page, "Temperature").first, slider(page, "Top-p")
+    temperature, top_p = slider(page, "Temperature τ").first, slider(page, "Top-p")
     temperature.scroll_into_view_if_needed()
     screenshot(page, "07_explorer_before")
 
@@ -176,7 +176,7 @@ def test_the_columns_change_one_by_one(chapter_07):
     texts = page.locator(".widget-html-content", has=page.locator("u"))
     expect(texts).to_have_count(5)  # the explorer's text, and four columns
     _explorer, *before = texts.all_text_contents()
-    third = slider(page, "Temperature 3")
+    third = slider(page, "τ 3")
     assert_shows(third, "1.00")
     press(third, "ArrowLeft")
     expect(texts.nth(3)).not_to_have_text(before[2])

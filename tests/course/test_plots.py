@@ -201,7 +201,7 @@ def test_figure_draws_and_every_axis_is_labelled(name):
 
 def test_all_figures_are_tested():
     figures = {name for name in plots.__all__ if not name.isupper()}
-    assert figures == set(FIGURES) | {"LivePlot", "png"}
+    assert figures == set(FIGURES) | {"LivePlot", "png", "with_alt"}
 
 
 def lines(axis):

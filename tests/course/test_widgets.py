@@ -11,7 +11,7 @@ from html import unescape
 import numpy as np
 import pytest
 import torch
-from ipywidgets import HTML
+from ipywidgets import HTML, Button, SelectionSlider, ToggleButtons
 from ipywidgets.widgets.widget import _instances
 from jupyter_client.manager import start_new_kernel
 from matplotlib.image import imread
@@ -67,10 +67,11 @@ def pixels(data):
 def test_the_slider_moves_the_numbers_and_the_picture():
     run = history()
     panel = TrainingScrubber(run, SAMPLES)
-    assert (panel.slider.min, panel.slider.max, panel.slider.value) == (1, 10, 1)
+    assert panel.slider.options == (1, 2, 3, 4, 5, 6, 7, 9, 10)  # of step 8 nothing is known
+    assert panel.slider.value == 1
     for step, loss, norm in ((4, "3.6000", "2"), (9, "3.1000", "4.5")):
         panel.slider.value = step
-        said = panel.details.value
+        said = panel.numbers.value
         assert f"Step {step}</b>: loss {loss} nats per character" in said
         assert f"gradient norm {norm} before clipping, 0.25 after" in said
         assert "learning rate 0.002" in said
@@ -99,15 +100,7 @@ def test_a_sample_is_shown_as_it_is_and_not_read_as_html():
 def test_a_skipped_step_is_shown_and_said_to_be_one():
     panel = TrainingScrubber(history(), {})
     panel.slider.value = 5
-    assert "Step 5</b>: skipped" in panel.details.value
-
-
-def test_a_step_that_was_not_recorded_shows_the_one_before_it():
-    panel = TrainingScrubber(history(), {})
-    panel.slider.value = 7
-    picture, said = panel.image.value, panel.details.value
-    panel.slider.value = 8
-    assert (panel.image.value, panel.details.value) == (picture, said)
+    assert "Step 5</b>: skipped" in panel.numbers.value
 
 
 def test_a_step_is_drawn_once(monkeypatch):
@@ -141,7 +134,7 @@ def test_a_row_that_lacks_a_number_says_so():
     del run.rows[3]["learning_rate"]
     panel = TrainingScrubber(run, {})
     panel.slider.value = 4
-    assert "loss unknown" in panel.details.value and "learning rate unknown" in panel.details.value
+    assert "loss unknown" in panel.numbers.value and "learning rate unknown" in panel.numbers.value
 
 
 def test_of_a_long_sample_the_beginning_is_shown_and_its_length_said():
@@ -152,8 +145,23 @@ def test_of_a_long_sample_the_beginning_is_shown_and_its_length_said():
 
 def test_the_play_button_and_the_slider_cover_the_same_steps():
     play, slider = TrainingScrubber(history(), {}).children[0].children
-    assert (play.min, play.max, play.step) == (slider.min, slider.max, 1)
-    assert slider.description == "Step" and not slider.continuous_update
+    assert (play.min, play.max, play.step) == (0, len(slider.options) - 1, 1)
+    assert slider.description == "Step" and slider.continuous_update
+
+
+def test_every_move_of_the_slider_is_another_step():
+    run = History(row | {"step": 18 * row["step"]} for row in history().rows)
+    panel, seen = TrainingScrubber(run, {}), []
+    for index in range(9):
+        panel.slider.index = index
+        seen.append((panel.numbers.value, panel.image.value))
+    assert len(set(seen)) == 9
+
+
+def test_the_text_of_a_run_does_not_move_what_stands_above_it():
+    panel = TrainingScrubber(history(), SAMPLES)
+    assert panel.children.index(panel.details) == len(panel.children) - 1
+    assert panel.details.layout.height and panel.details.layout.overflow == "auto"
 
 
 def test_the_text_form_of_a_panel_is_short_and_always_the_same():
@@ -383,12 +391,29 @@ def test_no_column_is_refused(model, vocab):
 def test_every_control_is_labelled_and_described_in_words(explorer, model, vocab):
     panel = SideBySide(model, vocab, "the ")
     controls = [explorer.prompt, explorer.temperature, explorer.top_k, explorer.top_p]
-    controls += [explorer.length, explorer.seed, explorer.keep, explorer.at]
+    controls += [explorer.min_p, explorer.length, explorer.seed, explorer.keep, explorer.at]
     controls += [panel.prompt, panel.length, panel.seed, panel.keep, *panel.temperatures]
     assert all(control.description for control in controls)
     assert explorer.bars.value.count('role="img" aria-label="') == 2
     assert repr(explorer) == "TemperatureExplorer('the ')"
     assert repr(panel) == "SideBySide('the ', 3 columns)"
+
+
+def test_a_prompt_with_a_stranger_is_said_without_a_word_of_code(explorer):
+    explorer.prompt.value = "thÉ"
+    assert "&#x27;É&#x27; (U+00C9)" in explorer.message.value
+    assert "Leave it out." in explorer.message.value and "encode" not in explorer.message.value
+
+
+def test_min_p_is_what_generate_does_with_it(explorer, model, vocab):
+    explorer.min_p.value = 0.3
+    wanted = generate(model, vocab, "the ", 60, 0.8, seed=3, min_p=0.3).text
+    assert plain(explorer.text.value) == wanted
+
+
+def test_moving_a_slider_moves_nothing_else(explorer):
+    above = explorer.children[: explorer.children.index(explorer.text) + 1]
+    assert explorer.temperature is above[2] and explorer.text.layout.height == "10em"
 
 
 def test_a_prompt_longer_than_a_panel_reads_is_said(explorer, model, vocab):
@@ -468,7 +493,9 @@ def make(kind):
     if kind is PrefixExplorer:
         language = LANGUAGES["brackets"]
         model = CharRNN(len(language.vocab()), 8, 1)
-        return PrefixExplorer(model, language.vocab(), language), model
+        return PrefixExplorer(
+            {"a": model, "b": model}, language.vocab(), language, examples=["(("]
+        ), model
     own = Vocab("the quick")
     model = CharRNN(len(own), 8, 1)
     return kind(model, own, "the "), model
@@ -632,8 +659,12 @@ def test_whatever_is_moved_or_typed_ends_in_a_picture_or_a_sentence(kind):
     numbers = [0, -1, 1, 5, 10**6, 0.5, -0.5, 1e300, float("nan"), float("inf"), -float("inf")]
     for _ in range(100):
         control = rng.choice(knobs)
-        old = control.value
-        if isinstance(old, str):
+        old = getattr(control, "value", None)
+        if isinstance(control, Button):
+            control.click()
+        elif isinstance(control, SelectionSlider | ToggleButtons):
+            control.index = rng.randrange(len(control.options))
+        elif isinstance(old, str):
             control.value = rng.choice(TEXTS)
         elif isinstance(old, bool):
             control.value = not old
@@ -774,7 +805,7 @@ def test_typing_reads_anew_and_goes_to_the_end():
         panel.prefix.value = prefix
         assert panel.at.value == len(prefix) and f"Place {len(prefix)}," in panel.bars.value
         assert rows(panel)["place"] == [str(k) for k in range(len(prefix) + 1)]
-        expected = read_prefix(panel.model, panel.vocab, panel.language, prefix)
+        expected = read_prefix(panel.models["network"], panel.vocab, panel.language, prefix)
         assert (panel.reading.model == expected.model).all()
     assert panel.table.value.count("<table") == 2
     framed = re.findall(r"border-width:0 2px\">([^<]*)<", panel.table.value)
@@ -832,6 +863,25 @@ def test_the_prefix_panel_is_labelled_short_in_text_and_computes_on_one_thread(m
         assert seen == [1] and torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_button_puts_its_prefix_into_the_field():
+    panel = prefix_panel("(()", examples=["()", "(" * 30])
+    assert [button.description for button in panel.examples] == ["()", "( × 30"]
+    for button, prefix in zip(panel.examples, ("()", "(" * 30), strict=True):
+        button.click()
+        assert panel.prefix.value == prefix and panel.reading.prefix == prefix
+
+
+def test_a_button_changes_the_network():
+    language = LANGUAGES["brackets"]
+    models = {"right": Taught(language), "wrong": Taught(language, {"(": {")": 1e-9}})}
+    panel = PrefixExplorer(models, language.vocab(), language, "(")
+    assert "nothing else" in panel.bars.value
+    panel.network.value = "wrong"
+    assert "rules out what is legal" in panel.bars.value.split("<br>")[1]
+    with pytest.raises(ValueError, match="There is no network"):
+        PrefixExplorer({}, language.vocab(), language)
 
 
 def test_a_network_of_the_library_can_be_explored():

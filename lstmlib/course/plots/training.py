@@ -197,5 +197,5 @@ def clipping(gradients: list[tuple[float, float]], limit: float) -> Figure:
         figure,
         f"{len(gradients)} gradients of two weights as arrows, before and after clipping at "
         f"{limit:g}. Left, by norm: what reaches out of the circle is shortened, and keeps its "
-        "direction. Right, by value: what reaches out of the square is cut in one entry, and turns.",
+        "direction. Right, by value: what reaches out of the square is cut and turns.",
     )

@@ -12,6 +12,7 @@ from IPython import get_ipython
 
 from lstmlib.course.widgets.rendering import as_html
 from lstmlib.sampling import SamplingConfig
+from lstmlib.vocab import LEAVE_OUT
 
 
 class Panel(ipywidgets.VBox):
@@ -124,24 +125,51 @@ def labelled_slider(
     kind: type, description: str, value: float, low: float, high: float, step: float
 ) -> ipywidgets.Widget:
     """Return a slider with its whole description beside it."""
-    style, layout = {"description_width": "7em"}, {"width": "28em", "max_width": "98%"}
-    bounds = {"min": low, "max": high, "step": step}
-    return kind(value=value, description=description, style=style, layout=layout, **bounds)
+    style, layout = {"description_width": "6.5em"}, {"width": "21em", "max_width": "98%"}
+    more = {"style": style, "layout": layout, "tooltip": description}
+    return kind(value=value, description=description, min=low, max=high, step=step, **more)
 
 
-def temperature_slider(value: float, name: str = "Temperature") -> ipywidgets.FloatSlider:
-    """Return a slider of temperatures."""
-    return labelled_slider(ipywidgets.FloatSlider, name, value, 0.0, 2.0, 0.05)
+def play_button(last: int, interval: int, tooltip: str) -> ipywidgets.Play:
+    """Return buttons that go through the numbers from 0 to the last, in milliseconds each."""
+    return ipywidgets.Play(min=0, max=last, interval=interval, tooltip=tooltip)
+
+
+def row_of(*controls: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Return controls side by side, in several rows where there is no room for one."""
+    layout = {"flex_flow": "row wrap", "align_items": "center"}
+    return ipywidgets.HBox(controls, layout=layout)
+
+
+def box_of(height: str) -> ipywidgets.HTML:
+    """Return a field for HTML that keeps its height, so that nothing below it moves; it scrolls."""
+    layout = {"height": height, "overflow": "auto", "border": "1px solid #8888"}
+    return ipywidgets.HTML(layout=layout | {"padding": "0 0.5em", "width": "98%"})
+
+
+def temperature_slider(value: float, name: str = "Temperature τ") -> ipywidgets.FloatSlider:
+    """Return a slider of temperatures, as wide as there is room."""
+    slider = labelled_slider(ipywidgets.FloatSlider, name, value, 0.0, 2.0, 0.05)
+    slider.layout.width, slider.style.description_width = "98%", "initial"
+    return slider
 
 
 def prompt_field(value: str) -> ipywidgets.Text:
     """Return a field for a prompt, which counts once Enter is pressed or the field is left."""
-    return ipywidgets.Text(value, description="Prompt", continuous_update=False)
+    more = {"style": {"description_width": "4em"}, "layout": {"width": "17em"}}
+    return ipywidgets.Text(value, description="Prompt", continuous_update=False, **more)
 
 
 def seed_field(value: int) -> ipywidgets.BoundedIntText:
     """Return a field for a seed."""
-    return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed")
+    more = {"style": {"description_width": "4em"}, "layout": {"width": "12em"}}
+    return ipywidgets.BoundedIntText(value, min=0, max=2**31 - 1, description="Seed", **more)
+
+
+def checkbox(description: str) -> ipywidgets.Checkbox:
+    """Return a checkbox that is checked, as wide as its description."""
+    layout = {"width": "auto"}
+    return ipywidgets.Checkbox(True, description=description, indent=False, layout=layout)
 
 
 def write_or_say(panel: Panel) -> None:
@@ -150,5 +178,7 @@ def write_or_say(panel: Panel) -> None:
         panel._write()
         panel.message.value = ""
     except ValueError as error:
-        message = f"{error} What stands below was written before."
+        # What a program could do about it is nothing for who types into a field.
+        reason = str(error).replace(LEAVE_OUT, "Leave it out.")
+        message = f"{reason} What stands below was written before."
         panel.message.value = f'<div role="alert"><b>{as_html(message)}</b></div>'

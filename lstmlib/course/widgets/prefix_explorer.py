@@ -1,6 +1,7 @@
 """A panel to type a prefix, and see what network and grammar expect next."""
 
 import math
+from collections.abc import Mapping, Sequence
 from reprlib import repr as short
 
 import ipywidgets
@@ -12,6 +13,7 @@ from lstmlib.course.widgets.controls import (
     check_length,
     labelled_slider,
     one_thread,
+    row_of,
     write_or_say,
 )
 from lstmlib.course.widgets.rendering import WIDE, as_html, svg, visible_sign
@@ -35,17 +37,18 @@ class PrefixExplorer(Panel):
     prefix cannot be read, a message says why, and the reading stays as it was.
 
     Args:
-        model: a trained network.
-        vocab: the vocabulary it was trained with.
+        models: a trained network; or several, name -> network, with a button for each.
+        vocab: the vocabulary that they were trained with.
         language: the grammar that it is held to.
         prefix: what the panel starts with, at most 200 characters.
         threshold: the probability from which on the network allows a symbol, 0.001 to 0.1.
+        examples: prefixes, with a button for each.
 
     Raises:
-        ValueError, VocabError: as `read_prefix`, or a prefix that is too long.
+        ValueError, VocabError: no network; as `read_prefix`, or a prefix that is too long.
 
     Attributes:
-        prefix, threshold, at: the controls; their `value` may be set.
+        prefix, threshold, at, network: the controls; their `value` may be set.
         bars, table, message: ipywidgets.HTML with the probabilities at the place, all the places,
             and what is wrong with the prefix.
         reading: the `grammar_eval.PrefixReading` that is shown.
@@ -53,38 +56,59 @@ class PrefixExplorer(Panel):
 
     def __init__(
         self,
-        model: CharRNN,
+        models: CharRNN | Mapping[str, CharRNN],
         vocab: Vocab,
         language: Language,
         prefix: str = "(()",
         threshold: float = 0.01,
+        examples: Sequence[str] = (),
     ) -> None:
         super().__init__()
         with self._building():
-            self._build(model, vocab, language, prefix, threshold)
+            models = models if isinstance(models, Mapping) else {"network": models}
+            self._build(dict(models), vocab, language, prefix, threshold, examples)
 
     def _build(
-        self, model: CharRNN, vocab: Vocab, language: Language, prefix: str, threshold: float
+        self,
+        models: dict[str, CharRNN],
+        vocab: Vocab,
+        language: Language,
+        prefix: str,
+        threshold: float,
+        examples: Sequence[str],
     ) -> None:
         """Make the controls, and read the first prefix."""
-        self.model, self.vocab, self.language = model, vocab, language
+        if not models:
+            raise ValueError("There is no network; give one, or several as name -> network.")
+        self.models, self.vocab, self.language = models, vocab, language
+        self.network = ipywidgets.ToggleButtons(options=list(models), tooltips=list(models))
+        self.examples = [self._example(each) for each in examples]
         self.prefix = ipywidgets.Text(prefix, description="Prefix", layout={"width": "98%"})
         self.threshold = labelled_slider(
             ipywidgets.FloatLogSlider, "Threshold", threshold, -3, -1, 0.1
         )
         self.at = labelled_slider(ipywidgets.IntSlider, "Place", 0, 0, len(prefix), 1)
         self.bars, self.table, self.message = (ipywidgets.HTML() for _ in range(3))
-        self.prefix.observe(lambda _: write_or_say(self), "value")
+        for control in (self.prefix, self.network):
+            control.observe(lambda _: write_or_say(self), "value")
         for slider in (self.threshold, self.at):
             slider.observe(lambda _: self._show(), "value")
         self._write()
+        choices = [self.network] * (len(models) > 1) + self.examples
         self.children = [
+            *([row_of(*choices)] if choices else []),
             self.prefix,
             self.message,
-            ipywidgets.HBox([self.at, self.threshold], layout={"flex_flow": "row wrap"}),
+            row_of(self.at, self.threshold),
             self.bars,
             self.table,
         ]
+
+    def _example(self, prefix: str) -> ipywidgets.Button:
+        """Return a button that puts a prefix into the field."""
+        button = ipywidgets.Button(description=_short(prefix), tooltip=prefix)
+        button.on_click(lambda _: self.prefix.set_trait("value", prefix))
+        return button
 
     def _description(self) -> str:
         return f"{self.language.name!r}, {short(self.prefix.value)}"
@@ -94,7 +118,8 @@ class PrefixExplorer(Panel):
         prefix = self.prefix.value
         check_length(prefix, "prefix", _LONGEST)
         with one_thread():
-            self.reading = read_prefix(self.model, self.vocab, self.language, prefix)
+            model = self.models[self.network.value]
+            self.reading = read_prefix(model, self.vocab, self.language, prefix)
         self.at.max = len(prefix)
         self.at.value = len(prefix)
         self._show()
@@ -127,6 +152,13 @@ _MEANING = {
     _TOO_LITTLE: "the model rules out what is legal",
     _RARE: "legal, but the exact probability is below the threshold, too",
 }
+
+
+def _short(prefix: str) -> str:
+    """Return a prefix as a button shows it: one character many times over with its number."""
+    if len(prefix) > 3 and len(set(prefix)) == 1:
+        return f"{visible_sign(prefix[0])} × {len(prefix)}"
+    return "".join(map(visible_sign, prefix))
 
 
 def _verdicts(

@@ -56,6 +56,7 @@ LEGEND = (
     + " ".join(f'<span style="{_shade(p)}">&nbsp;p = {p}&nbsp;</span>' for p in (1, 0.3, 0.1, 0.01))
     + "</div>"
 )
+GREYS = "#b8b8b8", "#dedede"
 _SHOWN = 12
 """Characters in the bars."""
 WIDE, _HIGH = 720, 130  # of a drawing, in its own units
@@ -117,15 +118,14 @@ def draw_line(step: Step, vocab: Vocab) -> str:
         left += wide
         if wide < 0.5 and i != drawn:
             continue
-        color = ORANGE if i == drawn else (BLUE, SKY)[k % 2]
+        color = ORANGE if i == drawn else GREYS[k % 2]  # the blues are before and after
         parts.append(
             f'<rect x="{at:.1f}" y="16" width="{max(wide, 1):.1f}" height="24" fill="{color}"/>'
         )
         sign = visible_sign(vocab.tokens[i])
         if wide > 7 + 7 * len(sign):
             text = as_html(sign)
-            ink = "#fff" if color == BLUE else "#000"
-            parts.append(f'<text x="{at + wide / 2:.1f}" y="32" fill="{ink}">{text}</text>')
+            parts.append(f'<text x="{at + wide / 2:.1f}" y="32" fill="#000">{text}</text>')
     x = WIDE * u
     parts.append(f'<path d="M{x:.1f} 42 l-5 9 h10 z"/>')
     anchor = "start" if u < 0.2 else "end" if u > 0.8 else "middle"

@@ -11,9 +11,11 @@ from lstmlib.course.widgets.controls import (
     Panel,
     check_length,
     check_starts,
+    checkbox,
     labelled_slider,
     one_thread,
     prompt_field,
+    row_of,
     seed_field,
     temperature_slider,
     write_or_say,
@@ -82,10 +84,9 @@ class SideBySide(Panel):
         self.prompt = prompt_field(prompt)
         self.length = labelled_slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
         self.seed = seed_field(seed)
-        same = "The same random numbers for all"
-        self.keep = ipywidgets.Checkbox(True, description=same, indent=False)
+        self.keep = checkbox("The same random numbers for all")
         self.temperatures = [
-            temperature_slider(tau, f"Temperature {k}") for k, tau in enumerate(temperatures, 1)
+            temperature_slider(tau, f"τ {k}") for k, tau in enumerate(temperatures, 1)
         ]
         self.texts = [ipywidgets.HTML() for _ in temperatures]
         self.message = ipywidgets.HTML()
@@ -93,12 +94,11 @@ class SideBySide(Panel):
             control.observe(lambda _: write_or_say(self), "value")
         self._write()
         columns = [
-            ipywidgets.VBox(pair, layout={"flex": "1 1 14em"})
+            ipywidgets.VBox(pair, layout={"flex": "1 1 14em", "padding": "0 0.7em 0 0"})
             for pair in zip(self.temperatures, self.texts, strict=True)
         ]
         self.children = [
-            ipywidgets.HBox([self.prompt, self.length]),
-            ipywidgets.HBox([self.seed, self.keep]),
+            row_of(self.prompt, self.length, self.seed, self.keep),
             self.message,
             ipywidgets.HBox(columns, layout={"flex_flow": "row wrap"}),
             ipywidgets.HTML(LEGEND),

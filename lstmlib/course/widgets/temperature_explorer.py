@@ -8,11 +8,15 @@ import numpy as np
 from lstmlib.course.widgets.controls import (
     LONGEST_PROMPT,
     Panel,
+    box_of,
     check_length,
     check_starts,
+    checkbox,
     labelled_slider,
     one_thread,
+    play_button,
     prompt_field,
+    row_of,
     seed_field,
     temperature_slider,
     write_or_say,
@@ -35,9 +39,10 @@ from lstmlib.vocab import Vocab
 class TemperatureExplorer(Panel):
     """A panel to feel what temperature does: sliders, a text, and the draw of each character.
 
-    Below the sliders stand the distribution of one character of the text, before and after the
-    transform, the draw from it, and the text, each character shaded by how improbable it was. The
-    slider "Character", or the play button beside it, goes through the text one draw at a time. As
+    Below the sliders stands the text, each character shaded by how improbable it was. Below the
+    text stand the distribution of one of its characters, before and after the transform, and the
+    draw from it. The slider "Character", or the play button beside it, goes through the text one
+    draw at a time. Text and drawing keep their height, so that nothing moves but them. As
     long as the randomness is kept, a change of the sliders uses the same random numbers again, so
     that what changes is the sliders' doing (see `sampling.draw`); else it takes another seed.
 
@@ -54,8 +59,8 @@ class TemperatureExplorer(Panel):
         ValueError, VocabError: as `generate`, of a prompt that cannot be read.
 
     Attributes:
-        prompt, temperature, top_k, top_p, length, seed, keep, at: the controls; their `value` may
-            be set. A top_k of 0 keeps all characters.
+        prompt, temperature, top_k, top_p, min_p, length, seed, keep, at: the controls; their
+            `value` may be set. A top_k of 0 keeps all characters, and so does a min_p of 0.
         bars, text, message: ipywidgets.HTML with the distribution and the draw, the text, and what
             is wrong with the prompt.
     """
@@ -89,32 +94,33 @@ class TemperatureExplorer(Panel):
         self.temperature = temperature_slider(temperature)
         self.top_k = labelled_slider(ipywidgets.IntSlider, "Top-k (0: all)", 0, 0, len(vocab), 1)
         self.top_p = labelled_slider(ipywidgets.FloatSlider, "Top-p", 1.0, 0.05, 1.0, 0.05)
+        self.min_p = labelled_slider(ipywidgets.FloatSlider, "Min-p (0: all)", 0.0, 0.0, 1.0, 0.05)
         self.length = labelled_slider(ipywidgets.IntSlider, "Length", length, 50, 1000, 50)
         self.seed = seed_field(seed)
-        self.keep = ipywidgets.Checkbox(True, description="Keep the randomness", indent=False)
+        self.keep = checkbox("Keep the randomness")
         last = self.length.value - 1
         self.at = labelled_slider(ipywidgets.IntSlider, "Character", 0, 0, last, 1)
-        play = ipywidgets.Play(min=0, max=last, interval=500)
+        play = play_button(last, 500, "Go through the text, one draw at a time")
         self._links = [
             ipywidgets.jslink((play, "value"), (self.at, "value")),
             ipywidgets.jslink((self.at, "max"), (play, "max")),
         ]
-        self.bars, self.text, self.message = (ipywidgets.HTML() for _ in range(3))
-        for slider in (self.temperature, self.top_k, self.top_p):
+        self.text, self.bars, self.message = box_of("10em"), ipywidgets.HTML(), ipywidgets.HTML()
+        for slider in (self.temperature, self.top_k, self.top_p, self.min_p):
             slider.observe(lambda _: self._moved(), "value")
         for control in (self.prompt, self.length, self.seed):
             control.observe(lambda _: write_or_say(self), "value")
         self.at.observe(lambda _: self._show(), "value")
         self._write()
         self.children = [
-            ipywidgets.HBox([self.prompt, self.length]),
+            row_of(self.prompt, self.length, self.seed, self.keep),
+            row_of(self.top_k, self.top_p, self.min_p),
             self.temperature,
-            ipywidgets.HBox([self.top_k, self.top_p]),
-            ipywidgets.HBox([self.seed, self.keep]),
             self.message,
-            ipywidgets.HBox([play, self.at]),
-            self.bars,
             self.text,
+            ipywidgets.HTML(LEGEND),
+            row_of(play, self.at),
+            self.bars,
         ]
 
     def _description(self) -> str:
@@ -132,7 +138,7 @@ class TemperatureExplorer(Panel):
         prompt, length, seed = self.prompt.value, self.length.value, self.seed.value
         check_length(prompt, "prompt", LONGEST_PROMPT)
         sampling = SamplingConfig(
-            self.temperature.value, self.top_k.value or None, self.top_p.value
+            self.temperature.value, self.top_k.value or None, self.top_p.value, self.min_p.value
         )
         with one_thread():
             taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed])
@@ -150,4 +156,4 @@ class TemperatureExplorer(Panel):
             f"<div>After <code>{context}</code>:</div>"
             f"{bars_of(self.steps[at], self.vocab)}{draw_line(self.steps[at], self.vocab)}"
         )
-        self.text.value = LEGEND + shaded(prompt, tokens, p, at)
+        self.text.value = shaded(prompt, tokens, p, at)

@@ -6,7 +6,7 @@ from functools import lru_cache
 import ipywidgets
 
 from lstmlib.course.plots import png, training_moment
-from lstmlib.course.widgets.controls import Panel
+from lstmlib.course.widgets.controls import Panel, box_of, play_button, row_of
 from lstmlib.course.widgets.rendering import as_html
 from lstmlib.history import History
 
@@ -15,18 +15,18 @@ class TrainingScrubber(Panel):
     """A panel to move through a training run: a slider over its steps, and what each step was.
 
     It shows `plots.training_moment`, the numbers of the step, and the text that the network wrote
-    last by then. The slider takes the arrow keys, and a step number typed beside it; the play
-    button moves it through the run in about a hundred strides. Where the slider stands on a step
-    that was neither recorded nor skipped, the one before it is shown.
+    last by then. The slider goes from one step that was recorded or skipped to the next, also by
+    the arrow keys, and what is shown follows while it is dragged. The play button moves it through
+    the run in about a hundred strides.
 
     Args:
         history: of `fit(…, diagnostics=Diagnostics())`.
         samples: step -> text that the network wrote after it; may be empty.
 
     Attributes:
-        slider: its `value` is the step, and may be set.
+        slider: its `value` is the step, and may be set to another one of the run.
         image: the picture, an ipywidgets.Image of PNG bytes.
-        details: numbers and sample text, an ipywidgets.HTML.
+        numbers, details: the numbers and the sample text, ipywidgets.HTML.
 
     Raises:
         ValueError: no row of the history has diagnostics.
@@ -49,27 +49,28 @@ class TrainingScrubber(Panel):
         # A skipped step has no diagnostics either, but it is the one to look at.
         kept = [row for row in history.rows if row.get("diagnostics") or row.get("skipped")]
         self.rows = {row["step"]: row for row in kept}
-        first, last = min(self.rows), max(self.rows)
-        self.slider = ipywidgets.IntSlider(
-            first, first, last, description="Step", continuous_update=False, layout={"width": "70%"}
+        steps = sorted(self.rows)
+        self.slider = ipywidgets.SelectionSlider(
+            options=steps, description="Step", tooltip="Step", layout={"width": "70%"}
         )
-        stride = max(1, (last - first) // 100)
-        play = ipywidgets.Play(value=first, min=first, max=last, step=stride, interval=600)
-        self._links = [ipywidgets.jslink((play, "value"), (self.slider, "value"))]
+        play = play_button(len(steps) - 1, 600, "Go through the run")
+        play.step = max(1, len(steps) // 100)
+        self._links = [ipywidgets.jslink((play, "value"), (self.slider, "index"))]
         self.image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
-        self.details = ipywidgets.HTML()
+        self.numbers, self.details = ipywidgets.HTML(), box_of("7.5em")
         self.slider.observe(lambda _: self._show(), "value")
         self._show()
-        self.children = [ipywidgets.HBox([play, self.slider]), self.image, self.details]
+        self.children = [row_of(play, self.slider), self.numbers, self.image, self.details]
 
     def _description(self) -> str:
         return f"{len(self.rows)} steps"
 
     def _show(self) -> None:
-        """Show the step that the slider stands on, or the newest before it that was recorded."""
-        step = _newest(self.rows, self.slider.value)
+        """Show the step that the slider stands on."""
+        step = self.slider.value
         self.image.value = self._drawn(step)
-        self.details.value = _in_words(self.rows[step]) + _sample(self.samples, step)
+        self.numbers.value = _in_words(self.rows[step])
+        self.details.value = _sample(self.samples, step)
 
 
 _PICTURES = 128
