@@ -301,7 +301,10 @@ EXERCISES = {
                 lambda n, w, rate: reach(n, w, 0.03) if w == 20 else reach(n, w, rate) + (w == 5),
                 "as",
             ),
-            (lambda n, w, rate: sum(rate * min(1, k / w) for k in range(1, n + 1)), "ZeroDivisionError"),
+            (
+                lambda n, w, rate: sum(rate * min(1, k / w) for k in range(1, n + 1)),
+                "ZeroDivisionError",
+            ),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
