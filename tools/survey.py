@@ -1,6 +1,6 @@
 """Execute notebooks as another machine would, and write down what they measured and what failed.
 
-    python tools/survey.py OUT.jsonl [NOTEBOOK …] [--profile ci] [--seeds 0 1 2] [--text FILE]
+    python tools/survey.py OUT.jsonl [NOTEBOOK …] [--profile ci] [--seeds 0 1000 2000] [--text FILE]
 
 A band holds over seeds and over processors. This tool measures both: it runs the notebooks with
 their seeds moved, goes on where a check fails, and appends one row for each notebook and seed to
@@ -189,7 +189,8 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="a JSON lines file; rows are appended")
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
     parser.add_argument("--profile", default="ci", choices=("ci", "cpu", "gpu"))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="added to every seed")
+    far = "added to every seed; far apart, such as 0 1000 2000"
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help=far)
     parser.add_argument("--text", type=Path, help="instead of the default corpus")
     arguments = parser.parse_args()
     for move in arguments.seeds:

@@ -23,6 +23,7 @@ from lstmlib.scratch.network import (
     evaluate,
     forward,
     init_weights,
+    log_softmax,
     redraw_once,
     sample,
     softmax,
@@ -42,7 +43,14 @@ from lstmlib.scratch.optimization import (
     train,
     train_step,
 )
-from lstmlib.scratch.proof import Agreement, agreement, gradient_check, numeric_gradient
+from lstmlib.scratch.proof import (
+    Agreement,
+    agreement,
+    complex_gradient,
+    complex_step_check,
+    gradient_check,
+    numeric_gradient,
+)
 
 __all__ = [
     "CELLS",
@@ -65,6 +73,8 @@ __all__ = [
     "check_weights",
     "clip_by_global_norm",
     "clip_by_value",
+    "complex_gradient",
+    "complex_step_check",
     "count_layers",
     "evaluate",
     "forward",
@@ -72,6 +82,7 @@ __all__ = [
     "init_weights",
     "layer_backward",
     "layer_forward",
+    "log_softmax",
     "numeric_gradient",
     "redraw_once",
     "sample",

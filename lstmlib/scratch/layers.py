@@ -132,7 +132,7 @@ def _check_layer(
     ):
         if w.shape != shape:
             raise ValueError(f"{name} is {w.shape}; with {H} units, {cell.name} needs {shape}.")
-        if w.dtype.kind != "f":
+        if w.dtype.kind not in "fc":  # complex: see `complex_gradient`
             raise ValueError(f"{name} has dtype {w.dtype}; weights must be floats.")
     if x.ndim != (2 if x.dtype.kind in "iu" else 3):
         raise ValueError(f"x is {x.dtype} {x.shape}; give integers (N, T) or floats (N, T, D).")

@@ -80,7 +80,7 @@ def check_weights(weights: Weights) -> None:
     Wy, by, H = weights["Wy"], weights["by"], min(weights[f"Wh{L - 1}"].shape)
     if Wy.shape != (H, by.size) or by.ndim != 1:
         raise ValueError(f"Wy is {Wy.shape} and by {by.shape}; with {H} units: (H, V) and (V,).")
-    if Wy.dtype.kind != "f" or by.dtype.kind != "f":
+    if Wy.dtype.kind not in "fc" or by.dtype.kind not in "fc":  # complex: see `complex_gradient`
         raise ValueError(f"Wy and by have dtypes {Wy.dtype}, {by.dtype}; weights must be floats.")
 
 
@@ -167,6 +167,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithms of `softmax(logits)`, of the shape and dtype of the logits.
+
+    Logits may be complex: then so are the logarithms, as `complex_gradient` needs them.
+    """
+    # As in softmax: at most 0, so that nothing overflows. The real part of a float is itself.
+    shifted = logits - logits.real.max(axis=-1, keepdims=True)  # (…, V)
+    # The logarithm is taken of the sum, not of each probability: a p that rounds to 0 would have
+    # the logarithm -inf, though the logits still tell how improbable its character is.
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
 def softmax_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the cross-entropy, the mean of -ln p(target) in nats per character, and its gradient.
 
@@ -187,10 +199,7 @@ def softmax_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[floa
     if logits.shape[:-1] != targets.shape:
         raise ValueError(f"logits are {logits.shape}, but targets are {targets.shape}.")
     check_ids("targets", targets, logits.shape[-1])
-    # The logarithm is taken of the sum, not of each probability: a p that rounds to 0 would have
-    # the logarithm -inf, though the logits still tell how improbable its character is.
-    shifted = logits - logits.max(axis=-1, keepdims=True)  # (N, T, V), at most 0: no overflow
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))  # (N, T, V)
+    log_p = log_softmax(logits)  # (N, T, V)
     at = targets[..., None]  # (N, T, 1)
     # In float64, since a sum of many float32 numbers loses digits.
     loss = -float(np.take_along_axis(log_p, at, axis=-1).mean(dtype=np.float64))

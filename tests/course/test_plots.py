@@ -1,4 +1,5 @@
 import io
+import math
 import warnings
 from collections import Counter
 
@@ -13,9 +14,10 @@ from matplotlib.text import Text
 from lstmlib.course import plots
 from lstmlib.course.plots import style, training
 from lstmlib.grammar_eval import PrefixReading, Validity
+from lstmlib.grammars import NDFA, Brackets
 from lstmlib.history import History
 from lstmlib.metrics import wilson_interval
-from lstmlib.sampling import draw
+from lstmlib.sampling import apply_temperature, draw
 
 
 def history(n=100, spike=3.0):
@@ -98,6 +100,10 @@ FIGURES = {
     "character_counts": lambda: plots.character_counts(Counter("aab\n\xad$"), Counter("aab")),
     "windows_and_streams": lambda: plots.windows_and_streams("the tide the wind", 8, 3, 2, 4),
     "ngram_losses": lambda: plots.ngram_losses([3.0, 2.0, 1.0], [3.1, 2.4, 2.2]),
+    "one_step": lambda: plots.one_step(["a", "b", "$"], "b", [0.8, -0.3], [2.0, -1.0, 0.5], "a"),
+    "against_baselines": lambda: plots.against_baselines(
+        history(), {"nothing": 4.5, "5-gram": 1.4}
+    ),
     "temperature_bars": lambda: plots.temperature_bars(
         list("abc"), {0.5: np.array([0.9, 0.1, 0.0]), 1.0: np.array([0.7, 0.2, 0.1])}
     ),
@@ -105,6 +111,7 @@ FIGURES = {
     "step_sizes": lambda: plots.step_sizes(
         np.array([1e-6, 1e-5]), {"float64": np.array([1e-9, 1e-10])}, chosen=1e-5
     ),
+    "stretched_circle": lambda: plots.stretched_circle({"halves": np.eye(2) / 2}, 3),
     "loss_curves": lambda: plots.loss_curves(
         {"ours": (np.arange(3), np.array([3.0, 2.0, 1.5]))}, "A run", baselines={"theirs": 1.7}
     ),
@@ -115,6 +122,8 @@ FIGURES = {
     "gates": lambda: plots.gates(
         "a $", {"gate": np.array([[0.0, 0.5, 1.0]]), "cell state": np.array([[-2.0, 0.0, 1.0]])}
     ),
+    "lstm_cell": lambda: plots.lstm_cell(),
+    "dropout_places": lambda: plots.dropout_places({"a": (True, False), "b": (True, True)}),
     "distributions": lambda: plots.distributions(
         list("abc"), {"p": np.array([0.2, 0.7, 0.1]), "q": np.array([0.1, 0.9, 0.0])}, "Two", most=2
     ),
@@ -140,10 +149,17 @@ FIGURES = {
         np.array([0, 1, 2]), {"after a": np.array([0, 0.5, 0.9])}, 1.1
     ),
     "draws": lambda: plots.draws(
-        ["a", " ", "$"], {"T = 0": np.array([0, 1.0, 0]), "T = 1": np.array([0.3, 0.5, 0.2])}, 0.6
+        ["a", " ", "$"], {"τ = 0": np.array([0, 1.0, 0]), "τ = 1": np.array([0.3, 0.5, 0.2])}, 0.6
+    ),
+    "pieces_by_temperature": lambda: plots.pieces_by_temperature(
+        ["a", " ", "$"],
+        np.array([0.0, 1.0, 2.0]),
+        np.array([[0, 1.0, 0], [0.3, 0.5, 0.2], [0.32, 0.4, 0.28]]),
+        0.6,
+        marked=(0, 1),
     ),
     "shaded_texts": lambda: plots.shaded_texts(
-        {"T = 1": ("a\nb$\tc d", np.array([1, 0.5, 0.1, 0, 1, 1, 1, 1])), "T = 2": ("", [])}, 12
+        {"τ = 1": ("a\nb$\tc d", np.array([1, 0.5, 0.1, 0, 1, 1, 1, 1])), "τ = 2": ("", [])}, 12
     ),
     "measures_by_temperature": lambda: plots.measures_by_temperature(
         [0.5, 1.0],
@@ -153,7 +169,7 @@ FIGURES = {
     ),
     "loop": lambda: plots.loop(10.0 ** -np.arange(5), np.array([0.1, 1]), np.array([0.9, 0.1])),
     "tradeoff": lambda: plots.tradeoff(
-        {"temperature": (np.array([0.1, 0.5]), np.array([1, 0.8]), ["0.5", "1.5"])},
+        {"temperature": ([[0.1, 1], [0.5, 0.8]], [[0.01, 0.02], [0.03, 0]], ["0.5", "1.5"])},
         (0.5, 0.9),
         "Novelty against known words",
     ),
@@ -177,10 +193,23 @@ FIGURES = {
         10,
         {"pairs": 60, "depth": 4},
     ),
+    "automata": lambda: plots.automata("Machines"),
+    "ngram_gaps": lambda: plots.ngram_gaps({"ndfa": [900.0, 2.0, 0.0], "toy": [30.0, 9.0]}, "Gaps"),
+    "training_by_epoch": lambda: plots.training_by_epoch(history(), 25, 0.3, "Epochs"),
+    "layer_gradients": lambda: plots.layer_gradients(
+        {"2 layers": [0.1, 0.2], "3 layers": [1e-6, 1e-4, 0.1]}, "Layers", 1e-5
+    ),
+    "ending_too_soon": lambda: plots.ending_too_soon([1, 2, 3], np.array([0, 0.1, 0.6]), 2, "Ends"),
     "counter": lambda: plots.counter(
         "(())", np.array([1, 2, 1, 0]), np.array([0.9, 2.1, 1.0, 0.1]), np.arange(4.0), "unit 7"
     ),
 }
+
+
+CH08 = (
+    *("automata", "ngram_gaps", "training_by_epoch", "layer_gradients", "ending_too_soon"),
+    *("validity_by_epoch", "counting", "counter", "prefix_reading"),
+)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -486,7 +515,7 @@ def test_a_step_that_is_not_in_the_history_is_refused():
 def test_draws_show_in_orange_what_sampling_draws():
     rng = np.random.default_rng(0)
     for u in (0.0, 0.3, 0.62, 0.999):
-        rows = {f"T = {k}": rng.dirichlet(np.ones(9)) for k in range(3)}
+        rows = {f"τ = {k}": rng.dirichlet(np.ones(9)) for k in range(3)}
         axis = plots.draws("abcdefghi", rows, u).axes[0]
         orange = [
             bar for bar in axis.patches if to_hex(bar.get_facecolor()).upper() == plots.ORANGE
@@ -495,6 +524,23 @@ def test_draws_show_in_orange_what_sampling_draws():
         expected = [p[i] for p, i in zip(rows.values(), chosen, strict=True)]
         assert [bar.get_width() for bar in orange] == pytest.approx(expected)
         assert all(bar.get_x() <= u < bar.get_x() + bar.get_width() for bar in orange)
+
+
+def test_pieces_end_where_the_sums_do_and_orange_is_what_sampling_draws():
+    log_p = np.log(np.random.default_rng(0).dirichlet(np.ones(9)))
+    taus = np.linspace(0, 2, 21)
+    p = np.exp([apply_temperature(log_p, tau) for tau in taus])  # (21, 9)
+    figure = plots.pieces_by_temperature("abcdefghi", taus, p, 0.62, (0.5, 2), most=4)
+    axis = figure.axes[0]
+    first = axis.collections[0].get_paths()[0].vertices
+    assert first[:, 0].max() == 1 and first[:, 0].min() == 0
+    assert p[-1].max() in first[:, 0]
+    named = [text.get_text() for text in axis.texts if getattr(text, "xy", (0,))[0] == 0.62]
+    assert named == ["abcdefghi"[draw(np.log(p[k]), 0.62)] for k in (5, 20)]
+    colors = [to_hex(area.get_facecolor()[0]).upper() for area in axis.collections]
+    drawn = {int(draw(np.log(row), 0.62)) for row in p[1:]} | {int(p[0].argmax())}
+    filled = [area for area in axis.collections if len(area.get_paths())]
+    assert colors.count(plots.ORANGE) >= len(drawn) == len(filled) - 4
 
 
 def test_measures_show_the_points_their_errors_and_real_text():
@@ -515,8 +561,16 @@ def test_measures_show_the_points_their_errors_and_real_text():
 
 def test_curves_of_the_temperature_chapter_hold_what_they_are_given():
     x, y = np.array([0.1, 0.5]), np.array([1.0, 0.8])
-    axis = plots.tradeoff({"top-k": (x, y, ["3", "5"])}, (0.5, 0.9), "Title").axes[0]
-    assert lines(axis)["top-k"].get_xydata().tolist() == [[0.1, 1.0], [0.5, 0.8]]
+    points, errors = np.stack([x, y], axis=1), np.array([[0.01, 0.02], [0.03, 0.04]])
+    axis = plots.tradeoff({"top-k": (points, errors, ["3", "5"])}, (0.5, 0.9), "Title").axes[0]
+    assert lines(axis)["top-k: 3, 5"].get_xydata().tolist() == [[0.1, 1.0], [0.5, 0.8]]
+    across, upright = axis.containers[0].lines[2]
+    assert np.array(across.get_segments())[:, :, 0] == pytest.approx(
+        np.array([[0.09, 0.11], [0.47, 0.53]])
+    )
+    assert np.array(upright.get_segments())[:, :, 1] == pytest.approx(
+        np.array([[0.98, 1.02], [0.76, 0.84]])
+    )
     assert lines(axis)["held-out text"].get_xydata().tolist() == [[0.5, 0.9]]
     left, right = plots.loop(np.array([1.0, 0.1]), np.array([0.0, 1.0]), np.array([1.0, 0.2])).axes
     assert left.lines[0].get_ydata().tolist() == [1.0, 0.1]
@@ -527,14 +581,18 @@ def test_curves_of_the_temperature_chapter_hold_what_they_are_given():
 
 def test_shaded_texts_break_lines_and_shade_by_surprise():
     p = np.array([1.0, np.exp(-2), 1.0, np.exp(-6), 1.0])
-    axis = plots.shaded_texts({"T = 1": ("ab\ncd", p)}, 12).axes[0]
+    axis = plots.shaded_texts({"τ = 1": ("ab\ncd", p)}, 12).axes[0]
     places = {text.get_text(): text.get_position() for text in axis.texts}
     assert places == {"a": (0, 0), "b": (1, 0), "c": (0, 1), "d": (1, 1)}
     shades = axis.images[0].get_array()
     assert shades.shape == (2, 12)
     assert shades[0, :2].tolist() == [0, 2] and shades[1, :2].tolist() == pytest.approx([6, 0])
-    long = plots.shaded_texts({"T = 1": ("abcdefg", np.ones(7))}, 3).axes[0]
+    long = plots.shaded_texts({"τ = 1": ("abcdefg", np.ones(7))}, 3).axes[0]
     assert [text.get_position()[1] for text in long.texts] == [0, 0, 0, 1, 1, 1, 2]
+    words = plots.shaded_texts({"τ = 1": ("a bc def", np.ones(8))}, 5).axes[0]
+    assert [text.get_position()[1] for text in words.texts] == [0, 0, 0, 0, 0, 1, 1, 1]
+    broken = plots.shaded_texts({"τ = 1": ("ab cdef", np.ones(7))}, 5).axes[0]
+    assert [text.get_position()[::-1] for text in broken.texts][3:] == [(1, k) for k in range(4)]
 
 
 def test_a_prefix_of_few_symbols_shows_each_of_them_and_the_depth():
@@ -586,7 +644,7 @@ def test_a_prefix_of_any_length_is_drawn(length):
 
 def test_validity_shows_the_shares_and_their_intervals():
     left, right = FIGURES["validity_by_epoch"]().axes
-    assert [axis.get_title() for axis in (left, right)] == ["temperature 0.5", "temperature 1"]
+    assert [axis.get_title() for axis in (left, right)] == ["τ = 0.5", "τ = 1"]
     complete, prefix = right.containers
     assert complete.lines[0].get_xydata().tolist() == [[1, 0], [2, 0.25], [5, 0.5]]
     assert prefix.lines[0].get_ydata().tolist() == [0.4, 0.5, 0]
@@ -617,6 +675,52 @@ def test_the_counter_shows_what_it_is_given_after_each_character():
     assert lines(bottom)["unit 7"].get_xydata().tolist() == [[1, 0], [2, 1], [3, 2], [4, 3]]
 
 
+def test_machines_have_the_states_and_probabilities_of_the_languages():
+    top, bottom = FIGURES["automata"]().axes
+    shown = [text.get_text() for text in top.texts]
+    assert {f"{word} 1/4" for word in NDFA.WORDS} | {f"{word} 3/4" for word in NDFA.WORDS} < set(
+        shown
+    )
+    assert shown.count("s 1/4") == 4 and NDFA.STOP == 1 / 4
+    assert [text.get_text() for text in bottom.texts].count("( 7/16") == 3
+    assert Brackets.OPEN == 7 / 16
+
+
+def test_gaps_of_ngram_models_have_a_floor_that_the_scale_names():
+    axis = FIGURES["ngram_gaps"]().axes[0]
+    assert lines(axis)["ndfa"].get_xydata().tolist() == [[1, 900], [2, 2], [3, 0.01]]
+    assert axis.get_yscale() == "log"
+    assert axis.get_yticklabels()[0].get_text() == "0.01\nor less"
+
+
+def test_training_has_a_point_for_each_epoch():
+    top, bottom = FIGURES["training_by_epoch"]().axes
+    losses = np.array([4.0 / i**0.5 for i in range(1, 101)]).reshape(4, 25)
+    drawn = lines(top)["training, mean of the epoch"]
+    assert drawn.get_xdata().tolist() == [1, 2, 3, 4]
+    assert drawn.get_ydata() == pytest.approx(losses.mean(1))
+    assert lines(top)["validation"].get_xdata().tolist() == [1, 2, 3, 4]
+    assert set(lines(top)["floor"].get_ydata()) == {0.3}
+    assert lines(bottom)["median of the epoch"].get_ydata().tolist() == [0.5] * 4
+
+
+def test_layers_are_counted_from_the_input():
+    axis = FIGURES["layer_gradients"]().axes[0]
+    assert lines(axis)["3 layers"].get_xydata().tolist() == [[1, 1e-6], [2, 1e-4], [3, 0.1]]
+    assert set(lines(axis)["a weight's gradient is Adam's ε"].get_ydata()) == {1e-5}
+
+
+def test_an_end_that_comes_too_soon_stands_beside_the_deepest_in_training():
+    axis = FIGURES["ending_too_soon"]().axes[0]
+    assert lines(axis)["network, one bracket still open"].get_ydata().tolist() == [0, 0.1, 0.6]
+    assert set(lines(axis)["deepest in training"].get_xdata()) == {2}
+
+
+@pytest.mark.parametrize("name", CH08)
+def test_figures_of_formal_languages_say_in_words_what_they_show(name):
+    assert len(FIGURES[name]().get_label()) >= 40
+
+
 # Whatever a user's text, files and titles are called
 
 NASTY = r"$\frac{a}$ \$5 \x ^ $_{ 北京 مرحبا"
@@ -639,13 +743,17 @@ def named(text):
         ),
         "character_counts": lambda: plots.character_counts(Counter(text), Counter(letters)),
         "windows_and_streams": lambda: plots.windows_and_streams(letters, 3, 1, 1, 4),
+        "one_step": lambda: plots.one_step(tokens, "$", y, x[[0, 0, 1, 1]], text[0]),
+        "against_baselines": lambda: plots.against_baselines(history(), {text: 1.0}),
         "temperature_bars": lambda: plots.temperature_bars(tokens, {1.0: p}),
         "unrolled": lambda: plots.unrolled(letters),
-        "step_sizes": lambda: plots.step_sizes(y, {text: y}, 1.0),
+        "step_sizes": lambda: plots.step_sizes(y, {text: y}, 1.0, text),
+        "stretched_circle": lambda: plots.stretched_circle({text: np.eye(2)}),
         "loss_curves": lambda: plots.loss_curves({text: (x, y)}, text, text, text, {text: 1.0}),
         "ranked": lambda: plots.ranked({text: [1.0]}, text, text),
         "gradient_against_lag": lambda: plots.gradient_against_lag({text: y}),
         "gates": lambda: plots.gates("$\\", {text: y[None]}),
+        "dropout_places": lambda: plots.dropout_places({text: (True, False)}),
         "distributions": lambda: plots.distributions(tokens, {text: p}, text),
         "training_speeds": lambda: plots.training_speeds({text: SPEEDS}),
         "norms_over_time": lambda: plots.norms_over_time(x, {text: y}, text, text),
@@ -654,13 +762,19 @@ def named(text):
         "training_moment": lambda: plots.training_moment(run, 10),
         "entropy_by_temperature": lambda: plots.entropy_by_temperature(x, {text: y}, 1.0),
         "draws": lambda: plots.draws(tokens, {text: p}, 0.5),
+        "pieces_by_temperature": lambda: plots.pieces_by_temperature(tokens, x, [p, p], 0.5, [1]),
         "shaded_texts": lambda: plots.shaded_texts({text: (letters, np.ones(len(letters)))}),
         "measures_by_temperature": lambda: plots.measures_by_temperature(
             one, {text: (one, one)}, {text: 1.0}, (0, 1)
         ),
-        "tradeoff": lambda: plots.tradeoff({text: (x, y, [text] * 2)}, (0.5, 0.5), text),
+        "tradeoff": lambda: plots.tradeoff({text: ([y], [y], [text])}, (0.5, 0.5), text),
         "validity_by_epoch": lambda: plots.validity_by_epoch([1], {1.0: validity}, text),
         "counting": lambda: plots.counting({text: ([1], {text: [1]})}, 1, {text: 1}),
+        "automata": lambda: plots.automata(text),
+        "ngram_gaps": lambda: plots.ngram_gaps({text: y}, text),
+        "training_by_epoch": lambda: plots.training_by_epoch(history(), 25, 0.3, text),
+        "layer_gradients": lambda: plots.layer_gradients({text: y}, text, 1e-5),
+        "ending_too_soon": lambda: plots.ending_too_soon(x, y, 1, text),
         "counter": lambda: plots.counter("()", y, y, y, text),
         "prefix_reading": lambda: plots.prefix_reading(reading("$\\_", characters="$\\_"), text),
     }
@@ -688,21 +802,23 @@ def test_what_a_caller_names_is_drawn_as_it_is_and_no_formula(name, monkeypatch)
     assert [each for each in ours if name != "unrolled" or not each.startswith(ARROWS)] == []
     shown = NASTY if style._has_glyph("北") else NASTY.replace("北京", "□□")
     drawn = texts_of(figure)
-    if name not in ("character_counts", "windows_and_streams", "temperature_bars", "unrolled"):
+    if name not in NO_NAMES:
         assert any(shown in each for each in drawn)
     if name not in NO_CHARACTERS:
         assert "$" in drawn
 
 
 ARROWS = ("$h_{", "$W_", "$dz", "$(p-y)")
+CHARACTERS = ("character_counts", "windows_and_streams", "temperature_bars", "unrolled")
+NO_NAMES = {*CHARACTERS, "one_step", "pieces_by_temperature"}
 NO_CHARACTERS = set(FIGURES) - {
-    *("character_counts", "windows_and_streams", "temperature_bars", "unrolled", "gates"),
+    *(*CHARACTERS, "gates", "one_step"),
     *("distributions", "draws", "shaded_texts", "prefix_reading"),
 }
 
 
 def test_every_figure_is_named_so_or_shows_nothing_of_its_caller():
-    fixed = {"ngram_losses", "clipping", "loop", "number_formats", "asynchronous"}
+    fixed = {"ngram_losses", "clipping", "loop", "lstm_cell", "number_formats", "asynchronous"}
     assert set(named(NASTY)) == set(FIGURES) - fixed
 
 
@@ -815,16 +931,23 @@ NOTHING = {
     "asynchronous": lambda: plots.asynchronous(calls=0),
     "gradient_against_lag": lambda: plots.gradient_against_lag({}),
     "gates": lambda: plots.gates("", {}),
+    "one_step": lambda: plots.one_step([], "a", [1.0], [], "a"),
+    "one_step, no unit": lambda: plots.one_step(["a"], "a", [], [1.0], "a"),
+    "against_baselines": lambda: plots.against_baselines(history(), {}),
+    "against_baselines, no loss": lambda: plots.against_baselines(history(10), {"a": 1.0}),
     "temperature_bars": lambda: plots.temperature_bars(["a"], {}),
     "distributions": lambda: plots.distributions(["a"], {}, "t"),
     "clipping": lambda: plots.clipping([], 1.0),
+    "dropout_places": lambda: plots.dropout_places({}),
     "training_speeds": lambda: plots.training_speeds({}),
     "norms_over_time": lambda: plots.norms_over_time(np.array([]), {}, "t", "l"),
     "step_sizes": lambda: plots.step_sizes(np.array([]), {}, 1.0),
+    "stretched_circle": lambda: plots.stretched_circle({}),
     "loss_surface": lambda: plots.loss_surface([1, 2], [1, 2], np.zeros((2, 2)), {}, "", "", ""),
     "clip_sweep": lambda: plots.clip_sweep([], [], "t"),
     "clip_sweep, no seed": lambda: plots.clip_sweep([1.0], [[]], "t"),
     "draws": lambda: plots.draws(["a"], {}, 0.5),
+    "pieces_by_temperature": lambda: plots.pieces_by_temperature(["a"], [], np.ones((0, 1)), 0.5),
     "shaded_texts": lambda: plots.shaded_texts({}),
     "measures_by_temperature": lambda: plots.measures_by_temperature([], {}, {}, (0, 1)),
     "validity_by_epoch": lambda: plots.validity_by_epoch([], {}, "t"),
@@ -839,6 +962,9 @@ def test_nothing_to_draw_is_said(name):
 
 
 WRONG = {
+    "'b' is none of the tokens": lambda: plots.one_step(["a"], "b", [1.0], [1.0], "a"),
+    "9 tokens": lambda: plots.one_step(list("abcdefghi"), "a", [1.0], [1.0] * 9, "a"),
+    "logits must be 2": lambda: plots.one_step(["a", "b"], "b", [1.0], [1.0, np.inf], "a"),
     "has 2000 characters": lambda: plots.windows_and_streams("ab" * 1000, 8, 3, 2, 4),
     "has 4 characters; give from 9": lambda: plots.windows_and_streams("abcd", 8, 3, 2, 4),
     "step is 0": lambda: plots.windows_and_streams("abcdefghij", 8, 0, 2, 4),
@@ -848,14 +974,19 @@ WRONG = {
     "3000 entries": lambda: plots.ranked({str(k): [1.0] for k in range(3000)}, "t"),
     "top is nan": lambda: plots.loss_curves({"a": ([1], [1])}, "t", top=np.nan),
     "must be (units, 3)": lambda: plots.gates("abc", {"gate": np.ones((2, 2))}),
+    "5 layers and 3 steps": lambda: plots.dropout_places({"a": (True, True)}, layers=5),
+    "2 layers and 0 steps": lambda: plots.dropout_places({"a": (True, True)}, steps=0),
     "A gradient is NaN": lambda: plots.clipping([(np.nan, 1.0)], 1.0),
     "limit is inf": lambda: plots.clipping([(1.0, 1.0)], np.inf),
     "'a' was not measured in bfloat16": lambda: plots.training_speeds({"a": SPEEDS}, "bfloat16"),
     "needs 2 by 2": lambda: plots.loss_surface([1], [1], np.ones((1, 1)), {}, "t", "x", "y"),
     "A clip value is 0.0": lambda: plots.clip_sweep([0.0, 1.0], [[1.0], [1.0]], "t"),
     "suggestion is nan": lambda: plots.clip_sweep([1.0], [[1.0]], "t", np.nan),
+    "must be 2 by 2": lambda: plots.stretched_circle({"a": np.eye(3)}),
+    "room for 1 to 10 steps": lambda: plots.stretched_circle({"a": np.eye(2)}, 11),
     "A step is not finite": lambda: plots.step_sizes([1.0, 0.0], {}, 1.0),
     "u is 1.0": lambda: plots.draws(["a"], {"p": np.ones(1)}, 1.0),
+    "u is -0.5": lambda: plots.pieces_by_temperature(["a"], [1.0], np.ones((1, 1)), -0.5),
     "width is 0": lambda: plots.shaded_texts({"a": ("ab", np.ones(2))}, 0),
     "has 201 lines": lambda: plots.shaded_texts({"a": ("\n" * 200, np.ones(200))}),
 }
@@ -869,6 +1000,8 @@ def test_what_a_figure_has_no_room_or_no_meaning_for_is_said(said):
 
 
 ODD = {
+    "step": lambda: plots.one_step(["a", "b"], "b", [1.0, np.nan], [900.0, 0.0], "b"),
+    "baselines": lambda: plots.against_baselines(history(), {"a": np.nan, "b": np.inf}),
     "one point": lambda: plots.loss_curves({"a": ([1], [1.0])}, "t"),
     "no point": lambda: plots.loss_curves({"a": ([], [])}, "t"),
     "nothing finite": lambda: plots.loss_curves({"a": ([1, 2], [np.nan, np.inf])}, "t", log=True),
@@ -914,3 +1047,113 @@ def test_a_figure_says_in_words_what_it_shows():
 )
 def test_a_curve_in_words(values, words):
     assert style.in_words("x", values) == words
+
+
+def test_one_step_shows_the_probabilities_of_its_logits_and_the_loss():
+    drawn = texts_of(plots.one_step(["a", "b"], "b", [0.5], [math.log(3), 0.0], "a"))
+    assert {"0.75", "0.25"} <= {text.strip() for text in drawn}
+    assert any("ln 0.75 = 0.29" in text for text in drawn)
+
+
+def test_what_a_network_gains_over_the_nearest_baseline_is_shown_close_up():
+    figure = plots.against_baselines(history(), {"far": 4.5, "near": 0.5, "nearer": 0.4})
+    left, right = figure.axes
+    assert [bar.get_width() for bar in left.patches] == pytest.approx([4.5, 0.5, 0.4, 0.41])
+    assert set(lines(right)) == {"LSTM", "nearer"}
+    low, high = right.get_ylim()
+    assert low < 0.4 < 0.41 < high < 1
+    assert figure.get_label().endswith("ends 0.01 above nearer.")
+
+
+def test_streams_and_windows_share_no_colour():
+    left, right = FIGURES["windows_and_streams"]().axes
+    colors = [{to_hex(t.get_bbox_patch().get_facecolor()) for t in a.texts} for a in (left, right)]
+    assert not colors[0] & colors[1]
+
+
+def test_what_the_clean_text_lacks_is_orange():
+    above, below = plots.character_counts({"a": 3, "b": 2, "\n": 1}, {"a": 3, "b": 2}).axes
+    assert [to_hex(bar.get_facecolor()) == style.ORANGE.lower() for bar in above.patches] == [
+        *(False, False, True)
+    ]
+    assert style.ORANGE.lower() not in {to_hex(bar.get_facecolor()) for bar in below.patches}
+
+
+def test_a_stretched_circle_holds_the_images_of_its_points():
+    W = np.array([[0.5, 1.0], [0.0, 2.0]])
+    figure = plots.stretched_circle({"W": W, "W'": W.T}, steps=2)
+    left, right = figure.axes
+    curves = [line.get_xydata() for line in left.get_lines() if len(line.get_xydata()) == 200]
+    assert len(curves) == 3
+    np.testing.assert_allclose(np.linalg.norm(curves[0], axis=1), 1)
+    np.testing.assert_allclose(curves[1], curves[0] @ W.T)
+    np.testing.assert_allclose(curves[2], curves[0] @ (W @ W).T)
+    dots = [line.get_xydata()[0] for line in right.get_lines() if len(line.get_xydata()) == 1]
+    np.testing.assert_allclose(dots, [[1, 0], [0.5, 1], [0.25, 2.5]])
+    long, short = np.linalg.svd(W @ W, compute_uv=False)
+    assert f"W: after 2 steps half axes of {long:.2g} and {short:.2g}" in figure.get_label()
+
+
+def test_step_sizes_say_which_step_is_best():
+    figure = plots.step_sizes([1e-6, 1e-5], {"a": [1e-9, 1e-10], "b": [1.0, 2.0]}, 1e-5, "Two")
+    assert "a is best at a step of 1e-05, 1e-10 off; b is best at" in figure.get_label()
+    assert figure.axes[0].get_title() == "Two"
+
+
+# Chapter 03
+
+
+def test_upright_lines_stand_between_the_characters_of_the_gates():
+    figure = plots.gates("abc", {"gate": np.ones((1, 3)), "state": np.ones((1, 3))}, lines=[1, 3])
+    panels = [axis for axis in figure.axes if axis.images]
+    found = [[line.get_xdata()[0] for line in axis.get_lines()] for axis in panels]
+    assert found == [[0.5, 2.5], [0.5, 2.5]]
+    assert "state from 1 to 1" in figure.get_label() and "'abc'" in figure.get_label()
+
+
+def test_the_bars_of_distributions_are_said_in_words():
+    said = FIGURES["distributions"]().get_label()
+    assert "b: p 0.70, q 0.90; a: p 0.20, q 0.10." in said
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_the_cell_has_its_gates_in_order_and_no_words_that_overlap(coupled):
+    figure = plots.lstm_cell(coupled)
+    figure.savefig(io.BytesIO(), format="png", dpi=110)
+    (axis,) = figure.axes
+    texts = [text for text in axis.texts if text.get_text()]
+    gates = [t for t in texts if t.get_text().startswith(("input", "forget", "candid", "output"))]
+    assert [t.get_text()[-2] for t in sorted(gates, key=lambda t: t.get_position()[0])] == list(
+        "ifgo"
+    )
+    blocks = [t.get_text() for t in texts if t.get_text().startswith("$z_")]
+    assert len(blocks) == (3 if coupled else 4)
+    assert any(t.get_text() == "$1 - i$" for t in texts) == coupled
+    boxes = [text.get_window_extent() for text in texts]
+    for n, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[n + 1 :]), texts[n].get_text()
+    width = figure.get_window_extent().width
+    assert all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+    assert 700 <= width <= 850
+
+
+def test_the_cell_is_said_in_words():
+    plain, coupled = (plots.lstm_cell(c).get_label() for c in (False, True))
+    assert plain != coupled and "1 − i" in coupled
+
+
+@pytest.mark.parametrize(
+    ("where", "dashed", "said"),
+    [
+        ((False, False), 0, "a: nowhere."),
+        ((True, False), 6, "a: between the layers."),
+        ((True, True), 9, "a: between the layers and from the last layer to the output layer."),
+    ],
+)
+def test_dropout_acts_on_the_dashed_arrows_and_never_over_time(where, dashed, said):
+    figure = plots.dropout_places({"a": where}, layers=3, steps=3)
+    arrows = [text for text in figure.axes[0].texts if text.arrow_patch is not None]
+    broken = [text for text in arrows if text.arrow_patch.get_linestyle() == "--"]
+    assert len(arrows) == 3 * (3 + 1) + 3 * 3 and len(broken) == dashed
+    assert all(text.xy[0] == text.xyann[0] for text in broken)
+    assert said in figure.get_label()

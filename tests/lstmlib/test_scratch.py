@@ -1,4 +1,4 @@
-"""The NumPy layers: proven three ways, and the proof shown to find what is wrong."""
+"""The NumPy layers: proven four ways, and the proof shown to find what is wrong."""
 
 import inspect
 import math
@@ -776,3 +776,105 @@ def test_nan_in_the_weights_stops_training_and_sampling():
 def test_errors_say_what_was_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# Fourth proof: the complex step
+
+COMPLEX_ABSOLUTE, COMPLEX_RELATIVE = 1e-14, 1e-11
+
+
+@pytest.mark.parametrize("floats", [True, False], ids=["floats", "ids"])
+@pytest.mark.parametrize("sizes", SIZES[:3], ids=str)
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_backward_agrees_with_complex_steps_almost_to_the_last_digit(cell, sizes, floats):
+    weights, x, targets, state = problem(cell, *sizes, floats)
+    rows = scratch.complex_step_check(weights, cell, x, targets, state)
+    by_differences = scratch.gradient_check(weights, cell, x, targets, state)
+    assert [row[:2] for row in rows] == [row[:2] for row in by_differences]
+    absolute, relative = worst(rows)
+    assert absolute <= COMPLEX_ABSOLUTE
+    assert relative <= COMPLEX_RELATIVE
+
+
+def test_the_length_of_a_complex_step_does_not_matter():
+    weights, x, targets, state = problem(LSTM, 2, 3, 4, 5, 1)
+    for step in (1e-10, 1e-20, 1e-100):
+        rows = scratch.complex_step_check(weights, LSTM, x, targets, state, step, most=5)
+        assert worst(rows)[0] <= COMPLEX_ABSOLUTE
+        assert {row.entries for row in rows} == {4, 5}
+    # The error is of the order of step².
+    large = scratch.complex_step_check(weights, LSTM, x, targets, state, 0.1, most=5)
+    assert 1e-6 < worst(large)[0] < 1e-2
+
+
+def test_complex_steps_change_nothing_and_mind_no_shared_memory():
+    weights, ids, targets, _ = problem(LSTM, 2, 3, 4, 5, 2, floats=False)
+    shared = np.zeros((2, 2, 5))
+    weights["Wh0"].flags.writeable = False
+    before = {name: w.copy() for name, w in weights.items()}
+    rows = scratch.complex_step_check(weights, LSTM, ids, targets, (shared, shared))
+    assert worst(rows)[0] <= COMPLEX_ABSOLUTE
+    assert all(np.array_equal(weights[name], before[name]) for name in weights)
+    assert not shared.any()
+
+
+@pytest.mark.parametrize(("cell", "old", "new"), BROKEN)
+def test_a_complex_step_finds_a_broken_backward(cell, old, new):
+    module = broken_copy(old, new)
+    weights, x, targets, state = problem(cell, 2, 3, 4, 5, 2)
+    check = module.complex_step_check
+    absolute, _ = worst(check(weights, module.CELLS[cell.name], x, targets, state, most=20))
+    assert absolute > 1e9 * COMPLEX_ABSOLUTE
+
+
+def test_complex_gradient_of_a_known_function_and_the_array_afterwards():
+    a = np.array([[1.0, -2.0], [0.5, 3.0]], dtype=complex)
+    gradient = scratch.complex_gradient(lambda: (a**3).sum(), a)
+    assert gradient.dtype == np.float64
+    np.testing.assert_allclose(gradient, 3 * a.real**2, rtol=1e-15)
+    assert a.tolist() == [[1, -2], [0.5, 3]]
+    some = scratch.complex_gradient(lambda: np.tanh(a).sum(), a, entries=np.array([0, 3]))
+    np.testing.assert_allclose(some, 1 / np.cosh([1, 3]) ** 2, rtol=1e-14)
+
+
+def test_complex_gradient_puts_the_entry_back_when_the_function_fails():
+    a = np.ones(2, dtype=complex)
+
+    def fails():
+        raise RuntimeError("no loss")
+
+    with pytest.raises(RuntimeError, match="no loss"):
+        scratch.complex_gradient(fails, a)
+    assert a.tolist() == [1, 1]
+
+
+def test_complex_gradient_says_what_it_cannot_do():
+    a = np.ones(2, dtype=complex)
+    with pytest.raises(ValueError, match="drops the imaginary part"):
+        scratch.complex_gradient(lambda: np.abs(a).sum(), a)
+    with pytest.raises(ValueError, match="step above 0, not complex128 and 0"):
+        scratch.complex_gradient(lambda: a.sum(), a, step=0)
+    for wrong in (np.ones(2), np.ones(2, np.complex64), a + 1j):
+        with pytest.raises(ValueError, match="Give complex128 with imaginary parts 0"):
+            scratch.complex_gradient(complex, wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+def test_a_complex_step_proves_float64_alone(dtype):
+    weights, x, targets, state = problem(RNN, 2, 3, 4, 5, 1)
+    weights["Wh0"] = weights["Wh0"].astype(dtype)
+    with pytest.raises(ValueError, match=rf"Wh0 is {np.dtype(dtype)}; only float64"):
+        scratch.complex_step_check(weights, RNN, x, targets, state)
+
+
+def test_log_softmax_of_floats_and_of_complex_numbers():
+    logits = np.random.default_rng(0).normal(0, 300, (2, 3, 5))
+    log_p = scratch.log_softmax(logits)
+    reference = torch.log_softmax(torch.tensor(logits), -1).numpy()
+    np.testing.assert_allclose(log_p, reference, atol=1e-12)
+    assert np.array_equal(scratch.log_softmax(logits + 0j).real, log_p)
+    # The largest real part is subtracted, whatever the imaginary parts are.
+    np.testing.assert_allclose(
+        scratch.log_softmax(np.array([1e3 + 1e-20j, 1e3 - 1e-20j])).imag, [1e-20, -1e-20]
+    )
+    assert scratch.log_softmax(logits.astype(np.float32)).dtype == np.float32

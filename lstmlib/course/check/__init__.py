@@ -5,11 +5,53 @@ why, or *right*. The answer stays the student's own. `hint("ch00.pairs")` gives 
 each time that it is called again.
 """
 
-from lstmlib.course.check.ch00 import bits_per_character, pairs
-from lstmlib.course.check.ch01 import add_one_probability, straight_quotes, window_count
-from lstmlib.course.check.ch02 import chunk, clipped, step_back
-from lstmlib.course.check.ch03 import coupled_gate, lstm_parameters, split_gates
-from lstmlib.course.check.ch04 import gru_units, next_state, table_gradient
+from lstmlib.course.check.ch00 import (
+    bits_per_character,
+    clipped_epoch,
+    cooled,
+    fed_back,
+    loss_of_probabilities,
+    network_parameters,
+    pairs,
+)
+from lstmlib.course.check.ch01 import (
+    add_one_probability,
+    one_line,
+    straight_quotes,
+    stream_place,
+    symptoms,
+    window_count,
+    windows_apart,
+    witten_bell,
+)
+from lstmlib.course.check.ch02 import (
+    adagrad_changes,
+    bug_table,
+    chunk,
+    forward_passes,
+    leaky_step_back,
+    revealing_batch,
+    step_back,
+    steps_until,
+)
+from lstmlib.course.check.ch03 import (
+    adagrad_step,
+    backward_without_tanh,
+    bugs_by_block,
+    coupled_gate,
+    from_onnx,
+    lstm_parameters,
+    remember_one_bit,
+)
+from lstmlib.course.check.ch04 import (
+    bias_for,
+    continued,
+    from_tensorflow,
+    gru_units,
+    next_state,
+    repaired,
+    table_gradient,
+)
 from lstmlib.course.check.ch05 import (
     book_rate,
     early_stop,
@@ -19,8 +61,27 @@ from lstmlib.course.check.ch05 import (
     warm_cosine,
 )
 from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_jacobian
-from lstmlib.course.check.ch07 import drawn, nucleus, tempered
-from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
+from lstmlib.course.check.ch07 import (
+    drawn,
+    entropy_by_hand,
+    mended_sampler,
+    mended_writer,
+    min_p,
+    nucleus,
+    tempered,
+    tempered_by_hand,
+)
+from lstmlib.course.check.ch08 import (
+    bracket_string,
+    breaking_string,
+    loss_bugs,
+    masked_mean,
+    mean_length,
+    order_needed,
+    repeat_floor,
+    short_floor,
+    string_of,
+)
 from lstmlib.course.check.ch13 import (
     balance,
     honest_seconds,
@@ -35,46 +96,80 @@ from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
 __all__ = [
     "CAUSES",
+    "adagrad_changes",
+    "adagrad_step",
     "adaptive_limit",
     "add_one_probability",
+    "backward_without_tanh",
     "balance",
     "band",
     "bands",
+    "bias_for",
     "bits_per_character",
     "book_rate",
     "bracket_string",
+    "breaking_string",
+    "bug_table",
+    "bugs_by_block",
     "chunk",
-    "clipped",
+    "clipped_epoch",
+    "continued",
+    "cooled",
     "coupled_gate",
     "diagnosis",
     "drawn",
     "early_stop",
     "enough_text",
+    "entropy_by_hand",
     "fact",
+    "fed_back",
     "finish_step",
+    "forward_passes",
+    "from_onnx",
+    "from_tensorflow",
     "gru_units",
     "has_room",
     "hint",
     "honest_seconds",
+    "leaky_step_back",
+    "loss_bugs",
+    "loss_of_probabilities",
     "lstm_parameters",
     "masked_mean",
+    "mean_length",
+    "mended_sampler",
+    "mended_writer",
+    "min_p",
+    "network_parameters",
     "next_state",
     "norm_clipped",
     "nucleus",
+    "one_line",
+    "order_needed",
     "pairs",
     "parallel_gain",
     "reach",
+    "remember_one_bit",
+    "repaired",
     "repeat_floor",
-    "split_gates",
+    "revealing_batch",
+    "short_floor",
     "step_back",
     "step_jacobian",
+    "steps_until",
     "straight_quotes",
+    "stream_place",
+    "string_of",
+    "symptoms",
     "table_gradient",
     "tempered",
+    "tempered_by_hand",
     "timed_call",
     "timing_faults",
     "told_apart",
     "utilisation",
     "warm_cosine",
     "window_count",
+    "windows_apart",
+    "witten_bell",
 ]

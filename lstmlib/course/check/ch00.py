@@ -5,31 +5,85 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call_answer, grade
+from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+
+HINTS = {
+    "pairs": (
+        "Which characters of a text have a successor, and which ones are a successor?",
+        "The inputs are all characters but the last, the targets all but the first.",
+        "return ids[:-1], ids[1:]",
+    ),
+    "bits_per_character": (
+        "Which of the two is the larger unit, the bit or the nat? Must the number grow or shrink?",
+        "One bit is ln 2 = 0.693 nats, so a loss has more bits than nats.",
+        "loss / math.log(2)",
+    ),
+    "network_parameters": (
+        "Which shapes do the weights and biases have, and how many numbers does each shape hold?",
+        "Four times the two matrices and the two biases of the LSTM, then one matrix and one bias "
+        "of the output layer.",
+        "return 4 * (H * V + H * H + 2 * H) + V * H + V",
+    ),
+    "loss_of_probabilities": (
+        "What does one character cost, and over what is the mean taken: p or −ln p?",
+        "Take −ln of each probability first, then the mean of these numbers.",
+        "return -np.log(p).mean()",
+    ),
+    "cooled": (
+        "What is 1/τ here, and what must the three numbers sum to?",
+        "1/τ is 2: square each probability, then divide by the sum of the squares, 0.38.",
+        "0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38",
+    ),
+    "clipped_epoch": (
+        "Read section 5 again: from which state does a batch start, what is the target, and which "
+        "gradient makes the step?",
+        "Zero state once, before the loop; the target is y; the gradient is made shorter if its "
+        "length is above the limit, and only then comes the step.",
+        "gradient = gradient * min(1, limit / max(length, limit)) before network.step(gradient), "
+        "with length = np.linalg.norm(gradient)",
+    ),
+    "fed_back": (
+        "What does the network know of the characters that it has drawn already?",
+        "Keep one list: it starts as a copy of the prompt, each prediction reads all of it, and "
+        "each drawn id is added at its end.",
+        "for _ in range(n): ids.append(draw(predict(ids)))",
+    ),
+}
+"""Of each exercise: a question to ask oneself, the idea, the line."""
+
+_IN_PLACE = "your function changed what it was given; work on a copy, for others read it, too."
+
+
+def _arrays(got: object, names: tuple[str, ...]) -> list[np.ndarray]:
+    """Return an answer's parts as arrays, one for each name; raises Slip if there are others."""
+    parts = got if isinstance(got, tuple | list | np.ndarray) else ()
+    if len(parts) != len(names):
+        raise Slip(f"return two arrays: {', and '.join(names)}.")
+    return [np.asarray(part) for part in parts]
 
 
 def pairs(answer: Callable | None) -> None:
     """Check a function ids (N,) -> (inputs, targets), the targets one character ahead."""
 
-    def reference(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return ids[:-1], ids[1:]
-
     def find_slip() -> str | None:
-        ids = np.array([3, 1, 4, 1, 5, 9])
-        got = call_answer(answer, ids.copy())
-        if len(got) != 2:
-            return "return two arrays: all the inputs, and all the targets."
-        x, y = (np.asarray(part) for part in got)
-        if len(x) != len(y):
-            return "inputs and targets differ in length; the last character has no successor."
-        if np.array_equal(x, y):
-            return "the targets are the inputs; they must be shifted by one character."
-        if len(x) == len(ids):
-            return "the last character has no successor, so there are N - 1 pairs, not N."
-        if np.array_equal(x, ids[1:]) and np.array_equal(y, ids[:-1]):
-            return "that predicts the character before; swap inputs and targets."
-        right = np.array_equal(x, ids[:-1]) and np.array_equal(y, ids[1:])
-        return None if right else "target i must be the character that follows input i."
+        for ids in (np.array([3, 1, 4, 1, 5, 9]), np.array([2, 7]), np.arange(101)[::-1].copy()):
+            given = ids.copy()
+            x, y = _arrays(call_answer(answer, given), ("all the inputs", "all the targets"))
+            if not np.array_equal(given, ids):
+                return _IN_PLACE
+            if len(x) != len(y):
+                return "inputs and targets differ in length; the last character has no successor."
+            if np.array_equal(x, y):
+                return "the targets are the inputs; they must be shifted by one character."
+            if len(y) and len(ids) > 2 and np.array_equal(y[: len(ids) - 2], ids[2:]):
+                return "the targets are shifted by two; the network would skip a character."
+            if len(x) == len(ids):
+                return "the last character has no successor, so there are N - 1 pairs, not N."
+            if np.array_equal(x, ids[1:]) and np.array_equal(y, ids[:-1]):
+                return "that predicts the character before; swap inputs and targets."
+            if not (np.array_equal(x, ids[:-1]) and np.array_equal(y, ids[1:])):
+                return "target i must be the character that follows input i."
+        return None
 
     grade(answer, find_slip)
 
@@ -39,8 +93,10 @@ def bits_per_character(answer: float | None, nats: float) -> None:
     reference = nats / math.log(2)
 
     def find_slip() -> str | None:
-        def equals(value: float) -> bool:
-            return math.isclose(float(answer), value, rel_tol=1e-3)
+        value = number(answer)
+
+        def equals(other: float) -> bool:
+            return math.isclose(value, other, rel_tol=1e-3)
 
         if equals(reference):
             return None
@@ -55,5 +111,273 @@ def bits_per_character(answer: float | None, nats: float) -> None:
         if equals(nats / math.log(10)):
             return "that is the loss in decimal digits; divide by ln 2, not by ln 10."
         return "that is another number; a bit is ln 2 nats, so how many bits are in the loss?"
+
+    grade(answer, find_slip)
+
+
+def network_parameters(answer: Callable | None) -> None:
+    """Check a function (V, H) -> the number of weights of an LSTM layer and its output layer."""
+
+    def reference(V: int, H: int) -> int:
+        return 4 * (H * V + H * H + 2 * H) + V * H + V
+
+    slips = {
+        "a gate's weights are counted once; there are four such parts.": lambda V, H: (
+            (H * V + H * H + 2 * H) + V * H + V
+        ),
+        "that counts three parts: three gates, and the candidate is missing.": lambda V, H: (
+            3 * (H * V + H * H + 2 * H) + V * H + V
+        ),
+        "each of the four parts has two bias vectors in PyTorch, not one.": lambda V, H: (
+            4 * (H * V + H * H + H) + V * H + V
+        ),
+        "the bias vectors of the LSTM are missing.": lambda V, H: 4 * (H * V + H * H) + V * H + V,
+        "no bias vector is counted.": lambda V, H: 4 * (H * V + H * H) + V * H,
+        "the bias of the output layer is missing: one number a character, V.": lambda V, H: (
+            4 * (H * V + H * H + 2 * H) + V * H
+        ),
+        "the bias of the output layer is added to the logits, so it has V numbers, not H.": (
+            lambda V, H: 4 * (H * V + H * H + 2 * H) + V * H + H
+        ),
+        "that is the LSTM alone; the output layer turns H numbers into V.": lambda V, H: (
+            4 * (H * V + H * H + 2 * H)
+        ),
+        "the weights from the hidden state of the step before are missing, (H, H).": (
+            lambda V, H: 4 * (H * V + 2 * H) + V * H + V
+        ),
+    }
+
+    def find_slip() -> str | None:
+        cases = [(3, 5), (5, 3), (1, 1), (88, 384)]
+        got = [number(call_answer(answer, *case)) for case in cases]
+        for slip, wrong in slips.items():
+            if got == [wrong(*case) for case in cases]:
+                return slip
+        for (V, H), count in zip(cases, got, strict=True):
+            if count != reference(V, H):
+                return f"V = {V} and H = {H} make {reference(V, H):,}; yours are {count:,g}."
+        return None
+
+    grade(answer, find_slip)
+
+
+def loss_of_probabilities(answer: Callable | None) -> None:
+    """Check a function p (N,) -> the mean of −ln p, in nats per character."""
+
+    def find_slip() -> str | None:
+        cases = [np.array([0.5, 0.25]), np.array([1.0, 0.1, 0.7]), np.array([0.3])]
+        cases += [np.full(5000, 0.5)]
+        got = []
+        for p in cases:
+            given = p.copy()
+            got.append(float(call_answer(answer, given)))
+            if not np.array_equal(given, p):
+                return _IN_PLACE
+
+        def equals(wrong: Callable, few: bool = False) -> bool:
+            of = cases[:3] if few else cases
+            return np.allclose(got[: len(of)], [wrong(p) for p in of], rtol=1e-6)
+
+        if equals(lambda p: -np.log(p).mean()):
+            return None
+        if equals(lambda p: -np.log(p).mean(), few=True):
+            return (
+                "right for a few characters; of 5000 the product of the probabilities is 0 to a "
+                "computer. Take the logarithms first, and add them up."
+            )
+        if equals(lambda p: -np.log(p.mean())):
+            return "that is the logarithm of the mean; take the logarithms first, then the mean."
+        if equals(lambda p: -np.log(p).sum()):
+            return "that is the sum over the text; per character it is the mean."
+        if equals(lambda p: np.log(p).mean()):
+            return "a loss is not negative: the logarithm of a probability is, so change its sign."
+        if equals(lambda p: -np.log2(p).mean()):
+            return "that is in bits; nats need the natural logarithm."
+        if equals(lambda p: -np.log10(p).mean()):
+            return "that is in decimal digits; nats need the natural logarithm."
+        if equals(lambda p: np.exp(-np.log(p).mean())):
+            return "that is the perplexity; the loss is its logarithm."
+        if equals(lambda p: 1 - p.mean()):
+            return "that is one minus the mean probability; the loss is the mean of −ln p."
+        return (
+            f"for p = (0.5, 0.25) the loss is (0.693 + 1.386) / 2 = 1.040; yours is {got[0]:.3f}."
+        )
+
+    grade(answer, find_slip)
+
+
+def cooled(answer: tuple[float, float, float] | None) -> None:
+    """Check the distribution (0.5, 0.3, 0.2) at τ = 0.5: three numbers, to three places."""
+    p = np.array([0.5, 0.3, 0.2])
+
+    def find_slip() -> str | None:
+        try:
+            got = np.asarray(answer, dtype=float)
+        except (TypeError, ValueError):
+            raise Slip(f"three numbers are asked for, and yours is {answer!r}.") from None
+        if got.shape != (3,) or not np.isfinite(got).all():
+            return "three numbers are asked for, one for each character, in the order given."
+
+        def equals(values: object) -> bool:
+            return np.allclose(got, values, rtol=0, atol=1.5e-3)
+
+        if equals(p**2 / (p**2).sum()):
+            return None
+        if equals(p):
+            return "those are the probabilities as they were, which is τ = 1."
+        if equals(p**0.5 / (p**0.5).sum()):
+            return (
+                "that is τ = 2: the exponent is 1/τ, not τ, and cold makes the favourite likelier."
+            )
+        if equals(p**2):
+            return "right powers, but they sum to 0.38: divide each by that sum."
+        if equals(p**2 / (p**2).max()):
+            return "you divided by the largest; divide by the sum, so that they sum to 1."
+        if equals(np.exp(p / 0.5) / np.exp(p / 0.5).sum()):
+            return "the softmax of p/τ takes probabilities for logits; raise p to the power 1/τ."
+        if equals([1, 0, 0]):
+            return "that is τ = 0, where only the favourite is left."
+        if math.isclose(got.sum(), 1, abs_tol=3e-3):
+            return "they sum to 1, but p_i to the power 1/τ, divided by their sum, is another."
+        return f"probabilities sum to 1, and yours to {got.sum():.3f}: divide by the sum."
+
+    grade(answer, find_slip)
+
+
+class _Recorder:
+    """A network whose gradients are given, and which writes down what is asked of it."""
+
+    def __init__(self, gradients: list[np.ndarray]) -> None:
+        self.gradients, self.asked, self.steps = gradients, [], []
+
+    def zero_state(self) -> int:
+        return 0
+
+    def gradient(self, x: np.ndarray, y: np.ndarray, state: int) -> tuple[float, np.ndarray, int]:
+        """Return the loss, the gradient and the state after batch k, which is the number k."""
+        self.asked.append((np.array(x), np.array(y), state))
+        k = len(self.asked)
+        return 10 / (k + 2), self.gradients[(k - 1) % len(self.gradients)].copy(), k
+
+    def step(self, gradient: np.ndarray) -> None:
+        self.steps.append(np.array(gradient, dtype=float))
+
+
+def clipped_epoch(answer: Callable | None) -> None:
+    """Check a function (network, batches, limit) -> losses, which trains as section 5 says."""
+    gradients = [
+        np.array(g) for g in ([3.0, -4.0], [0.3, 0.4], [0.0, 0.0], [0.0, -2.0], [6.0, 8.0])
+    ]
+
+    def find_slip() -> str | None:
+        for limit, count in ((1.0, 5), (2.5, 5), (100.0, 3), (1.0, 0)):
+            slip = try_once(limit, count)
+            if slip:
+                return slip
+        return None
+
+    def try_once(limit: float, count: int) -> str | None:
+        network, rng = _Recorder(gradients), np.random.default_rng(0)
+        batches = [tuple(rng.integers(9, size=(2, 2, 3))) for _ in range(count)]
+        given = [(x.copy(), y.copy()) for x, y in batches]
+        losses = call_answer(answer, network, given, limit)
+        same = [np.array_equal(a, b) for a, b in zip(given, batches, strict=False)]
+        if len(given) != count or not all(same):
+            return _IN_PLACE
+        if len(network.asked) != count or len(network.steps) != count:
+            return (
+                f"of {count} batches yours took {len(network.asked)} gradients and "
+                f"{len(network.steps)} steps; each batch has one of both."
+            )
+        for (x, y), (read, target, _) in zip(batches, network.asked, strict=True):
+            if not np.array_equal(read, x):
+                return "the network must read x of each batch."
+            if np.array_equal(target, x):
+                return "the target is x itself, so the network learns to copy; it must be y."
+            if not np.array_equal(target, y):
+                return "the target of a batch must be its y."
+        states = [state for *_, state in network.asked]
+        if states != list(range(count)):
+            if states == [0] * count:
+                return (
+                    "each batch starts from a state of zeros; it must go on where the last ended."
+                )
+            return "a batch must start from the state that the batch before it returned."
+        for raw, used in zip(gradients, network.steps, strict=False):
+            slip = wrong_step(raw, used, limit)
+            if slip:
+                return slip
+        wanted = [10 / (k + 3) for k in range(count)]
+        right = len(losses) == count and np.allclose(losses, wanted)
+        return None if right else "return the loss of each batch, in order, in a list."
+
+    def wrong_step(raw: np.ndarray, used: np.ndarray, limit: float) -> str | None:
+        length = float(np.linalg.norm(raw))
+        wanted = raw * min(1, limit / length) if length else raw
+        if used.shape == raw.shape and np.allclose(used, wanted):
+            return None
+        if not np.isfinite(used).all():
+            return "a gradient of length 0 became NaN: 0 / 0. Leave short gradients as they are."
+        if length <= limit:
+            return (
+                f"a gradient of length {length:g} was changed, though the limit is {limit:g}; only "
+                "one that is longer is clipped."
+            )
+        if np.allclose(used, raw):
+            return (
+                f"a step was taken with a gradient of length {length:g}, above the limit "
+                f"{limit:g}: clip before the step, not after it."
+            )
+        if np.allclose(used, np.clip(raw, -limit, limit)):
+            return "that cuts each entry by itself, which turns the gradient; scale it as a whole."
+        return f"a clipped gradient must keep its direction and have the length {limit:g}."
+
+    grade(answer, find_slip)
+
+
+def fed_back(answer: Callable | None) -> None:
+    """Check a function (predict, draw, prompt, n) -> the ids of the prompt and of n more."""
+
+    def find_slip() -> str | None:
+        for prompt, n in (([2, 0, 1], 6), ([3], 4), ([1, 1], 1), ([0, 2], 0)):
+            slip = try_once(prompt, n)
+            if slip:
+                return slip
+        return None
+
+    def try_once(prompt: list[int], n: int) -> str | None:
+        read, seen, drawn = [], [], []
+
+        def predict(ids: list[int]) -> np.ndarray:
+            """Return a distribution over 4 ids that depends on all that was read."""
+            read.append([int(i) for i in np.ravel(ids)])
+            weights = 1.0 + np.arange(4) * (sum(read[-1]) % 3) + len(read[-1])
+            return weights / weights.sum()
+
+        def draw(p: np.ndarray) -> int:
+            seen.append(np.array(p))
+            drawn.append((7 * len(drawn) + 3 * len(prompt)) % 4)
+            return drawn[-1]
+
+        given = list(prompt)
+        got = np.asarray(call_answer(answer, predict, draw, given, n)).tolist()
+        if given != prompt:
+            return _IN_PLACE
+        if len(drawn) != n or len(read) != n:
+            if n and not drawn:
+                return "no character was drawn: the most probable one each time is no draw."
+            return f"of {n} characters, {len(read)} were predicted and {len(drawn)} were drawn."
+        wanted = [prompt + drawn[:k] for k in range(n)]
+        if read != wanted:
+            if all(ids == prompt for ids in read):
+                return "each prediction reads the prompt alone; feed the drawn character back in."
+            if read == [ids[-1:] for ids in wanted]:
+                return "each prediction reads the last character alone; give it all ids so far."
+            return "each prediction must read the prompt and all that was drawn so far, in order."
+        if got == drawn and n:
+            return "the prompt is missing in what you return."
+        return (
+            None if got == prompt + drawn else "return the prompt, then what was drawn, in order."
+        )
 
     grade(answer, find_slip)

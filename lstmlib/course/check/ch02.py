@@ -4,33 +4,125 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call_answer, grade
+from lstmlib.course.check.exercises import call_answer, grade, number
+
+HINTS = {
+    "chunk": (
+        "If the inputs are characters 5, 6 and 7 of a text, which characters are their targets?",
+        "Two slices of the same length; the second begins one place later.",
+        "return ids[start : start + length], ids[start + 1 : start + length + 1]",
+    ),
+    "forward_passes": (
+        "How many numbers does the network have, and how often is each of them moved?",
+        "Add up the sizes of Wx, Wh, b, Wy and by; each entry is moved up once, and down once.",
+        "return 2 * (V * H + H * H + H + H * V + V)",
+    ),
+    "step_back": (
+        "Which of the four names does the slope of tanh need, and which matrix was h times?",
+        "h is the tanh of z, so its slope is 1 - h². What went forth through Wh comes back "
+        "through its transpose.",
+        "dz = (dh_loss + dh_next) * (1 - h**2); return dz, dz @ Wh.T",
+    ),
+    "bug_table": (
+        "Which arrays does each bug touch: one alone, all below the output, or all?",
+        "Then the size: an entry that is c times too large has the relative error "
+        "|c - 1| / (c + 1), with c = 1/2 for a mean over two streams.",
+        '{"A": "mean over streams", "B": "row overwritten", "C": "not divided", '
+        '"D": "old slope", "E": "Wh.T forgotten"}',
+    ),
+    "revealing_batch": (
+        "When do two entries of dz belong into the same row of dWx, and are added at once?",
+        "dWx[rows] += dz takes each row of dWx once: if an id stands twice in `rows`, the second "
+        "writes over the first. `rows` is one column of ids.",
+        "batch = np.array([[0, 1, 2], [0, 2, 3]])  # both streams read 0 at the first step",
+    ),
+    "adagrad_changes": (
+        "What does s hold when the third step is taken?",
+        "s is the sum of all squares so far, that of the step itself included: a running sum over "
+        "the steps, axis 0.",
+        "return -rate * gradients / (np.sqrt(np.cumsum(gradients**2, axis=0)) + 1e-10)",
+    ),
+    "steps_until": (
+        "0.75 ** 24 is 0.001003. Is that below 0.001?",
+        "factor ** k < share holds from k = ln(share) / ln(factor) on, this k itself not included.",
+        "return math.floor(math.log(share) / math.log(factor)) + 1",
+    ),
+    "leaky_step_back": (
+        "On which two ways does the old state reach the new one?",
+        "Directly, times 1 - leak; and through z, where the tanh and the factor leak come before "
+        "Wh. The two gradients add.",
+        "dz = leak * dh * (1 - g**2); return dz, (1 - leak) * dh + dz @ Wh.T",
+    ),
+}
 
 
 def chunk(answer: Callable | None) -> None:
     """Check a function (ids, start, length) -> (x, y): a piece of a text, and its targets."""
 
-    def reference(ids: np.ndarray, start: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-        return ids[start : start + length], ids[start + 1 : start + length + 1]
-
     def find_slip() -> str | None:
         ids = np.array([3, 1, 4, 1, 5, 9, 2, 6])
-        for start, length in ((2, 3), (1, 4), (0, 3)):
-            got = call_answer(answer, ids.copy(), start, length)
-            if len(got) != 2:
+        for start, length in ((3, 3), (1, 4), (0, 3), (4, 3), (5, 1)):
+            given = ids.copy()
+            try:
+                got = call_answer(answer, given, start, length)
+            except IndexError:
+                return (
+                    "your function looks for a place that is not in the text. `ids` holds "
+                    "characters, not places: shift the slice, not what stands in it."
+                )
+            if not np.array_equal(given, ids):
+                return "your function changed the text; slices alone are enough."
+            if not isinstance(got, tuple | list) or len(got) != 2:
                 return "return two arrays: the inputs, and the targets."
+            if any(np.ndim(part) != 1 for part in got):
+                return "the targets are `length` ids, one for each input, and not a single id."
             x, y = (np.asarray(part).tolist() for part in got)
-            right = [ids[start + k : start + k + length].tolist() for k in (0, 1)]
-            if x == y:
-                return "the targets are not shifted: the network would learn to copy what it reads."
-            if len(x) != length or len(y) != length:
-                return f"both must have `length` characters; yours have {len(x)} and {len(y)}."
-            if x != right[0]:
-                return "the inputs must be the `length` characters from `start` on."
-            if start > 0 and y == ids[start - 1 : start - 1 + length].tolist():
-                return "the targets are shifted the wrong way; each must be the one that follows."
-            if y != right[1]:
-                return "target i must be the character that follows input i."
+            slip = _slip_of_chunk(x, y, ids, start, length)
+            if slip:
+                return slip
+        return None
+
+    grade(answer, find_slip)
+
+
+def _slip_of_chunk(x: list, y: list, ids: np.ndarray, start: int, length: int) -> str | None:
+    right = [ids[start + k : start + k + length].tolist() for k in (0, 1)]
+    if [x, y] == right:
+        return None
+    if len(x) != length or len(y) != length:
+        return f"both must have `length` characters; yours have {len(x)} and {len(y)}."
+    if x == y:
+        return "the targets are not shifted: the network would learn to copy what it reads."
+    if x != right[0]:
+        return "the inputs must be the `length` characters from `start` on."
+    if y == [i + 1 for i in x]:
+        return "you added 1 to the ids, which gives other characters; add 1 to the places."
+    if start > 0 and y == ids[start - 1 : start - 1 + length].tolist():
+        return "the targets are shifted the wrong way; each must be the one that follows."
+    return "target i must be the character that follows input i."
+
+
+def forward_passes(answer: Callable | None) -> None:
+    """Check a function (V, H) -> forward passes of central differences over all weights."""
+
+    def find_slip() -> str | None:
+        for V, H in ((88, 100), (5, 3), (2, 7), (3, 1)):
+            got = number(call_answer(answer, V, H))
+            weights = 2 * V * H + H * H + H + V
+            slips = {
+                weights: "a central difference takes two passes: up, and down.",
+                weights + 1: "that is for differences to one side; a central one takes two passes "
+                "for each entry.",
+                2 * (weights - H - V): "the two biases are weights, too.",
+                2 * (weights - H): "b, the bias of the hidden state, has H entries.",
+                2 * (weights - V): "by, the bias of the output, has V entries.",
+                2 * (weights - V * H): "both Wx and Wy have V · H entries.",
+                2 * (weights - H * H): "Wh, from the old state to the new, has H · H entries.",
+                2 * (weights + H): "the first state is no weight; leave it out.",
+            }
+            if got != 2 * weights:
+                said = slips.get(got, "count the entries of Wx, Wh, b, Wy and by; each is moved.")
+                return f"{said} For V = {V} and H = {H} it is another number than {got:g}."
         return None
 
     grade(answer, find_slip)
@@ -39,72 +131,258 @@ def chunk(answer: Callable | None) -> None:
 def step_back(answer: Callable | None) -> None:
     """Check a function (dh_loss, dh_next, h, Wh) -> (dz, dh of the step before) of an RNN."""
 
-    def reference(
-        dh_loss: np.ndarray, dh_next: np.ndarray, h: np.ndarray, Wh: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        dz = (dh_loss + dh_next) * (1 - h**2)
-        return dz, dz @ Wh.T
+    def find_slip() -> str | None:
+        rng = np.random.default_rng(0)
+        for N, H in ((3, 4), (2, 5), (1, 3)):
+            dh_loss, dh_next, h = rng.normal(size=(3, N, H))
+            inputs = (dh_loss, dh_next, np.tanh(h), rng.normal(size=(H, H)))
+            slip = _two_arrays(answer, inputs) or _slip_of_step(answer, *inputs)
+            if slip:
+                return slip
+        return None
+
+    grade(answer, find_slip)
+
+
+def _two_arrays(answer: Callable, inputs: tuple) -> str | None:
+    """Say what is wrong with the form of an answer that must return (dz, dh): (N, H) both."""
+    given = [np.copy(part) if np.ndim(part) else part for part in inputs]
+    got = call_answer(answer, *given)
+    if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)):
+        return "your function changed its arguments; `a = a + b` makes a new array, `a += b` not."
+    if isinstance(got, np.ndarray):
+        return "you return one array; return two: dz, and the gradient of the h before."
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        return "return two arrays: dz, and the gradient of the h before."
+    shapes, shape = [np.shape(part) for part in got], np.shape(inputs[0])
+    if shapes != [shape, shape]:
+        return f"both have the shape of h, {shape}; yours are {shapes[0]} and {shapes[1]}."
+    return None
+
+
+def _slip_of_step(
+    answer: Callable, dh_loss: np.ndarray, dh_next: np.ndarray, h: np.ndarray, Wh: np.ndarray
+) -> str | None:
+    got_z, got_h = call_answer(answer, dh_loss.copy(), dh_next.copy(), h.copy(), Wh.copy())
+    dh, slope = dh_loss + dh_next, 1 - h**2
+    dz = dh * slope
+    slips = [
+        (dh_loss * slope, "you forgot to add dh from the next step: h also acts on all later h."),
+        (dh, "z comes before the tanh: multiply by its derivative, 1 - h²."),
+        (dh * (1 - np.tanh(h) ** 2), "h is the tanh already; its derivative is 1 - h²."),
+        (dh * (1 + h**2), "the derivative of tanh is 1 - h², with a minus."),
+        (dh * h * (1 - h), "that is the derivative of the sigmoid; the one of tanh is 1 - h²."),
+    ]
+    if np.allclose(got_h, dz) and np.allclose(got_z, dz @ Wh.T):
+        return "return dz first, then the gradient of the h before."
+    for value, said in slips:
+        if np.allclose(got_z, value):
+            return said
+    if not np.allclose(got_z, dz):
+        return "dz is (dh_loss + dh_next) times the derivative of tanh, entry by entry."
+    if np.allclose(got_h, dz @ Wh):
+        return "forwards it was h @ Wh, so the gradient goes back through the transpose, Wh.T."
+    if np.allclose(got_h, dh @ Wh.T):
+        return "the h before reached h through z: send dz back through Wh, not dh."
+    return (
+        None if np.allclose(got_h, dz @ Wh.T) else "dz is right; the h before reached z by h @ Wh."
+    )
+
+
+_BUGS = {
+    "old slope": "it spoils what comes from dz: Wx, Wh, b and h0, and neither Wy nor by.",
+    "mean over streams": "it halves the gradient of b, and touches nothing else.",
+    "row overwritten": "it loses what earlier steps put into a row of dWx, and touches nothing "
+    "else.",
+    "not divided": "it makes every gradient N·T = 6 times too large: 5/7 everywhere.",
+    "target added": "with p + one-hot the gradient has another direction: it spoils all arrays, "
+    "and not by one factor.",
+    "Wh.T forgotten": "the loop was left one product too early, which only h0 sees.",
+}
+"""The bugs to choose from, and what each does to a table of errors."""
+
+
+def bug_table(answer: dict | None) -> None:
+    """Check which bug each row of a table of gradient errors comes from: "A", … -> a name."""
+    reference = dict(
+        zip(
+            "ABCDE",
+            ("mean over streams", "row overwritten", "not divided", "old slope", "Wh.T forgotten"),
+            strict=True,
+        )
+    )
+    empty = isinstance(answer, dict) and all(name is ... for name in answer.values())
+
+    def find_slip() -> str | None:
+        if not isinstance(answer, dict) or set(answer) != set(reference):
+            return f"give a dict with a bug for each of {', '.join(reference)}."
+        for row, bug in answer.items():
+            if bug is ...:
+                return f"{row} has no answer yet."
+            if bug not in list(_BUGS):
+                return f"{row}: {bug!r} is no bug here; choose one of {', '.join(_BUGS)}."
+        for row, bug in reference.items():
+            given = answer[row]
+            if given != bug:
+                return f"{row} is not {given!r}: {_BUGS[given]}"
+        return None
+
+    grade(... if empty else answer, find_slip)
+
+
+def revealing_batch(answer: object) -> None:
+    """Check ids (2, 3) of 4 characters, on which `dWx[ids[:, t]] += dz` is seen to be wrong."""
+
+    def find_slip() -> str | None:
+        ids = np.asarray(answer)
+        if ids.shape != (2, 3):
+            return f"a batch of 2 streams and 3 steps is asked for, and yours is {ids.shape}."
+        if ids.dtype.kind not in "iu" or not ((ids >= 0) & (ids < 4)).all():
+            return "the ids of 4 characters are the whole numbers 0, 1, 2 and 3."
+        if (ids[0] == ids[1]).any():
+            return None
+        if any(len(set(row)) < 3 for row in ids.tolist()):
+            return (
+                "one stream reads the same character at two steps. The loop adds these one after "
+                "the other, and loses nothing. What is added in one go?"
+            )
+        return "each `+=` of the loop writes two different rows here, so nothing is lost."
+
+    grade(answer, find_slip)
+
+
+def adagrad_changes(answer: Callable | None) -> None:
+    """Check a function (gradients (K, n), rate) -> the changes of n weights in K steps, (K, n)."""
 
     def find_slip() -> str | None:
         rng = np.random.default_rng(0)
-        dh_loss, dh_next, h = rng.normal(size=(3, 2, 4))
-        Wh = rng.normal(size=(4, 4))
-        inputs = (dh_loss, dh_next, np.tanh(h), Wh)
-        given = [array.copy() for array in inputs]
-        got = call_answer(answer, *given)
-        if len(got) != 2:
-            return "return two arrays: dz, and the gradient of the h before."
-        if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)):
-            return (
-                "your function changed its arguments; `a = a + b` makes a new array, `a += b` not."
-            )
-        dz, dh = reference(*inputs)
-        slope = 1 - inputs[2] ** 2
-        if np.shape(got[1]) == dz.shape and np.allclose(got[1], dz):
-            return "return dz first, then the gradient of the h before."
-        if np.shape(got[0]) == dz.shape and np.allclose(got[0], dh_loss * slope):
-            return "you forgot to add dh from the next step: h also acts on all that comes later."
-        if np.shape(got[0]) == dz.shape and np.allclose(got[0], dh_loss + dh_next):
-            return "z comes before the tanh: multiply by its derivative, 1 - h²."
-        if np.shape(got[0]) == dz.shape and np.allclose(
-            got[0], (dh_loss + dh_next) * (1 - np.tanh(inputs[2]) ** 2)
-        ):
-            return "h is the tanh already; its derivative is 1 - h²."
-        if np.shape(got[0]) != dz.shape or not np.allclose(got[0], dz):
-            return "dz is (dh_loss + dh_next) times the derivative of tanh, entry by entry."
-        if np.shape(got[1]) == dh.shape and np.allclose(got[1], dz @ Wh):
-            return "forwards it was h @ Wh, so the gradient goes back through the transpose, Wh.T."
-        right = np.shape(got[1]) == dh.shape and np.allclose(got[1], dh)
-        return None if right else "dz is right; the h before reached z through h @ Wh."
+        cases = [(rng.normal(size=(5, 3)), 0.1), (rng.normal(size=(1, 4)), 2.0)]
+        cases += [(np.full((9, 1), -3.0), 0.6), (np.array([[0.0, 1.0], [2.0, 0.0]]), 0.1)]
+        for gradients, rate in cases:
+            given = gradients.copy()
+            with np.errstate(all="ignore"):
+                got = np.asarray(call_answer(answer, given, rate))
+                slip = _slip_of_adagrad(got, gradients, rate)
+            if not np.array_equal(given, gradients):
+                return "your function changed the gradients; return a new array."
+            if slip:
+                return slip
+        return None
 
     grade(answer, find_slip)
 
 
-def clipped(answer: Callable | None) -> None:
-    """Check a function (g, limit) -> a new array, every entry of g cut to [-limit, limit]."""
+def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
+    if got.shape != g.shape:
+        return f"a change for each step and weight is asked for, {g.shape}; yours is {got.shape}."
+    if np.isnan(got).any():
+        return "a weight without any gradient yet gives 0/0; add the tiny ε below the line."
+    s = np.cumsum(g**2, axis=0)
+    right = -rate * g / (np.sqrt(s) + 1e-10)
+    if np.allclose(got, right, atol=1e-8):
+        return None
+    slips = [
+        (-right, "that goes uphill: a step goes against the gradient."),
+        (-rate * g, "that is plain SGD; AdaGrad divides by the root of s."),
+        (-rate * np.sign(g), "s keeps the squares of all earlier steps; yours forgets them."),
+        (-rate * g / (s + 1e-10), "divide by the root of s, not by s."),
+        (right / rate, "the learning rate is missing."),
+        (
+            -rate * g / (np.sqrt((g**2).sum(axis=0)) + 1e-10),
+            "that divides by the sum over all steps; at step k only the first k are known.",
+        ),
+        (
+            -rate * g / (np.sqrt(np.cumsum(g**2, axis=1)) + 1e-10),
+            "each weight has its own s: sum over the steps, axis 0, not over the weights.",
+        ),
+        (
+            -rate * g / (np.sqrt(s - g**2) + 1e-10),
+            "the step's own square is added first: s ← s + g², and then w changes.",
+        ),
+        (np.cumsum(right, axis=0), "those are the weights' places; the single changes are asked."),
+        (
+            -rate * g / (np.abs(np.cumsum(g, axis=0)) + 1e-10),
+            "s sums the squares; gradients of both signs would cancel.",
+        ),
+    ]
+    for value, said in slips:
+        if np.allclose(got, value, atol=1e-8):
+            return said
+    return "add the step's square to s, then the change is -rate · g / (√s + 1e-10)."
 
-    def reference(g: np.ndarray, limit: float) -> np.ndarray:
-        return np.clip(g, -limit, limit)
+
+def steps_until(answer: Callable | None) -> None:
+    """Check a function (factor, share) -> the smallest whole k for which factor**k < share."""
 
     def find_slip() -> str | None:
-        g = np.array([[-9.0, 0.5], [3.0, 20.0]])
-        given = g.copy()
-        got = call_answer(answer, given, 4.0)
-        if not np.array_equal(given, g):
-            return (
-                "your function changed the caller's gradient. Whoever measures its norm afterwards "
-                "sees the clipped one; return a new array."
-            )
-        if np.shape(got) != g.shape:
-            return f"the result has the shape of g, {g.shape}; yours is {np.shape(got)}."
-        if np.allclose(got, reference(g, 4.0)):
-            return None
-        if np.allclose(got, reference(g, 5.0)):
-            return "use `limit`, which is not always 5."
-        if np.allclose(got, np.minimum(g, 4.0)):
-            return "large negative entries must be cut too, at -limit."
-        if np.allclose(got, g * 4 / np.linalg.norm(g)):
-            return "that is clipping by norm, which scales all entries; here each is cut by itself."
-        return "entries within [-limit, limit] stay; the others become the nearer end."
+        tasks = ((0.75, 0.001, 25), (0.93, 0.001, 96), (0.9, 0.5, 7), (0.1, 0.5, 1))
+        for factor, share, k in (*tasks, (0.5, 0.125, 4), (0.25, 1.0, 1)):
+            got = number(call_answer(answer, factor, share))
+            if got == k:
+                continue
+            task = f"{factor:g}ᵏ < {share:g}"
+            if got != int(got):
+                return f"{task}: k counts steps, so it is a whole number, and not {got:.4g}."
+            if got < 0:
+                return f"{task}: {got:g} steps would be a walk back; mind the signs of logarithms."
+            left = factor**got
+            if got < k and left == share:
+                return f"{task}: after {got:g} steps exactly {share:g} is left, and not less."
+            if got < k:
+                return f"{task}: after {got:g} steps {left:.4g} is left, which is not below yet."
+            return f"{task}: it holds before {got:g} steps already; find the smallest k."
+        return None
 
     grade(answer, find_slip)
+
+
+def leaky_step_back(answer: Callable | None) -> None:
+    """Check a function (dh, g, Wh, leak) -> (dz, dh before), h = (1 - leak) h before + leak g."""
+
+    def find_slip() -> str | None:
+        rng = np.random.default_rng(0)
+        for N, H, leak in ((3, 4, 0.3), (1, 2, 0.9), (2, 5, 1.0), (2, 3, 0.05)):
+            dh, z = rng.normal(size=(2, N, H))
+            inputs = (dh, np.tanh(z), rng.normal(size=(H, H)), leak)
+            slip = _two_arrays(answer, inputs) or _slip_of_leak(answer, *inputs)
+            if slip:
+                return slip
+        return None
+
+    grade(answer, find_slip)
+
+
+def _slip_of_leak(
+    answer: Callable, dh: np.ndarray, g: np.ndarray, Wh: np.ndarray, leak: float
+) -> str | None:
+    got_z, got_h = call_answer(answer, dh.copy(), g.copy(), Wh.copy(), leak)
+    slope = 1 - g**2
+    dz = leak * dh * slope
+    if np.allclose(got_h, dz) and not np.allclose(got_z, dz):
+        return "return dz first, then the gradient of the h before."
+    slips = [
+        (dh * slope, "g enters h times leak, so its gradient is leak · dh."),
+        (leak * dh, "z comes before the tanh: multiply by its derivative, 1 - g²."),
+        (leak * dh * (1 - np.tanh(g) ** 2), "g is the tanh already; its derivative is 1 - g²."),
+        ((1 - leak) * dh * slope, "the new part g has the factor leak, the old state 1 - leak."),
+    ]
+    for value, said in slips:
+        if not np.allclose(dz, value) and np.allclose(got_z, value):
+            return said
+    if not np.allclose(got_z, dz):
+        return "dz is the gradient of g, leak · dh, times the derivative of tanh, entry by entry."
+    slips = [
+        (dz @ Wh.T, "the old state also reaches the new one directly, times 1 - leak."),
+        ((1 - leak) * dh, "the old state also reaches the new one through z, by h @ Wh."),
+        (dh + dz @ Wh.T, "on the direct way the old state is multiplied by 1 - leak."),
+        (leak * dh + dz @ Wh.T, "on the direct way the factor is 1 - leak, not leak."),
+        ((1 - leak) * dh + dz @ Wh, "forwards it was h @ Wh, so back it is Wh.T."),
+        ((1 - leak) * (dh + dz @ Wh.T), "only the direct way has the factor 1 - leak."),
+    ]
+    right = (1 - leak) * dh + dz @ Wh.T
+    if np.allclose(got_h, right):
+        return None
+    for value, said in slips:
+        if np.allclose(got_h, value):
+            return said
+    return "dz is right; for the h before, add the gradients of the two ways to it."

@@ -1,13 +1,79 @@
 """Checks of the exercises of chapter 04."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from lstmlib.course.check.exercises import call_answer, grade
-from lstmlib.models import detach
+from lstmlib.course.check.exercises import call_answer, grade, number
+from lstmlib.models import CharRNN, State, detach
+
+HINTS = {
+    "gru_units": (
+        "What is the count of a layer with G blocks and n units, and is it the units or their "
+        "square that nearly all of it grows with?",
+        "Count the LSTM with H units: that is the limit. Then let the GRU grow from H units, one "
+        "by one, as long as the next one still fits.",
+        "`while parameters(3, V, n + 1, 1) <= parameters(4, V, H, 1): n += 1`",
+    ),
+    "table_gradient": (
+        "If a character occurs three times in the text, how many gradients arrive at its row?",
+        "The look-up is a product with one-hot rows, (T, V) @ (V, E). The gradient of a product's "
+        "right factor is the left factor transposed times the gradient of the result.",
+        "`np.eye(V)[ids].T @ dx`, or `np.add.at(table, ids, dx)` on a table of zeros",
+    ),
+    "next_state": (
+        "What must the second batch know of the first, and how far back may its gradient go?",
+        "Batch 0 gets None. Every other one gets the same numbers in tensors that have no graph.",
+        "`None if k == 0 else tuple(part.detach() for part in state)`",
+    ),
+    "from_tensorflow": (
+        "Which of the two biases of PyTorch can hold the 1 that TensorFlow adds at every step, and "
+        "in which block?",
+        "Bring the columns into the order i, f, g, o first. Cut the kernel into the first D rows "
+        "and the rest, and transpose both. Add 1 to a copy of the forget gate's biases.",
+        "`order = np.r_[0:H, 2*H:3*H, H:2*H, 3*H:4*H]`, then `kernel[:D, order].T`, "
+        "`kernel[D:, order].T`, `bias[order] + np.repeat([0, 1, 0, 0], H)`",
+    ),
+    "repaired": (
+        "What does a step still hold of the steps before it, in the gradients and in the state? "
+        "And which target stands beside which logits?",
+        "`logits.flatten(0, 1)` goes through the first row, then the second; the targets must do "
+        "so, too. Clear the gradients before `backward`, return a state without a graph, and "
+        "leave `retain_graph` out.",
+        "`optimizer.zero_grad()`, then `F.cross_entropy(logits.flatten(0, 1), "
+        "y.flatten()).backward()`; after the step, `tuple(part.detach() for part in state)`",
+    ),
+    "continued": (
+        "Which characters does the state know already when the second one is to be written, and at "
+        "which of its positions do the logits say what comes next?",
+        "Feed the whole text once, and after it only the character that was written last. The "
+        "prediction stands at the last position. Dropout is turned off.",
+        "`logits, state = model(torch.tensor([new[-1:] or ids]), state)`, then "
+        "`new.append(logits[0, -1].argmax().item())`, after `model.eval()`",
+    ),
+    "bias_for": (
+        "What share may one step keep, if `lag` of them are to keep `share` together?",
+        "One step keeps the lag-th root of the share, p. Then solve σ(b) = p for b.",
+        "`p = share ** (1 / lag)`, and `math.log(p / (1 - p))`",
+    ),
+}
+
+
+def _counted(G: int, V: int, H: int, biases: int = 2, output: bool = True) -> int:
+    """Return the parameters of one layer with G blocks on one-hot inputs, and of its output."""
+    return G * (H * V + H * H + biases * H) + (H * V + V) * output
+
+
+def _most_units(V: int, H: int, **counting: object) -> int:
+    """Return how many units of a GRU have no more parameters than an LSTM of H."""
+    units = H
+    while _counted(3, V, units + 1, **counting) <= _counted(4, V, H, **counting):
+        units += 1
+    return units
 
 
 def gru_units(answer: Callable | None) -> None:
@@ -16,28 +82,30 @@ def gru_units(answer: Callable | None) -> None:
     Both have one layer on one-hot inputs, two biases for every block, and an output layer.
     """
 
-    def counted(G: int, V: int, H: int) -> int:
-        return G * (H * V + H * H + 2 * H) + H * V + V
-
-    def reference(V: int, H: int) -> int:
-        units = H
-        while counted(3, V, units + 1) <= counted(4, V, H):
-            units += 1
-        return units
-
     def find_slip() -> str | None:
-        for V, H in ((65, 100), (10, 300), (90, 17)):
-            units = call_answer(answer, V, H)
+        # With one bias a block, the last two give another number.
+        for V, H in ((65, 100), (10, 300), (90, 17), (10, 48), (65, 93)):
+            units = number(call_answer(answer, V, H))
             if units != int(units):
                 return "units come whole; round down."
+            if units == _most_units(V, H):
+                continue
             if units == H:
                 return "with as many units, the GRU has a quarter less in its layer: more fit."
             if units == 4 * H // 3:
                 return "4/3 of the units would fit if parameters grew with H; most grow with H²."
-            if counted(3, V, units) > counted(4, V, H):
-                return f"with V = {V} and H = {H}, a GRU of {units} has more parameters."
-            if counted(3, V, units + 1) <= counted(4, V, H):
-                return f"with V = {V} and H = {H}, {units} are too few: one more would still fit."
+            more = _counted(3, V, int(units)) > _counted(4, V, H)
+            said = f"with V = {V} and H = {H}, "
+            said += (
+                f"a GRU of {units:g} has more parameters."
+                if more
+                else (f"{units:g} are too few: one more would still fit.")
+            )
+            if units == _most_units(V, H, biases=1):
+                said += " Did you count both of PyTorch's biases, in both cells?"
+            elif units == _most_units(V, H, output=False):
+                said += " Did you count the output layer?"
+            return said
         return None
 
     grade(answer, find_slip)
@@ -51,17 +119,19 @@ def table_gradient(answer: Callable | None) -> None:
         np.add.at(table, ids, dx)
         return table
 
-    def find_slip() -> str | None:
-        dx, ids, V = np.random.default_rng(0).normal(size=(5, 3)), np.array([2, 0, 2, 5, 2]), 7
-        got = call_answer(answer, dx.copy(), ids.copy(), V)
+    def slip_of(ids: list[int], E: int, V: int) -> str | None:
+        ids, dx = np.array(ids), np.random.default_rng(0).normal(size=(len(ids), E))
+        given = dx.copy(), ids.copy()
+        got = np.asarray(call_answer(answer, *given, V))
+        if not (np.array_equal(given[0], dx) and np.array_equal(given[1], ids)):
+            return "your function changed what it was given; the caller still needs it."
         right = reference(dx, ids, V)
-        shape = np.shape(got)
-        if shape == right.shape[::-1] and np.allclose(got, right.T):
+        if got.shape == right.shape[::-1] and np.allclose(got, right.T) and V != E:
             return "that is the transpose; the table has a row for each character."
-        if shape == dx.shape:
+        if got.shape == dx.shape and len(ids) != V:
             return "the result has a row for each character, (V, E), not for each step."
-        if shape != right.shape:
-            return f"the table is (V, E), here {right.shape}; yours is {shape}."
+        if got.shape != right.shape:
+            return f"the table is (V, E), here {right.shape}; yours is {got.shape}."
         if np.allclose(got, right):
             return None
         last, times = np.zeros_like(right), np.bincount(ids, minlength=V)[:, None]
@@ -78,25 +148,28 @@ def table_gradient(answer: Callable | None) -> None:
         hints = [hint for value, hint in slips if np.allclose(got, value)]
         return hints[0] if hints else "row v is the sum of the rows of dx at which v was read."
 
+    def find_slip() -> str | None:
+        tasks = (([2, 0, 2, 5, 2], 3, 7), ([1], 1, 2), ([3, 3, 0, 1, 3, 0], 4, 4))
+        return next(filter(None, (slip_of(*task) for task in tasks)), None)
+
     grade(answer, find_slip)
 
 
 def next_state(answer: Callable | None) -> None:
     """Check a function (state, k) -> the state to start batch k with; the state is (h, c)."""
 
-    def reference(state: tuple[Tensor, ...], k: int) -> tuple[Tensor, ...] | None:
-        return None if k == 0 else detach(state)
+    def is_zero(got: object) -> bool:
+        return got is None or all(not part.any() for part in got)
 
     def find_slip() -> str | None:
-        grown = torch.arange(1.0, 13.0).reshape(2, 1, 2, 3).requires_grad_()
+        grown = torch.arange(1.3, 13.0).reshape(2, 1, 2, 3).requires_grad_()
         state = tuple(2 * part for part in grown)  # (h, c), each (1, 2, 3), with a graph
+        before = detach(tuple(part.clone() for part in state))
         first, later = answer(state, 0), [answer(state, k) for k in (1, 2, 7)]
         if any(part.grad_fn is None for part in state):
             return "your function cut the caller's state; `detach`, without `_`, returns a new one."
-
-        def is_zero(got: object) -> bool:
-            return got is None or all(not part.any() for part in got)
-
+        if any(not torch.equal(a, b) for a, b in zip(state, before, strict=True)):
+            return "your function changed the caller's state; leave its numbers alone."
         if all(map(is_zero, later)):
             if not is_zero(first):
                 return "the other way round: batch 0 begins anew, all others go on."
@@ -109,7 +182,9 @@ def next_state(answer: Callable | None) -> None:
                 return "batch 0 alone begins anew; every other one goes on."
             if not isinstance(got, tuple | list) or len(got) != 2:
                 return "the LSTM wants a pair, (h, c)."
-            if any(not torch.equal(a, b) for a, b in zip(got, state, strict=True)):
+            if any(
+                a.dtype != b.dtype or not torch.equal(a, b) for a, b in zip(got, state, strict=True)
+            ):
                 return "the numbers must stay as they are, h first, then c."
             if any(part.requires_grad for part in got):
                 return (
@@ -117,5 +192,231 @@ def next_state(answer: Callable | None) -> None:
                     "back into it: detach h and c."
                 )
         return None if is_zero(first) else "batch 0 begins the text anew: None, or zeros."
+
+    grade(answer, find_slip)
+
+
+def from_tensorflow(answer: Callable | None) -> None:
+    """Check a function (kernel (D + H, 4H), bias (4H,), D) -> PyTorch's weights of that cell.
+
+    It returns weight_ih (4H, D), weight_hh (4H, H) and bias_ih (4H,), NumPy arrays or tensors. The
+    columns of the kernel are the blocks i, g, f, o, and the cell adds 1 to the forget gate's z.
+    """
+    names = ("weight_ih", "weight_hh", "bias_ih")
+
+    def reference(
+        kernel: np.ndarray,
+        bias: np.ndarray,
+        D: int,
+        order: tuple[int, ...] = (0, 2, 1, 3),
+        add: tuple[int, ...] = (0, 1, 0, 0),
+    ) -> tuple[np.ndarray, ...]:
+        H = len(bias) // 4
+        columns = np.concatenate([np.arange(H) + H * block for block in order])
+        W, b = kernel[:, columns].T, bias[columns] + np.repeat(add, H)
+        return W[:, :D], W[:, D:], b
+
+    def slip_of(D: int, H: int) -> str | None:
+        rng = np.random.default_rng(0)
+        kernel, bias = rng.normal(size=(D + H, 4 * H)), rng.normal(size=4 * H)
+        given = kernel.copy(), bias.copy()
+        got = call_answer(answer, *given, D)
+        if not isinstance(got, tuple | list) or len(got) != 3:
+            return "three arrays are asked for: weight_ih, weight_hh, bias_ih."
+        if not (np.array_equal(given[0], kernel) and np.array_equal(given[1], bias)):
+            return "your function changed the arrays of the checkpoint: work on copies."
+        got, right = [np.asarray(part) for part in got], reference(kernel, bias, D)
+        for name, mine, wanted in zip(names, got, right, strict=True):
+            if mine.shape != wanted.shape:
+                turned = " (transposed?)" * (mine.shape == wanted.shape[::-1])
+                return f"{name} has the shape {wanted.shape} here; yours is {mine.shape}{turned}."
+
+        def fits(other: tuple[np.ndarray, ...], parts: slice = slice(3)) -> bool:
+            return all(map(np.allclose, got[parts], other[parts]))
+
+        if fits(right):
+            return None
+        if fits(reference(kernel, bias, D, (0, 1, 2, 3)), slice(2)):
+            return "the blocks are still in TensorFlow's order; PyTorch's is i, f, g, o."
+        swapped = np.concatenate([kernel[H:], kernel[:H]])
+        if fits(reference(swapped, bias, D), slice(2)):
+            return "the first D rows of the kernel belong to the inputs, the last H to h."
+        if fits(right, slice(2)):
+            if fits(reference(kernel, bias, D, add=(0, 0, 0, 0))):
+                return (
+                    "the 1 that the cell adds to the forget gate at every step is in no array of "
+                    "the checkpoint; PyTorch adds none, so put it into the bias."
+                )
+            if fits(reference(kernel, bias, D, add=(0, 0, 1, 0))):
+                return "the 1 went to g: after the blocks changed places, f is the second."
+            return "the matrices are right; the bias has the blocks i, f + 1, g, o."
+        return "compare block by block: here the columns i, g, f, o, there the rows i, f, g, o."
+
+    def find_slip() -> str | None:
+        return next(filter(None, (slip_of(D, H) for D, H in ((3, 2), (2, 5), (4, 4)))), None)
+
+    grade(answer, find_slip)
+
+
+def _network(dropout: float = 0.0) -> CharRNN:
+    """Return a small network of float64 with large weights, always the same, in training mode."""
+    with torch.random.fork_rng(devices=[]):
+        model = CharRNN(6, 16, num_layers=1, dropout=dropout).double()
+    generator = torch.Generator().manual_seed(1)  # one whose texts are varied
+    for parameter in model.parameters():
+        parameter.data.uniform_(-2, 2, generator=generator)
+    model.output.bias.data.zero_()
+    return model
+
+
+def _stepped(
+    model: CharRNN,
+    x: Tensor,
+    y: Tensor,
+    state: State | None,
+    clear: bool = True,
+    turn: bool = False,
+) -> State:
+    """Make a step of SGD, with or without the faults that the exercise has; return the state."""
+    logits, state = model(x, state)
+    if clear:
+        model.zero_grad()
+    F.cross_entropy(logits.flatten(0, 1), (y.T if turn else y).flatten()).backward()
+    for parameter in model.parameters():
+        parameter.data -= 0.5 * parameter.grad
+    return detach(state)
+
+
+def repaired(answer: Callable | None) -> None:
+    """Check a function (model, optimizer, x, y, state) -> state, which is one step of training.
+
+    x and y are ids, (B, T) each; the check calls it with batches that follow each other.
+    """
+
+    def vector(model: CharRNN) -> Tensor:
+        return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+
+    def find_slip() -> str | None:
+        mine, state = _network(), None
+        optimizer = torch.optim.SGD(mine.parameters(), lr=0.5)
+        models = {(clear, turn): _network() for clear in (True, False) for turn in (False, True)}
+        states = dict.fromkeys(models)
+        ids = torch.from_numpy(np.random.default_rng(0).integers(6, size=(3, 21)))
+        for k in range(0, 20, 5):
+            x, y, before = ids[:, k : k + 5], ids[:, k + 1 : k + 6], vector(mine)
+            given = [part.clone() for part in (x, y, *(state or ()))]
+            old = given[2:] and tuple(part.clone() for part in given[2:])
+            state = call_answer(answer, mine, optimizer, *given[:2], old or None)
+            if not (torch.equal(given[0], x) and torch.equal(given[1], y)):
+                return "your function changed the batch that it was given."
+            if not all(map(torch.equal, old, given[2:])):
+                return "your function changed the state that it was given."
+            if [getattr(part, "ndim", 0) for part in state] != [3, 3]:
+                return "return the state, (h, c), and nothing else."
+            if any(part.requires_grad for part in state):
+                return (
+                    "the state still hangs on the graph of this batch: the next `backward` would "
+                    "go back into it. Cut h and c."
+                )
+            for (clear, turn), model in models.items():
+                states[clear, turn] = _stepped(model, x, y, states[clear, turn], clear, turn)
+            fits = {key: torch.allclose(vector(mine), vector(m)) for key, m in models.items()}
+            if fits[True, False]:
+                if not all(map(torch.allclose, state, states[True, False])):
+                    return "the state that comes back is not the one after this batch."
+                continue
+            if torch.equal(vector(mine), before):
+                return "no weight has changed. Is the gradient cleared between backward and step?"
+            if fits[False, False]:
+                return "each step still uses the gradients of all steps before: clear them first."
+            if fits[True, True] or fits[False, True]:
+                return (
+                    "the logits go through the first row, then the second; the targets go through "
+                    "the first column, so most stand beside the wrong logits."
+                )
+            return "after this step the weights are others; change no more than the faults."
+        return None
+
+    grade(answer, find_slip)
+
+
+def continued(answer: Callable | None) -> None:
+    """Check a function (model, ids, n) -> the n most probable ids that follow, one by one.
+
+    Every character is read once, and dropout is off.
+    """
+
+    def reference(model: CharRNN, ids: list[int], n: int) -> list[int]:
+        new, state = [], None
+        for _ in range(n):
+            logits, state = model(torch.tensor([new[-1:] or ids]), state)
+            new.append(int(logits[0, -1].argmax()))
+        return new
+
+    def slip_of(ids: list[int], n: int) -> str | None:
+        model, calls, given = _network(dropout=0.5), [], list(ids)
+        right = reference(_network(), ids, n)
+        model.register_forward_hook(
+            lambda module, inputs, _: calls.append((inputs[0].numel(), module.training))
+        )
+        with torch.random.fork_rng(devices=[]):
+            got = [int(each) for each in call_answer(answer, model, given, n)]
+        if given != ids:
+            return "your function changed the list that it was given; build another."
+        if any(training for _, training in calls):
+            return "the network wrote with dropout on: `model.eval()` first."
+        if n and got == ids + right:
+            return "return the new ids alone, without those that were given."
+        if got == right:
+            read = sum(characters for characters, _ in calls)
+            if read > len(ids) + n:
+                return (
+                    f"the ids are right, but {read} were read for a text of {len(ids) + n}: carry "
+                    "the state, and read each once."
+                )
+            return None
+        if len(got) != n:
+            return f"{n} new ids are asked for, and yours are {len(got)}."
+        if any(characters > 1 for characters, _ in calls[1:]):
+            return (
+                "the state knows the text already, and gets it once more: after the first call, "
+                "feed only the last character."
+            )
+        if got[0] != right[0]:
+            return "the next character is predicted at the last position, `logits[0, -1]`."
+        return "from the second id on it goes wrong: feed the id just written, and the state."
+
+    def find_slip() -> str | None:
+        tasks = (([2, 0, 4, 5], 12), ([3], 9), ([1, 1, 2, 5, 0, 3, 4], 1))
+        return next(filter(None, (slip_of(*task) for task in tasks)), None)
+
+    grade(answer, find_slip)
+
+
+def bias_for(answer: Callable | None) -> None:
+    """Check a function (lag, share) -> the forget bias b with which σ(b)^lag is the share."""
+
+    def find_slip() -> str | None:
+        for lag, share in ((40, 0.5), (1, 0.9), (20, 0.01), (3, 0.125), (500, 0.999)):
+            b = number(call_answer(answer, lag, share))
+            p = share ** (1 / lag)
+            slips = (
+                (math.log(p / (1 - p)), None),
+                (-math.log(p / (1 - p)), "the sign: a gate that keeps much has a bias above 0."),
+                (
+                    math.log(share / (1 - share)),
+                    "that keeps the share over one step; it shrinks with each of the `lag` steps.",
+                ),
+                (p, "that is what one step keeps, σ(b); the bias b is asked for."),
+                (math.log(p), "the gate is σ(b), and no exponential: solve 1 / (1 + e^-b) = p."),
+            )
+            hints = [hint for value, hint in slips if math.isclose(b, value, abs_tol=1e-6)]
+            if None in hints:
+                continue
+            if hints:
+                return hints[0]
+            kept = (0.5 + 0.5 * math.tanh(b / 2)) ** lag
+            return f"with that, {kept:.3g} is left after {lag} steps, and not {share:g}."
+        return None
 
     grade(answer, find_slip)

@@ -1,42 +1,243 @@
 """Checks of the exercises of chapter 07."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
-from lstmlib.course.check.exercises import call_answer, grade
+from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.generation import generate
+from lstmlib.models import CharRNN
+from lstmlib.sampling import SamplingConfig, draw
+from lstmlib.vocab import Vocab
+
+HINTS = {
+    "tempered": (
+        "How large is 0.5 to the power 10 000 on a computer, and what is 0 divided by 0?",
+        "In logarithms a power is a division. Subtract the largest before you go back: a common "
+        "factor cancels.",
+        "z = np.log(p) / tau; powers = np.exp(z - z.max()); return powers / powers.sum()",
+    ),
+    "tempered_by_hand": (
+        "To which power does a temperature of 0.5 raise a probability?",
+        "Square each of the three, and divide by the sum of the squares.",
+        "0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38",
+    ),
+    "entropy_by_hand": (
+        "How surprising is each character, -ln p, and how often does it come?",
+        "Weigh each -ln p with its p and add up. What never comes adds nothing.",
+        "0.5 ln 2 + 0.25 ln 4 + 0.25 ln 4 = 1.5 ln 2",
+    ),
+    "drawn": (
+        "Where does the piece of each character begin and end, if the largest lies first?",
+        "Sort from the most probable down, add up, find the first sum above u, and look up which "
+        "id stands at that place.",
+        "order = np.argsort(-p); return order[np.searchsorted(p[order].cumsum(), u, side='right')]",
+    ),
+    "nucleus": (
+        "What do the more probable characters have together, before each one is added?",
+        "A character stays if those before it have less than the share. Write what stays back to "
+        "the places of its ids.",
+        "kept = order[p[order].cumsum() - p[order] < share]; q = np.zeros_like(p); "
+        "q[kept] = p[kept]; return q / q.sum()",
+    ),
+    "min_p": (
+        "With what is a probability compared: with the share, or with a share of something?",
+        "The limit is the share times the largest probability; one that is equal to it stays.",
+        "q = np.where(p >= share * p.max(), p, 0); return q / q.sum()",
+    ),
+    "mended_sampler": (
+        "Which two sums should be 1, and what is exp(2000)?",
+        "Subtract the largest logit before you divide by τ. Divide by the sum of the weights that "
+        "are left after the cut.",
+        "weights = np.exp((logits - logits.max()) / tau); …; sums = weights.cumsum(); "
+        "sums /= sums[-1]",
+    ),
+    "mended_writer": (
+        "Which characters does the network know of when it predicts the third one?",
+        "The model returns a state, and takes one. What it returns goes into the next call.",
+        "state = None before the loop, and in it: logits, state = model(ids, state)",
+    ),
+}
+
+
+def _probabilities(answer: Callable, p: np.ndarray, dial: float) -> np.ndarray:
+    """Return what an answer makes of a distribution (V,), as floats.
+
+    Raises:
+        Slip: it changed the p that it was given, or what it returns is not (V,).
+    """
+    given = p.copy()
+    with np.errstate(all="ignore"):
+        got = np.asarray(call_answer(answer, given, dial), dtype=float)
+    _unchanged(given, p, "p")
+    if got.shape != p.shape:
+        raise Slip(
+            f"return as many probabilities as p has, {len(p)}, with 0 for what is ruled out; "
+            f"yours has the shape {got.shape}."
+        )
+    return got
+
+
+def _unchanged(given: np.ndarray, before: np.ndarray, name: str) -> None:
+    """Raise Slip if an answer wrote into an array that it was given."""
+    if not np.array_equal(given, before):
+        raise Slip(
+            f"your function changes the {name} that it is given, so that who calls it has lost "
+            "it; work on a copy."
+        )
+
+
+def _random(size: int) -> np.ndarray:
+    """Return a distribution (size,) of no special order."""
+    return np.random.default_rng(0).dirichlet(np.full(size, 0.5))
+
+
+def _f(p: np.ndarray, temperature: float) -> np.ndarray:
+    """Return f_τ(p), (V,)."""
+    with np.errstate(divide="ignore"):
+        scaled = np.log(p) / temperature
+    powers = np.exp(scaled - scaled.max())
+    return powers / powers.sum()
 
 
 def tempered(answer: Callable | None) -> None:
     """Check a function (p (V,), τ) -> f_τ(p), right also where τ is small."""
 
-    def reference(p: np.ndarray, temperature: float) -> np.ndarray:
-        scaled = np.log(p) / temperature
-        raised = np.exp(scaled - scaled.max())
-        return raised / raised.sum()
-
     def find_slip() -> str | None:
         p = np.array([0.5, 0.1, 0.15, 0.25])
 
-        def gives(temperature: float, expected: np.ndarray | list[float]) -> bool:
-            with np.errstate(all="ignore"):
-                got = np.asarray(call_answer(answer, p.copy(), temperature), dtype=float)
-            return got.shape == p.shape and np.allclose(got, expected, rtol=1e-6, atol=1e-12)
+        def gives(p: np.ndarray, temperature: float, expected: np.ndarray | list[float]) -> bool:
+            got = _probabilities(answer, p, temperature)
+            return np.allclose(got, expected, rtol=1e-6, atol=1e-12)
 
-        if all(gives(tau, reference(p, tau)) for tau in (0.5, 1.0, 2.0)):
-            if gives(1e-4, [1, 0, 0, 0]):
-                return None
+        if not all(gives(p, tau, _f(p, tau)) for tau in (0.5, 1.0, 2.0)):
+            if gives(p, 0.5, p**2):
+                return "the powers must be divided by their sum, to be probabilities again."
+            if gives(p, 0.5, p**0.5 / (p**0.5).sum()) or gives(p, 0.5, p**0.5):
+                return "the exponent is 1/τ, not τ: a temperature of 0.5 squares."
+            if gives(p, 0.5, np.exp(2 * p) / np.exp(2 * p).sum()):
+                return "that is the softmax of p/τ; p is no logit. Its logarithm is one."
+            return "raise every probability to the power 1/τ, and divide by the sum."
+        if not gives(p, 1e-4, [1, 0, 0, 0]):
             return (
                 "right, but not at a temperature of 0.0001, where every p^(1/τ) is rounded to 0: "
                 "divide ln p by τ, subtract the largest, and only then take the exponential."
             )
-        if gives(0.5, p**2):
-            return "the powers must be divided by their sum, to be probabilities again."
-        if gives(0.5, p**0.5 / (p**0.5).sum()) or gives(0.5, p**0.5):
-            return "the exponent is 1/τ, not τ: a temperature of 0.5 squares."
-        if gives(0.5, np.exp(2 * p) / np.exp(2 * p).sum()):
+        for tau in (0.3, 0.05, 0.008, 1e-3, 1e-4, 1e-6):
+            close = np.array([0.2, 1.0, math.exp(-tau), 0.1])  # the two stay as e to 1
+            for near in (close / close.sum(), np.array([0.1, 0.4, 0.1, 0.4])):
+                if not gives(near, tau, _f(near, tau)):
+                    return (
+                        f"at a temperature of {tau:g}, two probabilities that are close or equal "
+                        "still share the draws; argmax is the limit at 0 alone."
+                    )
+        others = (np.array([0.6, 0.0, 0.4]), _random(31))
+        if all(gives(p, tau, _f(p, tau)) for p in others for tau in (0.01, 0.7, 30)):
+            return None
+        return "it must hold for every p: of any length, and with a 0 in it, which stays 0."
+
+    grade(answer, find_slip)
+
+
+def tempered_by_hand(answer: Sequence[float] | None) -> None:
+    """Check three numbers: (0.5, 0.3, 0.2) at a temperature of 0.5."""
+
+    def find_slip() -> str | None:
+        if np.size(answer) != 3:
+            return "three numbers are asked for, in the order of the three characters."
+        got = np.array([number(part) for part in answer])
+        p = np.array([0.5, 0.3, 0.2])
+
+        def equals(expected: np.ndarray) -> bool:
+            return np.allclose(got, expected, rtol=0, atol=2e-3)
+
+        if equals(_f(p, 0.5)):
+            return None
+        if equals(p**2):
+            return "these are the squares; divide each by their sum, so that they sum to 1."
+        if equals(_f(p, 2)) or equals(p**0.5):
+            return "you took roots, which is a temperature of 2. The exponent is 1/τ."
+        if equals(p / 0.5):
+            return "the logarithm is divided by τ, not the probability: raise p to a power."
+        if equals(_f(np.exp(p), 0.5)):
             return "that is the softmax of p/τ; p is no logit. Its logarithm is one."
-        return "raise every probability to the power 1/τ, and divide by the sum."
+        if equals(p):
+            return "these are the three as they were, which is a temperature of 1."
+        if not math.isclose(got.sum(), 1, abs_tol=5e-3):
+            return f"the three sum to {got.sum():.3g}; probabilities sum to 1."
+        return "square each of the three, and divide by the sum of the squares."
+
+    grade(answer, find_slip)
+
+
+def entropy_by_hand(answer: float | None) -> None:
+    """Check the entropy of (0.5, 0.25, 0.25, 0) in nats."""
+
+    def find_slip() -> str | None:
+        got = number(answer)
+
+        def equals(value: float) -> bool:
+            return math.isclose(got, value, rel_tol=2e-3)
+
+        if equals(1.5 * math.log(2)):
+            return None
+        if equals(1.5):
+            return "right in bits; one bit is ln 2 nats."
+        if equals(-1.5 * math.log(2)) or equals(-1.5):
+            return "an entropy is never negative: ln p is, and the minus in front turns it round."
+        if equals(math.log(4)) or equals(math.log(3)):
+            return "that is the entropy of equal probabilities, the largest there can be."
+        if equals(5 * math.log(2)) or equals(5 / 3 * math.log(2)) or equals(5 / 4 * math.log(2)):
+            return "each -ln p counts as often as it comes: weigh it with its p."
+        if equals(2**1.5):
+            return "that is e to the entropy, the perplexity; the entropy is its logarithm."
+        return "add up -p ln p over the four; the one that never comes adds 0."
+
+    grade(answer, find_slip)
+
+
+def drawn(answer: Callable | None) -> None:
+    """Check a function (p (V,), u) -> id: down from the most probable until the sum passes u."""
+
+    def reference(p: np.ndarray, u: float) -> int:
+        order = np.argsort(-p)
+        return int(order[np.searchsorted(p[order].cumsum(), u, side="right")])
+
+    def of(p: np.ndarray, u: float) -> int:
+        given = p.copy()
+        got = call_answer(answer, given, u)
+        _unchanged(given, p, "p")
+        if np.ndim(got):
+            raise Slip("return one id, a whole number.")
+        if isinstance(got, bool) or not isinstance(got, int | np.integer):
+            raise Slip(
+                f"an id is a whole number that can index `vocab.tokens`; yours is of the type "
+                f"{type(got).__name__}."
+            )
+        return int(got)
+
+    def find_slip() -> str | None:
+        p, numbers = np.array([0.2, 0.1, 0.4, 0.3]), (0.05, 0.39, 0.41, 0.69, 0.71, 0.95)
+        got = [of(p, u) for u in numbers]
+        if got != [reference(p, u) for u in numbers]:
+            falling = np.sort(p)[::-1].cumsum()
+            if len(set(got)) == 1:
+                return "that is always the same id; which one is drawn depends on u."
+            if got == [reference(p, 1 - u) for u in numbers]:
+                return "that begins with the least probable one, as 1 - u in the place of u does."
+            if got == [np.searchsorted(p.cumsum(), u, side="right") for u in numbers]:
+                return "that adds up from id 0; begin with the most probable one."
+            if got == [np.searchsorted(falling, u, side="right") for u in numbers]:
+                return "that is the place in the sorted order, not the id that stands there."
+            return "sort from the most probable down, add up, take the first whose sum is above u."
+        p = np.array([0.125, 0.5, 0.375])
+        if [of(p, u) for u in (0.0, 0.5, 0.875)] != [1, 2, 0]:
+            return "a piece begins at its number and ends before the next: the sum must be above u."
+        p = _random(40)
+        right = all(of(p, u) == reference(p, u) for u in np.arange(0.5, 60) / 60)
+        return None if right else "it must hold for a p of any length; yours fails for one of 40."
 
     grade(answer, find_slip)
 
@@ -54,50 +255,181 @@ def nucleus(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         p = np.array([0.1, 0.45, 0.05, 0.3, 0.1])
 
-        def gives(share: float, expected: np.ndarray | list[float]) -> bool:
-            with np.errstate(all="ignore"):
-                got = np.asarray(call_answer(answer, p.copy(), share), dtype=float)
-            return got.shape == p.shape and np.allclose(got, expected)
+        def gives(share: float, expected: np.ndarray | list[float], p: np.ndarray = p) -> bool:
+            return np.allclose(_probabilities(answer, p, share), expected)
 
-        if all(gives(share, reference(p, share)) for share in (0.3, 0.6, 0.9, 1.0)):
-            return None
-        if gives(0.6, [0, 0.45, 0, 0.3, 0]):
-            return "what is left must be divided by its sum, to be probabilities again."
-        if gives(0.6, [0, 1, 0, 0, 0]):
-            return "the character with which the sum reaches the share belongs to the nucleus."
-        if gives(0.6, reference(p, 0.6)) and not gives(0.3, [0, 1, 0, 0, 0]):
-            return "with a share of 0.3 the most probable one has more than that, and must stay."
-        if gives(0.6, [0.1 / 0.6, 0.45 / 0.6, 0.05 / 0.6, 0, 0]) or gives(
-            0.6, [0.1 / 0.9, 0.45 / 0.9, 0.05 / 0.9, 0.3 / 0.9, 0]
-        ):
-            return "add up from the most probable character, not from the first: sort."
-        return "sort, add up, keep all that come before the sum reaches the share, and normalise."
+        shares = (0.3, 0.6, 0.9, 1.0)
+        if not all(gives(share, reference(p, share)) for share in shares):
+            if gives(0.6, [0, 0.45, 0, 0.3, 0]):
+                return "what is left must be divided by its sum, to be probabilities again."
+            if gives(0.6, [0, 1, 0, 0, 0]):
+                return "the character with which the sum reaches the share belongs to the nucleus."
+            if gives(0.6, [0.6, 0.4, 0, 0, 0]):
+                return "right, but in the sorted order; write each back to the place of its id."
+            if gives(0.6, reference(p, 0.6)) and not gives(0.3, [0, 1, 0, 0, 0]):
+                return "with a share of 0.3 the most probable one has more than that, and stays."
+            if gives(0.6, [0.1 / 0.6, 0.45 / 0.6, 0.05 / 0.6, 0, 0]) or gives(
+                0.6, [0.1 / 0.9, 0.45 / 0.9, 0.05 / 0.9, 0.3 / 0.9, 0]
+            ):
+                return "add up from the most probable character, not from the first: sort."
+            return "sort, add up, keep all that come before the sum reaches the share, normalise."
+        even = np.array([0.25, 0.5, 0.125, 0.125])
+        if not all(gives(share, reference(even, share), even) for share in (0.5, 0.75)):
+            return "where the sum is the share exactly, it has reached it: no more are added."
+        many = _random(31)
+        right = all(gives(share, reference(many, share), many) for share in (0.05, 0.5, 0.97))
+        return None if right else "it must hold for a p of any length; yours fails for one of 31."
 
     grade(answer, find_slip)
 
 
-def drawn(answer: Callable | None) -> None:
-    """Check a function (p (V,), u) -> id: down from the most probable until the sum passes u."""
+def min_p(answer: Callable | None) -> None:
+    """Check a function (p (V,), share) -> p without what is below a share of the largest."""
 
-    def reference(p: np.ndarray, u: float) -> int:
-        order = np.argsort(-p)
-        return int(order[np.searchsorted(p[order].cumsum(), u, side="right")])
+    def cut(p: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        return np.where(kept, p, 0) / p[kept].sum() if kept.any() else np.zeros_like(p)
 
     def find_slip() -> str | None:
-        p, numbers = np.array([0.2, 0.1, 0.4, 0.3]), (0.0, 0.39, 0.41, 0.69, 0.71, 0.95)
-        got = [call_answer(answer, p.copy(), u) for u in numbers]
-        if any(np.ndim(i) or int(i) != i for i in got):
-            return "return one id, a whole number."
-        if got == [reference(p, u) for u in numbers]:
-            return None
-        if len(set(got)) == 1:
-            return "that is always the same id; which one is drawn depends on u."
-        if got == [np.searchsorted(p.cumsum(), u, side="right") for u in numbers]:
-            return "that adds up from id 0; begin with the most probable one."
-        if got == [np.searchsorted(np.sort(p)[::-1].cumsum(), u, side="right") for u in numbers]:
-            return "that is the place in the sorted order, not the id that stands there."
-        if got == [np.argsort(p)[np.searchsorted(np.sort(p).cumsum(), u)] for u in numbers]:
-            return "that begins with the least probable one."
-        return "sort from the most probable down, add up, and take the first whose sum is above u."
+        p = np.array([0.08, 0.42, 0.02, 0.28, 0.2])
+
+        def gives(share: float, expected: np.ndarray, p: np.ndarray = p) -> bool:
+            return np.allclose(_probabilities(answer, p, share), expected)
+
+        if not all(gives(share, cut(p, p >= share * 0.42)) for share in (0.1, 0.3, 0.6)):
+            if gives(0.3, np.where(p >= 0.126, p, 0)):
+                return "what is left must be divided by its sum, to be probabilities again."
+            if gives(0.1, cut(p, p >= 0.1)):
+                return "the limit is not the share itself, but that share of the largest."
+            if gives(0.3, cut(p, p <= 0.126)):
+                return "that keeps the improbable ones, and rules out the others."
+            if gives(0.3, cut(p, np.array([False, True, False, False, False]))):
+                return "that keeps the largest alone; others that are large enough stay, too."
+            if gives(0.3, np.sort(cut(p, p >= 0.126))[::-1]):
+                return "right, but in the sorted order; each must stay at the place of its id."
+            return "keep what has at least the share of the largest, and divide by the sum."
+        even, equal = np.array([0.5, 0.25, 0.125, 0.125]), np.array([0.375, 0.25, 0.375])
+        if not gives(0.5, cut(even, even >= 0.25), even):
+            return "one that is equal to the limit stays: at least, not more than."
+        if not gives(1, np.array([0.5, 0, 0.5]), equal):
+            return "of two that are the largest, both stay at a share of 1."
+        many = _random(31)
+        right = all(gives(s, cut(many, many >= s * many.max()), many) for s in (0, 0.02, 0.4))
+        return None if right else "it must hold for every share from 0 to 1 and every length."
 
     grade(answer, find_slip)
+
+
+def mended_sampler(answer: Callable | None) -> None:
+    """Check a function (logits (V,), τ, k, u) -> id, which draws after temperature and top-k."""
+    uniform = np.arange(0.5, 1000) / 1000  # (1000,)
+
+    def shares(logits: np.ndarray, tau: float, k: int) -> np.ndarray:
+        """Return how often each id is drawn, (V,)."""
+        given, ids = logits.copy(), []
+        with np.errstate(all="ignore"):
+            for u in uniform:
+                got = call_answer(answer, given, tau, k, float(u))
+                if np.ndim(got) or got not in range(len(logits)):
+                    raise Slip(f"return one id, from 0 to {len(logits) - 1}, and not {got!r}.")
+                ids.append(int(got))
+        _unchanged(given, logits, "logits")
+        return np.bincount(ids, minlength=len(logits)) / len(uniform)
+
+    def expected(logits: np.ndarray, tau: float, k: int) -> np.ndarray:
+        return np.exp(SamplingConfig(temperature=tau, top_k=k).transform(logits))
+
+    def find_slip() -> str | None:
+        logits = np.array([1.0, 2.0, 0.5, 0.0])
+        for case in ((logits, 1.0, 2), (logits, 0.5, 3)):
+            got, wanted = shares(*case), expected(*case)
+            if got[wanted == 0].any():
+                i = int(np.flatnonzero((got > 0) & (wanted == 0))[0])
+                return (
+                    f"id {i} is drawn in {got[i]:.0%} of the draws, and top-k has ruled it out. "
+                    "Do the weights that are left sum to 1?"
+                )
+            if np.abs(got - wanted).max() > 2e-3:
+                return (
+                    f"at τ = {case[1]:g} and k = {case[2]} the ids are drawn in shares of "
+                    f"{_listed(got)}; they should be {_listed(wanted)}."
+                )
+        cold = (np.array([-3.0, 1.0, 2.0, 1.998, 1.0]), 0.001, 4)
+        large = (np.array([900.0, 901.0, -900.0]), 1.0, 3)
+        small = (np.array([-900.0, -902.0, -901.0]), 1.0, 2)
+        for case in (cold, large, small):
+            if np.abs(shares(*case) - expected(*case)).max() > 2e-3:
+                return (
+                    f"at τ = {case[1]:g} and logits of {_listed(case[0])} the exponentials are "
+                    "infinite or all 0. Subtract the largest logit first."
+                )
+        many = np.random.default_rng(0).normal(size=19)
+        for case in ((many, 2.0, 19), (many, 0.7, 1), (many, 1.3, 7)):
+            if np.abs(shares(*case) - expected(*case)).max() > 2e-3:
+                return f"it fails for {len(many)} logits, τ = {case[1]:g} and k = {case[2]}."
+        return None
+
+    grade(answer, find_slip)
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
+def mended_writer(answer: Callable | None) -> None:
+    """Check a function (model, vocab, prompt, length, seed) -> prompt and text behind it."""
+
+    def find_slip() -> str | None:
+        vocab = Vocab("abcdef")
+        model = _small_network(len(vocab))
+        for prompt, length, seed in (("a", 60, 0), ("badcafe", 31, 1), ("fee", 0, 2)):
+            got = call_answer(answer, model, vocab, prompt, length, seed)
+            wanted = generate(model, vocab, prompt, length, seed=seed).text
+            if got == wanted:
+                continue
+            if not isinstance(got, str):
+                return f"a text is asked for, and yours is {type(got).__name__!r}."
+            if prompt + got == wanted:
+                return "right, but return the prompt, too."
+            if len(got) != len(wanted):
+                return (
+                    f"with a prompt of {len(prompt)} and a length of {length} the text should have "
+                    f"{len(wanted)} characters; yours has {len(got)}."
+                )
+            if got == _forgetful(model, vocab, prompt, length, seed, of_prompt=False):
+                return "the state is still lost: each prediction comes from one character alone."
+            if got == _forgetful(model, vocab, prompt, length, seed, of_prompt=True):
+                return (
+                    "each call gets the state after the prompt; it must get that of the last one."
+                )
+            return (
+                "that is another text. Each character must be read once, in order, with the state "
+                "that the call before returned, and drawn with the next number of the seed's."
+            )
+        return None
+
+    grade(answer, find_slip)
+
+
+def _small_network(size: int) -> CharRNN:
+    """Return a small network whose predictions depend on what it read before."""
+    with torch.random.fork_rng(devices=[]):  # the notebook's random numbers stay where they are
+        model = CharRNN(size, hidden_size=12, num_layers=2)
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.from_numpy(rng.normal(0, 1.5, weight.shape)))
+    return model.eval()
+
+
+@torch.no_grad()
+def _forgetful(
+    model: CharRNN, vocab: Vocab, prompt: str, length: int, seed: int, of_prompt: bool
+) -> str:
+    """Return what a network writes that starts each step from nothing, or from the prompt."""
+    rng, text = np.random.default_rng(seed), prompt
+    logits, after = model(torch.from_numpy(vocab.encode(prompt))[None])  # (1, T, V)
+    for _ in range(length):
+        i = int(draw(logits[0, -1], rng.random()))
+        text += vocab.tokens[i]
+        logits, _ = model(torch.tensor([[i]]), after if of_prompt else None)
+    return text

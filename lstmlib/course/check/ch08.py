@@ -7,29 +7,90 @@ from itertools import product
 import numpy as np
 
 from lstmlib.batching import IGNORE
-from lstmlib.course.check.exercises import call_answer, grade
+from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+
+HINTS = {
+    "bracket_string": (
+        "For which of '', '()' and '()()' does the broken recogniser say True?",
+        "A string ends where its brackets first balance. So the depth may be 0 at one place alone: "
+        "behind the last bracket.",
+        "In the loop: if depth <= 0: return depth == 0 and k == len(text). After it: return False.",
+    ),
+    "masked_mean": (
+        "How many symbols does the batch predict, if padding is none?",
+        "Make an array that is True where y is not -100. Add up only there, and divide by how many "
+        "they are.",
+        "return float(nats[y != -100].mean())",
+    ),
+    "short_floor": (
+        "How many nats has a string, and how many symbols has it in the mean?",
+        "The entropy of a string is the sum of p · (-ln p) over the three. A string of n repeats "
+        "has 2n letters and one .end.",
+        "(1/2 · ln 2 + 2 · 1/4 · ln 4) / (1/2 · 3 + 1/4 · 5 + 1/4 · 9)",
+    ),
+    "repeat_floor": (
+        "Which numbers of section 2's formula change with `stop`, and which with `words`?",
+        "Count for a string: how many decisions in the mean, how probable it is that there is a "
+        "word at all, and how many symbols. At stop = 1/4 and 3 words your function must give "
+        "section 2's floor.",
+        "(H(stop) / stop + (1 - stop) ln(words)) / (3 + 4 (1 - stop) / stop)",
+    ),
+    "mean_length": (
+        "By how much does the depth change in one step, in the mean?",
+        "The first bracket makes the depth 1. After that the depth must fall by 1 in all, and it "
+        "falls by 1 - 2q a step in the mean. From q = 1/2 on it does not fall.",
+        "return 1 + 1 / (1 - 2 * q) if q < 1 / 2 else math.inf",
+    ),
+    "string_of": (
+        "What is the shortest string of this depth, and where can pairs be added to it?",
+        "Pairs `()` behind the first bracket make the string longer. They reach depth 2, so a "
+        "string of depth 1 has no room for them.",
+        '"(" + "()" * (length // 2 - depth) + "(" * (depth - 1) + ")" * depth',
+    ),
+    "order_needed": (
+        "Depth 2: which two places look alike to a model that sees two symbols, and not to one "
+        "that sees three?",
+        "The hardest place is before the last bracket of the deepest string. The model must see "
+        "all brackets back to the first one that the string before it in the list lacks.",
+        "return 2 * depth",
+    ),
+    "loss_bugs": (
+        "Which of the numbers are below what any model can reach, and by how much?",
+        "Try each cause on 0.549: divide it by ln 2; multiply it by the 10 symbols of a string; "
+        "take the mean with many zeros.",
+        "0.549 / ln 2 = 0.792; 0.549 · 10 = 5.49; 0.549 · 0.64 = 0.351; a floor is an expectation.",
+    ),
+    "breaking_string": (
+        "What does unit 26 do at each bracket, and does it move by exactly 1?",
+        "A small error at each bracket adds up. So a string breaks the network if it is deep "
+        "enough, or long enough with the same error again and again.",
+        'text = "(" * 1000 + ")" * 1000',
+    ),
+}
+
+
+def _is_string(text: str) -> bool:
+    """Say whether a text of brackets is a string of the language."""
+    depth = 0
+    for k, character in enumerate(text, 1):
+        depth += 1 if character == "(" else -1
+        if depth <= 0:
+            return depth == 0 and k == len(text)
+    return False
 
 
 def bracket_string(answer: Callable | None) -> None:
     """Check a function text -> whether it is brackets that first balance where they end."""
 
-    def reference(text: str) -> bool:
-        depth = 0
-        for k, character in enumerate(text, 1):
-            depth += 1 if character == "(" else -1
-            if depth <= 0:
-                return depth == 0 and k == len(text)
-        return False
-
     def find_slip() -> str | None:
         texts = ["".join(text) for n in range(9) for text in product("()", repeat=n)]
-        got = {text: answer(text) for text in texts}
-        if None in got.values():
-            return "your function returns nothing for some text; did you forget `return`?"
-        wrong = [text for text in texts if bool(got[text]) != reference(text)]
+        deep = "(" * 40 + ")" * 40
+        texts += [deep, deep[:-1], deep + "()", "(" + deep[1:-1] * 2 + ")"]
+        got = {text: call_answer(answer, text) for text in texts}
+        wrong = [text for text in texts if bool(got[text]) != _is_string(text)]
         if not wrong:
             return None
-        refused = [text for text in wrong if reference(text)]
+        refused = [text for text in wrong if _is_string(text)]
         if refused:
             return f"{refused[0]!r} is a string of the language, and yours refuses it."
         if wrong == [""]:
@@ -49,24 +110,69 @@ def masked_mean(answer: Callable | None) -> None:
     def reference(nats: np.ndarray, y: np.ndarray) -> float:
         return float(nats[y != IGNORE].mean())
 
-    def find_slip() -> str | None:
-        nats = np.array([[1.0, 2.0, 7.0, 7.0], [3.0, 1.0, 2.0, 8.0]])
-        y = np.array([[5, 2, IGNORE, IGNORE], [4, 6, 0, 2]])
-        got = float(call_answer(answer, nats.copy(), y.copy()))
+    def slip_of(nats: np.ndarray, y: np.ndarray) -> str | None:
+        given = nats.copy(), y.copy()
+        got = float(call_answer(answer, *given))
+        if not (np.array_equal(given[0], nats) and np.array_equal(given[1], y)):
+            return "your function changes what it was given; work on a copy."
+        if math.isclose(got, reference(nats, y), rel_tol=1e-6):  # it may be in float32
+            return None
         real = y != IGNORE
-        rows = (nats * real).sum(1) / real.sum(1)
+        rows = (nats * real).sum(1) / np.maximum(real.sum(1), 1)
         slips = {
-            nats[real].mean(): None,
             nats.mean(): "the padding is counted: leave out where y is -100.",
             (nats * real).mean(): "the padding adds nothing to your sum, but it is still counted.",
             rows.mean(): "in a mean of the rows' means, the symbols of a short string count more.",
             nats[real].sum(): "that is the sum; divide by how many symbols are predicted.",
-            nats[y > 0].mean(): "0 is an id like any other; only -100 is left out.",
+            nats[real].sum() / len(y): "that is the loss of a string: you divide by the B strings, "
+            "and not by the symbols.",
+            nats[real].sum() / y.shape[1]: "you divide by T, the columns, and not by the symbols.",
+            nats[y > 0].sum() / max((y > 0).sum(), 1): "0 is an id like any other; only -100 is "
+            "left out.",
         }
         for value, slip in slips.items():
-            if math.isclose(got, value, rel_tol=1e-6):  # an answer may be in float32
+            if math.isclose(got, value, rel_tol=1e-6):
                 return slip
         return "add up the losses where y is not -100, and divide by how many they are."
+
+    def find_slip() -> str | None:
+        nats = np.array([[1.0, 2.0, 7.0, 7.0], [3.0, 1.0, 2.0, 8.0]])
+        y = np.array([[5, 2, IGNORE, IGNORE], [4, 6, 0, 2]])
+        cases = [(nats, y), (nats[:1], y[:1]), (nats[1:, :3], y[1:, :3])]
+        rng = np.random.default_rng(0)
+        y = rng.integers(0, 6, (5, 7))
+        y[1, 3:] = y[3, 1:] = y[4] = IGNORE  # one row is nothing but padding
+        cases.append((rng.random((5, 7)), y))
+        return next(filter(None, (slip_of(*case) for case in cases)), None)
+
+    grade(answer, find_slip)
+
+
+def short_floor(answer: float | None) -> None:
+    """Check the floor of `ab` once, twice or four times with 1/2, 1/4, 1/4, nats per symbol."""
+
+    def find_slip() -> str | None:
+        got = number(answer)
+        p, symbols = np.array([1 / 2, 1 / 4, 1 / 4]), np.array([3, 5, 9])
+        nats, length = -(p * np.log(p)).sum(), (p * symbols).sum()
+        right = nats / length
+        slips = {
+            right: None,
+            nats / (length - 1): "`.end` is a symbol, too: the length is one more.",
+            nats: "that is the entropy of a string; divide by its mean number of symbols.",
+            right / math.log(2): "that is in bits; use the natural logarithm.",
+            math.log(3) / length: "the three strings are not equally likely.",
+            nats / symbols.mean(): "the lengths must be weighted with the probabilities, too.",
+            nats / (symbols - 1).mean(): "the lengths must be weighted, and `.end` is a symbol.",
+            -(p * np.log(p) / symbols).sum(): "a floor is the entropy over the mean length, and "
+            "not the mean of each string's share.",
+        }
+        for value, slip in slips.items():
+            if math.isclose(got, value, rel_tol=2e-3):  # three digits are enough
+                return slip
+        if got < 0:
+            return "an entropy is never negative: it is the mean of -ln p."
+        return "work out two numbers: the nats of a string, and its symbols in the mean."
 
     grade(answer, find_slip)
 
@@ -83,6 +189,7 @@ def repeat_floor(answer: Callable | None) -> None:
         return (count + (1 - stop) * word) / length
 
     def find_slip() -> str | None:
+        others = [(0.25, 3), (0.6, 1), (0.05, 30)]
         # Not at 0.5, where `stop` and 1 - stop are the same.
         stop, words = 0.2, 8
         got = float(call_answer(answer, stop, words))
@@ -93,15 +200,192 @@ def repeat_floor(answer: Callable | None) -> None:
             right: None,
             (count + word) / length: not_in_ss,
             (count + stop * word) / length: not_in_ss,
-            count / length: "which word it is must be told too: ln(words), unless it is ss.",
+            count / length: "which word it is must be told too, unless the string is ss.",
             (count + which) / (length - 1): "`.end` is a symbol, too: the length is one more.",
             count + which: "that is the entropy of a string; divide by its mean length.",
             right / math.log(2): "that is in bits; use the natural logarithm.",
-            (stop * count + which) / length: "there are 1/stop decisions in the mean, not one.",
+            (stop * count + which) / length: "a string has more than one decision in the mean.",
+            (4 * stop * count + which) / length: "4 decisions are those of a `stop` of 1/4.",
         }
         for value, slip in slips.items():
             if math.isclose(got, value, rel_tol=1e-6):
+                if slip is None and not all(
+                    math.isclose(call_answer(answer, *each), reference(*each), rel_tol=1e-6)
+                    for each in others
+                ):
+                    return "right at stop = 0.2 and 8 words, and wrong at other numbers."
                 return slip
-        return "entropy of the number of words, plus (1 - stop) ln(words), over the mean length."
+        return (
+            f"at stop = 0.2 and 8 words, the decisions of a string have {count:.3f} nats in the "
+            f"mean, the word has {which:.3f}, and a string has {length:g} symbols. Which of the "
+            "three do you get?"
+        )
+
+    grade(answer, find_slip)
+
+
+def mean_length(answer: Callable | None) -> None:
+    """Check a function q -> mean length of a string of brackets that opens with probability q."""
+
+    def reference(q: float) -> float:
+        return 1 + 1 / (1 - 2 * q) if q < 1 / 2 else math.inf
+
+    def find_slip() -> str | None:
+        below = (7 / 16, 0.0, 0.25, 0.3, 0.49)
+        got = [float(call_answer(answer, q)) for q in below]
+
+        def gives(formula: Callable) -> bool:
+            return all(
+                math.isclose(a, formula(q), rel_tol=1e-6) for a, q in zip(got, below, strict=True)
+            )
+
+        if gives(lambda q: reference(q) - 1):
+            return "the first bracket is missing: it comes before all decisions."
+        if gives(lambda q: reference(q) + 1):
+            return "`.end` is a symbol, but no bracket: a length counts brackets."
+        if gives(lambda q: 1 + 1 / (2 * q - 1)):
+            return "the sign: the depth falls by (1 - q) - q a step."
+        if gives(lambda q: 1 + 1 / (1 - q)):
+            return "the depth also rises, with probability q: it falls by 1 - 2q in the mean."
+        if not gives(reference):
+            return "at q = 7/16 a string has 9 brackets in the mean, and at q = 0 it has 2."
+        for q in (0.5, 0.75):
+            try:
+                length = float(call_answer(answer, q))
+            except ZeroDivisionError:
+                return "right below 1/2; at q = 1/2 the length is math.inf, and yours divides by 0."
+            if length != math.inf:
+                return f"right below 1/2; at q = {q} the length has no bound: return math.inf."
+        return None
+
+    grade(answer, find_slip)
+
+
+def string_of(answer: Callable | None) -> None:
+    """Check a function (depth, length) -> a string of that depth and length, "" if there is none.
+
+    The depth is the largest; the length is that of the brackets.
+    """
+
+    def slip_of(depth: int, length: int) -> str | None:
+        text, what = call_answer(answer, depth, length), f"depth {depth}, length {length}: "
+        if not isinstance(text, str):
+            return f"{what}a text is asked for, and yours is {text!r}."
+        if length % 2 or length < 2 * depth or (depth == 1 and length > 2):
+            return f"{what}there is no such string, so return ''." if text else None
+        if not text:
+            return f"{what}there is one, and yours is empty."
+        if set(text) - set("()") or len(text) != length:
+            return f"{what}yours has {len(text)} characters: {text!r}."
+        heights = np.cumsum([1 if c == "(" else -1 for c in text])
+        if not _is_string(text):
+            early = heights.min() >= 0 and heights[-1] == 0
+            why = "it balances before its end" if early else "its brackets do not balance"
+            return f"{what}{text!r} is no string of the language: {why}."
+        if heights.max() != depth:
+            return f"{what}{text!r} has depth {heights.max()}."
+        return None
+
+    def find_slip() -> str | None:
+        tasks = [(3, 10), (3, 6), (1, 4)]
+        tasks += [(depth, length) for depth in range(1, 7) for length in range(1, 17)]
+        tasks += [(40, 80), (2, 100), (30, 61)]
+        return next(filter(None, (slip_of(*task) for task in tasks)), None)
+
+    grade(answer, find_slip)
+
+
+def order_needed(answer: Callable | None) -> None:
+    """Check a function depth -> least order of an n-gram model of (), (()) … to that depth."""
+
+    def find_slip() -> str | None:
+        depths = range(1, 8)
+        got = [call_answer(answer, depth) for depth in depths]
+        slips = {
+            2: None,
+            -1: "that is the length of the context; an n-gram is its context and one symbol more.",
+            0: "the brackets that close must be seen, too, and not only those that open.",
+            1: "one symbol fewer will do: `.start` or `(` before the brackets tells two strings "
+            "apart, and the last bracket itself is what is predicted.",
+        }
+        formulas = {
+            2: lambda d: 2 * d,
+            -1: lambda d: 2 * d - 1,
+            0: lambda d: d,
+            1: lambda d: 2 * d + 1,
+        }
+        for key, formula in formulas.items():
+            if got == [formula(depth) for depth in depths]:
+                return slips[key]
+        if got == [depth + 1 for depth in depths]:
+            return slips[0]
+        if got[0] != 2:
+            return "depth 1 has one string, `()`: a bigram knows what follows ( and what follows )."
+        if got[1] != 4:
+            return (
+                "depth 2: after `()` comes .end, after `(()` comes a bracket. How many symbols "
+                "must a model see to tell these apart, and which order has it then?"
+            )
+        return "right for depths 1 and 2. Look at the last bracket of the two deepest strings."
+
+    grade(answer, find_slip)
+
+
+BUGS = {
+    "bits": "a loss in bits is larger by 1 / ln 2 = 1.44.",
+    "per string": "a loss per string is about 10 times as large, for a string has 10 symbols.",
+    "padding counted": "padding is learned soon and costs nothing, so it lowers the mean by its "
+    "share; here 36 % of the tokens are padding.",
+    "targets not shifted": "a network that sees its target copies it, and the loss falls to 0.",
+    "none": "a floor is an expectation: on 5 000 strings the exact model itself is half a percent "
+    "off.",
+}
+"""What can be wrong with a loss on brackets, and how it shows."""
+
+
+def loss_bugs(answers: dict[str, str] | None) -> None:
+    """Check which of BUGS made each of five losses on brackets: "a", … "e" -> the bug."""
+    causes = ("bits", "padding counted", "targets not shifted", "none", "per string")
+    reference = dict(zip("abcde", causes, strict=True))
+
+    def find_slip() -> str | None:
+        if not isinstance(answers, dict) or set(answers) != set(reference):
+            return f"give a dict with a cause for each of {', '.join(reference)}."
+        for name, cause in answers.items():
+            if cause is ...:
+                return f"{name} has no cause yet."
+            if cause not in list(BUGS):
+                return f"{name}: {cause!r} is no cause here; choose one of {', '.join(BUGS)}."
+        for name, cause in reference.items():
+            if answers[name] != cause:
+                return f"{name} is not {answers[name]!r}: {BUGS[answers[name]]}"
+        return None
+
+    grade(... if _untouched(answers) else answers, find_slip)
+
+
+def _untouched(answers: object) -> bool:
+    """Say whether a dictionary holds nothing but `...`."""
+    return isinstance(answers, dict) and all(value is ... for value in answers.values())
+
+
+def breaking_string(answer: str | None, decide: Callable[[str], np.ndarray]) -> None:
+    """Check a string of brackets on which a network makes a wrong decision.
+
+    Args:
+        answer: the string, of at most 10 000 brackets.
+        decide: text -> whether the network decides rightly after each bracket, (T,) bool.
+    """
+
+    def find_slip() -> str | None:
+        if not isinstance(answer, str):
+            raise Slip(f"a text of brackets is asked for, and yours is {type(answer).__name__!r}.")
+        if len(answer) > 10_000:
+            return f"yours has {len(answer)} brackets; 10 000 are the most, and fewer will do."
+        if set(answer) - set("()") or not _is_string(answer):
+            return "yours is no string of the language, so the network need not know it."
+        if np.asarray(decide(answer)).all():
+            return f"the network decides rightly after all {len(answer)} brackets. Go further."
+        return None
 
     grade(answer, find_slip)

@@ -4,10 +4,11 @@
 last line of a notebook cell it is shown once.
 """
 
-from lstmlib.course.plots.ch00 import temperature_bars
+from lstmlib.course.plots.ch00 import against_baselines, one_step, temperature_bars
 from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_and_streams
-from lstmlib.course.plots.ch02 import step_sizes, unrolled
-from lstmlib.course.plots.ch03 import distributions, gates
+from lstmlib.course.plots.ch02 import step_sizes, stretched_circle, unrolled
+from lstmlib.course.plots.ch03 import distributions, gates, lstm_cell
+from lstmlib.course.plots.ch04 import dropout_places
 from lstmlib.course.plots.ch05 import number_formats
 from lstmlib.course.plots.ch06 import (
     clip_sweep,
@@ -21,10 +22,21 @@ from lstmlib.course.plots.ch07 import (
     entropy_by_temperature,
     loop,
     measures_by_temperature,
+    pieces_by_temperature,
     shaded_texts,
     tradeoff,
 )
-from lstmlib.course.plots.ch08 import counter, counting, prefix_reading, validity_by_epoch
+from lstmlib.course.plots.ch08 import (
+    automata,
+    counter,
+    counting,
+    ending_too_soon,
+    layer_gradients,
+    ngram_gaps,
+    prefix_reading,
+    training_by_epoch,
+    validity_by_epoch,
+)
 from lstmlib.course.plots.ch13 import asynchronous, ranked, training_speeds
 from lstmlib.course.plots.style import (
     BLACK,
@@ -56,7 +68,9 @@ __all__ = [
     "SKY",
     "YELLOW",
     "LivePlot",
+    "against_baselines",
     "asynchronous",
+    "automata",
     "character_counts",
     "clip_sweep",
     "clipping",
@@ -64,25 +78,34 @@ __all__ = [
     "counting",
     "distributions",
     "draws",
+    "dropout_places",
+    "ending_too_soon",
     "entropy_by_temperature",
     "gates",
     "gradient_against_lag",
+    "layer_gradients",
     "loop",
     "loss_and_gradient",
     "loss_and_gradient_by_epoch",
     "loss_curves",
     "loss_surface",
+    "lstm_cell",
     "measures_by_temperature",
+    "ngram_gaps",
     "ngram_losses",
     "norms_over_time",
     "number_formats",
+    "one_step",
+    "pieces_by_temperature",
     "png",
     "prefix_reading",
     "ranked",
     "shaded_texts",
     "step_sizes",
+    "stretched_circle",
     "temperature_bars",
     "tradeoff",
+    "training_by_epoch",
     "training_moment",
     "training_speeds",
     "unrolled",

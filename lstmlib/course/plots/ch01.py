@@ -10,35 +10,47 @@ from lstmlib.course.plots.style import (
     RED,
     SKY,
     YELLOW,
+    in_words,
     monospace_fonts,
     new_figure,
+    plain_log_labels,
     visible,
+    with_alt,
 )
 
 
 def character_counts(before: dict[str, int], after: dict[str, int]) -> Figure:
     """Draw how often each character occurs, raw text above clean text, most frequent first.
 
-    Of more than 150 characters, those that are most frequent.
+    What the clean text has no longer is orange. Of more than 150 characters, those that are most
+    frequent.
     """
-    figure, axes = new_figure(2, 1, 10, 5.2, sharey=True)
+    figure, axes = new_figure(2, 1, 11, 5.6, sharey=True)
     most = 150
     width = min(max(len(before), len(after)), most)
     for axis, counts, name in zip(axes, (before, after), ("raw", "clean"), strict=True):
         items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
-        axis.bar(range(len(items)), [n for _, n in items], color=BLUE)
+        colors = [BLUE if c in after else ORANGE for c, _ in items]
+        axis.bar(range(len(items)), [n for _, n in items], color=colors)
         if any(n > 0 for _, n in items):
             axis.set_yscale("log")
-        axis.set_xticks(range(len(items)), [visible(c) for c, _ in items], fontsize=8)
+            plain_log_labels(axis)
+        axis.set_xticks(range(len(items)), [visible(c) for c, _ in items], fontsize=9)
         for label in axis.get_xticklabels():
-            label.set_rotation(90 if len(label.get_text()) > 1 else 0)  # code points take room
+            label.set_rotation(90 if len(label.get_text()) > 2 else 0)  # code points take room
         axis.set_xlim(-1, width)
         axis.grid(axis="x", visible=False)
         shown = f"; the {most} most frequent" if len(counts) > most else ""
         title = f"{name}: {len(counts)} distinct characters{shown}"
         axis.set(title=title, ylabel="count (log scale)")
-    axes[-1].set_xlabel("character, most frequent first")
-    return figure
+    axes[-1].set_xlabel("character, most frequent first (orange: not in the clean text)")
+    gone = [visible(c) for c in before if c not in after]
+    return with_alt(
+        figure,
+        f"Bars of the count of each character: above, the {len(before)} of the raw text; below, "
+        f"the {len(after)} of the clean text. {len(gone)} of the raw text, drawn in orange, are "
+        f"not in the clean one{': ' * bool(gone)}{' '.join(gone[:20])}.",
+    )
 
 
 def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_len: int) -> Figure:
@@ -58,7 +70,7 @@ def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_
             f"The text has {len(text)} characters; give from {needed}, for one window and one "
             "batch of streams, to 100."
         )
-    figure, (left, right) = new_figure(1, 2, 11, 3.6)
+    figure, (left, right) = new_figure(1, 2, 11, 3.4, width_ratios=[3, 2])
     for axis in (left, right):
         axis.grid(visible=False)
         axis.set_yticks([])
@@ -71,7 +83,7 @@ def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_
         xlim=(-0.5, len(text) - 0.5),
         ylim=(-count + 0.3, 0.7),
         xticks=range(0, len(text), 2),
-        title=f"windows of {length}, step {step}: blue in, orange to predict",
+        title=f"windows of {length}, step {step}: blue is read, orange predicted",
         xlabel="position in the text",
     )
     batches = (len(text) - 1) // (batch_size * seq_len)
@@ -79,16 +91,23 @@ def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_
     for row in range(batch_size):
         for k in range(batches):
             start = row * columns + k * seq_len
-            color = (SKY, YELLOW, PINK, GREEN)[k % 4]
+            color = (GREEN, YELLOW, PINK)[k % 3]
             _cells(right, text[start : start + seq_len], k * seq_len, -row, color)
+        _cells(right, text[(row + 1) * columns], columns, -row, "white")
     right.set(
-        xlim=(-0.5, columns - 0.5),
+        xlim=(-0.5, columns + 0.5),
         ylim=(-batch_size + 0.3, 0.7),
-        xticks=range(0, columns, 2),
-        title=f"streams: {batch_size} rows, each box to predict the next; one colour per batch",
-        xlabel="position in the row",
+        xticks=range(0, columns + 1, 2),
+        title=f"streams: {batch_size} rows, a colour for each batch",
+        xlabel="position in the row; each predicts the next",
     )
-    return figure
+    return with_alt(
+        figure,
+        f"Left: {count} windows of {length} characters, each begun {step} further on, so that they "
+        "overlap; blue characters are read, the orange one behind each is predicted. Right: "
+        f"{batch_size} rows that together are the text, each cut into {batches} batches of "
+        f"{seq_len}, one colour for each; every character predicts the one at its right.",
+    )
 
 
 def _cells(axis: object, text: str, x: float, y: float, color: str) -> None:
@@ -101,7 +120,12 @@ def _cells(axis: object, text: str, x: float, y: float, color: str) -> None:
             ha="center",
             va="center",
             family=monospace_fonts(),
-            bbox={"facecolor": color, "edgecolor": "white", "alpha": 0.6, "pad": 2.5},
+            bbox={
+                "facecolor": color,
+                "edgecolor": "0.7" if color == "white" else "white",
+                "alpha": 0.6,
+                "pad": 2.5,
+            },
         )
 
 
@@ -119,4 +143,5 @@ def ngram_losses(train: list[float], valid: list[float]) -> Figure:
         ylim=(0, None),
     )
     axis.legend()
-    return figure
+    parts = [in_words("on its own text the loss goes", train), in_words("on held-out text", valid)]
+    return with_alt(figure, f"Loss of n-gram models by order: {'; '.join(filter(None, parts))}.")

@@ -8,36 +8,236 @@ import numpy as np
 from answers import Exercise, raises
 
 LOSS = 1.3
+SQUARES = np.array([0.25, 0.09, 0.04])
+POWERS = np.array([0.5, 0.3, 0.2])
+
+
+def train(network, batches, limit):
+    losses, state = [], network.zero_state()
+    for x, y in batches:
+        loss, gradient, state = network.gradient(x, y, state)
+        length = np.linalg.norm(gradient)
+        if length > limit:
+            gradient = gradient * limit / length
+        network.step(gradient)
+        losses.append(loss)
+    return losses
+
+
+def trained(
+    target=lambda x, y: y,
+    restart=False,
+    clip=lambda g, limit: g * min(1, limit / max(np.linalg.norm(g), limit)),
+    again=False,
+    after=False,
+    report=lambda losses: losses,
+):
+    """Return a training function with a bug in it."""
+
+    def train(network, batches, limit):
+        losses, state = [], network.zero_state()
+        for x, y in batches:
+            state = network.zero_state() if restart else state
+            loss, gradient, state = network.gradient(x, target(x, y), state)
+            if again:
+                network.gradient(x, y, state)
+            network.step(gradient if after else clip(gradient, limit))
+            losses.append(loss)
+        return report(losses)
+
+    return train
+
+
+@np.errstate(invalid="ignore")
+def always_scaled(gradient, limit):
+    return gradient * limit / np.linalg.norm(gradient)
+
+
+def write(predict, draw, prompt, n):
+    ids = list(prompt)
+    for _ in range(n):
+        ids.append(draw(predict(ids)))
+    return ids
+
+
+def write_again(predict, draw, prompt, n):
+    return (
+        list(prompt) if n == 0 else write_last(predict, draw, write(predict, draw, prompt, n - 1))
+    )
+
+
+def write_last(predict, draw, ids):
+    return np.append(ids, draw(predict(np.array(ids))))
+
+
+def in_the_prompt(predict, draw, prompt, n):
+    for _ in range(n):
+        prompt.append(draw(predict(prompt)))
+    return prompt
+
+
+def writes(read=lambda ids: ids, choose=None, more=0, give=lambda ids, prompt: ids):
+    """Return a writing function with a bug in it; `prompt` is the length of the prompt."""
+
+    def write(predict, draw, prompt, n):
+        ids = list(prompt)
+        for _ in range(n + more):
+            p = predict(read(ids))
+            ids.append((choose or draw)(p))
+        return give(ids, len(prompt))
+
+    return write
+
+
+def prompt_alone(predict, draw, prompt, n):
+    return list(prompt) + [draw(predict(prompt)) for _ in range(n)]
+
+
+def forgets(*given):
+    list(given)
 
 
 EXERCISES = {
     "pairs": Exercise(
-        arguments={},
-        right=[lambda ids: (ids[:-1], ids[1:])],
+        right=[
+            lambda ids: (ids[:-1], ids[1:]),
+            lambda ids: [list(part) for part in zip(*pairwise(ids), strict=True)],
+        ],
         wrong=[
             (lambda ids: (ids, ids), "must be shifted"),
             (lambda ids: (ids[:-1], ids[:-1]), "must be shifted"),
             (lambda ids: (ids, ids[1:]), "differ in length"),
             (lambda ids: (ids, np.roll(ids, -1)), "N - 1 pairs"),
             (lambda ids: (ids[1:], ids[:-1]), "swap"),
-            (lambda ids: (ids[:-2], ids[2:]), "must be the character that follows"),
+            (lambda ids: (ids[:-2], ids[2:]), "shifted by two"),
+            (lambda ids: (ids[:-1], np.roll(ids, -2)[:-1]), "shifted by two"),
             (lambda ids: list(pairwise(ids)), "return two arrays"),
-            (lambda ids: None, "forget `return`"),
+            (lambda ids: len(ids), "return two arrays"),
+            (forgets, "forget `return`"),
             (lambda ids: (ids[:-1], ids[1:] + 1), "must be the character that follows"),
+            (lambda ids: (np.array([3, 1, 4, 1, 5]), np.array([1, 4, 1, 5, 9])), "follows input i"),
             (raises, "RuntimeError: oh no"),
         ],
+        unmoved=("axis_swapped", "dtype"),
     ),
     "bits_per_character": Exercise(
         arguments={"nats": LOSS},
-        right=[LOSS / math.log(2)],
+        right=[LOSS / math.log(2), np.float64(LOSS * math.log2(math.e)), LOSS / 0.6931],
         wrong=[
             (LOSS * math.log(2), "multiplied"),
             (math.exp(LOSS), "perplexity"),
             (math.log2(LOSS), "is one already"),
             (LOSS / math.log(10), "ln 10"),
             (LOSS, "in nats"),
-            ("1.7", "another number"),
-            ("many", "ValueError"),
+            (1.7, "another number"),
+            ("1.7", "finite number"),
+            ("many", "finite number"),
+            (math.inf, "finite number"),
         ],
+        unmoved=("axis_swapped",),
+    ),
+    "network_parameters": Exercise(
+        right=[
+            lambda V, H: 4 * (H * V + H * H + 2 * H) + V * H + V,
+            lambda V, H: 4 * H * (V + H + 2) + V * (H + 1),
+            lambda V, H: np.int64(5 * H * V + 4 * H**2 + 8 * H + V),
+        ],
+        wrong=[
+            (lambda V, H: (H * V + H * H + 2 * H) + V * H + V, "four such parts"),
+            (lambda V, H: 3 * (H * V + H * H + 2 * H) + V * H + V, "candidate is missing"),
+            (lambda V, H: 4 * (H * V + H * H + H) + V * H + V, "two bias vectors"),
+            (lambda V, H: 4 * (H * V + H * H) + V * H + V, "bias vectors of the LSTM"),
+            (lambda V, H: 4 * (H * V + H * H) + V * H, "no bias vector"),
+            (lambda V, H: 4 * (H * V + H * H + 2 * H) + V * H, "bias of the output layer is mis"),
+            (lambda V, H: 4 * (H * V + H * H + 2 * H) + V * H + H, "V numbers, not H"),
+            (lambda V, H: 4 * (H * V + H * H + 2 * H), "LSTM alone"),
+            (lambda V, H: 4 * (H * V + 2 * H) + V * H + V, "step before are missing"),
+            (lambda V, H: 761_944, "V = 3 and H = 5 make"),
+            (lambda V, H: 4 * (V * V + H * V + 2 * V) + V * H + H, "make"),
+            (lambda V, H: [V, H], "finite number"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped", "dtype", "in_place"),
+    ),
+    "loss_of_probabilities": Exercise(
+        right=[
+            lambda p: -np.log(p).mean(),
+            lambda p: math.fsum(math.log(1 / one) for one in p) / len(p),
+        ],
+        wrong=[
+            (lambda p: -math.log(math.prod(p) or 1e-300) / len(p), "right for a few"),
+            (lambda p: -np.log(p.mean()), "logarithm of the mean"),
+            (lambda p: -np.log(p).sum(), "sum over the text"),
+            (lambda p: np.log(p).mean(), "change its sign"),
+            (lambda p: -np.log2(p).mean(), "in bits"),
+            (lambda p: -np.log10(p).mean(), "decimal digits"),
+            (lambda p: np.exp(-np.log(p).mean()), "perplexity"),
+            (lambda p: 1 - p.mean(), "one minus"),
+            (lambda p: -np.log(p).max(), "1.040"),
+            (lambda p: -np.log(p), "stopped with TypeError"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped",),
+    ),
+    "cooled": Exercise(
+        right=[
+            tuple(SQUARES / SQUARES.sum()),
+            [0.658, 0.237, 0.105],
+            np.array([0.6579, 0.2368, 0.1053]),
+        ],
+        wrong=[
+            ((0.5, 0.3, 0.2), "τ = 1"),
+            (POWERS**0.5 / (POWERS**0.5).sum(), "τ = 2"),
+            (SQUARES, "sum to 0.38"),
+            (SQUARES / SQUARES.max(), "by the largest"),
+            (np.exp(2 * POWERS) / np.exp(2 * POWERS).sum(), "softmax"),
+            ((1, 0, 0), "τ = 0"),
+            ((1.0, 0.6, 0.4), "yours to 2.000"),
+            ((0.105, 0.237, 0.658), "sum to 1, but"),
+            ((0.66, 0.34), "three numbers"),
+            (0.66, "three numbers"),
+            ("0.66", "three numbers"),
+            ({"a": 0.66}, "three numbers"),
+        ],
+        unmoved=("axis_swapped",),
+    ),
+    "clipped_epoch": Exercise(
+        right=[train, trained()],
+        wrong=[
+            (trained(target=lambda x, y: x, restart=True, after=True), "it must be y"),
+            (trained(target=lambda x, y: y + 1), "must be its y"),
+            (trained(restart=True), "zeros"),
+            (trained(after=True), "clip before the step"),
+            (trained(clip=always_scaled), "only one that is longer"),
+            (trained(clip=lambda g, limit: g / max(np.linalg.norm(g), 1e-9)), "length 0.5 was"),
+            (trained(clip=lambda g, limit: np.clip(g, -limit, limit)), "turns the gradient"),
+            (trained(clip=lambda g, limit: g * min(1, limit / max(1, (g**2).sum()))), "keep its"),
+            (trained(clip=lambda g, limit: g * np.nan), "NaN"),
+            (trained(again=True), "took 10 gradients"),
+            (trained(report=sum), "stopped with TypeError"),
+            (trained(report=lambda losses: losses[::-1]), "in order"),
+            (lambda network, batches, limit: [], "took 0 gradients and 0 steps"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped",),
+    ),
+    "fed_back": Exercise(
+        right=[write, write_again, writes()],
+        wrong=[
+            (prompt_alone, "reads the prompt alone"),
+            (writes(read=lambda ids: ids[-1:]), "last character alone"),
+            (writes(read=lambda ids: ids[1:] + ids[:1]), "in order"),
+            (writes(choose=lambda p: int(p.argmax())), "is no draw"),
+            (writes(more=1), "7 were drawn"),
+            (writes(more=-1), "5 were drawn"),
+            (writes(give=lambda ids, prompt: ids[prompt:]), "prompt is missing"),
+            (writes(give=lambda ids, prompt: ids[prompt:] + ids[:prompt]), "return the prompt"),
+            (in_the_prompt, "changed what it was given"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped", "dtype"),
     ),
 }

@@ -1,66 +1,325 @@
 """Right and wrong answers to the exercises of chapter 02."""
 
+import math
+
 import numpy as np
 
 from answers import Exercise, raises
 
+
+def forgets(*given):
+    len(given)
+
+
+# Exercises 1 and 2
+
+
+def chunk_by_places(ids, start, length):
+    at = np.arange(start, start + length)
+    return [ids[k] for k in at], [ids[k + 1] for k in at]
+
+
+def indexed_by_ids(ids, s, n):
+    return ids[s : s + n], ids[ids[s : s + n] + 1]
+
+
+def zeroes_the_text(ids, s, n):
+    x, y = ids[s : s + n].copy(), ids[s + 1 : s + n + 1].copy()
+    ids[:] = 0
+    return x, y
+
+
+def count(V, H):
+    return 2 * (V * H + H * H + H + H * V + V)
+
+
+# Exercise 3
+
+
+def repaired(dh_loss, dh_next, h, Wh):
+    dz = (dh_loss + dh_next) * (1 - h**2)
+    return dz, dz @ Wh.T
+
+
+def row_by_row(dh_loss, dh_next, h, Wh):
+    dz = np.stack([(a + b) - (a + b) * c * c for a, b, c in zip(dh_loss, dh_next, h, strict=True)])
+    return [dz, np.einsum("nj,ij->ni", dz, Wh)]
+
+
+def with_dz(dz_of):
+    """An answer whose dz is another one, and which goes on rightly from it."""
+
+    def answer(dh_loss, dh_next, h, Wh):
+        dz = dz_of(dh_loss, dh_next, h)
+        return dz, dz @ Wh.T
+
+    return answer
+
+
+def back(dh_of):
+    """An answer whose dz is right, and whose gradient of the h before is another one."""
+
+    def answer(a, b, h, Wh):
+        dz = (a + b) * (1 - h**2)
+        return dz, dh_of(dz, a, b, Wh)
+
+    return answer
+
+
+# Exercise 4
+
+TABLE = {
+    "A": "mean over streams",
+    "B": "row overwritten",
+    "C": "not divided",
+    "D": "old slope",
+    "E": "Wh.T forgotten",
+}
+
+# Exercise 6
+
+
+def adagrad(gradients, rate):
+    return -rate * gradients / (np.sqrt(np.cumsum(gradients**2, axis=0)) + 1e-10)
+
+
+def adagrad_in_a_loop(gradients, rate):
+    s, changes = np.zeros(gradients.shape[1]), []
+    for g in gradients:
+        s = s + g**2
+        changes.append(-rate * g / (np.sqrt(s) + 1e-10))
+    return np.stack(changes)
+
+
+def adagrad_that_forgets(gradients, rate):
+    s, changes = 0, []
+    for g in gradients:
+        s = 0.9 * s + 0.1 * g**2
+        changes.append(-rate * g / (np.sqrt(s) + 1e-10))
+    return np.stack(changes)
+
+
+def over(root):
+    """AdaGrad with something else below the line."""
+    return lambda g, rate: -rate * g / (root(g) + 1e-10)
+
+
+# Exercise 7
+
+
+def floor_plus_one(factor, share):
+    return math.floor(math.log(share) / math.log(factor)) + 1
+
+
+def multiplied(factor, share):
+    k, left = 0, 1.0
+    while left >= share:
+        k, left = k + 1, left * factor
+    return k
+
+
+# Exercise 8
+
+
+def leaky(dh, g, Wh, leak):
+    dz = leak * dh * (1 - g**2)
+    return dz, (1 - leak) * dh + dz @ Wh.T
+
+
+def leaky_from_the_candidate(dh, g, Wh, leak):
+    dg = dh * leak
+    dz = dg - dg * g * g
+    return dz, dh - dg + (Wh @ dz.T).T
+
+
+def leaky_before(of):
+    """An answer whose dz is right, and whose gradient of the h before is another one."""
+
+    def answer(dh, g, Wh, leak):
+        dz = leak * dh * (1 - g**2)
+        return dz, of(dh, dz, Wh, leak)
+
+    return answer
+
+
 EXERCISES = {
     "chunk": Exercise(
         arguments={},
-        right=[lambda ids, start, length: (ids[start:][:length], ids[start + 1 :][:length])],
+        right=[
+            lambda ids, s, n: (ids[s : s + n], ids[s + 1 : s + n + 1]),
+            lambda ids, start, length: (ids[start:][:length], ids[start + 1 :][:length]),
+            chunk_by_places,
+        ],
         wrong=[
             (lambda ids, s, n: (ids[s : s + n], ids[s : s + n]), "are not shifted"),
             (lambda ids, s, n: (ids[s : s + n], ids[s - 1 : s + n - 1]), "the wrong way"),
             (lambda ids, s, n: (ids[s : s + n - 1], ids[s + 1 : s + n]), "yours have 2 and 2"),
-            (lambda ids, s, n: (ids[s : s + n], ids[n : n + n]), "follows input i"),
+            (lambda ids, s, n: (ids[s:n], ids[s + 1 : n + 1]), "yours have 0 and 0"),
+            (lambda ids, s, n: (ids[s : s + n], ids[n : n + n]), "are not shifted"),
             (lambda ids, s, n: (ids[s + 1 : s + n + 1], ids[s + 2 : s + n + 2]), "from `start` on"),
             (lambda ids, s, n: (ids[s : s + n], ids[s + 2 : s + n + 2]), "follows input i"),
+            (lambda ids, s, n: (ids[s : s + n], ids[s : s + n] + 1), "added 1 to the ids"),
+            (lambda ids, s, n: (ids[s : s + n], ids[s + n]), "not a single id"),
+            (lambda ids, s, n: (ids[s : s + n], ids[s + n + 1]), "not a single id"),
+            (lambda ids, s, n: (ids[s : s + n], np.roll(ids[s : s + n], -1)), "follows input i"),
+            (indexed_by_ids, "characters, not places"),
+            (lambda ids, s, n: (ids[99], ids[100]), "characters, not places"),
             (lambda ids, s, n: ids[s : s + n], "return two arrays"),
-            (lambda ids, s, n: None, "forget `return`"),
+            (zeroes_the_text, "changed the text"),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
+        unmoved=("axis_swapped", "dtype"),
+    ),
+    "forward_passes": Exercise(
+        arguments={},
+        right=[
+            count,
+            lambda V, H: 2 * sum(np.prod(s) for s in ((V, H), (H, H), (H,), (H, V), (V,))),
+            lambda V, H: 2.0 * (H * (2 * V + H + 1) + V),
+        ],
+        wrong=[
+            (lambda V, H: count(V, H) // 2, "up, and down"),
+            (lambda V, H: count(V, H) // 2 + 1, "to one side"),
+            (lambda V, H: 2 * (2 * V * H + H * H), "two biases"),
+            (lambda V, H: count(V, H) - 2 * H, "b, the bias"),
+            (lambda V, H: count(V, H) - 2 * V, "by, the bias"),
+            (lambda V, H: count(V, H) - 2 * V * H, "both Wx and Wy"),
+            (lambda V, H: count(V, H) - 2 * H * H, "Wh, from the old"),
+            (lambda V, H: count(V, H) + 2 * H, "the first state"),
+            (lambda V, H: 55_576, "For V = 5"),
+            (lambda V, H: count(V, H) ** 2, "count the entries"),
+            (lambda V, H: "many", "a finite number"),
+            (forgets, "forget `return`"),
+            (55_576, "a function is asked for"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped", "dtype", "in_place"),
     ),
     "step_back": Exercise(
         arguments={},
-        right=[lambda a, b, h, W: ((a + b) * (1 - h * h), ((a + b) * (1 - h * h)) @ W.T)],
+        right=[repaired, row_by_row],
         wrong=[
-            (lambda a, b, h, W: (a * (1 - h**2), a * (1 - h**2) @ W.T), "forgot to add dh"),
-            (lambda a, b, h, W: (a + b, (a + b) @ W.T), "before the tanh"),
-            (
-                lambda a, b, h, W: ((a + b) * (1 - np.tanh(h) ** 2), a),
-                "h is the tanh already",
-            ),
-            (lambda a, b, h, W: ((a - b) * (1 - h**2), a), "entry by entry"),
-            (lambda a, b, h, W: ((a + b)[0], a), "entry by entry"),
-            (
-                lambda a, b, h, W: ((a + b) * (1 - h**2), ((a + b) * (1 - h**2)) @ W),
-                "the transpose",
-            ),
-            (lambda a, b, h, W: ((a + b) * (1 - h**2), b), "dz is right"),
-            (lambda a, b, h, W: (a + b,), "return two arrays"),
-            (
-                lambda a, b, h, W: (((a + b) * (1 - h * h)) @ W.T, (a + b) * (1 - h * h)),
-                "return dz first",
-            ),
-            (
-                lambda a, b, h, W: (np.add(a, b, out=a) * (1 - h * h), a * (1 - h * h) @ W.T),
-                "changed its arguments",
-            ),
-            (lambda a, b, h, W: None, "forget `return`"),
+            (with_dz(lambda a, b, h: a * (1 - h**2)), "forgot to add dh"),
+            (with_dz(lambda a, b, h: a + b), "before the tanh"),
+            (with_dz(lambda a, b, h: (a + b) * (1 - np.tanh(h) ** 2)), "h is the tanh already"),
+            (with_dz(lambda a, b, h: (a + b) * (1 + h**2)), "with a minus"),
+            (with_dz(lambda a, b, h: (a + b) * h * (1 - h)), "the sigmoid"),
+            (with_dz(lambda a, b, h: (a - b) * (1 - h**2)), "entry by entry"),
+            (back(lambda dz, a, b, Wh: dz @ Wh), "the transpose"),
+            (back(lambda dz, a, b, Wh: (a + b) @ Wh.T), "send dz back"),
+            (back(lambda dz, a, b, Wh: b), "dz is right"),
+            (lambda a, b, h, Wh: (a + b) * (1 - h**2), "you return one array"),
+            (lambda a, b, h, Wh: (a + b,), "return two arrays"),
+            (lambda a, b, h, Wh: ((a + b)[0], a), "the shape of h"),
+            (lambda a, b, h, Wh: repaired(a, b, h, Wh)[::-1], "return dz first"),
+            (lambda a, b, h, Wh: repaired(np.add(a, b, out=a), 0, h, Wh), "changed its arguments"),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
     ),
-    "clipped": Exercise(
+    "bug_table": Exercise(
         arguments={},
-        right=[lambda g, limit: np.sign(g) * np.minimum(np.abs(g), limit)],
+        right=[TABLE, dict(reversed(TABLE.items()))],
         wrong=[
-            (lambda g, limit: np.clip(g, -limit, limit, out=g), "changed the caller's gradient"),
-            (lambda g, limit: np.minimum(g, limit), "negative entries"),
-            (lambda g, limit: g * limit / np.linalg.norm(g), "clipping by norm"),
-            (lambda g, limit: g, "the nearer end"),
-            (lambda g, limit: np.clip(g, -5, 5), "use `limit`"),
-            (lambda g, limit: g[0], "the shape of g"),
-            (lambda g, limit: None, "forget `return`"),
+            (TABLE | {"C": "target added"}, "C is not 'target added'"),
+            (TABLE | {"A": "not divided"}, "A is not 'not divided'"),
+            (TABLE | {"D": "Wh.T forgotten"}, "only h0 sees"),
+            (TABLE | {"B": "mean over streams"}, "halves the gradient of b"),
+            (TABLE | {"E": "row overwritten"}, "a row of dWx"),
+            (TABLE | {"E": ...}, "E has no answer yet"),
+            (TABLE | {"E": "bad luck"}, "is no bug here"),
+            (TABLE | {"E": ["old slope"]}, "is no bug here"),
+            ({"A": "old slope"}, "for each of A, B, C, D, E"),
+            (list(TABLE.values()), "give a dict"),
+        ],
+        unmoved=("off_by_one", "axis_swapped", "sign", "dtype"),
+    ),
+    "revealing_batch": Exercise(
+        arguments={},
+        right=[
+            np.array([[0, 1, 2], [0, 2, 3]]),
+            [[3, 3, 3], [3, 3, 3]],
+            np.array([[1, 0, 2], [0, 1, 2]], np.uint8),
+        ],
+        wrong=[
+            ([[2, 3, 1], [3, 1, 3]], "at two steps"),
+            ([[0, 0, 0], [1, 1, 1]], "at two steps"),
+            ([[0, 1, 2], [1, 2, 3]], "two different rows"),
+            ([[0, 1], [0, 1], [0, 1]], "2 streams and 3 steps"),
+            ([0, 0, 0], "2 streams and 3 steps"),
+            ([[4, 1, 2], [4, 2, 3]], "whole numbers 0, 1, 2 and 3"),
+            ([[-1, 1, 2], [-1, 2, 3]], "whole numbers 0, 1, 2 and 3"),
+            ([[0.0, 1, 2], [0, 2, 3]], "whole numbers 0, 1, 2 and 3"),
+            ("abc", "2 streams and 3 steps"),
+        ],
+        # Rolled along the steps, it is another batch that shows the bug.
+        unmoved=("off_by_one", "dtype"),
+    ),
+    "adagrad_changes": Exercise(
+        arguments={},
+        right=[adagrad, adagrad_in_a_loop],
+        wrong=[
+            (lambda g, rate: -adagrad(g, rate), "uphill"),
+            (lambda g, rate: -rate * g, "plain SGD"),
+            (over(np.abs), "yours forgets them"),
+            (over(lambda g: np.cumsum(g**2, axis=0)), "the root of s"),
+            (lambda g, rate: adagrad(g, 1), "learning rate is missing"),
+            (over(lambda g: np.sqrt((g**2).sum(axis=0))), "over all steps"),
+            (over(lambda g: np.sqrt(np.cumsum(g**2, axis=1))), "its own s"),
+            (over(lambda g: np.sqrt(np.cumsum(g**2, axis=0) - g**2)), "own square"),
+            (lambda g, rate: np.cumsum(adagrad(g, rate), axis=0), "places"),
+            (over(lambda g: np.abs(np.cumsum(g, axis=0))), "both signs"),
+            (lambda g, rate: -rate * g / np.sqrt(np.cumsum(g**2, axis=0)), "0/0"),
+            (adagrad_that_forgets, "add the step's square"),
+            (lambda g, rate: adagrad(g, rate)[-1], "for each step"),
+            (lambda g, rate: adagrad(np.negative(g, out=g), -rate), "changed the gradients"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    "steps_until": Exercise(
+        arguments={},
+        right=[floor_plus_one, multiplied],
+        wrong=[
+            (lambda f, s: round(math.log(s) / math.log(f)), "0.001003 is left"),
+            (lambda f, s: int(math.log(s) / math.log(f)), "0.001003 is left"),
+            (lambda f, s: math.ceil(math.log(s) / math.log(f)), "exactly 0.125 is left"),
+            (lambda f, s: floor_plus_one(f, s) + 1, "holds before 26 steps already"),
+            (lambda f, s: math.log(s) / math.log(f), "whole number, and not 24.01"),
+            (lambda f, s: math.floor(math.log(s / f)), "the signs of logarithms"),
+            (lambda f, s: 25, "0.93ᵏ"),
+            (lambda f, s: 1, "not below yet"),
+            (lambda f, s: "25", "a finite number"),
+            (forgets, "forget `return`"),
+            (25, "a function is asked for"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped", "dtype", "in_place"),
+    ),
+    "leaky_step_back": Exercise(
+        arguments={},
+        right=[leaky, leaky_from_the_candidate],
+        wrong=[
+            (lambda dh, g, Wh, a: repaired(dh, 0, g, Wh), "leak · dh"),
+            (lambda dh, g, Wh, a: (a * dh, a * dh @ Wh.T), "before the tanh"),
+            (lambda dh, g, Wh, a: (a * dh * (1 - np.tanh(g) ** 2), dh), "g is the tanh already"),
+            (lambda dh, g, Wh, a: ((1 - a) * dh * (1 - g**2), dh), "the new part g"),
+            (lambda dh, g, Wh, a: (a * dh * (1 - g), dh), "entry by entry"),
+            (leaky_before(lambda dh, dz, Wh, a: dz @ Wh.T), "one directly"),
+            (leaky_before(lambda dh, dz, Wh, a: (1 - a) * dh), "through z"),
+            (leaky_before(lambda dh, dz, Wh, a: dh + dz @ Wh.T), "is multiplied by 1 - leak"),
+            (leaky_before(lambda dh, dz, Wh, a: a * dh + dz @ Wh.T), "not leak"),
+            (leaky_before(lambda dh, dz, Wh, a: (1 - a) * dh + dz @ Wh), "back it is Wh.T"),
+            (leaky_before(lambda dh, dz, Wh, a: (1 - a) * (dh + dz @ Wh.T)), "only the direct way"),
+            (leaky_before(lambda dh, dz, Wh, a: 0 * dh), "add the gradients"),
+            (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[0], "you return one array"),
+            (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[::-1], "return dz first"),
+            (
+                lambda dh, g, Wh, a: leaky(np.negative(dh, out=dh), g, Wh, a),
+                "changed its arguments",
+            ),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
     ),

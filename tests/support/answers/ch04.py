@@ -1,8 +1,16 @@
 """Right and wrong answers to the exercises of chapter 04."""
 
+import math
+
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from answers import Exercise, raises
+
+
+def forgets(*given):
+    list(given)
 
 
 def assign(dx, ids, V):
@@ -11,30 +19,141 @@ def assign(dx, ids, V):
     return table
 
 
-def gru_units(V, H):
+def add_at(dx, ids, V):
+    table = np.zeros((V, dx.shape[1]))
+    np.add.at(table, ids, dx)
+    return table
+
+
+def gru_units(V, H, biases=2, output=True):
     def count(G, n):
-        return G * (n * V + n * n + 2 * n) + n * V + V
+        return G * (n * V + n * n + biases * n) + (n * V + V) * output
 
     return max(n for n in range(1, 2 * H) if count(3, n) <= count(4, H))
+
+
+def by_the_root(V, H):
+    """3 n² + (4 V + 6) n = 4 H² + (5 V + 8) H, solved for n."""
+    right = 4 * H * H + (5 * V + 8) * H
+    b = 4 * V + 6
+    return (math.isqrt(b * b + 12 * right) - b) // 6
+
+
+def from_tensorflow(kernel, bias, D, order="igfo", add=(0, 1, 0, 0), first=0):
+    """`order` is the kernel's; `first` is where its rows of the inputs begin."""
+    H = len(bias) // 4
+    columns = np.concatenate([np.arange(H) + H * order.index(gate) for gate in "ifgo"])
+    W = np.roll(kernel, -first, axis=0)[:, columns]
+    return W[:D].T, W[D:].T, bias[columns] + np.repeat(add, H)
+
+
+def by_splitting(kernel, bias, D):
+    i, g, f, o = np.split(np.vstack([kernel, bias]).T, 4)
+    W = np.concatenate([i, f, g, o])
+    W[len(i) : 2 * len(i), -1] += 1
+    return tuple(torch.tensor(part) for part in (W[:, :D], W[:, D:-1], W[:, -1]))
+
+
+def in_the_checkpoint(kernel, bias, D):
+    H = len(bias) // 4
+    bias[2 * H : 3 * H] += 1
+    return from_tensorflow(kernel, bias, D, add=(0, 0, 0, 0))
+
+
+def stepped(clear=True, turn=False, cut=True, between=False, keep=False, rate=None):
+    def step(model, optimizer, x, y, state):
+        logits, state = model(x, state)
+        if clear:
+            optimizer.zero_grad()
+        y = y.T if turn else y
+        F.cross_entropy(logits.flatten(0, 1), y.flatten()).backward(retain_graph=keep)
+        if between:
+            optimizer.zero_grad()
+        if rate:
+            optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        return tuple(part.detach() for part in state) if cut else state
+
+    return step
+
+
+def otherwise_stepped(model, optimizer, x, y, state):
+    """Another way to write the loss, the cleared gradients and the cut."""
+    logits, (h, c) = model(x, state)
+    loss = F.cross_entropy(logits.transpose(1, 2), y)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        parameter.grad = gradient
+    optimizer.step()
+    return [h.detach().clone(), c.detach().clone()]
+
+
+def continued(evaluate=True, again=False, position=-1, carry=True, whole=False):
+    def write(model, ids, n):
+        state, new = None, []
+        if evaluate:
+            model.eval()
+        for _ in range(n):
+            fed = ids + new if again or not carry else new[-1:] or ids
+            logits, state = model(torch.tensor([fed]), state if carry else None)
+            new.append(logits[0, position].argmax().item())
+        return ids + new if whole else new
+
+    return write
+
+
+def char_by_char(model, ids, n):
+    was, state, new = model.training, None, list(ids)
+    model.eval()
+    with torch.inference_mode():
+        for k in range(len(ids) + n - 1):
+            logits, state = model(torch.tensor([[new[k]]]), state)
+            if k >= len(ids) - 1:
+                new.append(int(logits.flatten().argmax()))
+    model.train(was)
+    return torch.tensor(new[len(ids) :])
+
+
+def grows_the_list(model, ids, n):
+    new = continued()(model, ids, n)
+    ids += new
+    return new
+
+
+def never_feeds_back(model, ids, n):
+    state, new = None, []
+    for _ in range(n):
+        logits, state = model.eval()(torch.tensor([ids[-1:] if new else ids]), state)
+        new.append(logits[0, -1].argmax().item())
+    return new
+
+
+def logit(p):
+    return math.log(p / (1 - p))
 
 
 EXERCISES = {
     "gru_units": Exercise(
         arguments={},
-        right=[gru_units],
+        right=[gru_units, by_the_root, lambda V, H: float(gru_units(V, H))],
         wrong=[
             (lambda V, H: H, "a quarter less"),
             (lambda V, H: 4 * H // 3, "4/3 of the units"),
             (lambda V, H: gru_units(V, H) + 0.5, "come whole"),
             (lambda V, H: gru_units(V, H) + 1, "has more parameters"),
             (lambda V, H: gru_units(V, H) - 1, "one more would still fit"),
-            (lambda V, H: None, "forget `return`"),
+            (lambda V, H: gru_units(V, H, biases=1), "both of PyTorch's biases"),
+            (lambda V, H: gru_units(V, H, output=False), "count the output layer"),
+            (lambda V, H: "115", "finite number"),
+            (forgets, "forget `return`"),
+            (115, "a function is asked for"),
             (raises, "oh no"),
         ],
+        unmoved=("dtype", "axis_swapped", "in_place"),
     ),
     "table_gradient": Exercise(
         arguments={},
-        right=[lambda dx, ids, V: np.eye(V)[ids].T @ dx],
+        right=[lambda dx, ids, V: np.eye(V)[ids].T @ dx, add_at],
         wrong=[
             (lambda dx, ids, V: assign(dx, ids, V), "they add up"),
             (lambda dx, ids, V: dx.T @ np.eye(V)[ids], "transpose"),
@@ -48,26 +167,114 @@ EXERCISES = {
             ),
             (lambda dx, ids, V: np.eye(V)[ids].T @ np.ones_like(dx), "counted the reads"),
             (lambda dx, ids, V: -np.eye(V)[ids].T @ dx, "row v is the sum"),
-            (lambda dx, ids, V: None, "forget `return`"),
+            (lambda dx, ids, V: add_at(dx, ids, 7), "the table is (V, E)"),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
     ),
     "next_state": Exercise(
         arguments={},
-        right=[lambda state, k: tuple(part.detach() for part in state) if k else None],
+        right=[
+            lambda state, k: tuple(part.detach() for part in state) if k else None,
+            lambda state, k: [part.detach().clone() * (k > 0) for part in state],
+        ],
         wrong=[
             (lambda state, k: None if k == 0 else state, "hangs on the graph"),
             (lambda state, k: None if k == 0 else (state[0].detach(), state[1]), "detach h and c"),
             (lambda state, k: tuple(part.detach() for part in state), "batch 0 begins the text"),
             (lambda state, k: None if k else tuple(p.detach() for p in state), "way round"),
-            (lambda state, k: None, "is there a `return`"),
+            (forgets, "is there a `return`"),
             (lambda state, k: tuple(0 * part for part in state), "no batch gets a state"),
             (lambda state, k: None if k < 2 else tuple(p.detach() for p in state), "batch 0 alone"),
             (lambda state, k: state[0].detach() if k else None, "a pair"),
             (lambda state, k: (state[0].detach(),) if k else None, "a pair"),
             (lambda state, k: tuple(p.detach() for p in state[::-1]) if k else None, "h first"),
             (lambda state, k: tuple(p.detach_() for p in state) if k else None, "caller's state"),
+            (
+                lambda state, k: tuple(p.detach().mul_(2) for p in state) if k else None,
+                "changed the caller's state",
+            ),
             (raises, "oh no"),
         ],
+    ),
+    "from_tensorflow": Exercise(
+        arguments={},
+        right=[from_tensorflow, by_splitting],
+        wrong=[
+            (lambda k, b, D: from_tensorflow(k, b, D, "ifgo"), "still in TensorFlow's order"),
+            (lambda k, b, D: from_tensorflow(k, b, D, "igof"), "block by block"),
+            (
+                lambda k, b, D: from_tensorflow(k, b, D, first=len(b) // 4),
+                "belong to the inputs",
+            ),
+            (lambda k, b, D: from_tensorflow(k, b, D, add=(0,) * 4), "PyTorch adds none"),
+            (lambda k, b, D: from_tensorflow(k, b, D, add=(0, 0, 1, 0)), "the 1 went to g"),
+            (lambda k, b, D: from_tensorflow(k, b, D, add=(0, 2, 0, 0)), "the matrices are right"),
+            (lambda k, b, D: (k[:D].T, k[D:].T, b), "still in TensorFlow's order"),
+            (lambda k, b, D: (k[:D], k[D:], b), "transposed?"),
+            (lambda k, b, D: (*from_tensorflow(k, b, D)[:2], b[: len(b) // 4]), "bias_ih has"),
+            (lambda k, b, D: from_tensorflow(k, b, D)[:2], "three arrays"),
+            (in_the_checkpoint, "work on copies"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped",),  # the last part, the bias, has one axis
+    ),
+    "repaired": Exercise(
+        arguments={},
+        right=[stepped(), otherwise_stepped],
+        wrong=[
+            (stepped(clear=False), "clear them first"),
+            (stepped(turn=True), "beside the wrong logits"),
+            (stepped(clear=False, turn=True), "beside the wrong logits"),
+            (stepped(cut=False), "Cut h and c"),
+            (stepped(cut=False, keep=True), "Cut h and c"),
+            (stepped(clear=False, turn=True, cut=False, keep=True), "Cut h and c"),
+            (stepped(between=True), "no weight has changed"),
+            (stepped(rate=0.1), "the weights are others"),
+            (lambda m, o, x, y, s: stepped()(m, o, x, y, None), "the weights are others"),
+            (lambda m, o, x, y, s: stepped()(m, o, x, y, s)[::-1], "not the one after"),
+            (lambda m, o, x, y, s: stepped()(m, o, x, y, s)[0], "and nothing else"),
+            (lambda m, o, x, y, s: (0.5, stepped()(m, o, x, y, s)), "and nothing else"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    "continued": Exercise(
+        arguments={},
+        right=[continued(), char_by_char],
+        wrong=[
+            (continued(evaluate=False), "dropout on"),
+            (continued(again=True), "gets it once more"),
+            (continued(position=0), "at the last position"),
+            (continued(carry=False), "carry the state"),
+            (continued(whole=True), "the new ids alone"),
+            (lambda m, ids, n: continued()(m, ids, n)[:-1], "12 new ids"),
+            (never_feeds_back, "the id just written"),
+            (grows_the_list, "changed the list"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped", "dtype"),  # a list of whole numbers
+    ),
+    "bias_for": Exercise(
+        arguments={},
+        right=[
+            lambda lag, share: logit(share ** (1 / lag)),
+            lambda lag, share: -np.log(np.exp(-np.log(share) / lag) - 1),
+        ],
+        wrong=[
+            (lambda lag, share: -logit(share ** (1 / lag)), "the sign"),
+            (lambda lag, share: logit(share), "over one step"),
+            (lambda lag, share: share ** (1 / lag), "what one step keeps"),
+            (lambda lag, share: math.log(share) / lag, "no exponential"),
+            (lambda lag, share: logit(1 - share / lag), "is left after 40 steps"),
+            (lambda lag, share: 4.0, "is left after 40 steps"),
+            (lambda lag, share: math.inf, "finite number"),
+            (forgets, "forget `return`"),
+            (4.05, "a function is asked for"),
+            (raises, "oh no"),
+        ],
+        unmoved=("axis_swapped", "in_place"),
     ),
 }

@@ -12,10 +12,44 @@ from lstmlib.grammars import LANGUAGES
 def balanced(text):
     """Whether brackets balance, and never close what was not opened."""
     depths = np.cumsum([1 if c == "(" else -1 for c in text])
-    return bool(depths.min() >= 0 and depths[-1] == 0)
+    return bool(
+        depths.min(initial=0) >= 0 and depths.sum() >= 0 and text.count("(") * 2 == len(text)
+    )
+
+
+def by_stack(text):
+    """Whether a text is a string, with a stack."""
+    stack = []
+    for place, bracket in enumerate(text):
+        if bracket == "(":
+            stack.append(place)
+        elif not stack or (stack.pop() == 0 and place < len(text) - 1):
+            return False
+    return text != "" and not stack
+
+
+def forgets(*arguments):
+    """Compute something, and return nothing."""
+    len(arguments)
 
 
 DEPTH_2 = re.compile(r"\((\(\))*\)")
+
+
+def masked_by_loop(nats, y):
+    """Add up symbol by symbol."""
+    losses = [
+        n
+        for row, targets in zip(nats, y, strict=True)
+        for n, t in zip(row, targets, strict=True)
+        if t != -100
+    ]
+    return sum(losses) / len(losses)
+
+
+def masked_in_place(nats, y):
+    nats[y == -100] = 0
+    return nats.sum() / (y != -100).sum()
 
 
 def repeat_floor(stop, words, shown=None, symbols=3, decisions=None):
@@ -26,24 +60,93 @@ def repeat_floor(stop, words, shown=None, symbols=3, decisions=None):
     return nats / (symbols + 4 * (1 - stop) / stop)
 
 
+def floor_by_sum(stop, words):
+    """The same, string by string."""
+    p = stop * (1 - stop) ** np.arange(3000)  # of so many repeats
+    each = np.where(np.arange(3000) > 0, p / words, p)
+    seen = p > 1e-300
+    nats = -(p[seen] * np.log(each[seen])).sum()
+    return nats / (p * (3 + 4 * np.arange(3000))).sum()
+
+
+def mean_length(q):
+    return 1 + 1 / (1 - 2 * q) if q < 1 / 2 else math.inf
+
+
+def string_of(depth, length):
+    """A string of this depth and length, or nothing."""
+    if length % 2 or length < 2 * depth or (depth == 1 and length > 2):
+        return ""
+    return "(" + "()" * (length // 2 - depth) + "(" * (depth - 1) + ")" * depth
+
+
+def pairs_at_the_top(depth, length):
+    """The same with the pairs below the deepest place."""
+    if string_of(depth, length) == "" or depth == 1:
+        return string_of(depth, length)
+    more = length // 2 - depth
+    return "(" * (depth - 1) + "()" * (more + 1) + ")" * (depth - 1)
+
+
+def anything_even(depth, length):
+    """Forget that depth 1 has one string."""
+    if length % 2 or length < 2 * depth:
+        return ""
+    return "(" + "()" * (length // 2 - depth) + "(" * (depth - 1) + ")" * depth
+
+
+def order_by_search(depth):
+    """The least order at which no context is followed by both `)` and .end."""
+    strings = [["."] * 40 + ["("] * n + [")"] * n + ["end"] for n in range(1, depth + 1)]
+    for order in range(1, 40):
+        follow = {}
+        for s in strings:
+            for k in range(40, len(s)):
+                follow.setdefault(tuple(s[k - order + 1 : k]), set()).add(s[k])
+        if not any({")", "end"} <= after for after in follow.values()):
+            return order
+    return None
+
+
+BUGS = {
+    "a": "bits",
+    "b": "padding counted",
+    "c": "targets not shifted",
+    "d": "none",
+    "e": "per string",
+}
+
+
+def counts_to_20(text):
+    """Decide rightly up to 20 open brackets, as a network might."""
+    return np.cumsum([1 if c == "(" else -1 for c in text]) <= 20
+
+
+FIXED = ("axis_swapped", "sign", "dtype")  # make no other answer of a text
 EXERCISES = {
     "bracket_string": Exercise(
-        arguments={},
-        right=[lambda text: LANGUAGES["brackets"].accepts(text)],
+        right=[lambda text: LANGUAGES["brackets"].accepts(text), by_stack],
         wrong=[
+            (balanced, "first balances"),
             (lambda text: text.count("(") == text.count(")"), "closes what was never opened"),
             (lambda text: text != "" and balanced(text), "first balances"),
             (lambda text: LANGUAGES["brackets"].accepts_prefix(text), "a legal beginning"),
             (lambda text: text == "" or LANGUAGES["brackets"].accepts(text), "the empty text"),
             (lambda text: text == "()", "'(())' is a string of the language, and yours refuses"),
             (lambda text: bool(DEPTH_2.fullmatch(text)), r"'((()))' is a string"),
-            (lambda text: None, "forget `return`"),
+            (lambda text: len(text) < 9 and LANGUAGES["brackets"].accepts(text), "yours refuses"),
+            (forgets, "forget `return`"),
             (raises, "RuntimeError: oh no"),
         ],
+        unmoved=(*FIXED, "in_place"),
     ),
     "masked_mean": Exercise(
-        arguments={},
-        right=[lambda nats, y: np.float32(nats[y != -100].mean())],
+        right=[
+            lambda nats, y: float(nats[y != -100].mean()),
+            lambda nats, y: np.float32(nats[y != -100].mean()),
+            lambda nats, y: np.where(y == -100, 0, nats).sum() / (y != -100).sum(),
+            masked_by_loop,
+        ],
         wrong=[
             (lambda nats, y: nats.mean(), "the padding is counted"),
             (lambda nats, y: np.where(y == -100, 0, nats).mean(), "still counted"),
@@ -54,25 +157,130 @@ EXERCISES = {
                 "rows' means",
             ),
             (lambda nats, y: nats[y != -100].sum(), "that is the sum"),
+            (lambda nats, y: nats[y != -100].sum() / len(y), "divide by the B strings"),
+            (lambda nats, y: nats[y != -100].sum() / y.shape[1], "divide by T"),
             (lambda nats, y: nats[y > 0].mean(), "an id like any other"),
+            (masked_in_place, "changes what it was given"),
             (lambda nats, y: nats.max(), "add up the losses"),
-            (lambda nats, y: None, "forget `return`"),
+            (forgets, "forget `return`"),
         ],
+        unmoved=("axis_swapped",),
+    ),
+    "short_floor": Exercise(
+        right=[0.3 * math.log(2), 0.208, np.float32(0.2079)],
+        wrong=[
+            (1.5 * math.log(2) / 4, "`.end` is a symbol"),
+            (1.5 * math.log(2), "the entropy of a string"),
+            (0.3, "in bits"),
+            (math.log(3) / 5, "not equally likely"),
+            (1.5 * math.log(2) / (17 / 3), "weighted with the probabilities"),
+            (1.5 * math.log(2) / (14 / 3), "must be weighted, and"),
+            (math.log(2) * (1 / 6 + 1 / 10 + 1 / 18), "the mean of each string's share"),
+            (-0.208, "never negative"),
+            (2.0, "work out two numbers"),
+            ("0.208 nats", "a finite number is asked for"),
+        ],
+        unmoved=("axis_swapped",),
     ),
     "repeat_floor": Exercise(
-        arguments={},
-        right=[repeat_floor],
+        right=[repeat_floor, floor_by_sum],
         wrong=[
             (lambda stop, words: repeat_floor(stop, words, shown=1.0), "does not show in 'ss'"),
             (lambda stop, words: repeat_floor(stop, words, shown=stop), "does not show in 'ss'"),
-            (lambda stop, words: repeat_floor(stop, words) * (4 / stop - 1) / 7, "mean length"),
+            (
+                lambda stop, words: repeat_floor(stop, words) * (4 / stop - 1) / 7,
+                "Which of the three do you get?",
+            ),
             (lambda stop, words: repeat_floor(stop, 1), "which word it is"),
             (lambda stop, words: repeat_floor(stop, words, symbols=2), "`.end` is a symbol"),
             (lambda stop, words: repeat_floor(stop, words) * (3 + 4 * (1 - stop) / stop), "divide"),
             (lambda stop, words: repeat_floor(stop, words) / math.log(2), "in bits"),
-            (lambda stop, words: repeat_floor(stop, words, decisions=1), "decisions in the mean"),
-            (lambda stop, words: 0.2, "over the mean length"),
-            (lambda stop, words: None, "forget `return`"),
+            (lambda stop, words: repeat_floor(stop, words, decisions=1), "more than one decision"),
+            (
+                lambda stop, words: repeat_floor(stop, words, decisions=4),
+                "those of a `stop` of 1/4",
+            ),
+            (lambda stop, words: repeat_floor(0.2, words), "wrong at other numbers"),
+            (lambda stop, words: repeat_floor(stop, 8), "wrong at other numbers"),
+            (lambda stop, words: 0.2, "and a string has 19 symbols"),
+            (forgets, "forget `return`"),
         ],
+        unmoved=("axis_swapped", "in_place"),
+    ),
+    "mean_length": Exercise(
+        right=[
+            mean_length,
+            lambda q: (2 - 2 * q) / (1 - 2 * q) if q < 0.5 else float("inf"),
+        ],
+        wrong=[
+            (lambda q: mean_length(q) - 1, "the first bracket is missing"),
+            (lambda q: mean_length(q) + 1, "counts brackets"),
+            (lambda q: 1 + 1 / (2 * q - 1) if q < 0.5 else math.inf, "the sign"),
+            (lambda q: 1 + 1 / (1 - q), "the depth also rises"),
+            (lambda q: 1 + 1 / (1 - 2 * q), "yours divides by 0"),
+            (lambda q: math.inf if q == 0.5 else 1 + 1 / (1 - 2 * q), "at q = 0.75"),
+            (lambda q: 9, "at q = 0 it has 2"),
+            (forgets, "forget `return`"),
+        ],
+        unmoved=("axis_swapped", "in_place"),
+    ),
+    "string_of": Exercise(
+        right=[string_of, pairs_at_the_top],
+        wrong=[
+            (lambda d, n: "(" * d + ")" * d + "()" * (n // 2 - d), "balances before its end"),
+            (lambda d, n: "(" * (n // 2) + ")" * (n // 2), "has depth 5"),
+            (lambda d, n: string_of(d, n // 2 * 2), "length 3: there is no such string"),
+            (anything_even, "depth 1, length 4: there is no such string"),
+            (lambda d, n: string_of(d, n) and string_of(d, 2 * d), "yours has 6 characters"),
+            (lambda d, n: string_of(d, n) and "(" * n, "do not balance"),
+            (lambda d, n: string_of(d, n) if n == 2 * d else "", "there is one"),
+            (lambda d, n: list(string_of(d, n)), "a text is asked for"),
+            (lambda d, n: string_of(d, n) or None, "forget `return`"),
+            (lambda d, n: string_of(d, n) if d < 9 else "", "depth 40, length 80: there is one"),
+        ],
+        unmoved=(*FIXED, "in_place"),
+    ),
+    "order_needed": Exercise(
+        right=[lambda depth: 2 * depth, order_by_search],
+        wrong=[
+            (lambda depth: 2 * depth - 1, "the length of the context"),
+            (lambda depth: 2 * depth + 1, "one symbol fewer"),
+            (lambda depth: depth, "that close must be seen"),
+            (lambda depth: depth + 1, "that close must be seen"),
+            (lambda depth: 2**depth, "the two deepest strings"),
+            (lambda depth: 3 * depth, "a bigram knows"),
+            (lambda depth: 2 if depth == 1 else 3, "to tell these apart"),
+            (forgets, "forget `return`"),
+        ],
+        unmoved=("axis_swapped", "dtype", "in_place"),
+    ),
+    "loss_bugs": Exercise(
+        right=[BUGS, dict(reversed(BUGS.items()))],
+        wrong=[
+            (BUGS | {"a": "per string", "e": "bits"}, "10 times as large"),
+            (BUGS | {"a": "padding counted"}, "lowers the mean"),
+            (BUGS | {"b": "none"}, "b is not 'none'"),
+            (BUGS | {"c": "padding counted"}, "36 % of the tokens"),
+            (BUGS | {"d": "padding counted"}, "d is not"),
+            (BUGS | {"b": "overfitting"}, "is no cause here"),
+            (BUGS | {"b": ...}, "b has no cause yet"),
+            (list(BUGS.values()), "give a dict"),
+        ],
+        unmoved=("off_by_one", *FIXED),
+    ),
+    "breaking_string": Exercise(
+        arguments={"decide": counts_to_20},
+        right=["(" * 21 + ")" * 21, "(" + ("(" * 30 + ")" * 30) * 2 + ")"],
+        wrong=[
+            ("(" * 20 + ")" * 20, "decides rightly after all 40"),
+            ("(" + "()" * 400 + ")", "decides rightly after all 802"),
+            ("(" * 30, "no string of the language"),
+            ("(" * 30 + ")" * 30 + "()", "no string of the language"),
+            ("[" * 30 + "]" * 30, "no string of the language"),
+            ("", "no string of the language"),
+            ("(" * 6000 + ")" * 6000, "10 000 are the most"),
+            (21, "a text of brackets is asked for"),
+        ],
+        unmoved=FIXED,
     ),
 }
