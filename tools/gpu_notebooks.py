@@ -1,4 +1,4 @@
-"""Execute chapters 00 to 08 in the profile gpu, and write down what each of them measured.
+"""Execute chapters 00 to 08, and 13, in the profile gpu, and write down what each of them measured.
 
     python tools/gpu_notebooks.py --out FOLDER --seconds 240 [--rehearse]
 
@@ -54,7 +54,8 @@ class Chapter(NamedTuple):
 CHAPTERS = (
     Chapter(NOTEBOOKS / "06_exploding_gradients.ipynb", 30, 150, True),
     Chapter(NOTEBOOKS / "04_lstm_in_pytorch.ipynb", 25, 150, True),
-    Chapter(NOTEBOOKS / "05_training_on_gpu.ipynb", 60, 150, True),
+    Chapter(NOTEBOOKS / "05_training_on_gpu.ipynb", 45, 150, True),
+    Chapter(NOTEBOOKS / "13_speed_and_scale.ipynb", 30, 120, True),
     Chapter(NOTEBOOKS / "00_start_here.ipynb", 45, 120, True),
     Chapter(NOTEBOOKS / "08_formal_languages.ipynb", 60, 230, False),
     Chapter(NOTEBOOKS / "07_temperature_sampling.ipynb", 30, 150, False),

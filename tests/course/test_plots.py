@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
@@ -115,6 +116,8 @@ FIGURES = {
         {"ours": (np.arange(3), np.array([3.0, 2.0, 1.5]))}, "A run", baselines={"theirs": 1.7}
     ),
     "ranked": lambda: plots.ranked({"ours": [1.4, 1.5], "other": [1.6]}, "Ranks"),
+    "number_formats": lambda: plots.number_formats(),
+    "asynchronous": lambda: plots.asynchronous(),
     "gradient_against_lag": lambda: plots.gradient_against_lag({"RNN": np.array([1.0, 0.1])}),
     "gates": lambda: plots.gates(
         "a $", {"gate": np.array([[0.0, 0.5, 1.0]]), "cell state": np.array([[-2.0, 0.0, 1.0]])}
@@ -333,6 +336,32 @@ def test_clipping_draws_what_the_two_rules_do():
 def test_a_gradient_within_the_limit_is_drawn_as_it_is():
     for axis in plots.clipping([(0.3, -0.4)], 1.0).axes:
         assert axis.texts[1].xy == pytest.approx((0.3, -0.4))
+
+
+def test_the_bits_of_a_number_are_drawn_and_its_range_is_said():
+    axis = plots.number_formats().axes[0]
+    rows = Counter(round(bar.get_y() + bar.get_height() / 2) for bar in axis.patches)
+    assert rows == {0: 32, 1: 16, 2: 16}
+    said = [text.get_text() for text in axis.texts]
+    assert said == ["1e-45 to 3e+38", "9e-41 to 3e+38", "6e-08 to 7e+04"]
+    assert torch.finfo(torch.float16).max == pytest.approx(7e4, rel=0.1)
+
+
+def test_a_clock_is_read_after_the_work_or_before_it():
+    figure = plots.asynchronous(asked=0.25, work=2.0, calls=3)
+    early, late = (line.get_xdata()[0] for line in figure.axes[0].get_lines())
+    assert (early, late) == (0.75, 6.25)
+    assert "until 6.2" in figure.get_label()
+    with pytest.raises(ValueError, match="shows the waiting"):
+        plots.asynchronous(asked=2.0, work=1.0)
+
+
+def test_entries_with_one_seed_have_a_colour_of_their_own():
+    axis = FIGURES["ranked"]().axes[0]
+    colors = [to_hex(line.get_color()).upper() for line in axis.get_lines()]
+    assert colors == [plots.BLUE, plots.ORANGE]
+    named = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert named == ["several seeds", "one seed"]
 
 
 def test_training_speeds_are_drawn_as_measured():
@@ -893,7 +922,7 @@ NO_CHARACTERS = set(FIGURES) - {
 
 
 def test_every_figure_is_named_so_or_shows_nothing_of_its_caller():
-    fixed = {"ngram_losses", "clipping", "loop", "lstm_cell"}
+    fixed = {"ngram_losses", "clipping", "loop", "lstm_cell", "number_formats", "asynchronous"}
     assert set(named(NASTY)) == set(FIGURES) - fixed
 
 
@@ -1003,6 +1032,7 @@ def test_a_moment_is_drawn_whatever_was_measured(value):
 NOTHING = {
     "loss_curves": lambda: plots.loss_curves({}, "t"),
     "ranked": lambda: plots.ranked({}, "t"),
+    "asynchronous": lambda: plots.asynchronous(calls=0),
     "gradient_against_lag": lambda: plots.gradient_against_lag({}),
     "gates": lambda: plots.gates("", {}),
     "one_step": lambda: plots.one_step([], "a", [1.0], [], "a"),
@@ -1224,6 +1254,8 @@ def test_the_cell_has_its_gates_in_order_and_no_words_that_overlap(coupled):
 def test_the_cell_is_said_in_words():
     plain, coupled = (plots.lstm_cell(c).get_label() for c in (False, True))
     assert plain != coupled and "1 − i" in coupled
+
+
 @pytest.mark.parametrize(
     ("where", "dashed", "said"),
     [

@@ -301,7 +301,7 @@ def test_five_whole_stages_are_taken_and_shown(course, tmp_path, binary):
     assert check.bands()["00.five_gram"]["measured"]["gpu"] == [1.4, 1.4, 1]
     said = "\n".join(said)
     assert "No chapter reads runs/case-d-full yet." in said or "06_exploding" in said
-    assert "make notebooks NB=notebooks/05_training_on_gpu.ipynb" in said
+    assert "make notebooks NB=notebooks/13_speed_and_scale.ipynb" in said
     before = contents(course)
     assert refused(gpu_collect.collect(tmp_path / "out", course)) == []
     assert contents(course) == before

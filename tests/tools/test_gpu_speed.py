@@ -119,7 +119,7 @@ def test_what_is_recorded_agrees_with_itself():
 
 
 def test_the_grid_is_whole_and_drawn_beside_the_cpu(rehearsed):
-    """As chapter 05 reads and draws what stands in runs/speed-*/result.json."""
+    """As chapter 13 reads and draws what stands in runs/speed-*/result.json."""
     result = read(rehearsed[0] / GRID)
     assert {"device", "pytorch", "threads", "seq_len", "copied_bytes_per_second"} < result.keys()
     keys = [(r["hidden_size"], r["batch_size"], r["precision"]) for r in result["points"]]

@@ -52,7 +52,14 @@ from lstmlib.course.check.ch04 import (
     repaired,
     table_gradient,
 )
-from lstmlib.course.check.ch05 import early_stop, norm_clipped, warm_cosine
+from lstmlib.course.check.ch05 import (
+    book_rate,
+    early_stop,
+    finish_step,
+    norm_clipped,
+    reach,
+    warm_cosine,
+)
 from lstmlib.course.check.ch06 import (
     CAUSES,
     adaptive_limit,
@@ -85,6 +92,15 @@ from lstmlib.course.check.ch08 import (
     short_floor,
     string_of,
 )
+from lstmlib.course.check.ch13 import (
+    balance,
+    honest_seconds,
+    parallel_gain,
+    timed_call,
+    timing_faults,
+    told_apart,
+    utilisation,
+)
 from lstmlib.course.check.exercises import hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
@@ -96,10 +112,12 @@ __all__ = [
     "add_one_probability",
     "as_a_mean",
     "backward_without_tanh",
+    "balance",
     "band",
     "bands",
     "bias_for",
     "bits_per_character",
+    "book_rate",
     "bracket_string",
     "breaking_string",
     "bug_table",
@@ -119,12 +137,14 @@ __all__ = [
     "entropy_by_hand",
     "fact",
     "fed_back",
+    "finish_step",
     "forward_passes",
     "from_onnx",
     "from_tensorflow",
     "gru_units",
     "has_room",
     "hint",
+    "honest_seconds",
     "leaky_step_back",
     "loss_bugs",
     "loss_of_probabilities",
@@ -141,6 +161,8 @@ __all__ = [
     "one_line",
     "order_needed",
     "pairs",
+    "parallel_gain",
+    "reach",
     "remember_one_bit",
     "repaired",
     "repeat_floor",
@@ -157,6 +179,10 @@ __all__ = [
     "table_gradient",
     "tempered",
     "tempered_by_hand",
+    "timed_call",
+    "timing_faults",
+    "told_apart",
+    "utilisation",
     "warm_cosine",
     "window_count",
     "windows_apart",

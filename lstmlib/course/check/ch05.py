@@ -1,11 +1,67 @@
 """Checks of the exercises of chapter 05."""
 
+import functools
 import math
 from collections.abc import Callable
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade
+from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.history import TrainingDiverged
+from lstmlib.models import CharRNN, detach
+from lstmlib.settings import TrainingConfig
+from lstmlib.training import fit
+
+HINTS = {
+    "norm_clipped": (
+        "How long is the arrow that all the arrays make together, and by what must it be "
+        "multiplied to be as long as `limit`?",
+        "Add up the squares of all entries of all arrays and take the root. Above the limit, "
+        "multiply every array by limit / norm; else by 1.",
+        "norm = np.sqrt(sum((g**2).sum() for g in gradients)); "
+        "return [g * min(1, limit / norm) for g in gradients]",
+    ),
+    "warm_cosine": (
+        "Which share of the way down has been done at `step`, when the way begins at `warmup` and "
+        "ends at `steps`?",
+        "Two cases: up to `warmup` a straight line through 0; after it (1 + cos(π · share)) / 2, "
+        "which falls from 1 to 0 while the share goes from 0 to 1.",
+        "peak * step / warmup if step <= warmup else "
+        "peak * (1 + np.cos(np.pi * (step - warmup) / (steps - warmup))) / 2",
+    ),
+    "early_stop": (
+        "What must you remember from one validation to the next?",
+        "Remember the index of the best loss so far. The run ends at the first index that lies "
+        "`patience` after it; what comes later is never seen.",
+        "for k, loss in enumerate(losses): best = k if loss < losses[best] else best; "
+        "then `if k - best == patience: return k, best`; in the end len(losses) - 1, best",
+    ),
+    "finish_step": (
+        "What does a step leave behind that the next one still finds: in `.grad`, and in `state`?",
+        "Three things are wrong. Gradients add up until somebody sets them to 0; a clip that comes "
+        "before `backward` finds nothing of this step; and the state of a batch leads back into "
+        "the graph of that batch.",
+        "optimizer.zero_grad(); loss.backward(); "
+        "nn.utils.clip_grad_norm_(model.parameters(), limit); optimizer.step(); "
+        "return loss.item(), detach(state)",
+    ),
+    "book_rate": (
+        "What does the loss of the last ten steps do when you multiply the rate by 3?",
+        "Try 0.01, 0.03, 0.1, 0.3 and 1, and compare the means of the last ten losses. A network "
+        "with fewer units often takes a larger rate.",
+        "for rate in (0.01, 0.03, 0.1, 0.3, 1.0): "
+        "print(rate, book_run(rate).column('loss')[1][-10:].mean())",
+    ),
+    "reach": (
+        "How far does one step move the weight, at step k?",
+        "By the rate of that step: rate · k / warmup during the warm-up, and rate after it. "
+        "Add them up from step 1 to the last.",
+        "sum(rate * (k / warmup if k < warmup else 1) for k in range(1, steps + 1))",
+    ),
+}
 
 
 def norm_clipped(answer: Callable | None) -> None:
@@ -16,13 +72,15 @@ def norm_clipped(answer: Callable | None) -> None:
         return [g * min(1.0, limit / norm) for g in gradients]
 
     def find_slip() -> str | None:
-        long = [np.array([[3.0, -4.0], [0.0, 2.0]]), np.array([12.0, 0.5])]
-        short = [np.array([0.03, 0.04]), np.array([[0.1]])]
+        long = [np.array([12.0, 0.5]), np.array([[3.0, -4.0, 1.0], [0.0, 2.0, 0.5]])]
+        short = [np.array([0.03, 0.04]), np.array([[0.1, 0.2]])]
+        norm, reach = math.sqrt(sum((g**2).sum() for g in long)), max(np.abs(g).max() for g in long)
 
         def answers(gradients: list[np.ndarray], limit: float) -> list:
             given = [g.copy() for g in gradients]
             got = list(call_answer(answer, given, limit))
-            if any(not np.array_equal(a, b) for a, b in zip(given, gradients, strict=True)):
+            untouched = len(given) == len(gradients) and all(map(np.array_equal, given, gradients))
+            if not untouched:
                 raise Slip("your function changed the gradients it was given; return new arrays.")
             if len(got) != len(gradients):
                 raise Slip("return as many arrays as you were given.")
@@ -32,13 +90,17 @@ def norm_clipped(answer: Callable | None) -> None:
             pairs = zip(got, wanted, strict=True)
             return all(np.shape(a) == b.shape and np.allclose(a, b) for a, b in pairs)
 
-        got, norm = answers(long, 2.0), math.sqrt(sum((g**2).sum() for g in long))
+        got = answers(long, 2.0)
         if equal(got, [np.clip(g, -2, 2) for g in long]):
             return "that cuts every entry by itself; scale all entries by one factor."
         if equal(got, [g * min(1, 2 / np.linalg.norm(g)) for g in long]):
             return "you clip each array by its own norm; the norm is that of all arrays together."
         if equal(got, [g * 2 / norm**2 for g in long]):
             return "you forgot the square root in the norm."
+        if equal(got, [g * 2 / sum(np.abs(g).sum() for g in long) for g in long]):
+            return "that is the L1 norm, the sum of absolute values; the L2 norm takes squares."
+        if equal(got, [g * 2 / reach for g in long]):
+            return "that is the largest entry; the norm is the length of the whole arrow."
         if equal(got, [g / norm for g in long]):
             return "you scale to length 1; the length should be `limit`."
         if not equal(got, reference(long, 2.0)):
@@ -101,18 +163,12 @@ def early_stop(answer: Callable | None) -> None:
     Counted from 0; the last index if it never stops.
     """
 
-    def reference(losses: list[float], patience: int) -> tuple[int, int]:
-        best = 0
-        for k, loss in enumerate(losses):
-            if loss < losses[best]:
-                best = k
-            elif k - best >= patience:
-                return k, best
-        return len(losses) - 1, best
-
     def find_slip() -> str | None:
         def answers(losses: list[float], patience: int) -> tuple:
-            got = call_answer(answer, list(losses), patience)
+            given = list(losses)
+            got = call_answer(answer, given, patience)
+            if given != losses:
+                raise Slip("your function changed the list it was given; leave it as it is.")
             if np.ndim(got) != 1 or len(got) != 2:
                 raise Slip("return two numbers: where it stops, and where the best loss was.")
             return int(got[0]), int(got[1])
@@ -128,6 +184,11 @@ def early_stop(answer: Callable | None) -> None:
             return "return where it stops first, then where the best loss was."
         if answers([3, 1, 2, 2.5, 2.2], 2) == (4, 1):
             return "it stops at the second validation in a row without a new best, not after it."
+        if answers([3, 1, 2, 2.5, 0.5], 2) == (3, 4):
+            return (
+                "[3, 1, 2, 2.5, 0.5] and patience 2: the run ends at index 3, and never sees the "
+                "0.5 after it. The best up to there is index 1, not the best of the whole run."
+            )
         if answers([3, 1, 2, 1.5, 1.4], 2) != (3, 1):
             return "[3, 1, 2, 1.5]: 1.5 is below 2, but no new best; the best is still index 1."
         if answers([3, 2, 2, 2, 1], 2) != (3, 1):
@@ -136,6 +197,201 @@ def early_stop(answer: Callable | None) -> None:
             return "[3, 1, 2] and patience 5: it runs to the end, and the best is still index 1."
         if answers([3, 1, 2, 0], 1) != (2, 1) or answers([3, 1, 2, 2, 2, 0], 3) != (4, 1):
             return "use `patience`, which is not always 2."
+        return None
+
+    grade(answer, find_slip)
+
+
+def finish_step(answer: Callable | None) -> None:
+    """Check a function (model, loss, state, optimizer, limit) -> (loss, state): the end of a step.
+
+    It trains the model in place; the loss that it returns is a number, the state is cut off.
+    """
+    rng = np.random.default_rng(0)
+    batches = [
+        tuple(torch.from_numpy(rng.integers(0, 5, (3, T))) for _ in range(2)) for T in (4, 4, 5, 2)
+    ]
+
+    def find_slip() -> str | None:
+        def step(model: CharRNN, loss: Tensor, state: tuple, *rest: object) -> tuple:
+            kept = [part.detach().clone() for part in state]
+            try:
+                got = call_answer(answer, model, loss, state, *rest)
+            except RuntimeError as error:
+                if "second time" not in str(error):
+                    raise
+                raise Slip(
+                    "the backward pass of the second batch runs back into the first, whose graph "
+                    "is gone: cut the state from it with detach(state)."
+                ) from None
+            if not all(map(torch.equal, state, kept)):
+                raise Slip("your function changed the state it was given; return it, cut off.")
+            if not isinstance(got, tuple | list) or len(got) != 2:
+                raise Slip("return two things: the loss as a number, and the state to hand on.")
+            if torch.is_tensor(got[0]) and got[0].requires_grad:
+                raise Slip("return the loss as a number, loss.item(): a tensor keeps its graph.")
+            return float(got[0]), got[1]
+
+        def equal(a: tuple, b: tuple) -> bool:
+            return np.allclose(a[0], b[0], atol=1e-5) and all(
+                torch.allclose(p, q, atol=1e-5) for p, q in zip(a[1], b[1], strict=True)
+            )
+
+        got = _train(batches, 0.1, step)
+        slips = {
+            "gradients of the batches before are still in `.grad`, and this one is added to them: "
+            "set them to zero in every step.": [
+                {"zero": False, "clip": clip} for clip in ("after", "before", None)
+            ],
+            "the gradient is not clipped. Before `backward` there is nothing to clip yet; after "
+            "`optimizer.step()` it is too late.": [{"clip": None}],
+            "every batch starts from a state of zeros; hand on the state of the one before.": [
+                {"carry": False, "clip": clip} for clip in ("after", None)
+            ],
+            "every array is clipped by itself; the limit is for all of them together.": [
+                {"clip": "each"}
+            ],
+        }
+        for slip, variants in slips.items():
+            for variant in variants:
+                if equal(got, _train(batches, 0.1, functools.partial(_finish_step, **variant))):
+                    return slip
+        if not equal(got, _train(batches, 0.1, _finish_step)):
+            return (
+                "losses or weights differ from those of the right loop: gradient to zero, "
+                "backward, clip, step; the state handed on, cut from its graph."
+            )
+        if not equal(_train(batches, 1e6, step), _train(batches, 1e6, _finish_step)):
+            return "use `limit`: a gradient that is shorter than it stays as it is."
+        return None
+
+    grade(answer, find_slip)
+
+
+def _train(batches: list, limit: float, finish: Callable) -> tuple[list[float], list[Tensor]]:
+    """Return losses and weights of a loop whose steps end with `finish`."""
+    model, losses, state = _start(), [], None
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for x, y in batches:
+        logits, state = model(x, state)  # (B, T, V)
+        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
+        loss, state = finish(model, loss, state, optimizer, limit)
+        losses.append(loss)
+    return losses, [p.detach() for p in model.parameters()]
+
+
+def _finish_step(
+    model: CharRNN,
+    loss: Tensor,
+    state: tuple,
+    optimizer: torch.optim.Optimizer,
+    limit: float,
+    zero: bool = True,
+    clip: str | None = "after",
+    carry: bool = True,
+) -> tuple[float, tuple | None]:
+    """End a step, rightly or with known faults."""
+    if zero:
+        optimizer.zero_grad()
+    if clip == "before":
+        nn.utils.clip_grad_norm_(model.parameters(), limit)
+    loss.backward()
+    groups = [[p] for p in model.parameters()] if clip == "each" else [model.parameters()]
+    for group in groups if clip in ("after", "each") else []:
+        nn.utils.clip_grad_norm_(group, limit)
+    optimizer.step()
+    return loss.item(), detach(state) if carry else None
+
+
+def _start(vocab_size: int = 5, hidden_size: int = 6) -> CharRNN:
+    """Return a small network whose weights are the same at every call."""
+    with torch.random.fork_rng(devices=[]):
+        model = CharRNN(vocab_size, hidden_size, num_layers=1)
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            uniform = rng.uniform(-1, 1, weight.shape) / math.sqrt(hidden_size)
+            weight.copy_(torch.from_numpy(uniform))
+    return model
+
+
+RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""What an answer to `book_rate` is compared with."""
+
+
+def book_rate(answer: float | None, ids: np.ndarray) -> None:
+    """Check a learning rate of Adam for 24 units on a new text, by a run of 60 steps.
+
+    Args:
+        answer: the rate.
+        ids: the text, (N,) integers.
+    """
+
+    def find_slip() -> str | None:
+        rate = number(answer)
+        if rate <= 0:
+            return "a learning rate is above 0."
+        losses = {each: _last_loss(np.asarray(ids).tobytes(), each) for each in RATES}
+        best, loss = min(losses, key=losses.get), _last_loss(np.asarray(ids).tobytes(), rate)
+        if loss <= losses[best] + 0.15:
+            return None
+        slip = "too low" if rate < best else "too high"
+        ended = f"ends at {loss:.2f}" if math.isfinite(loss) else "has no finite loss in the end"
+        return (
+            f"{slip}: a run of 60 steps with it {ended}; one at another rate comes down to "
+            f"{losses[best]:.2f}."
+        )
+
+    grade(answer, find_slip)
+
+
+@functools.lru_cache(maxsize=32)
+def _last_loss(ids: bytes, rate: float) -> float:
+    """Return the mean loss of the last ten of 60 steps; infinite if it diverges."""
+    text = np.frombuffer(ids, dtype=np.int64)
+    config = TrainingConfig(60, batch_size=16, seq_len=16, learning_rate=rate)
+    try:
+        history = fit(_start(int(text.max()) + 1, 24), text, None, config, progress=False)
+    except (TrainingDiverged, ValueError):
+        return math.inf
+    return float(history.column("loss")[1][-10:].mean())
+
+
+def reach(answer: Callable | None) -> None:
+    """Check a function (steps, warmup, rate) -> how far Adam moves a weight at most."""
+
+    def reference(steps: int, warmup: int, rate: float) -> float:
+        return sum(rate * (k / warmup if k < warmup else 1.0) for k in range(1, steps + 1))
+
+    def find_slip() -> str | None:
+        def answers(*task: float) -> float:
+            return number(call_answer(answer, *task))
+
+        got = answers(50, 20, 0.03)
+
+        def equals(value: float) -> bool:
+            return math.isclose(got, value, rel_tol=1e-9)
+
+        if equals(50 * 0.03):
+            return "during the warm-up the steps are shorter: step k moves by rate · k / warmup."
+        if equals(30 * 0.03 + 0.03 * 19 / 2):
+            return "steps count from 1: the first one moves by rate / warmup, not by 0."
+        if equals(30 * 0.03 + 0.03 * 20 / 2):
+            return "half of rate · warmup is nearly right; add up the steps 1 to `warmup` exactly."
+        if equals(0.03 * 21 / 2):
+            return "that is the warm-up alone; the steps after it move by the whole rate."
+        if equals(0.03):
+            return "that is the length of one step; add up all of them."
+        if not equals(reference(50, 20, 0.03)):
+            return "add up the rates of the steps 1 to 50: k / 20 of 0.03 up to step 20, then 0.03."
+        if not math.isclose(answers(7, 0, 0.2), 1.4):
+            return "warmup = 0 stands for no warm-up: every step moves by the whole rate."
+        if not math.isclose(answers(3, 9, 0.3), reference(3, 9, 0.3)):
+            return (
+                "a run may end within the warm-up: with 3 steps of 9, the last moves by rate / 3."
+            )
+        if not math.isclose(answers(11, 5, 1.5), reference(11, 5, 1.5)):
+            return "use steps, warmup and rate as they are given; they are not always the same."
         return None
 
     grade(answer, find_slip)

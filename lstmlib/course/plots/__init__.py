@@ -9,7 +9,7 @@ from lstmlib.course.plots.ch01 import character_counts, ngram_losses, windows_an
 from lstmlib.course.plots.ch02 import step_sizes, stretched_circle, unrolled
 from lstmlib.course.plots.ch03 import distributions, gates, lstm_cell
 from lstmlib.course.plots.ch04 import dropout_places
-from lstmlib.course.plots.ch05 import ranked, training_speeds
+from lstmlib.course.plots.ch05 import number_formats
 from lstmlib.course.plots.ch06 import (
     broken_run,
     cliff,
@@ -42,6 +42,7 @@ from lstmlib.course.plots.ch08 import (
     training_by_epoch,
     validity_by_epoch,
 )
+from lstmlib.course.plots.ch13 import asynchronous, ranked, training_speeds
 from lstmlib.course.plots.style import (
     BLACK,
     BLUE,
@@ -73,6 +74,7 @@ __all__ = [
     "YELLOW",
     "LivePlot",
     "against_baselines",
+    "asynchronous",
     "automata",
     "broken_run",
     "character_counts",
@@ -101,6 +103,7 @@ __all__ = [
     "ngram_gaps",
     "ngram_losses",
     "norms_over_time",
+    "number_formats",
     "one_step",
     "patients",
     "pieces_by_temperature",

@@ -1,10 +1,20 @@
 """Right and wrong answers to the exercises of chapter 05."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from answers import Exercise, raises
+from lstmlib.models import detach
+from lstmlib.vocab import Vocab
+
+
+def forgets(*task):
+    """Return nothing."""
+    len(task)
 
 
 def total_norm(gradients):
@@ -52,10 +62,105 @@ def rises(losses, patience):
     return len(losses) - 1, int(np.argmin(losses))
 
 
+def norm_by_concatenation(gradients, limit):
+    whole = np.concatenate([np.ravel(g) for g in gradients])
+    norm = np.linalg.norm(whole)
+    factor = limit / norm if norm > limit else 1.0
+    return tuple(factor * g for g in gradients)
+
+
+def cosine_in_degrees(step, steps, warmup, peak):
+    share = min(step / warmup, 1.0)
+    angle = 180.0 * max(step - warmup, 0) / (steps - warmup)
+    return share * peak * math.cos(math.radians(angle / 2)) ** 2
+
+
+def stop_by_slices(losses, patience):
+    for k in range(len(losses)):
+        best = losses.index(min(losses[: k + 1]))
+        if k - best == patience:
+            return np.array([k, best])
+    return len(losses) - 1, best
+
+
+def best_of_the_whole_run(losses, patience):
+    return early_stop(losses, patience)[0], int(np.argmin(losses))
+
+
+def sorts(losses, patience):
+    found = early_stop(losses, patience)
+    losses.sort()
+    return found
+
+
+def finish_step(
+    model, loss, state, optimizer, limit, zero=True, clip="after", cut=True, carry=True
+):
+    """The end of a step, right or with some of its faults."""
+    if zero:
+        optimizer.zero_grad()
+    if clip == "before":
+        nn.utils.clip_grad_norm_(model.parameters(), limit)
+    loss.backward()
+    if clip == "after":
+        nn.utils.clip_grad_norm_(model.parameters(), limit)
+    if clip == "each":
+        for p in model.parameters():
+            nn.utils.clip_grad_norm_([p], limit)
+    if clip == "value":
+        nn.utils.clip_grad_value_(model.parameters(), limit)
+    if clip == "fixed":
+        nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+    optimizer.step()
+    return loss.item(), (detach(state) if cut else state) if carry else None
+
+
+def finish_by_hand(model, loss, state, optimizer, limit):
+    h, c = state
+    weights = list(model.parameters())
+    for p, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+        p.grad = gradient
+    norm = torch.sqrt(sum((p.grad**2).sum() for p in weights))
+    if norm > limit:
+        for p in weights:
+            p.grad *= limit / norm
+    optimizer.step()
+    return [float(loss.detach()), (h.detach(), c.clone().detach())]
+
+
+def faulty(**faults):
+    return lambda *task: finish_step(*task, **faults)
+
+
+def clears_the_state(model, loss, state, optimizer, limit):
+    found = finish_step(model, loss, tuple(part.clone() for part in state), optimizer, limit)
+    state[0].detach().zero_()
+    return found
+
+
+def keeps_the_graph(model, loss, state, optimizer, limit):
+    return loss, finish_step(model, loss, state, optimizer, limit)[1]
+
+
+def reach(steps, warmup, rate):
+    return sum(rate * (k / warmup if k < warmup else 1) for k in range(1, steps + 1))
+
+
+def reach_by_formula(steps, warmup, rate):
+    risen = min(steps, warmup)
+    rising = rate * risen * (risen + 1) / (2 * warmup) if warmup else 0.0
+    return rising + rate * max(steps - warmup, 0)
+
+
+BOOK_TEXT = (Path(__file__).parents[3] / "datasets/messy-book.txt").read_text(encoding="utf-8")
+BOOK = Vocab.from_text(BOOK_TEXT).encode(BOOK_TEXT)
+
 EXERCISES = {
     "norm_clipped": Exercise(
-        arguments={},
-        right=[lambda gs, limit: [g * min(1, limit / total_norm(gs)) for g in gs]],
+        right=[
+            lambda gs, limit: [g * min(1, limit / total_norm(gs)) for g in gs],
+            norm_by_concatenation,
+        ],
         wrong=[
             (lambda gs, limit: [np.clip(g, -limit, limit) for g in gs], "cuts every entry"),
             (
@@ -63,19 +168,31 @@ EXERCISES = {
                 "by its own norm",
             ),
             (lambda gs, limit: [g * limit / total_norm(gs) ** 2 for g in gs], "square root"),
+            (
+                lambda gs, limit: [
+                    g * min(1, limit / sum(np.abs(a).sum() for a in gs)) for g in gs
+                ],
+                "the L1 norm",
+            ),
+            (
+                lambda gs, limit: [
+                    g * min(1, limit / max(np.abs(a).max() for a in gs)) for g in gs
+                ],
+                "the largest entry",
+            ),
             (lambda gs, limit: [g / total_norm(gs) for g in gs], "scale to length 1"),
             (lambda gs, limit: [g * limit / total_norm(gs) for g in gs], "shorter than the limit"),
             (lambda gs, limit: [g * 0.5 for g in gs], "multiplied by limit / norm"),
             (lambda gs, limit: [g * min(1, 2 / total_norm(gs)) for g in gs], "not always 2"),
             (lambda gs, limit: gs[:1], "as many arrays"),
             (scale_in_place, "changed the gradients"),
-            (lambda gs, limit: None, "forget `return`"),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
     ),
     "warm_cosine": Exercise(
-        arguments={},
-        right=[warm_cosine],
+        unmoved=("axis_swapped", "in_place"),
+        right=[warm_cosine, cosine_in_degrees],
         wrong=[
             (lambda k, n, w, peak: warm_cosine(k - 1, n, w, peak), "steps count from 1"),
             (lambda k, n, w, peak: peak * (1 + math.cos(math.pi * k / n)) / 2, "straight line"),
@@ -107,13 +224,13 @@ EXERCISES = {
                 "share going from 0 to 1",
             ),
             (lambda k, n, w, peak: warm_cosine(k, 100, 20, 0.004), "as they are given"),
-            (lambda k, n, w, peak: None, "forget `return`"),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
     ),
     "early_stop": Exercise(
-        arguments={},
-        right=[early_stop],
+        unmoved=("axis_swapped", "dtype"),
+        right=[early_stop, stop_by_slices],
         wrong=[
             (lambda losses, patience: early_stop(losses, 1), "no reason to stop at patience 2"),
             (lambda losses, patience: early_stop(losses, patience + 1), "not after it"),
@@ -125,7 +242,70 @@ EXERCISES = {
             (lambda losses, patience: early_stop(losses, patience, equal=True), "an equal loss"),
             (lambda losses, patience: early_stop(losses, 2), "not always 2"),
             (forgets_the_best, "runs to the end"),
-            (lambda losses, patience: None, "forget `return`"),
+            (best_of_the_whole_run, "not the best of the whole run"),
+            (sorts, "changed the list"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    "finish_step": Exercise(
+        unmoved=("axis_swapped",),
+        right=[finish_step, finish_by_hand],
+        wrong=[
+            (faulty(zero=False, clip="before", cut=False), "cut the state from it"),
+            (faulty(cut=False), "cut the state from it"),
+            (faulty(zero=False), "still in `.grad`"),
+            (faulty(zero=False, clip="before"), "still in `.grad`"),
+            (faulty(clip="before"), "nothing to clip yet"),
+            (faulty(clip=None), "nothing to clip yet"),
+            (faulty(carry=False), "hand on the state"),
+            (faulty(clip="each"), "clipped by itself"),
+            (faulty(clip="value"), "losses or weights differ"),
+            (faulty(clip="fixed"), "use `limit`"),
+            (lambda *task: finish_step(*task)[0], "return two things"),
+            (keeps_the_graph, "keeps its graph"),
+            (clears_the_state, "changed the state"),
+            (forgets, "forget `return`"),
+            (raises, "oh no"),
+        ],
+    ),
+    "book_rate": Exercise(
+        arguments={"ids": BOOK},
+        unmoved=("axis_swapped",),
+        right=[0.1, np.float64(0.15), torch.tensor(0.2)],
+        wrong=[
+            (0.0003, "too low"),
+            (0.003, "too low"),
+            (3.0, "too high"),
+            (1000, "too high"),
+            (0.0, "above 0"),
+            (-0.1, "above 0"),
+            ("0.1", "finite number"),
+            (math.nan, "finite number"),
+            (lambda: 0.1, "finite number"),
+        ],
+    ),
+    "reach": Exercise(
+        unmoved=("axis_swapped", "in_place"),
+        right=[reach, reach_by_formula],
+        wrong=[
+            (lambda n, w, rate: n * rate, "steps are shorter"),
+            (lambda n, w, rate: (n - w) * rate + rate * (w - 1) / 2, "not by 0"),
+            (lambda n, w, rate: (n - w) * rate + rate * w / 2, "exactly"),
+            (lambda n, w, rate: rate * (w + 1) / 2, "warm-up alone"),
+            (lambda n, w, rate: rate, "one step"),
+            (lambda n, w, rate: 2 * reach(n, w, rate), "add up the rates"),
+            (lambda n, w, rate: reach(n, w or n, rate), "no warm-up"),
+            (lambda n, w, rate: (n - w) * rate + (rate * (w + 1) / 2 if w else 0), "within"),
+            (
+                lambda n, w, rate: reach(n, w, 0.03) if w == 20 else reach(n, w, rate) + (w == 5),
+                "as",
+            ),
+            (
+                lambda n, w, rate: sum(rate * min(1, k / w) for k in range(1, n + 1)),
+                "ZeroDivisionError",
+            ),
+            (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
     ),
