@@ -143,17 +143,25 @@ def remember_one_bit(answer: Callable | None) -> None:
 
         if abs(held("(")[0] + 1) < 0.05:
             return "after `(` c is -1, not 1: g is the value that is written."
+        i, f, g, _ = rows["x"]
+        writes = abs(i * g) > 1e-4  # 300 times that is not small
+        fades = f"f³⁰⁰ must be near 1; f at `x` is {f:.4f}."
+        keep = [fades] if f**300 < 0.95 or not writes else []
+        if writes:
+            keep.append("Close i at `x`.")
         for text, wanted, hint in (
             ("(", 1, "What is written is i · g: both must be near 1, and g is a tanh."),
-            ("(" + 300 * "x", 1, f"f³⁰⁰ must be near 1; f at `x` is {rows['x'][1]:.4f}. Close i."),
+            ("(" + 300 * "x", 1, " ".join(keep)),
             (300 * "x", 0, "Close i at `x`."),
             ("(xx(", 1, "Your unit counts: where something is written, forget the old value."),
             ("(x)", 0, "At `)` close f, and i."),
             ("())xx)", 0, "`)` must write nothing, also where nothing is open."),
         ):
-            c, name = held(text)[0], text.replace(300 * "x", "300 times x")
+            c, name = held(text)[0], f"`{text}`"
+            if text.endswith(300 * "x"):
+                name = "`(` and 300 times `x`" if text[0] == "(" else "300 times `x`"
             if abs(c - wanted) > 0.05:
-                return f"after {name} c must be {wanted}; yours is {c:.2f}. {hint}"
+                return f"after {name}, c must be {wanted}; yours is {c:.2f}. {hint}"
         if any(held(text)[1] < 0.7 for text in ("(", "(x", "(xx(xx")):
             return "c is right, but h does not show it: while the bit is set, o must be near 1."
         return None
@@ -245,6 +253,7 @@ def adagrad_step(answer: Callable | None) -> None:
             for _ in range(3):
                 g = rng.normal(size=shape)
                 g.flat[0] = 0  # an entry that never has a gradient
+                g.flat[1] = 1e-4  # so small that 1e-10 counts inside the root, not outside
                 given = [w.copy(), g.copy(), s.copy()]
                 with np.errstate(invalid="ignore", divide="ignore"):
                     got = call_answer(answer, *given, rate)
@@ -269,6 +278,8 @@ def _slip_of_adagrad(
         return f"both arrays have the shape of w, {w.shape}; every entry has a step of its own."
     total = s + g**2
     root = np.sqrt(total) + 1e-10
+    if _same(new_s, s + np.abs(g)) or _same(new_s, s + g):
+        return "s adds up squares of the gradient."
     if np.isnan(new_w).any():
         return "an entry whose gradient was 0 so far gives 0/0: add a tiny number to the root."
     if _same(new_w, w - rate * g / root) and _same(new_s, total):
@@ -277,13 +288,12 @@ def _slip_of_adagrad(
         return "return the new w first, then s."
     if (s > 0).any() and _same(new_s, g**2):
         return "s adds up over all steps; yours keeps the last gradient's square alone."
-    if _same(new_s, s + np.abs(g)):
-        return "s adds up squares of the gradient."
     if not _same(new_s, total):
         return "the new s is s + g², entry by entry."
     with np.errstate(invalid="ignore", divide="ignore"):
         slips = [
             (w + rate * g / root, "a step goes against the gradient: w minus, not plus."),
+            (w - rate * g / np.sqrt(total + 1e-10), "1e-10 is added to the root, not under it."),
             (w - rate * g / (total + 1e-10), "divide by the square root of s, not by s."),
             (w - g / root, "you left out the rate."),
             (w - rate * g, "that is SGD: divide each entry by the root of its own s."),
@@ -302,6 +312,14 @@ def _slip_of_adagrad(
 def coupled_gate(answer: Callable | None) -> None:
     """Check a function (dc, i, g, c_old) -> the gradient of the CIFG's z_i."""
 
+    def has_factor(before: tuple, others: np.ndarray) -> bool:
+        """Say whether the answer is dc (g - c_old) times something positive of i alone."""
+        slopes = []
+        for dc, g, c_old in (before[:1] + before[2:], others):
+            got = call_answer(answer, dc.copy(), before[1].copy(), g.copy(), c_old.copy())
+            slopes.append(got / (dc * (g - c_old)))
+        return bool(np.allclose(*slopes) and np.min(slopes) > 0)
+
     def find_slip() -> str | None:
         rng = np.random.default_rng(0)
         for shape in ((2, 3), (1, 1), (4, 4)):
@@ -314,10 +332,16 @@ def coupled_gate(answer: Callable | None) -> None:
                 return f"the gradient has the shape of dc, {shape}; yours is {np.shape(got)}."
             slip = _slip_of_coupling(got, *before)
             if slip:
+                if slip == COUPLING and has_factor(before, rng.normal(size=(3, *shape))):
+                    return "g − c_old is right; look at the slope of σ."
                 return slip
         return None
 
     grade(answer, find_slip)
+
+
+COUPLING = "c = (1 - i)·c_old + i·g: what does c do when i grows a little?"
+"""What is said of a wrong gradient of the CIFG's z_i that is none of the known ones."""
 
 
 def _slip_of_coupling(
@@ -338,7 +362,7 @@ def _slip_of_coupling(
         ((g - c_old) * slope, "multiply by dc, the gradient that arrives at c."),
     ]
     hints = [hint for value, hint in slips if np.allclose(got, value)]
-    return hints[0] if hints else "c = (1 - i)·c_old + i·g: what does c do when i grows a little?"
+    return hints[0] if hints else COUPLING
 
 
 def bugs_by_block(answer: dict | None) -> None:
@@ -428,4 +452,11 @@ def _slip_of_backward(got: object, dstate: tuple, cache: tuple, step: Callable) 
         return "dz is right; the gradient of c_old is dc · f."
     pairs = zip("ifgo", np.split(dz, 4, axis=1), np.split(right_dz, 4, axis=1), strict=True)
     blocks = [name for name, a, b in pairs if not _same(a, b)]
-    return f"of dz the block of {', '.join(blocks)} is wrong; each factor gets dc times the other."
+    for order in permutations(np.split(right_dz, 4, axis=1)):
+        if _same(dz, np.concatenate(order, axis=1)):
+            return "the blocks stand in another order; ours is i, f, g, o."
+    if blocks == ["o"]:
+        return "of dz the block of o is wrong: do is dh times c."
+    many = f"blocks of {', '.join(blocks)} are" if len(blocks) > 1 else f"block of {blocks[0]} is"
+    output = " For o, do is dh times c." if "o" in blocks else ""
+    return f"of dz the {many} wrong; each factor gets dc times the other.{output}"

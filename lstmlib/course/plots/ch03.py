@@ -75,13 +75,16 @@ def lstm_cell(coupled: bool = False) -> Figure:
     axis.xaxis.labelpad = 8
     axis.spines[:].set_visible(False)
     gate = "1 − i, which has no block of its own" if coupled else "the forget gate f"
+    below = "i, g and o, each made of a block of z; f is 1 − i"
+    if not coupled:
+        below = "the gates i, f, g, o, each made of a block of one product z"
     return with_alt(
         figure,
         f"""The cell state c runs as a straight belt from left to right; it is multiplied by {gate},
-        then i ⊙ g is added to it. Below stand the gates i, f, g, o, each made of a block of one
-        product z. From the belt a branch goes down through tanh, is multiplied by o, and leaves as
-        h. In orange the gradient runs back along the belt, where the forget gate alone scales it;
-        through h and the tanh a second gradient joins it.""",
+        then i ⊙ g is added to it. Below stand {below}. From the belt a branch goes down through
+        tanh, is multiplied by o, and leaves as h. In orange the gradient runs back along the belt,
+        where the forget gate alone scales it; through h and the tanh a second gradient joins
+        it.""",
     )
 
 

@@ -83,6 +83,17 @@ def swapped(dstate, cache):
     return np.concatenate([f, i, g, o], axis=1), rest
 
 
+def spoiled(names):
+    """An answer with some blocks of dz doubled."""
+
+    def answer(dstate, cache):
+        dz, rest = no_tanh(dstate, cache)
+        parts = zip("ifgo", np.split(dz, 4, axis=1), strict=True)
+        return np.concatenate([2 * z if n in names else z for n, z in parts], axis=1), rest
+
+    return answer
+
+
 EXERCISES = {
     "lstm_parameters": Exercise(
         right=[
@@ -136,12 +147,14 @@ EXERCISES = {
         ],
         wrong=[
             (bit(open_f=20), "Your unit counts"),
-            (bit(x_f=4), "f³⁰⁰"),
+            (bit(x_f=4), "after `(` and 300 times `x`, c must be 1"),
+            (bit(x_f=4), "f at `x` is 0.9820."),
             (bit(x_f=0), "f³⁰⁰ must"),
-            (bit(x_i=0, x_g=20), "f³⁰⁰ must"),
+            (bit(x_i=0, x_g=20), "Close i at `x`"),
+            (bit(x_f=4, x_i=0, x_g=9), "0.9820. Close i at `x`"),
             (bit(x_f=7, x_i=-7, x_g=20), "Close i at `x`"),
-            (bit(close_f=20), "after (x) c must be 0"),
-            (bit(close_i=20, close_g=20), "after (x) c must be 0"),
+            (bit(close_f=20), "after `(x)`, c must be 0"),
+            (bit(close_i=20, close_g=20), "after `(x)`, c must be 0"),
             (bit(close_f=20, close_i=20, close_g=-20), "must write nothing"),
             (bit(open_o=-20), "h does not show it"),
             (bit(x_o=-20), "h does not show it"),
@@ -192,6 +205,14 @@ EXERCISES = {
             (adagrad_in_place, "changed its arguments"),
             (lambda w, g, s, rate: (w - rate * g / (np.abs(g) + 1e-10), g**2), "adds up over all"),
             (lambda w, g, s, rate: (w, s + np.abs(g)), "squares of the gradient"),
+            (
+                lambda w, g, s, rate: (w - rate * g / (np.sqrt(s + g) + 1e-10), s + g),
+                "s adds up squares",
+            ),
+            (
+                lambda w, g, s, rate: (w - rate * g / np.sqrt(s + g**2 + 1e-10), s + g**2),
+                "to the root, not under it",
+            ),
             (lambda w, g, s, rate: (w, s), "s + g²"),
             (
                 lambda w, g, s, rate: (2 * w - adagrad(w, g, s, rate)[0], s + g**2),
@@ -235,6 +256,8 @@ EXERCISES = {
             (lambda dc, i, g, c: dc * (g - c) * (1 - i**2), "derivative of tanh"),
             (lambda dc, i, g, c: dc * (c - g) * i * (1 - i), "signs are swapped"),
             (lambda dc, i, g, c: (g - c) * i * (1 - i), "multiply by dc"),
+            (lambda dc, i, g, c: dc * (g - c) * (1 - i), "g − c_old is right; look at the slope"),
+            (lambda dc, i, g, c: dc * (g - c) * sigma(i) * (1 - sigma(i)), "g − c_old is right"),
             (lambda dc, i, g, c: dc, "grows a little"),
             (lambda dc, i, g, c: dc[0], "the shape of dc"),
             (forgets, "forget `return`"),
@@ -270,8 +293,12 @@ EXERCISES = {
             (lambda d, k: no_tanh(d, k, back=lambda dc, f: dc), "gradient is dc · f"),
             (lambda d, k: (no_tanh(d, k)[0], (d[1] * k[1],)), "hand back the whole dc"),
             (lambda d, k: (no_tanh(d, k)[0], (d[1],)), "the gradient of c_old is dc · f"),
-            (swapped, "block of i, f is wrong"),
-            (lambda d, k: (-no_tanh(d, k)[0], no_tanh(d, k)[1]), "block of i, f, g, o"),
+            (swapped, "in another order; ours is i, f, g, o"),
+            (spoiled("o"), "block of o is wrong: do is dh times c"),
+            (spoiled("g"), "block of g is wrong; each"),
+            (spoiled("ig"), "blocks of i, g are wrong; each"),
+            (spoiled("fo"), "blocks of f, o are wrong"),
+            (lambda d, k: (-no_tanh(d, k)[0], no_tanh(d, k)[1]), "blocks of i, f, g, o are"),
             (lambda d, k: (no_tanh(d, k)[0], no_tanh(d, k)[1][0]), "a tuple that holds one"),
             (lambda d, k: no_tanh(d, k)[0], "return dz (N, 4H)"),
             (lambda d, k: (no_tanh(d, k)[0].T, no_tanh(d, k)[1]), "dz is (N, 4H)"),
