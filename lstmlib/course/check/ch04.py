@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lstmlib.course.check.exercises import call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 from lstmlib.models import CharRNN, State, detach
 
 HINTS = {
@@ -21,7 +21,7 @@ HINTS = {
     ),
     "table_gradient": (
         "If a character occurs three times in the text, how many gradients arrive at its row?",
-        "The look-up is a product with one-hot rows, (T, V) @ (V, E). The gradient of a product's "
+        "The look-up is a product with one-hot rows, (T, V) @ (V, M). The gradient of a product's "
         "right factor is the left factor transposed times the gradient of the result.",
         "`np.eye(V)[ids].T @ dx`, or `np.add.at(table, ids, dx)` on a table of zeros",
     ),
@@ -83,27 +83,34 @@ def gru_units(answer: Callable | None) -> None:
     """
 
     def find_slip() -> str | None:
-        # With one bias a block, the last two give another number.
-        for V, H in ((65, 100), (10, 300), (90, 17), (10, 48), (65, 93)):
-            units = number(call_answer(answer, V, H))
+        # With one bias a block, (10, 48) and (65, 93) give another number. With (4, 5) and (12, 10)
+        # the GRU has exactly as many parameters as the LSTM.
+        tasks = ((65, 100), (10, 300), (90, 17), (10, 48), (65, 93), (4, 5), (12, 10))
+        given = [number(call_answer(answer, V, H)) for V, H in tasks]
+
+        def fits(**counting: object) -> bool:
+            pairs = zip(given, tasks, strict=True)
+            return all(units == _most_units(*task, **counting) for units, task in pairs)
+
+        for units, (V, H) in zip(given, tasks, strict=True):
+            most = _most_units(V, H)
             if units != int(units):
                 return "units come whole; round down."
-            if units == _most_units(V, H):
+            if units == most:
                 continue
-            if units == H:
+            if given == [H for _, H in tasks]:
                 return "with as many units, the GRU has a quarter less in its layer: more fit."
-            if units == 4 * H // 3:
+            if given == [4 * H // 3 for _, H in tasks]:
                 return "4/3 of the units would fit if parameters grew with H; most grow with H²."
-            more = _counted(3, V, int(units)) > _counted(4, V, H)
             said = f"with V = {V} and H = {H}, "
-            said += (
-                f"a GRU of {units:g} has more parameters."
-                if more
-                else (f"{units:g} are too few: one more would still fit.")
-            )
-            if units == _most_units(V, H, biases=1):
+            if units < most:
+                said += f"{units:g} are too few: one more would still fit."
+            else:
+                said += f"a GRU of {units:g} has more parameters"
+                said += ": one fewer is the last that fits." if units == most + 1 else "."
+            if fits(biases=1):
                 said += " Did you count both of PyTorch's biases, in both cells?"
-            elif units == _most_units(V, H, output=False):
+            elif fits(output=False):
                 said += " Did you count the output layer?"
             return said
         return None
@@ -112,26 +119,26 @@ def gru_units(answer: Callable | None) -> None:
 
 
 def table_gradient(answer: Callable | None) -> None:
-    """Check a function (dx (T, E), ids (T,), V) -> gradient (V, E) of the table that was read."""
+    """Check a function (dx (T, M), ids (T,), V) -> gradient (V, M) of the table that was read."""
 
     def reference(dx: np.ndarray, ids: np.ndarray, V: int) -> np.ndarray:
         table = np.zeros((V, dx.shape[1]))
         np.add.at(table, ids, dx)
         return table
 
-    def slip_of(ids: list[int], E: int, V: int) -> str | None:
-        ids, dx = np.array(ids), np.random.default_rng(0).normal(size=(len(ids), E))
+    def slip_of(ids: list[int], M: int, V: int) -> str | None:
+        ids, dx = np.array(ids), np.random.default_rng(0).normal(size=(len(ids), M))
         given = dx.copy(), ids.copy()
         got = np.asarray(call_answer(answer, *given, V))
         if not (np.array_equal(given[0], dx) and np.array_equal(given[1], ids)):
             return "your function changed what it was given; the caller still needs it."
         right = reference(dx, ids, V)
-        if got.shape == right.shape[::-1] and np.allclose(got, right.T) and V != E:
+        if got.shape == right.shape[::-1] and np.allclose(got, right.T) and V != M:
             return "that is the transpose; the table has a row for each character."
         if got.shape == dx.shape and len(ids) != V:
-            return "the result has a row for each character, (V, E), not for each step."
+            return "the result has a row for each character, (V, M), not for each step."
         if got.shape != right.shape:
-            return f"the table is (V, E), here {right.shape}; yours is {got.shape}."
+            return f"the table is (V, M), here {right.shape}; yours is {got.shape}."
         if np.allclose(got, right):
             return None
         last, times = np.zeros_like(right), np.bincount(ids, minlength=V)[:, None]
@@ -162,8 +169,8 @@ def next_state(answer: Callable | None) -> None:
         return got is None or all(not part.any() for part in got)
 
     def find_slip() -> str | None:
-        grown = torch.arange(1.3, 13.0).reshape(2, 1, 2, 3).requires_grad_()
-        state = tuple(2 * part for part in grown)  # (h, c), each (1, 2, 3), with a graph
+        grown = torch.arange(1.3, 25.0).reshape(2, 2, 2, 3).requires_grad_()
+        state = tuple(2 * part for part in grown)  # (h, c), each (2, 2, 3), with a graph
         before = detach(tuple(part.clone() for part in state))
         first, later = answer(state, 0), [answer(state, k) for k in (1, 2, 7)]
         if any(part.grad_fn is None for part in state):
@@ -182,6 +189,8 @@ def next_state(answer: Callable | None) -> None:
                 return "batch 0 alone begins anew; every other one goes on."
             if not isinstance(got, tuple | list) or len(got) != 2:
                 return "the LSTM wants a pair, (h, c)."
+            if any(a.shape != b.shape for a, b in zip(got, state, strict=True)):
+                return "h and c keep their shape, (L, B, H): every layer goes on."
             if any(
                 a.dtype != b.dtype or not torch.equal(a, b) for a, b in zip(got, state, strict=True)
             ):
@@ -297,7 +306,8 @@ def repaired(answer: Callable | None) -> None:
         return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
 
     def find_slip() -> str | None:
-        mine, state = _network(), None
+        mine, state, modes = _network(), None, []
+        mine.register_forward_hook(lambda module, *_: modes.append(module.training))
         optimizer = torch.optim.SGD(mine.parameters(), lr=0.5)
         models = {(clear, turn): _network() for clear in (True, False) for turn in (False, True)}
         states = dict.fromkeys(models)
@@ -306,7 +316,14 @@ def repaired(answer: Callable | None) -> None:
             x, y, before = ids[:, k : k + 5], ids[:, k + 1 : k + 6], vector(mine)
             given = [part.clone() for part in (x, y, *(state or ()))]
             old = given[2:] and tuple(part.clone() for part in given[2:])
-            state = call_answer(answer, mine, optimizer, *given[:2], old or None)
+            try:
+                state = call_answer(answer, mine, optimizer, *given[:2], old or None)
+            except Slip as slip:
+                if callable(answer):
+                    return f"{slip} Or do you return the state from before the batch?"
+                raise
+            if not all([*modes, mine.training]):
+                return "the network trains without dropout: leave it in training mode."
             if not (torch.equal(given[0], x) and torch.equal(given[1], y)):
                 return "your function changed the batch that it was given."
             if not all(map(torch.equal, old, given[2:])):
@@ -357,7 +374,7 @@ def continued(answer: Callable | None) -> None:
         model, calls, given = _network(dropout=0.5), [], list(ids)
         right = reference(_network(), ids, n)
         model.register_forward_hook(
-            lambda module, inputs, _: calls.append((inputs[0].numel(), module.training))
+            lambda module, inputs, _: calls.append((inputs[0].flatten().tolist(), module.training))
         )
         with torch.random.fork_rng(devices=[]):
             got = [int(each) for each in call_answer(answer, model, given, n)]
@@ -367,21 +384,40 @@ def continued(answer: Callable | None) -> None:
             return "the network wrote with dropout on: `model.eval()` first."
         if n and got == ids + right:
             return "return the new ids alone, without those that were given."
-        if got == right:
-            read = sum(characters for characters, _ in calls)
-            if read > len(ids) + n:
-                return (
-                    f"the ids are right, but {read} were read for a text of {len(ids) + n}: carry "
-                    "the state, and read each once."
-                )
-            return None
         if len(got) != n:
             return f"{n} new ids are asked for, and yours are {len(got)}."
-        if any(characters > 1 for characters, _ in calls[1:]):
+        read, lengths = [each for fed, _ in calls for each in fed], [len(fed) for fed, _ in calls]
+
+        def reads(start: list[int]) -> bool:
+            """Say whether the start was read, and the new ids after it, but perhaps the last."""
+            return read in (start + got, start + got[:-1])
+
+        if not reads(ids):
+            if reads([*ids, ids[-1]]):
+                return (
+                    f"{len(ids) + 1} were read for a text of {len(ids)}: the last one of the text "
+                    "twice."
+                )
+            if reads(ids[-1:]):
+                return "only the last id of the text was read; the state must know all of it."
+            if reads(ids[:-1]):
+                return "the last id of the text was not read; the new ones come after it."
+        if got == right:
+            if len(read) > len(ids) + n:
+                return (
+                    f"the ids are right, but {len(read)} were read for a text of {len(ids) + n}: "
+                    "carry the state, and read each once."
+                )
+            return None
+        if any(characters > 1 for characters in lengths[1:]):
             return (
                 "the state knows the text already, and gets it once more: after the first call, "
                 "feed only the last character."
             )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            if [int(each) for each in answer(model, list(ids), n)] != got:
+                return "a second call writes another text: do not draw, take the most probable one."
         if got[0] != right[0]:
             return "the next character is predicted at the last position, `logits[0, -1]`."
         return "from the second id on it goes wrong: feed the id just written, and the state."
@@ -397,7 +433,8 @@ def bias_for(answer: Callable | None) -> None:
     """Check a function (lag, share) -> the forget bias b with which σ(b)^lag is the share."""
 
     def find_slip() -> str | None:
-        for lag, share in ((40, 0.5), (1, 0.9), (20, 0.01), (3, 0.125), (500, 0.999)):
+        tasks = ((40, 0.4), (40, 0.5), (1, 0.9), (20, 0.01), (3, 0.125), (500, 0.9))
+        for lag, share in (*tasks, (1, 0.2), (2, 0.1)):  # the last two have a bias below 0
             b = number(call_answer(answer, lag, share))
             p = share ** (1 / lag)
             slips = (
@@ -407,16 +444,22 @@ def bias_for(answer: Callable | None) -> None:
                     math.log(share / (1 - share)),
                     "that keeps the share over one step; it shrinks with each of the `lag` steps.",
                 ),
+                (
+                    math.log(share / (1 - share)) / lag,
+                    "the log-odds do not divide by `lag`: take the lag-th root of the share first.",
+                ),
                 (p, "that is what one step keeps, σ(b); the bias b is asked for."),
                 (math.log(p), "the gate is σ(b), and no exponential: solve 1 / (1 + e^-b) = p."),
             )
-            hints = [hint for value, hint in slips if math.isclose(b, value, abs_tol=1e-6)]
+            near = 1e-6 + 4 * 2**-23 / (1 - p)  # float32 has few digits of 1 - p
+            hints = [hint for value, hint in slips if math.isclose(b, value, abs_tol=near)]
             if None in hints:
                 continue
             if hints:
                 return hints[0]
             kept = (0.5 + 0.5 * math.tanh(b / 2)) ** lag
-            return f"with that, {kept:.3g} is left after {lag} steps, and not {share:g}."
+            steps = f"{lag} steps" if lag > 1 else "1 step"
+            return f"with that, {kept:.3g} is left after {steps}, and not {share:g}."
         return None
 
     grade(answer, find_slip)

@@ -32,6 +32,13 @@ def gru_units(V, H, biases=2, output=True):
     return max(n for n in range(1, 2 * H) if count(3, n) <= count(4, H))
 
 
+def fewer_than(V, H):
+    """With < in place of <=."""
+    n = gru_units(V, H)
+    equal = 3 * (n * V + n * n + 2 * n) + n * V == 4 * (H * V + H * H + 2 * H) + H * V
+    return n - equal
+
+
 def by_the_root(V, H):
     """3 n² + (4 V + 6) n = 4 H² + (5 V + 8) H, solved for n."""
     right = 4 * H * H + (5 * V + 8) * H
@@ -77,6 +84,15 @@ def stepped(clear=True, turn=False, cut=True, between=False, keep=False, rate=No
     return step
 
 
+def without_dropout(model, optimizer, x, y, state):
+    return stepped()(model.eval(), optimizer, x, y, state)
+
+
+def gives_back(model, optimizer, x, y, state):
+    stepped()(model, optimizer, x, y, state)
+    return state
+
+
 def otherwise_stepped(model, optimizer, x, y, state):
     """Another way to write the loss, the cleared gradients and the cut."""
     logits, (h, c) = model(x, state)
@@ -100,6 +116,41 @@ def continued(evaluate=True, again=False, position=-1, carry=True, whole=False):
         return ids + new if whole else new
 
     return write
+
+
+def begun(first):
+    """Read what `first` makes of the ids, then feed the last of the text and the new ids."""
+
+    def write(model, ids, n):
+        fed, state, new = first(ids), None, []
+        model.eval()
+        if fed is not ids:
+            _, state = model(torch.tensor([fed]), None) if fed else (None, None)
+            fed = ids[-1:]
+        for _ in range(n):
+            logits, state = model(torch.tensor([fed]), state)
+            new.append(logits[0, -1].argmax().item())
+            fed = new[-1:]
+        return new
+
+    return write
+
+
+def without_the_last(model, ids, n):
+    state, new, fed = None, [], ids[:-1] or ids
+    for _ in range(n):
+        logits, state = model.eval()(torch.tensor([fed]), state)
+        new.append(logits[0, -1].argmax().item())
+        fed = new[-1:]
+    return new
+
+
+def draws(model, ids, n):
+    state, new = None, []
+    for _ in range(n):
+        logits, state = model.eval()(torch.tensor([new[-1:] or ids]), state)
+        new.append(torch.multinomial(logits[0, -1].softmax(0), 1).item())
+    return new
 
 
 def char_by_char(model, ids, n):
@@ -140,7 +191,9 @@ EXERCISES = {
             (lambda V, H: H, "a quarter less"),
             (lambda V, H: 4 * H // 3, "4/3 of the units"),
             (lambda V, H: gru_units(V, H) + 0.5, "come whole"),
-            (lambda V, H: gru_units(V, H) + 1, "has more parameters"),
+            (lambda V, H: gru_units(V, H) + 1, "one fewer is the last that fits"),
+            (lambda V, H: gru_units(V, H) + 2, "has more parameters."),
+            (fewer_than, "with V = 4 and H = 5, 5 are too few"),
             (lambda V, H: gru_units(V, H) - 1, "one more would still fit"),
             (lambda V, H: gru_units(V, H, biases=1), "both of PyTorch's biases"),
             (lambda V, H: gru_units(V, H, output=False), "count the output layer"),
@@ -167,7 +220,7 @@ EXERCISES = {
             ),
             (lambda dx, ids, V: np.eye(V)[ids].T @ np.ones_like(dx), "counted the reads"),
             (lambda dx, ids, V: -np.eye(V)[ids].T @ dx, "row v is the sum"),
-            (lambda dx, ids, V: add_at(dx, ids, 7), "the table is (V, E)"),
+            (lambda dx, ids, V: add_at(dx, ids, 7), "the table is (V, M)"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -186,6 +239,7 @@ EXERCISES = {
             (forgets, "is there a `return`"),
             (lambda state, k: tuple(0 * part for part in state), "no batch gets a state"),
             (lambda state, k: None if k < 2 else tuple(p.detach() for p in state), "batch 0 alone"),
+            (lambda state, k: tuple(p[-1:].detach() for p in state) if k else None, "every layer"),
             (lambda state, k: state[0].detach() if k else None, "a pair"),
             (lambda state, k: (state[0].detach(),) if k else None, "a pair"),
             (lambda state, k: tuple(p.detach() for p in state[::-1]) if k else None, "h first"),
@@ -231,6 +285,8 @@ EXERCISES = {
             (stepped(cut=False, keep=True), "Cut h and c"),
             (stepped(clear=False, turn=True, cut=False, keep=True), "Cut h and c"),
             (stepped(between=True), "no weight has changed"),
+            (without_dropout, "in training mode"),
+            (gives_back, "return the state from before the batch?"),
             (stepped(rate=0.1), "the weights are others"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, None), "the weights are others"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, s)[::-1], "not the one after"),
@@ -242,7 +298,7 @@ EXERCISES = {
     ),
     "continued": Exercise(
         arguments={},
-        right=[continued(), char_by_char],
+        right=[continued(), char_by_char, begun(lambda ids: ids[:-1])],
         wrong=[
             (continued(evaluate=False), "dropout on"),
             (continued(again=True), "gets it once more"),
@@ -250,6 +306,10 @@ EXERCISES = {
             (continued(carry=False), "carry the state"),
             (continued(whole=True), "the new ids alone"),
             (lambda m, ids, n: continued()(m, ids, n)[:-1], "12 new ids"),
+            (begun(list), "5 were read for a text of 4: the last one of the text twice"),
+            (begun(lambda ids: []), "only the last id of the text was read"),
+            (without_the_last, "the last id of the text was not read"),
+            (draws, "take the most probable one"),
             (never_feeds_back, "the id just written"),
             (grows_the_list, "changed the list"),
             (forgets, "forget `return`"),
@@ -262,10 +322,13 @@ EXERCISES = {
         right=[
             lambda lag, share: logit(share ** (1 / lag)),
             lambda lag, share: -np.log(np.exp(-np.log(share) / lag) - 1),
+            lambda lag, share: torch.logit(torch.tensor(share) ** (1 / lag)),
         ],
         wrong=[
             (lambda lag, share: -logit(share ** (1 / lag)), "the sign"),
             (lambda lag, share: logit(share), "over one step"),
+            (lambda lag, share: logit(share) / lag, "the lag-th root of the share first"),
+            (lambda lag, share: max(0, logit(share ** (1 / lag))), "0.5 is left after 1 step,"),
             (lambda lag, share: share ** (1 / lag), "what one step keeps"),
             (lambda lag, share: math.log(share) / lag, "no exponential"),
             (lambda lag, share: logit(1 - share / lag), "is left after 40 steps"),
