@@ -62,9 +62,9 @@ HINTS = {
     ),
     "breaking_string": (
         "What does unit 26 do at each bracket, and does it move by exactly 1?",
-        "A small error at each bracket adds up. So a string breaks the network if it is deep "
-        "enough, or long enough with the same error again and again.",
-        'text = "(" * 1000 + ")" * 1000',
+        "A small error at each bracket adds up. So a string need not be deep. It must be long, "
+        "with the same error again and again.",
+        'text = "(" + "()" * 2000 + ")"',
     ),
 }
 
@@ -162,6 +162,7 @@ def short_floor(answer: float | None) -> None:
             nats: "that is the entropy of a string; divide by its mean number of symbols.",
             right / math.log(2): "that is in bits; use the natural logarithm.",
             math.log(3) / length: "the three strings are not equally likely.",
+            nats / (length + 1): "`.start` is no symbol that is predicted.",
             nats / symbols.mean(): "the lengths must be weighted with the probabilities, too.",
             nats / (symbols - 1).mean(): "the lengths must be weighted, and `.end` is a symbol.",
             -(p * np.log(p) / symbols).sum(): "a floor is the entropy over the mean length, and "
@@ -201,11 +202,14 @@ def repeat_floor(answer: Callable | None) -> None:
             (count + word) / length: not_in_ss,
             (count + stop * word) / length: not_in_ss,
             count / length: "which word it is must be told too, unless the string is ss.",
+            (count + (1 - stop) * math.log(3)) / length: "`words` is not used.",
+            (count + which) / (3 + 4 / stop): "the last decision has no word: it stops.",
             (count + which) / (length - 1): "`.end` is a symbol, too: the length is one more.",
             count + which: "that is the entropy of a string; divide by its mean length.",
             right / math.log(2): "that is in bits; use the natural logarithm.",
             (stop * count + which) / length: "a string has more than one decision in the mean.",
-            (4 * stop * count + which) / length: "4 decisions are those of a `stop` of 1/4.",
+            (4 * stop * count + which)
+            / length: "your decisions are fixed; 4 are those of a `stop` of 1/4.",
         }
         for value, slip in slips.items():
             if math.isclose(got, value, rel_tol=1e-6):
@@ -231,7 +235,7 @@ def mean_length(answer: Callable | None) -> None:
         return 1 + 1 / (1 - 2 * q) if q < 1 / 2 else math.inf
 
     def find_slip() -> str | None:
-        below = (7 / 16, 0.0, 0.25, 0.3, 0.49)
+        below = (7 / 16, 0.0, 0.25, 0.3, 0.49, 0.4999)
         got = [float(call_answer(answer, q)) for q in below]
 
         def gives(formula: Callable) -> bool:
@@ -248,10 +252,18 @@ def mean_length(answer: Callable | None) -> None:
         if gives(lambda q: 1 + 1 / (1 - q)):
             return "the depth also rises, with probability q: it falls by 1 - 2q in the mean."
         if not gives(reference):
-            return "at q = 7/16 a string has 9 brackets in the mean, and at q = 0 it has 2."
+            q, a = next(
+                (q, a)
+                for q, a in zip(below, got, strict=True)
+                if not math.isclose(a, reference(q), rel_tol=1e-6)
+            )
+            return f"at q = {q:g} the length is {reference(q):g}, and yours is {a:g}."
         for q in (0.5, 0.75):
             try:
-                length = float(call_answer(answer, q))
+                length = answer(q)
+                if length is None:
+                    return f"at q = {q:g} yours returns None; return math.inf."
+                length = float(length)
             except ZeroDivisionError:
                 return "right below 1/2; at q = 1/2 the length is math.inf, and yours divides by 0."
             if length != math.inf:
@@ -268,10 +280,14 @@ def string_of(answer: Callable | None) -> None:
     """
 
     def slip_of(depth: int, length: int) -> str | None:
-        text, what = call_answer(answer, depth, length), f"depth {depth}, length {length}: "
+        what = f"depth {depth}, length {length}: "
+        none = length % 2 or length < 2 * depth or (depth == 1 and length > 2)
+        text = answer(depth, length) if none else call_answer(answer, depth, length)
+        if text is None:
+            return f"{what}there is no such string: return '', not None."
         if not isinstance(text, str):
             return f"{what}a text is asked for, and yours is {text!r}."
-        if length % 2 or length < 2 * depth or (depth == 1 and length > 2):
+        if none:
             return f"{what}there is no such string, so return ''." if text else None
         if not text:
             return f"{what}there is one, and yours is empty."
@@ -347,6 +363,7 @@ def loss_bugs(answers: dict[str, str] | None) -> None:
     """Check which of BUGS made each of five losses on brackets: "a", … "e" -> the bug."""
     causes = ("bits", "padding counted", "targets not shifted", "none", "per string")
     reference = dict(zip("abcde", causes, strict=True))
+    far_below = {"b": 0.351, "c": 0.0004}
 
     def find_slip() -> str | None:
         if not isinstance(answers, dict) or set(answers) != set(reference):
@@ -357,6 +374,9 @@ def loss_bugs(answers: dict[str, str] | None) -> None:
             if cause not in list(BUGS):
                 return f"{name}: {cause!r} is no cause here; choose one of {', '.join(BUGS)}."
         for name, cause in reference.items():
+            if name in far_below and answers[name] == "none":
+                why = f"{far_below[name]} is far below the floor; no model can get there."
+                return f"{name} is not 'none': {why}"
             if answers[name] != cause:
                 return f"{name} is not {answers[name]!r}: {BUGS[answers[name]]}"
         return None
@@ -370,7 +390,7 @@ def _untouched(answers: object) -> bool:
 
 
 def breaking_string(answer: str | None, decide: Callable[[str], np.ndarray]) -> None:
-    """Check a string of brackets on which a network makes a wrong decision.
+    """Check a string of brackets, two open at most, on which a network makes a wrong decision.
 
     Args:
         answer: the string, of at most 10 000 brackets.
@@ -384,6 +404,9 @@ def breaking_string(answer: str | None, decide: Callable[[str], np.ndarray]) -> 
             return f"yours has {len(answer)} brackets; 10 000 are the most, and fewer will do."
         if set(answer) - set("()") or not _is_string(answer):
             return "yours is no string of the language, so the network need not know it."
+        most = np.cumsum([1 if c == "(" else -1 for c in answer]).max()
+        if most > 2:
+            return f"yours has {most} brackets open; find one with no more than two."
         if np.asarray(decide(answer)).all():
             return f"the network decides rightly after all {len(answer)} brackets. Go further."
         return None

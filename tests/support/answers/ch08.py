@@ -117,9 +117,9 @@ BUGS = {
 }
 
 
-def counts_to_20(text):
-    """Decide rightly up to 20 open brackets, as a network might."""
-    return np.cumsum([1 if c == "(" else -1 for c in text]) <= 20
+def drifts(text):
+    """Decide rightly over 1000 brackets, as a network might."""
+    return np.arange(len(text)) < 1000
 
 
 FIXED = ("axis_swapped", "sign", "dtype")  # make no other answer of a text
@@ -173,6 +173,7 @@ EXERCISES = {
             (1.5 * math.log(2), "the entropy of a string"),
             (0.3, "in bits"),
             (math.log(3) / 5, "not equally likely"),
+            (1.5 * math.log(2) / 6, "`.start` is no symbol that is predicted"),
             (1.5 * math.log(2) / (17 / 3), "weighted with the probabilities"),
             (1.5 * math.log(2) / (14 / 3), "must be weighted, and"),
             (math.log(2) * (1 / 6 + 1 / 10 + 1 / 18), "the mean of each string's share"),
@@ -200,6 +201,8 @@ EXERCISES = {
                 lambda stop, words: repeat_floor(stop, words, decisions=4),
                 "those of a `stop` of 1/4",
             ),
+            (lambda stop, words: repeat_floor(stop, 3), "`words` is not used"),
+            (lambda stop, words: repeat_floor(stop, words, symbols=7), "the last decision has no"),
             (lambda stop, words: repeat_floor(0.2, words), "wrong at other numbers"),
             (lambda stop, words: repeat_floor(stop, 8), "wrong at other numbers"),
             (lambda stop, words: 0.2, "and a string has 19 symbols"),
@@ -219,7 +222,16 @@ EXERCISES = {
             (lambda q: 1 + 1 / (1 - q), "the depth also rises"),
             (lambda q: 1 + 1 / (1 - 2 * q), "yours divides by 0"),
             (lambda q: math.inf if q == 0.5 else 1 + 1 / (1 - 2 * q), "at q = 0.75"),
-            (lambda q: 9, "at q = 0 it has 2"),
+            (lambda q: 9, "at q = 0 the length is 2, and yours is 9"),
+            (lambda q: mean_length(q) if q < 0.49 else math.inf, "at q = 0.49 the length is 51"),
+            (
+                lambda q: mean_length(q) if q < 0.495 else math.inf,
+                "at q = 0.4999 the length",
+            ),
+            (
+                lambda q: mean_length(q) if q < 0.5 else None,
+                "at q = 0.5 yours returns None",
+            ),
             (forgets, "forget `return`"),
         ],
         unmoved=("axis_swapped", "in_place"),
@@ -235,7 +247,8 @@ EXERCISES = {
             (lambda d, n: string_of(d, n) and "(" * n, "do not balance"),
             (lambda d, n: string_of(d, n) if n == 2 * d else "", "there is one"),
             (lambda d, n: list(string_of(d, n)), "a text is asked for"),
-            (lambda d, n: string_of(d, n) or None, "forget `return`"),
+            (lambda d, n: string_of(d, n) or None, "length 4: there is no such string: return ''"),
+            (forgets, "forget `return`"),
             (lambda d, n: string_of(d, n) if d < 9 else "", "depth 40, length 80: there is one"),
         ],
         unmoved=(*FIXED, "in_place"),
@@ -260,6 +273,7 @@ EXERCISES = {
             (BUGS | {"a": "per string", "e": "bits"}, "10 times as large"),
             (BUGS | {"a": "padding counted"}, "lowers the mean"),
             (BUGS | {"b": "none"}, "b is not 'none'"),
+            (BUGS | {"c": "none"}, "0.0004 is far below the floor; no model can get there"),
             (BUGS | {"c": "padding counted"}, "36 % of the tokens"),
             (BUGS | {"d": "padding counted"}, "d is not"),
             (BUGS | {"b": "overfitting"}, "is no cause here"),
@@ -269,10 +283,12 @@ EXERCISES = {
         unmoved=("off_by_one", *FIXED),
     ),
     "breaking_string": Exercise(
-        arguments={"decide": counts_to_20},
-        right=["(" * 21 + ")" * 21, "(" + ("(" * 30 + ")" * 30) * 2 + ")"],
+        arguments={"decide": drifts},
+        right=["(" + "()" * 500 + ")", "(" + "()" * 4999 + ")"],
         wrong=[
-            ("(" * 20 + ")" * 20, "decides rightly after all 40"),
+            ("()", "decides rightly after all 2"),
+            ("(" * 1000 + ")" * 1000, "yours has 1000 brackets open"),
+            ("(" + "(())" * 500 + ")", "yours has 3 brackets open"),
             ("(" + "()" * 400 + ")", "decides rightly after all 802"),
             ("(" * 30, "no string of the language"),
             ("(" * 30 + ")" * 30 + "()", "no string of the language"),
