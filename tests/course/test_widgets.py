@@ -75,7 +75,8 @@ def test_the_slider_moves_the_numbers_and_the_picture():
         assert f"Step {step}</b>: loss {loss} nats per character" in said
         assert f"gradient norm {norm} before clipping, 0.25 after" in said
         assert "learning rate 0.002" in said
-        assert pixels(panel.image.value) == pixels(plots.png(plots.training_moment(run, step)))
+        wanted = plots.training_moment(run, step, training_scrubber._HIGH)
+        assert pixels(panel.image.value) == pixels(plots.png(wanted))
 
 
 def test_the_sample_is_the_newest_at_or_before_the_step():
@@ -106,9 +107,9 @@ def test_a_skipped_step_is_shown_and_said_to_be_one():
 def test_a_step_is_drawn_once(monkeypatch):
     drawn = []
 
-    def draw(run, step):
+    def draw(run, step, height):
         drawn.append(step)
-        return plots.training_moment(run, step)
+        return plots.training_moment(run, step, height)
 
     monkeypatch.setattr(training_scrubber, "training_moment", draw)
     panel = TrainingScrubber(history(), {})
@@ -120,7 +121,9 @@ def test_a_step_is_drawn_once(monkeypatch):
 def test_the_pictures_that_are_kept_are_those_shown_last_and_no_more_than_so_many(monkeypatch):
     drawn = []
     monkeypatch.setattr(training_scrubber, "_PICTURES", 3)
-    monkeypatch.setattr(training_scrubber, "training_moment", lambda run, step: drawn.append(step))
+    monkeypatch.setattr(
+        training_scrubber, "training_moment", lambda run, step, _: drawn.append(step)
+    )
     monkeypatch.setattr(training_scrubber, "png", lambda _: b"")
     panel = TrainingScrubber(history(), {})
     for step in (2, 3, 4, 2, 1):

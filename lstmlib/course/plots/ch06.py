@@ -406,7 +406,7 @@ def _mark_diverged(axis: Axes, places: np.ndarray, diverged: np.ndarray, seeds: 
         axis.text(x, 0.91, f"{number} of {seeds}", transform=at, ha="center", va="top")
 
 
-def training_moment(history: History, step: int) -> Figure:
+def training_moment(history: History, step: int, height: float = 6) -> Figure:
     """Draw one step of a run: where it lies, and what gradients, updates and gates were then.
 
     Above, the loss and the gradient norm of the whole run, with a line at the step. Below, for each
@@ -416,7 +416,7 @@ def training_moment(history: History, step: int) -> Figure:
     `diagnostics.SATURATED` of 0 and of 1. The scales are those of the whole run, so that steps can
     be compared.
 
-    Where the step has no diagnostics, the lower panels say so.
+    Where the step has no diagnostics, the lower panels say so. The height is in inches.
 
     Raises:
         ValueError: the history has no such step.
@@ -429,7 +429,7 @@ def training_moment(history: History, step: int) -> Figure:
     if recorded and "near_0" in recorded[0]["diagnostics"]:
         panels["saturated gates"] = _gate_bars
     with rc_context(STYLE):
-        figure = Figure(figsize=(10, 6), dpi=110)  # laid out by hand, which takes half the time
+        figure = Figure(figsize=(10, height), dpi=110)  # laid out by hand: half the time
         above = {"left": 0.08, "right": 0.98, "bottom": 0.69, "top": 0.95, "wspace": 0.25}
         _mark_step(figure.add_gridspec(1, 2, **above).subplots(), history, row)
         below = {"left": 0.18, "right": 0.98, "bottom": 0.12, "top": 0.5, "wspace": 0.12}

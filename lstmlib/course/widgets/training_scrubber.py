@@ -45,7 +45,7 @@ class TrainingScrubber(Panel):
                 "fit(…, diagnostics=Diagnostics())."
             )
         self.history, self.samples = history, samples
-        self._drawn = lru_cache(_PICTURES)(lambda step: png(training_moment(history, step)))
+        self._drawn = lru_cache(_PICTURES)(lambda step: png(training_moment(history, step, _HIGH)))
         # A skipped step has no diagnostics either, but it is the one to look at.
         kept = [row for row in history.rows if row.get("diagnostics") or row.get("skipped")]
         self.rows = {row["step"]: row for row in kept}
@@ -75,6 +75,8 @@ class TrainingScrubber(Panel):
 
 _PICTURES = 128
 """Pictures that a panel keeps, those shown last: the play button goes through about a hundred."""
+_HIGH = 4.9
+"""Inches of a picture: slider, picture and text stand together on a small screen."""
 _SAMPLE = 20_000
 """Characters of a sample that are shown."""
 
