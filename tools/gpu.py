@@ -7,7 +7,7 @@ The machine may be bare: PyTorch, NumPy, and what tools/gpu_machine.txt lists. `
 builds the folder gpu-pack, which holds the rest: carry it beside the course. The stages, by worth:
 
     right         60 s   the tests that need CUDA; CPU and GPU compared, cell by cell
-    notebooks    240 s   chapters 00 to 08 in profile gpu: times, and the values of their bands
+    notebooks    240 s   chapters in profile gpu: times, and the values of their bands
     speed         60 s   fit() beside a bare loop, GPU beside CPU, grid of speeds, generators
     leaderboard  190 s   the GPU recipe, one seed a call
     case-d       130 s   case D as published, as many epochs as fit

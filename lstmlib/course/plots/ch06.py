@@ -430,14 +430,15 @@ def training_moment(history: History, step: int, height: float = 6) -> Figure:
         panels["saturated gates"] = _gate_bars
     with rc_context(STYLE):
         figure = Figure(figsize=(10, height), dpi=110)  # laid out by hand: half the time
-        above = {"left": 0.08, "right": 0.98, "bottom": 0.69, "top": 0.95, "wspace": 0.25}
+        top, middle = 1 - 0.3 / height, 1 - np.array([1.5, 2.65]) / height
+        above = {"left": 0.08, "right": 0.98, "bottom": middle[0], "top": top, "wspace": 0.25}
         _mark_step(figure.add_gridspec(1, 2, **above).subplots(), history, row)
-        below = {"left": 0.18, "right": 0.98, "bottom": 0.12, "top": 0.5, "wspace": 0.12}
+        below = above | {"left": 0.18, "bottom": 0.58 / height, "top": middle[1], "wspace": 0.12}
         lower = figure.add_gridspec(1, len(panels), **below).subplots(sharey=True)
     diagnostics = row.get("diagnostics")
     for axis, (title, draw) in zip(lower, panels.items(), strict=True):
         axis.set_title(title, pad=24)  # room for the legend
-        axis.tick_params(labelsize=9)
+        axis.tick_params(labelsize=8)
         if diagnostics:
             draw(axis, diagnostics, recorded)
             axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=9)
@@ -447,7 +448,7 @@ def training_moment(history: History, step: int, height: float = 6) -> Figure:
             axis.grid(visible=False)
             axis.set(xticks=[])
     parts = list(recorded[0]["diagnostics"]["gradient"]) if recorded else []
-    lower[0].set_yticks(range(len(parts)), [plain_text(part, 40) for part in parts])
+    lower[0].set_yticks(range(len(parts)), [plain_text(p, 40) for p in parts], fontsize=8)
     lower[0].set(ylim=(len(parts) - 0.4, -0.6), ylabel="part of the network")
     return with_alt(figure, _moment_in_words(row, diagnostics))
 
@@ -498,7 +499,7 @@ def _update_bars(axis: Axes, diagnostics: dict, recorded: list[dict]) -> None:
     ratios = finite(list(diagnostics["update"].values()))
     axis.barh(range(len(ratios)), ratios, 0.8, color=GREEN)
     axis.axvline(1e-3, color=BLACK, linestyle="--", linewidth=1, label="rule of thumb: 0.001")
-    axis.set(xlabel="norm / norm of the weights\n(log scale)")
+    axis.set(xlabel="norm / norm of the weights (log)")
     _log_scale(axis, recorded, "update")
 
 
