@@ -1,5 +1,6 @@
 """Checks of the exercises of chapter 00."""
 
+import inspect
 import math
 from collections.abc import Callable
 
@@ -39,7 +40,7 @@ HINTS = {
         "gradient makes the step?",
         "Zero state once, before the loop; the target is y; the gradient is made shorter if its "
         "length is above the limit, and only then comes the step.",
-        "gradient = gradient * min(1, limit / max(length, limit)) before network.step(gradient), "
+        "gradient = gradient * limit / max(length, limit) before network.step(gradient), "
         "with length = np.linalg.norm(gradient)",
     ),
     "fed_back": (
@@ -59,7 +60,19 @@ def _arrays(got: object, names: tuple[str, ...]) -> list[np.ndarray]:
     parts = got if isinstance(got, tuple | list | np.ndarray) else ()
     if len(parts) != len(names):
         raise Slip(f"return two arrays: {', and '.join(names)}.")
-    return [np.asarray(part) for part in parts]
+    arrays = [np.asarray(part) for part in parts]
+    if any(array.ndim != 1 for array in arrays):
+        shapes = " and ".join(str(array.shape) for array in arrays)
+        raise Slip(f"two arrays (N - 1,) are asked for; yours have the shapes {shapes}.")
+    return arrays
+
+
+def _call_list(function: Callable, *arguments: object) -> object:
+    """Call a student's function that returns a list; raises Slip if it makes a generator."""
+    result = call_answer(function, *arguments)
+    if inspect.isgenerator(result):
+        raise Slip("`yield` makes a generator; collect all in a list, and return it at the end.")
+    return result
 
 
 def pairs(answer: Callable | None) -> None:
@@ -75,6 +88,10 @@ def pairs(answer: Callable | None) -> None:
                 return "inputs and targets differ in length; the last character has no successor."
             if np.array_equal(x, y):
                 return "the targets are the inputs; they must be shifted by one character."
+            if np.array_equal(x, ids[1:-1]) and np.array_equal(y, ids[2:]):
+                return "the first pair is missing: the first character is an input, too."
+            if np.array_equal(x, ids[:-2]) and np.array_equal(y, ids[1:-1]):
+                return "the last pair is missing: the last character is a target, too."
             if len(y) and len(ids) > 2 and np.array_equal(y[: len(ids) - 2], ids[2:]):
                 return "the targets are shifted by two; the network would skip a character."
             if len(x) == len(ids):
@@ -110,6 +127,11 @@ def bits_per_character(answer: float | None, nats: float) -> None:
             return "that is the logarithm of the loss; the loss is one already, in another unit."
         if equals(nats / math.log(10)):
             return "that is the loss in decimal digits; divide by ln 2, not by ln 10."
+        if math.isclose(value, reference, rel_tol=1e-2):
+            return (
+                "right method, but rounded too early: use math.log(2), and keep the decimals of "
+                "the result."
+            )
         return "that is another number; a bit is ln 2 nats, so how many bits are in the loss?"
 
     grade(answer, find_slip)
@@ -145,6 +167,24 @@ def network_parameters(answer: Callable | None) -> None:
         "the weights from the hidden state of the step before are missing, (H, H).": (
             lambda V, H: 4 * (H * V + 2 * H) + V * H + V
         ),
+        "V and H are swapped; V is the vocabulary, H the hidden state.": lambda V, H: reference(
+            H, V
+        ),
+        "the output layer is counted four times; only the LSTM has four parts.": lambda V, H: (
+            4 * (H * V + H * H + 2 * H + V * H + V)
+        ),
+        "each of the four parts has its own two biases: count these four times, too.": (
+            lambda V, H: 4 * (H * V + H * H) + 2 * H + V * H + V
+        ),
+        "you counted V · V; the matrix for the state of the step before is (H, H).": (
+            lambda V, H: 4 * (H * V + V * V + 2 * H) + V * H + V
+        ),
+        "you counted H · H for the one-hot vector, too; that matrix is (H, V).": (
+            lambda V, H: 4 * (H * H + H * H + 2 * H) + V * H + V
+        ),
+        "the size of a matrix is a product: (H, V) holds H · V numbers, not H + V.": (
+            lambda V, H: 4 * (H + V + H + H + 2 * H) + V + H + V
+        ),
     }
 
     def find_slip() -> str | None:
@@ -164,27 +204,56 @@ def network_parameters(answer: Callable | None) -> None:
 def loss_of_probabilities(answer: Callable | None) -> None:
     """Check a function p (N,) -> the mean of −ln p, in nats per character."""
 
-    def find_slip() -> str | None:
-        cases = [np.array([0.5, 0.25]), np.array([1.0, 0.1, 0.7]), np.array([0.3])]
-        cases += [np.full(5000, 0.5)]
-        got = []
-        for p in cases:
-            given = p.copy()
-            got.append(float(call_answer(answer, given)))
-            if not np.array_equal(given, p):
-                return _IN_PLACE
+    # 5003 is a prime number: no batches of equal size make it up.
+    long = np.exp(-9 * np.random.default_rng(0).random(5003))
+    cases = [np.array(p) for p in ([0.5, 0.25], [1.0, 0.1, 0.7], [0.3], [0.9, 0.02, 0.0001])]
 
-        def equals(wrong: Callable, few: bool = False) -> bool:
-            of = cases[:3] if few else cases
-            return np.allclose(got[: len(of)], [wrong(p) for p in of], rtol=1e-6)
+    def mean_of(p: np.ndarray) -> float:
+        """Call the answer with a copy, and return its number; raises Slip if it is none."""
+        given = p.copy()
+        got = call_answer(answer, given)
+        if not np.array_equal(given, p):
+            raise Slip(_IN_PLACE)
+        size = np.size(got)
+        if np.ndim(got) and size == 1:
+            raise Slip("that is an array that holds one number; return the number itself.")
+        if np.ndim(got) and size == len(p):
+            raise Slip("that is one number a character; take the mean.")
+        if np.ndim(got):
+            raise Slip(f"one number is asked for, and yours are {size}.")
+        return float(got)
+
+    def of_many() -> str | None:
+        """Say what is wrong with an answer that is right for a few characters."""
+        means = np.cumsum(-np.log(long)) / np.arange(1, len(long) + 1)
+        try:
+            got = mean_of(long)
+        except (ValueError, ArithmeticError):  # the logarithm of 0, or a division by it
+            got = math.inf
+        if math.isclose(got, means[-1], rel_tol=1e-6):
+            return None
+        first = np.flatnonzero(np.isclose(means, got, rtol=1e-9, atol=0))
+        if len(first):
+            return f"of {len(long)} characters that is the mean of the first {first[0] + 1} alone."
+        if math.isclose(got, means[-1], rel_tol=0.1):
+            return (
+                f"of {len(long)} characters the loss is {means[-1]:.6f}; yours is {got:.6f}. Each "
+                "character counts the same: a mean of the means of batches gives those of a short "
+                "batch more weight."
+            )
+        return (
+            f"right for a few characters; of {len(long)} the product of the probabilities is 0 to "
+            "a computer. Take the logarithms first, and add them up."
+        )
+
+    def find_slip() -> str | None:
+        got = [mean_of(p) for p in cases]
+
+        def equals(wrong: Callable) -> bool:
+            return np.allclose(got, [wrong(p) for p in cases], rtol=1e-6)
 
         if equals(lambda p: -np.log(p).mean()):
-            return None
-        if equals(lambda p: -np.log(p).mean(), few=True):
-            return (
-                "right for a few characters; of 5000 the product of the probabilities is 0 to a "
-                "computer. Take the logarithms first, and add them up."
-            )
+            return of_many()
         if equals(lambda p: -np.log(p.mean())):
             return "that is the logarithm of the mean; take the logarithms first, then the mean."
         if equals(lambda p: -np.log(p).sum()):
@@ -199,9 +268,12 @@ def loss_of_probabilities(answer: Callable | None) -> None:
             return "that is the perplexity; the loss is its logarithm."
         if equals(lambda p: 1 - p.mean()):
             return "that is one minus the mean probability; the loss is the mean of −ln p."
-        return (
-            f"for p = (0.5, 0.25) the loss is (0.693 + 1.386) / 2 = 1.040; yours is {got[0]:.3f}."
-        )
+        for p, value in zip(cases, got, strict=True):
+            loss = -np.log(p).mean()
+            if not math.isclose(value, loss, rel_tol=1e-6, abs_tol=1e-8):
+                break
+        shown = ", ".join(f"{one:g}" for one in p)
+        return f"for p = ({shown}) the loss is {loss:.6f}; yours is {value:.6f}."
 
     grade(answer, find_slip)
 
@@ -223,6 +295,8 @@ def cooled(answer: tuple[float, float, float] | None) -> None:
 
         if equals(p**2 / (p**2).sum()):
             return None
+        if np.allclose(got, p**2 / (p**2).sum(), rtol=0, atol=6e-3):
+            return "nearly right, but rounded too early: give three decimal places."
         if equals(p):
             return "those are the probabilities as they were, which is τ = 1."
         if equals(p**0.5 / (p**0.5).sum()):
@@ -235,6 +309,10 @@ def cooled(answer: tuple[float, float, float] | None) -> None:
             return "you divided by the largest; divide by the sum, so that they sum to 1."
         if equals(np.exp(p / 0.5) / np.exp(p / 0.5).sum()):
             return "the softmax of p/τ takes probabilities for logits; raise p to the power 1/τ."
+        if np.allclose(np.sort(got), np.sort(p**2 / (p**2).sum()), rtol=0, atol=6e-3):
+            return (
+                "the right numbers in another order: the likeliest character stays the likeliest."
+            )
         if equals([1, 0, 0]):
             return "that is τ = 0, where only the favourite is left."
         if math.isclose(got.sum(), 1, abs_tol=3e-3):
@@ -265,9 +343,8 @@ class _Recorder:
 
 def clipped_epoch(answer: Callable | None) -> None:
     """Check a function (network, batches, limit) -> losses, which trains as section 5 says."""
-    gradients = [
-        np.array(g) for g in ([3.0, -4.0], [0.3, 0.4], [0.0, 0.0], [0.0, -2.0], [6.0, 8.0])
-    ]
+    flat = ([3.0, -4.0], [0.3, 0.4], [0.0, 0.0], [0.0, -2.0])
+    gradients = [*map(np.array, flat), np.array([[6.0, 0.0, 3.0], [-8.0, 1.0, 0.0]])]
 
     def find_slip() -> str | None:
         for limit, count in ((1.0, 5), (2.5, 5), (100.0, 3), (1.0, 0)):
@@ -280,7 +357,13 @@ def clipped_epoch(answer: Callable | None) -> None:
         network, rng = _Recorder(gradients), np.random.default_rng(0)
         batches = [tuple(rng.integers(9, size=(2, 2, 3))) for _ in range(count)]
         given = [(x.copy(), y.copy()) for x, y in batches]
-        losses = call_answer(answer, network, given, limit)
+        try:
+            losses = _call_list(answer, network, given, limit)
+        except ZeroDivisionError:
+            return (
+                "your code fails for a gradient of length 0 with a ZeroDivisionError. Such a "
+                "gradient is possible; divide by nothing that may be 0."
+            )
         same = [np.array_equal(a, b) for a, b in zip(given, batches, strict=False)]
         if len(given) != count or not all(same):
             return _IN_PLACE
@@ -303,13 +386,28 @@ def clipped_epoch(answer: Callable | None) -> None:
                     "each batch starts from a state of zeros; it must go on where the last ended."
                 )
             return "a batch must start from the state that the batch before it returned."
+        if turned_round(network.steps, limit):
+            return (
+                "turned round: the long gradients stay long and the short ones are changed. Look "
+                "at the condition, or at `min` and `max`."
+            )
         for raw, used in zip(gradients, network.steps, strict=False):
             slip = wrong_step(raw, used, limit)
             if slip:
                 return slip
         wanted = [10 / (k + 3) for k in range(count)]
+        if np.ndim(losses) == 0:
+            return "return the loss of each batch, in a list; yours is one number."
         right = len(losses) == count and np.allclose(losses, wanted)
         return None if right else "return the loss of each batch, in order, in a list."
+
+    def turned_round(steps: list[np.ndarray], limit: float) -> bool:
+        """Say whether all longer gradients are as they were, and a shorter one is not."""
+        as_was = {True: [], False: []}
+        for raw, used in zip(gradients, steps, strict=False):
+            same = used.shape == raw.shape and np.allclose(used, raw)
+            as_was[bool(np.linalg.norm(raw) > limit)].append(same)
+        return bool(as_was[True]) and all(as_was[True]) and not all(as_was[False])
 
     def wrong_step(raw: np.ndarray, used: np.ndarray, limit: float) -> str | None:
         length = float(np.linalg.norm(raw))
@@ -323,10 +421,15 @@ def clipped_epoch(answer: Callable | None) -> None:
                 f"a gradient of length {length:g} was changed, though the limit is {limit:g}; only "
                 "one that is longer is clipped."
             )
-        if np.allclose(used, raw):
+        if used.shape == raw.shape and np.allclose(used, raw):
             return (
-                f"a step was taken with a gradient of length {length:g}, above the limit "
-                f"{limit:g}: clip before the step, not after it."
+                f"a gradient of length {length:g} went into the step as it came, though the limit "
+                f"is {limit:g}: it must be clipped, and before the step."
+            )
+        if raw.ndim > 1:
+            return (
+                "a gradient of shape (2, 3) came out wrong. Taken as one long vector it has one "
+                "length: np.linalg.norm(gradient), without an axis."
             )
         if np.allclose(used, np.clip(raw, -limit, limit)):
             return "that cuts each entry by itself, which turns the gradient; scale it as a whole."
@@ -339,20 +442,25 @@ def fed_back(answer: Callable | None) -> None:
     """Check a function (predict, draw, prompt, n) -> the ids of the prompt and of n more."""
 
     def find_slip() -> str | None:
-        for prompt, n in (([2, 0, 1], 6), ([3], 4), ([1, 1], 1), ([0, 2], 0)):
+        long = np.random.default_rng(0).integers(4, size=300).tolist()
+        for prompt, n in (([2, 0, 1], 6), ([3], 4), ([1, 1], 1), ([0, 2], 0), (long, 3)):
             slip = try_once(prompt, n)
             if slip:
                 return slip
         return None
 
     def try_once(prompt: list[int], n: int) -> str | None:
-        read, seen, drawn = [], [], []
+        read, told, seen, drawn = [], [], [], []
 
         def predict(ids: list[int]) -> np.ndarray:
             """Return a distribution over 4 ids that depends on all that was read."""
-            read.append([int(i) for i in np.ravel(ids)])
-            weights = 1.0 + np.arange(4) * (sum(read[-1]) % 3) + len(read[-1])
-            return weights / weights.sum()
+            ids = ids if isinstance(ids, list | tuple) else np.ravel(ids)
+            if any(np.size(one) != 1 or one != int(one) for one in ids):
+                raise Slip("the list must hold ids: append what `draw` returns, no probabilities.")
+            read.append([int(one) for one in ids])
+            weights = np.roll(1 + np.arange(4) * (1 + sum(read[-1]) % 3), len(read))
+            told.append((weights + len(read)) / (weights + len(read)).sum())
+            return told[-1].copy()
 
         def draw(p: np.ndarray) -> int:
             seen.append(np.array(p))
@@ -360,12 +468,15 @@ def fed_back(answer: Callable | None) -> None:
             return drawn[-1]
 
         given = list(prompt)
-        got = np.asarray(call_answer(answer, predict, draw, given, n)).tolist()
+        got = np.atleast_1d(_call_list(answer, predict, draw, given, n)).tolist()
+        best = [int(p.argmax()) for p in told]
         if given != prompt:
             return _IN_PLACE
         if len(drawn) != n or len(read) != n:
-            if n and not drawn:
+            if n and not drawn and got[-n:] == best[-n:]:
                 return "no character was drawn: the most probable one each time is no draw."
+            if n and not drawn:
+                return "drawn, but not with `draw`: that is the function to draw with."
             return f"of {n} characters, {len(read)} were predicted and {len(drawn)} were drawn."
         wanted = [prompt + drawn[:k] for k in range(n)]
         if read != wanted:
@@ -373,7 +484,14 @@ def fed_back(answer: Callable | None) -> None:
                 return "each prediction reads the prompt alone; feed the drawn character back in."
             if read == [ids[-1:] for ids in wanted]:
                 return "each prediction reads the last character alone; give it all ids so far."
+            if read == [prompt + best[:k] for k in range(n)]:
+                return "the drawn id was thrown away: append what `draw` returns, not the argmax."
+            most = len(read[0])
+            if most < len(prompt) and read == [ids[-most:] for ids in wanted]:
+                return f"each prediction reads the last {most} ids alone; give it all ids so far."
             return "each prediction must read the prompt and all that was drawn so far, in order."
+        if not all(map(np.array_equal, seen, told)):
+            return "`draw` must be given what `predict` has returned, and that unchanged."
         if got == drawn and n:
             return "the prompt is missing in what you return."
         return (
