@@ -21,8 +21,7 @@ HINTS = {
     ),
     "network_parameters": (
         "Which shapes do the weights and biases have, and how many numbers does each shape hold?",
-        "Four times the two matrices and the two biases of the LSTM, then one matrix and one bias "
-        "of the output layer.",
+        "Four times two matrices and two biases in the LSTM, then one of each in the output layer.",
         "return 4 * (H * V + H * H + 2 * H) + V * H + V",
     ),
     "loss_of_probabilities": (
@@ -40,8 +39,7 @@ HINTS = {
         "gradient makes the step?",
         "Zero state once, before the loop; the target is y; the gradient is made shorter if its "
         "length is above the limit, and only then comes the step.",
-        "gradient = gradient * limit / max(length, limit) before network.step(gradient), "
-        "with length = np.linalg.norm(gradient)",
+        "gradient = gradient * limit / max(np.linalg.norm(gradient), limit), before the step",
     ),
     "fed_back": (
         "What does the network know of the characters that it has drawn already?",
@@ -128,10 +126,7 @@ def bits_per_character(answer: float | None, nats: float) -> None:
         if equals(nats / math.log(10)):
             return "that is the loss in decimal digits; divide by ln 2, not by ln 10."
         if math.isclose(value, reference, rel_tol=1e-2):
-            return (
-                "right method, but rounded too early: use math.log(2), and keep the decimals of "
-                "the result."
-            )
+            return "right method, but rounded too early: use math.log(2), and keep the decimals."
         return "that is another number; a bit is ln 2 nats, so how many bits are in the loss?"
 
     grade(answer, find_slip)
@@ -140,62 +135,37 @@ def bits_per_character(answer: float | None, nats: float) -> None:
 def network_parameters(answer: Callable | None) -> None:
     """Check a function (V, H) -> the number of weights of an LSTM layer and its output layer."""
 
-    def reference(V: int, H: int) -> int:
-        return 4 * (H * V + H * H + 2 * H) + V * H + V
-
+    # How often the answer counts V·H, H·H, H, V and V·V.
     slips = {
-        "a gate's weights are counted once; there are four such parts.": lambda V, H: (
-            (H * V + H * H + 2 * H) + V * H + V
-        ),
-        "that counts three parts: three gates, and the candidate is missing.": lambda V, H: (
-            3 * (H * V + H * H + 2 * H) + V * H + V
-        ),
-        "each of the four parts has two bias vectors in PyTorch, not one.": lambda V, H: (
-            4 * (H * V + H * H + H) + V * H + V
-        ),
-        "the bias vectors of the LSTM are missing.": lambda V, H: 4 * (H * V + H * H) + V * H + V,
-        "no bias vector is counted.": lambda V, H: 4 * (H * V + H * H) + V * H,
-        "the bias of the output layer is missing: one number a character, V.": lambda V, H: (
-            4 * (H * V + H * H + 2 * H) + V * H
-        ),
-        "the bias of the output layer is added to the logits, so it has V numbers, not H.": (
-            lambda V, H: 4 * (H * V + H * H + 2 * H) + V * H + H
-        ),
-        "that is the LSTM alone; the output layer turns H numbers into V.": lambda V, H: (
-            4 * (H * V + H * H + 2 * H)
-        ),
-        "the weights from the hidden state of the step before are missing, (H, H).": (
-            lambda V, H: 4 * (H * V + 2 * H) + V * H + V
-        ),
-        "V and H are swapped; V is the vocabulary, H the hidden state.": lambda V, H: reference(
-            H, V
-        ),
-        "the output layer is counted four times; only the LSTM has four parts.": lambda V, H: (
-            4 * (H * V + H * H + 2 * H + V * H + V)
-        ),
-        "each of the four parts has its own two biases: count these four times, too.": (
-            lambda V, H: 4 * (H * V + H * H) + 2 * H + V * H + V
-        ),
-        "you counted V · V; the matrix for the state of the step before is (H, H).": (
-            lambda V, H: 4 * (H * V + V * V + 2 * H) + V * H + V
-        ),
-        "you counted H · H for the one-hot vector, too; that matrix is (H, V).": (
-            lambda V, H: 4 * (H * H + H * H + 2 * H) + V * H + V
-        ),
-        "the size of a matrix is a product: (H, V) holds H · V numbers, not H + V.": (
-            lambda V, H: 4 * (H + V + H + H + 2 * H) + V + H + V
-        ),
+        (2, 1, 2, 1, 0): "a gate's weights are counted once; there are four such parts.",
+        (4, 3, 6, 1, 0): "that counts three parts: three gates, and the candidate is missing.",
+        (5, 4, 4, 1, 0): "each of the four parts has two bias vectors in PyTorch, not one.",
+        (5, 4, 0, 1, 0): "the bias vectors of the LSTM are missing.",
+        (5, 4, 0, 0, 0): "no bias vector is counted.",
+        (5, 4, 8, 0, 0): "the bias of the output layer is missing: one number a character, V.",
+        (5, 4, 9, 0, 0): "the output layer's bias is added to the logits: V numbers, not H.",
+        (4, 4, 8, 0, 0): "that is the LSTM alone; the output layer turns H numbers into V.",
+        (5, 0, 8, 1, 0): "the weights from the state of the step before are missing, (H, H).",
+        (5, 0, 1, 8, 4): "V and H are swapped; V is the vocabulary, H the hidden state.",
+        (8, 4, 8, 4, 0): "the output layer is counted four times; only the LSTM has four parts.",
+        (5, 4, 2, 1, 0): "each of the four parts has its own two biases: count these four times.",
+        (5, 0, 8, 1, 4): "you counted V · V; the matrix for the state before is (H, H).",
+        (1, 8, 8, 1, 0): "you counted H · H for the one-hot vector; that matrix is (H, V).",
+        (0, 0, 21, 6, 0): "the size of a matrix is a product: (H, V) holds H · V numbers.",
     }
+
+    def count_of(V: int, H: int, times: tuple[int, ...] = (5, 4, 8, 1, 0)) -> int:
+        return int(np.dot(times, (V * H, H * H, H, V, V * V)))
 
     def find_slip() -> str | None:
         cases = [(3, 5), (5, 3), (1, 1), (88, 384)]
         got = [number(call_answer(answer, *case)) for case in cases]
-        for slip, wrong in slips.items():
-            if got == [wrong(*case) for case in cases]:
+        for times, slip in slips.items():
+            if got == [count_of(*case, times) for case in cases]:
                 return slip
         for (V, H), count in zip(cases, got, strict=True):
-            if count != reference(V, H):
-                return f"V = {V} and H = {H} make {reference(V, H):,}; yours are {count:,g}."
+            if count != count_of(V, H):
+                return f"V = {V} and H = {H} make {count_of(V, H):,}; yours are {count:,g}."
         return None
 
     grade(answer, find_slip)
@@ -208,6 +178,16 @@ def loss_of_probabilities(answer: Callable | None) -> None:
     long = np.exp(-9 * np.random.default_rng(0).random(5003))
     cases = [np.array(p) for p in ([0.5, 0.25], [1.0, 0.1, 0.7], [0.3], [0.9, 0.02, 0.0001])]
 
+    slips = {
+        "that is the logarithm of the mean; swap the two.": lambda p: -np.log(p.mean()),
+        "that is the sum over the text; the loss is its mean.": lambda p: -np.log(p).sum(),
+        "a loss is not negative, but ln p is; so change its sign.": lambda p: np.log(p).mean(),
+        "that is in bits; nats need the natural logarithm.": lambda p: -np.log2(p).mean(),
+        "that is in decimal digits; use the natural logarithm.": lambda p: -np.log10(p).mean(),
+        "that is the perplexity; the loss is its ln.": lambda p: np.exp(-np.log(p).mean()),
+        "that is one minus the mean of p; the loss is the mean of −ln p.": lambda p: 1 - p.mean(),
+    }
+
     def mean_of(p: np.ndarray) -> float:
         """Call the answer with a copy, and return its number; raises Slip if it is none."""
         given = p.copy()
@@ -215,12 +195,10 @@ def loss_of_probabilities(answer: Callable | None) -> None:
         if not np.array_equal(given, p):
             raise Slip(_IN_PLACE)
         size = np.size(got)
-        if np.ndim(got) and size == 1:
-            raise Slip("that is an array that holds one number; return the number itself.")
-        if np.ndim(got) and size == len(p):
+        if np.ndim(got) and 1 < size == len(p):
             raise Slip("that is one number a character; take the mean.")
         if np.ndim(got):
-            raise Slip(f"one number is asked for, and yours are {size}.")
+            raise Slip(f"one number is asked for; yours is an array of {size}.")
         return float(got)
 
     def of_many() -> str | None:
@@ -236,15 +214,8 @@ def loss_of_probabilities(answer: Callable | None) -> None:
         if len(first):
             return f"of {len(long)} characters that is the mean of the first {first[0] + 1} alone."
         if math.isclose(got, means[-1], rel_tol=0.1):
-            return (
-                f"of {len(long)} characters the loss is {means[-1]:.6f}; yours is {got:.6f}. Each "
-                "character counts the same: a mean of the means of batches gives those of a short "
-                "batch more weight."
-            )
-        return (
-            f"right for a few characters; of {len(long)} the product of the probabilities is 0 to "
-            "a computer. Take the logarithms first, and add them up."
-        )
+            return "nearly: in a mean of means of batches, some characters count more."
+        return "right for a few; but the product of 5003 of them is 0. Take the logarithms first."
 
     def find_slip() -> str | None:
         got = [mean_of(p) for p in cases]
@@ -254,20 +225,9 @@ def loss_of_probabilities(answer: Callable | None) -> None:
 
         if equals(lambda p: -np.log(p).mean()):
             return of_many()
-        if equals(lambda p: -np.log(p.mean())):
-            return "that is the logarithm of the mean; take the logarithms first, then the mean."
-        if equals(lambda p: -np.log(p).sum()):
-            return "that is the sum over the text; per character it is the mean."
-        if equals(lambda p: np.log(p).mean()):
-            return "a loss is not negative: the logarithm of a probability is, so change its sign."
-        if equals(lambda p: -np.log2(p).mean()):
-            return "that is in bits; nats need the natural logarithm."
-        if equals(lambda p: -np.log10(p).mean()):
-            return "that is in decimal digits; nats need the natural logarithm."
-        if equals(lambda p: np.exp(-np.log(p).mean())):
-            return "that is the perplexity; the loss is its logarithm."
-        if equals(lambda p: 1 - p.mean()):
-            return "that is one minus the mean probability; the loss is the mean of −ln p."
+        for slip, wrong in slips.items():
+            if equals(wrong):
+                return slip
         for p, value in zip(cases, got, strict=True):
             loss = -np.log(p).mean()
             if not math.isclose(value, loss, rel_tol=1e-6, abs_tol=1e-8):
@@ -282,6 +242,18 @@ def cooled(answer: tuple[float, float, float] | None) -> None:
     """Check the distribution (0.5, 0.3, 0.2) at τ = 0.5: three numbers, to three places."""
     p = np.array([0.5, 0.3, 0.2])
 
+    def share(powers: np.ndarray) -> np.ndarray:
+        return powers / powers.sum()
+
+    slips = {
+        "those are the probabilities as they were, which is τ = 1.": p,
+        "that is τ = 2: the exponent is 1/τ, not τ; cold favours the favourite.": share(p**0.5),
+        "right powers, but they sum to 0.38: divide each by that sum.": p**2,
+        "you divided by the largest; divide by the sum, so that they sum to 1.": p**2 / 0.25,
+        "the softmax of p/τ takes p for logits; raise p to the power 1/τ.": share(np.exp(p / 0.5)),
+        "that is τ = 0, where only the favourite is left.": [1, 0, 0],
+    }
+
     def find_slip() -> str | None:
         try:
             got = np.asarray(answer, dtype=float)
@@ -293,28 +265,15 @@ def cooled(answer: tuple[float, float, float] | None) -> None:
         def equals(values: object) -> bool:
             return np.allclose(got, values, rtol=0, atol=1.5e-3)
 
-        if equals(p**2 / (p**2).sum()):
+        if equals(share(p**2)):
             return None
-        if np.allclose(got, p**2 / (p**2).sum(), rtol=0, atol=6e-3):
+        if np.allclose(got, share(p**2), rtol=0, atol=6e-3):
             return "nearly right, but rounded too early: give three decimal places."
-        if equals(p):
-            return "those are the probabilities as they were, which is τ = 1."
-        if equals(p**0.5 / (p**0.5).sum()):
-            return (
-                "that is τ = 2: the exponent is 1/τ, not τ, and cold makes the favourite likelier."
-            )
-        if equals(p**2):
-            return "right powers, but they sum to 0.38: divide each by that sum."
-        if equals(p**2 / (p**2).max()):
-            return "you divided by the largest; divide by the sum, so that they sum to 1."
-        if equals(np.exp(p / 0.5) / np.exp(p / 0.5).sum()):
-            return "the softmax of p/τ takes probabilities for logits; raise p to the power 1/τ."
-        if np.allclose(np.sort(got), np.sort(p**2 / (p**2).sum()), rtol=0, atol=6e-3):
-            return (
-                "the right numbers in another order: the likeliest character stays the likeliest."
-            )
-        if equals([1, 0, 0]):
-            return "that is τ = 0, where only the favourite is left."
+        for slip, values in slips.items():
+            if equals(values):
+                return slip
+        if np.allclose(np.sort(got), np.sort(share(p**2)), rtol=0, atol=6e-3):
+            return "right numbers in another order: the likeliest character stays the likeliest."
         if math.isclose(got.sum(), 1, abs_tol=3e-3):
             return "they sum to 1, but p_i to the power 1/τ, divided by their sum, is another."
         return f"probabilities sum to 1, and yours to {got.sum():.3f}: divide by the sum."
@@ -347,11 +306,8 @@ def clipped_epoch(answer: Callable | None) -> None:
     gradients = [*map(np.array, flat), np.array([[6.0, 0.0, 3.0], [-8.0, 1.0, 0.0]])]
 
     def find_slip() -> str | None:
-        for limit, count in ((1.0, 5), (2.5, 5), (100.0, 3), (1.0, 0)):
-            slip = try_once(limit, count)
-            if slip:
-                return slip
-        return None
+        tries = ((1.0, 5), (2.5, 5), (100.0, 3), (1.0, 0))
+        return next(filter(None, (try_once(*each) for each in tries)), None)
 
     def try_once(limit: float, count: int) -> str | None:
         network, rng = _Recorder(gradients), np.random.default_rng(0)
@@ -360,18 +316,13 @@ def clipped_epoch(answer: Callable | None) -> None:
         try:
             losses = _call_list(answer, network, given, limit)
         except ZeroDivisionError:
-            return (
-                "your code fails for a gradient of length 0 with a ZeroDivisionError. Such a "
-                "gradient is possible; divide by nothing that may be 0."
-            )
+            return "your code fails for a gradient of length 0 (ZeroDivisionError): 0 may come."
         same = [np.array_equal(a, b) for a, b in zip(given, batches, strict=False)]
         if len(given) != count or not all(same):
             return _IN_PLACE
         if len(network.asked) != count or len(network.steps) != count:
-            return (
-                f"of {count} batches yours took {len(network.asked)} gradients and "
-                f"{len(network.steps)} steps; each batch has one of both."
-            )
+            asked, steps = len(network.asked), len(network.steps)
+            return f"of {count} batches yours took {asked} gradients and {steps} steps."
         for (x, y), (read, target, _) in zip(batches, network.asked, strict=True):
             if not np.array_equal(read, x):
                 return "the network must read x of each batch."
@@ -382,15 +333,12 @@ def clipped_epoch(answer: Callable | None) -> None:
         states = [state for *_, state in network.asked]
         if states != list(range(count)):
             if states == [0] * count:
-                return (
-                    "each batch starts from a state of zeros; it must go on where the last ended."
-                )
+                return "each batch starts from zeros; it must go on where the last one ended."
             return "a batch must start from the state that the batch before it returned."
-        if turned_round(network.steps, limit):
-            return (
-                "turned round: the long gradients stay long and the short ones are changed. Look "
-                "at the condition, or at `min` and `max`."
-            )
+        kept = [np.array_equal(*two) for two in zip(gradients, network.steps, strict=False)]
+        longer = [np.linalg.norm(raw) > limit for raw in gradients[:count]]
+        if any(longer) and all(np.compress(longer, kept)) and not all(kept):
+            return "turned round: short gradients are changed. Is it `<` for `>`, `max` for `min`?"
         for raw, used in zip(gradients, network.steps, strict=False):
             slip = wrong_step(raw, used, limit)
             if slip:
@@ -401,14 +349,6 @@ def clipped_epoch(answer: Callable | None) -> None:
         right = len(losses) == count and np.allclose(losses, wanted)
         return None if right else "return the loss of each batch, in order, in a list."
 
-    def turned_round(steps: list[np.ndarray], limit: float) -> bool:
-        """Say whether all longer gradients are as they were, and a shorter one is not."""
-        as_was = {True: [], False: []}
-        for raw, used in zip(gradients, steps, strict=False):
-            same = used.shape == raw.shape and np.allclose(used, raw)
-            as_was[bool(np.linalg.norm(raw) > limit)].append(same)
-        return bool(as_was[True]) and all(as_was[True]) and not all(as_was[False])
-
     def wrong_step(raw: np.ndarray, used: np.ndarray, limit: float) -> str | None:
         length = float(np.linalg.norm(raw))
         wanted = raw * min(1, limit / length) if length else raw
@@ -418,19 +358,12 @@ def clipped_epoch(answer: Callable | None) -> None:
             return "a gradient of length 0 became NaN: 0 / 0. Leave short gradients as they are."
         if length <= limit:
             return (
-                f"a gradient of length {length:g} was changed, though the limit is {limit:g}; only "
-                "one that is longer is clipped."
+                f"a gradient of length {length:g} was changed; only one that is longer is clipped."
             )
         if used.shape == raw.shape and np.allclose(used, raw):
-            return (
-                f"a gradient of length {length:g} went into the step as it came, though the limit "
-                f"is {limit:g}: it must be clipped, and before the step."
-            )
+            return f"the step took a gradient of length {length:g} as it came; clip it before."
         if raw.ndim > 1:
-            return (
-                "a gradient of shape (2, 3) came out wrong. Taken as one long vector it has one "
-                "length: np.linalg.norm(gradient), without an axis."
-            )
+            return "a (2, 3) gradient has one length, too: np.linalg.norm without an axis."
         if np.allclose(used, np.clip(raw, -limit, limit)):
             return "that cuts each entry by itself, which turns the gradient; scale it as a whole."
         return f"a clipped gradient must keep its direction and have the length {limit:g}."
@@ -443,11 +376,8 @@ def fed_back(answer: Callable | None) -> None:
 
     def find_slip() -> str | None:
         long = np.random.default_rng(0).integers(4, size=300).tolist()
-        for prompt, n in (([2, 0, 1], 6), ([3], 4), ([1, 1], 1), ([0, 2], 0), (long, 3)):
-            slip = try_once(prompt, n)
-            if slip:
-                return slip
-        return None
+        tries = (([2, 0, 1], 6), ([3], 4), ([1, 1], 1), ([0, 2], 0), (long, 3))
+        return next(filter(None, (try_once(*each) for each in tries)), None)
 
     def try_once(prompt: list[int], n: int) -> str | None:
         read, told, seen, drawn = [], [], [], []
@@ -494,8 +424,7 @@ def fed_back(answer: Callable | None) -> None:
             return "`draw` must be given what `predict` has returned, and that unchanged."
         if got == drawn and n:
             return "the prompt is missing in what you return."
-        return (
-            None if got == prompt + drawn else "return the prompt, then what was drawn, in order."
-        )
+        right = got == prompt + drawn
+        return None if right else "return the prompt, then what was drawn, in order."
 
     grade(answer, find_slip)
