@@ -53,6 +53,33 @@ def always_scaled(gradient, limit):
     return gradient * limit / np.linalg.norm(gradient)
 
 
+def mean_of_means(p, size):
+    return np.mean([-np.log(p[at : at + size]).mean() for at in range(0, len(p), size)])
+
+
+def turned(gradient, limit):
+    length = np.linalg.norm(gradient)
+    return gradient * limit / length if 0 < length < limit else gradient
+
+
+def by_column(gradient, limit, axis=0):
+    length = np.linalg.norm(gradient, axis=axis, keepdims=True)
+    return gradient * limit / np.maximum(length, limit)
+
+
+def by_numpy(gradient, limit):
+    with np.errstate(divide="ignore"):
+        return gradient * min(1, limit / np.linalg.norm(gradient))
+
+
+def divides(gradient, limit):
+    return gradient * min(1, limit / float(np.linalg.norm(gradient)))
+
+
+def lazily(network, batches, limit):
+    yield from train(network, batches, limit)
+
+
 def write(predict, draw, prompt, n):
     ids = list(prompt)
     for _ in range(n):
@@ -93,6 +120,19 @@ def prompt_alone(predict, draw, prompt, n):
     return list(prompt) + [draw(predict(prompt)) for _ in range(n)]
 
 
+def throws_away(predict, draw, prompt, n):
+    ids = list(prompt)
+    for _ in range(n):
+        p = predict(ids)
+        draw(p)
+        ids.append(int(p.argmax()))
+    return ids
+
+
+def writes_lazily(predict, draw, prompt, n):
+    yield from write(predict, draw, prompt, n)
+
+
 def forgets(*given):
     list(given)
 
@@ -113,6 +153,9 @@ EXERCISES = {
             (lambda ids: (ids[:-1], np.roll(ids, -2)[:-1]), "shifted by two"),
             (lambda ids: list(pairwise(ids)), "return two arrays"),
             (lambda ids: len(ids), "return two arrays"),
+            (lambda ids: (ids[1:-1], ids[2:]), "first pair is missing"),
+            (lambda ids: (ids[:-2], ids[1:-1]), "last pair is missing"),
+            (lambda ids: (ids[0], ids[1]), "the shapes () and ()"),
             (forgets, "forget `return`"),
             (lambda ids: (ids[:-1], ids[1:] + 1), "must be the character that follows"),
             (lambda ids: (np.array([3, 1, 4, 1, 5]), np.array([1, 4, 1, 5, 9])), "follows input i"),
@@ -130,6 +173,8 @@ EXERCISES = {
             (LOSS / math.log(10), "ln 10"),
             (LOSS, "in nats"),
             (1.7, "another number"),
+            (LOSS / 0.69, "rounded too early"),
+            (round(LOSS / math.log(2), 2), "keep the decimals"),
             ("1.7", "finite number"),
             ("many", "finite number"),
             (math.inf, "finite number"),
@@ -149,11 +194,17 @@ EXERCISES = {
             (lambda V, H: 4 * (H * V + H * H) + V * H + V, "bias vectors of the LSTM"),
             (lambda V, H: 4 * (H * V + H * H) + V * H, "no bias vector"),
             (lambda V, H: 4 * (H * V + H * H + 2 * H) + V * H, "bias of the output layer is mis"),
-            (lambda V, H: 4 * (H * V + H * H + 2 * H) + V * H + H, "V numbers, not H"),
+            (lambda V, H: 4 * (H * V + H * H + 2 * H) + V * H + H, "logits: V numbers, not H"),
             (lambda V, H: 4 * (H * V + H * H + 2 * H), "LSTM alone"),
-            (lambda V, H: 4 * (H * V + 2 * H) + V * H + V, "step before are missing"),
+            (lambda V, H: 4 * (H * V + 2 * H) + V * H + V, "step before are missing, (H, H)"),
             (lambda V, H: 761_944, "V = 3 and H = 5 make"),
-            (lambda V, H: 4 * (V * V + H * V + 2 * V) + V * H + H, "make"),
+            (lambda V, H: 4 * (V * V + H * V + 2 * V) + V * H + H, "V and H are swapped"),
+            (lambda V, H: 4 * (H * V + H * H + 2 * H + V * H + V), "counted four times"),
+            (lambda V, H: 4 * (H * V + H * H) + 2 * H + V * H + V, "count these four times"),
+            (lambda V, H: 4 * (H * V + V * V + 2 * H) + V * H + V, "counted V · V"),
+            (lambda V, H: 4 * (2 * H * H + 2 * H) + V * H + V, "counted H · H"),
+            (lambda V, H: 4 * (H + V + H + H + 2 * H) + V + H + V, "is a product"),
+            (lambda V, H: 4 * (H * V + H * H + 2 * H) + V * V + V, "make"),
             (lambda V, H: [V, H], "finite number"),
             (raises, "oh no"),
         ],
@@ -173,8 +224,18 @@ EXERCISES = {
             (lambda p: -np.log10(p).mean(), "decimal digits"),
             (lambda p: np.exp(-np.log(p).mean()), "perplexity"),
             (lambda p: 1 - p.mean(), "one minus"),
-            (lambda p: -np.log(p).max(), "1.040"),
-            (lambda p: -np.log(p), "stopped with TypeError"),
+            (lambda p: -np.log(p).max(), "1.039721; yours is 0.693147"),
+            (lambda p: -np.log(p), "one number a character"),
+            (lambda p: -np.log(p).mean(keepdims=True), "an array of 1."),
+            (lambda p: [1.0, 2.0, 3.0, 4.0, 5.0], "an array of 5"),
+            (lambda p: -math.log(math.prod(p)) / len(p), "right for a few"),
+            (lambda p: -np.log(p[:3]).mean(), "first 3 alone"),
+            (lambda p: -np.log(p[:64]).mean(), "first 64 alone"),
+            (lambda p: -np.log(p[:1000]).mean(), "first 1000 alone"),
+            (lambda p: mean_of_means(p, 64), "mean of means"),
+            (lambda p: mean_of_means(p, 1000), "mean of means"),
+            (lambda p: -np.log(p.clip(0.1)).mean(), "for p = (0.9, 0.02, 0.0001)"),
+            (lambda p: -np.log(p.clip(0.01)).mean(), "for p = (0.9, 0.02, 0.0001)"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -194,7 +255,9 @@ EXERCISES = {
             (np.exp(2 * POWERS) / np.exp(2 * POWERS).sum(), "softmax"),
             ((1, 0, 0), "τ = 0"),
             ((1.0, 0.6, 0.4), "yours to 2.000"),
-            ((0.105, 0.237, 0.658), "sum to 1, but"),
+            ((0.105, 0.237, 0.658), "another order"),
+            ((0.66, 0.24, 0.11), "rounded too early"),
+            ((0.7, 0.2, 0.1), "sum to 1, but"),
             ((0.66, 0.34), "three numbers"),
             (0.66, "three numbers"),
             ("0.66", "three numbers"),
@@ -203,19 +266,30 @@ EXERCISES = {
         unmoved=("axis_swapped",),
     ),
     "clipped_epoch": Exercise(
-        right=[train, trained()],
+        right=[train, trained(), trained(clip=by_numpy)],
         wrong=[
             (trained(target=lambda x, y: x, restart=True, after=True), "it must be y"),
             (trained(target=lambda x, y: y + 1), "must be its y"),
             (trained(restart=True), "zeros"),
-            (trained(after=True), "clip before the step"),
+            (trained(after=True), "clip it before"),
+            (trained(clip=lambda g, limit: g), "as it came"),
+            (trained(clip=turned), "turned round"),
+            (
+                trained(clip=lambda g, limit: g * max(1, limit / max(np.linalg.norm(g), 1e-9))),
+                "`max` for `min`",
+            ),
+            (trained(clip=by_column), "without an axis"),
+            (trained(clip=lambda g, limit: by_column(g, limit, -1)), "without an axis"),
+            (trained(clip=divides), "fails for a gradient of length 0"),
+            (lazily, "`yield`"),
             (trained(clip=always_scaled), "only one that is longer"),
             (trained(clip=lambda g, limit: g / max(np.linalg.norm(g), 1e-9)), "length 0.5 was"),
             (trained(clip=lambda g, limit: np.clip(g, -limit, limit)), "turns the gradient"),
             (trained(clip=lambda g, limit: g * min(1, limit / max(1, (g**2).sum()))), "keep its"),
             (trained(clip=lambda g, limit: g * np.nan), "NaN"),
             (trained(again=True), "took 10 gradients"),
-            (trained(report=sum), "stopped with TypeError"),
+            (trained(report=sum), "yours is one number"),
+            (trained(report=np.mean), "yours is one number"),
             (trained(report=lambda losses: losses[::-1]), "in order"),
             (lambda network, batches, limit: [], "took 0 gradients and 0 steps"),
             (forgets, "forget `return`"),
@@ -230,6 +304,24 @@ EXERCISES = {
             (writes(read=lambda ids: ids[-1:]), "last character alone"),
             (writes(read=lambda ids: ids[1:] + ids[:1]), "in order"),
             (writes(choose=lambda p: int(p.argmax())), "is no draw"),
+            (
+                writes(choose=lambda p: int(np.random.default_rng(0).choice(4, p=p))),
+                "not with `draw`",
+            ),
+            (throws_away, "thrown away"),
+            (writes(choose=lambda p: p), "append what `draw` returns"),
+            (writes(choose=lambda p: p.max()), "append what `draw` returns"),
+            (writes_lazily, "`yield`"),
+            (writes(read=lambda ids: ids[-8:]), "the last 8 ids alone"),
+            (writes(read=lambda ids: ids[-64:]), "the last 64 ids alone"),
+            (
+                lambda *given: write(given[0], lambda p: given[1](p**2), *given[2:]),
+                "what `predict` has returned",
+            ),
+            (
+                lambda *given: write(given[0], lambda p: given[1](np.full(4, 0.25)), *given[2:]),
+                "what `predict` has returned",
+            ),
             (writes(more=1), "7 were drawn"),
             (writes(more=-1), "5 were drawn"),
             (writes(give=lambda ids, prompt: ids[prompt:]), "prompt is missing"),
