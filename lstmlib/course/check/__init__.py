@@ -49,13 +49,12 @@ from lstmlib.course.check.ch06 import CAUSES, adaptive_limit, diagnosis, step_ja
 from lstmlib.course.check.ch07 import (
     drawn,
     entropy_by_hand,
-    mended_sampler,
-    mended_writer,
     min_p,
     nucleus,
     tempered,
     tempered_by_hand,
 )
+from lstmlib.course.check.ch07_mended import mended_sampler, mended_writer
 from lstmlib.course.check.ch08 import bracket_string, masked_mean, repeat_floor
 from lstmlib.course.check.exercises import hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
