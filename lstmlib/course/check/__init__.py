@@ -74,13 +74,12 @@ from lstmlib.course.check.ch06 import (
 from lstmlib.course.check.ch07 import (
     drawn,
     entropy_by_hand,
-    mended_sampler,
-    mended_writer,
     min_p,
     nucleus,
     tempered,
     tempered_by_hand,
 )
+from lstmlib.course.check.ch07_mended import mended_sampler, mended_writer
 from lstmlib.course.check.ch08 import (
     bracket_string,
     breaking_string,

@@ -8,46 +8,6 @@ import numpy as np
 
 from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 
-HINTS = {
-    "pairs": (
-        "Which characters of a text have a successor, and which ones are a successor?",
-        "The inputs are all characters but the last, the targets all but the first.",
-        "return ids[:-1], ids[1:]",
-    ),
-    "bits_per_character": (
-        "Which of the two is the larger unit, the bit or the nat? Must the number grow or shrink?",
-        "One bit is ln 2 = 0.693 nats, so a loss has more bits than nats.",
-        "loss / math.log(2)",
-    ),
-    "network_parameters": (
-        "Which shapes do the weights and biases have, and how many numbers does each shape hold?",
-        "Four times two matrices and two biases in the LSTM, then one of each in the output layer.",
-        "return 4 * (H * V + H * H + 2 * H) + V * H + V",
-    ),
-    "loss_of_probabilities": (
-        "What does one character cost, and over what is the mean taken: p or −ln p?",
-        "Take −ln of each probability first, then the mean of these numbers.",
-        "return -np.log(p).mean()",
-    ),
-    "cooled": (
-        "What is 1/τ here, and what must the three numbers sum to?",
-        "1/τ is 2: square each probability, then divide by the sum of the squares, 0.38.",
-        "0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38",
-    ),
-    "clipped_epoch": (
-        "Read section 5 again: from which state does a batch start, what is the target, and which "
-        "gradient makes the step?",
-        "Zero state once, before the loop; the target is y; the gradient is made shorter if its "
-        "length is above the limit, and only then comes the step.",
-        "gradient = gradient * limit / max(np.linalg.norm(gradient), limit), before the step",
-    ),
-    "fed_back": (
-        "What does the network know of the characters that it has drawn already?",
-        "Keep one list: it starts as a copy of the prompt, each prediction reads all of it, and "
-        "each drawn id is added at its end.",
-        "for _ in range(n): ids.append(draw(predict(ids)))",
-    ),
-}
 """Of each exercise: a question to ask oneself, the idea, the line."""
 
 _IN_PLACE = "your function changed what it was given; work on a copy, for others read it, too."

@@ -6,56 +6,6 @@ import numpy as np
 
 from lstmlib.course.check.exercises import call_answer, grade, number
 
-HINTS = {
-    "straight_quotes": (
-        "Which character takes the place of each of the four, and what happens to all others?",
-        "str.translate replaces single characters by a table; str.maketrans makes the table.",
-        "return text.translate(str.maketrans({'‘': \"'\", '’': \"'\", '“': '\"', '”': '\"'}))",
-    ),
-    "one_line": (
-        "Run it on the sentence of section 1, with a line end in it: which characters are gone, "
-        "and which words have grown together?",
-        "A string never changes, so `replace` returns a new one that you must keep. Line ends must "
-        "become spaces. Nothing may be encoded as ASCII.",
-        'text = text.replace(curly, straight) for all four, then return " ".join(text.split())',
-    ),
-    "symptoms": (
-        "How many characters has each word made of the one ï, and which?",
-        'ï is two bytes in UTF-8, C3 AF, and one byte in Windows-1252, EF. Try "ï".encode(…) and '
-        ".decode(…) with the encodings of the list.",
-        "'ï'.encode().decode('cp1252') is Ã¯, 'ï'.encode('cp1252').decode('utf-8', 'replace') is "
-        "�, and len(unicodedata.normalize('NFD', 'ï')) is 2.",
-    ),
-    "window_count": (
-        "Where may the last window begin, so that a character is left behind it?",
-        "The starts are 0, step, 2 · step, … up to n - length - 1.",
-        "return (n - length - 1) // step + 1",
-    ),
-    "stream_place": (
-        "How many characters of the text stand in the rows above row b?",
-        "A row is batches · seq_len characters of the text, one after the other. Skip b rows, then "
-        "k batches within the row, then t characters.",
-        "return (b * batches + k) * seq_len + t",
-    ),
-    "windows_apart": (
-        "Which is the last character that a training window touches, its target included?",
-        "A window that starts at s touches s … s + length. In training all must be below the cut, "
-        "in validation none, and none may lie behind the end of the text.",
-        "starts = np.arange(0, n - length, step); "
-        "return starts[starts + length < cut], starts[starts >= cut]",
-    ),
-    "add_one_probability": (
-        "What do the probabilities of all V next characters sum to?",
-        "One is added to each of V counts, so their total is larger by V.",
-        "return (pair_count + 1) / (context_count + vocab_size)",
-    ),
-    "witten_bell": (
-        "How often is an i followed by something, and by how many different characters?",
-        "N(i) = 3, for the last i has no successor; T(i) = 2; N(is) = 2. First P(s): N = 11, T = 4 "
-        "and the uniform 1/4.",
-        "P(s) = (4 + 4 / 4) / (11 + 4) = 1/3, then (2 + 2 / 3) / (3 + 2)",
-    ),
-}
 """Of each exercise: a question to ask oneself, the idea, the line."""
 
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"'})

@@ -7,56 +7,6 @@ import numpy as np
 
 from lstmlib.course.check.exercises import call_answer, grade, number
 
-HINTS = {
-    "chunk": (
-        "If the inputs are characters 5, 6 and 7 of a text, which characters are their targets?",
-        "Two slices of the same length; the second begins one place later.",
-        "return ids[start : start + length], ids[start + 1 : start + length + 1]",
-    ),
-    "forward_passes": (
-        "How many numbers does the network have, and how often is each of them moved?",
-        "Add up the sizes of Wx, Wh, b, Wy and by; each entry is moved up once, and down once.",
-        "return 2 * (V * H + H * H + H + H * V + V)",
-    ),
-    "step_back": (
-        "Which of the four names does the slope of tanh need, and which matrix was h times?",
-        "h is the tanh of z, so its slope is 1 - h². What went forth through Wh comes back "
-        "through its transpose.",
-        "dz = (dh_loss + dh_next) * (1 - h**2); return dz, dz @ Wh.T",
-    ),
-    "bug_table": (
-        "Which arrays does each bug touch: one alone, all below the output, or all?",
-        "Then the size: an entry that is c times too large has the relative error "
-        "|c - 1| / (c + 1), with c = 1/2 for a mean over two streams.",
-        '{"A": "mean over streams", "B": "row overwritten", "C": "not divided", '
-        '"D": "old slope", "E": "Wh.T forgotten"}',
-    ),
-    "revealing_batch": (
-        "When do two entries of dz belong into the same row of dWx, and are added at once?",
-        "dWx[rows] += dz takes each row of dWx once: if an id stands twice in `rows`, the second "
-        "writes over the first. `rows` is one column of ids.",
-        "batch = np.array([[0, 1, 2], [0, 2, 3]])  # both streams read 0 at the first step",
-    ),
-    "adagrad_changes": (
-        "What does s hold when the third step is taken?",
-        "s is the sum of all squares so far, that of the step itself included: a running sum over "
-        "the steps, axis 0.",
-        "return -rate * gradients / (np.sqrt(np.cumsum(gradients**2, axis=0)) + 1e-10)",
-    ),
-    "steps_until": (
-        "0.75 ** 24 is 0.001003. Is that below 0.001?",
-        "Count k up from 0 until factor ** k is below the share. The quotient ln(share) / "
-        "ln(factor) is close to it, but rounded.",
-        "\n    k = 0\n    while factor**k >= share:\n        k += 1\n    return k",
-    ),
-    "leaky_step_back": (
-        "On which two ways does the old state reach the new one?",
-        "Directly, times 1 - a; and through z, where the tanh and the factor a come before "
-        "Wh. The two gradients add.",
-        "dz = a * dh * (1 - g**2); return dz, (1 - a) * dh + dz @ Wh.T",
-    ),
-}
-
 
 def chunk(answer: Callable | None) -> None:
     """Check a function (ids, start, length) -> (x, y): a piece of a text, and its targets."""

@@ -7,51 +7,6 @@ import numpy as np
 
 from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 
-HINTS = {
-    "lstm_parameters": (
-        "Which arrays does layer 0 have, which has layer 1, and what is the input of each?",
-        "Every layer has Wx, Wh and b, each four blocks wide. Layer 0 reads V numbers, every later "
-        "one reads the H numbers of the layer below. The output layer stands once, at the top.",
-        "4 * (V * H + H * H + H) + (L - 1) * 4 * (2 * H * H + H) + H * V + V",
-    ),
-    "remember_one_bit": (
-        "For each of the three characters: must c be kept, and must something be written?",
-        "`(` writes: i and g near 1. It also forgets what was there, so that a second `(` does not "
-        "add to it. `)` forgets and writes nothing. `x` keeps and writes nothing. For a gate near "
-        "1 or near 0 a pre-activation must be far above or far below 0.",
-        "np.array([[20, -20, 20, 20], [-20, -20, 0, 20], [-20, 20, 0, 20]])",
-    ),
-    "from_onnx": (
-        "What differs from our weights: shapes, order of the blocks, number of biases?",
-        "Split the rows of W and R into four blocks i, o, f, g, and put them together as i, f, g, "
-        "o; then transpose. B holds eight blocks of H: the first four are added to the last four.",
-        "i, o, f, g = np.split(W, 4); Wx = np.concatenate([i, f, g, o]).T",
-    ),
-    "adagrad_step": (
-        "What does s hold after the step: this gradient's square, or those of all steps?",
-        "First the new s, which is the old s plus g². Then w minus the rate times g over the root "
-        "of the new s, plus 1e-10, so that an entry without a gradient gives 0 and not 0/0.",
-        "s = s + g**2; return w - rate * g / (np.sqrt(s) + 1e-10), s",
-    ),
-    "coupled_gate": (
-        "When i grows a little, which two terms of c = (1 - i) * c_old + i * g change?",
-        "The derivative of c by i is g - c_old. And i is σ(z_i), whose derivative is i (1 - i).",
-        "dc * (g - c_old) * i * (1 - i)",
-    ),
-    "bugs_by_block": (
-        "Which numbers of a table are 0 at T = 1, where no gradient comes from a later step?",
-        "At T = 1 only the bug within one step shows, in the block or the array that it spoils. A "
-        "bug in what comes from the step after shows at T = 2 alone. Block o is reached by dh "
-        "alone, the blocks i, f and g by dc as well.",
-        'A spoils c0 alone at T = 1, so what is handed back along c is wrong: "A": 3; and so on.',
-    ),
-    "backward_without_tanh": (
-        "What is the derivative of h = o * c by c, and what is that of c by c_old?",
-        "There is no tanh on the way out any more, so no 1 - tanh²: c reaches h through the factor "
-        "o alone. And c_old reaches c through the factor f.",
-        "dc = dc + dh * o, and the last line hands back (dc * f,)",
-    ),
-}
 """Check -> a question to ask oneself, the idea, the line."""
 
 

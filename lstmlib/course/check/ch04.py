@@ -11,57 +11,6 @@ from torch import Tensor
 from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 from lstmlib.models import CharRNN, State, detach
 
-HINTS = {
-    "gru_units": (
-        "What is the count of a layer with G blocks and n units, and is it the units or their "
-        "square that nearly all of it grows with?",
-        "Count the LSTM with H units: that is the limit. Then let the GRU grow from H units, one "
-        "by one, as long as the next one still fits.",
-        "`while parameters(3, V, n + 1, 1) <= parameters(4, V, H, 1): n += 1`",
-    ),
-    "table_gradient": (
-        "If a character occurs three times in the text, how many gradients arrive at its row?",
-        "The look-up is a product with one-hot rows, (T, V) @ (V, M). The gradient of a product's "
-        "right factor is the left factor transposed times the gradient of the result.",
-        "`np.eye(V)[ids].T @ dx`, or `np.add.at(table, ids, dx)` on a table of zeros",
-    ),
-    "next_state": (
-        "What must the second batch know of the first, and how far back may its gradient go?",
-        "Batch 0 gets None. Every other one gets the same numbers in tensors that have no graph.",
-        "`None if k == 0 else tuple(part.detach() for part in state)`",
-    ),
-    "from_tensorflow": (
-        "Which of the two biases of PyTorch can hold the 1 that TensorFlow adds at every step, and "
-        "in which block?",
-        "Bring the columns into the order i, f, g, o first. Cut the kernel into the first D rows "
-        "and the rest, and transpose both. Add 1 to a copy of the forget gate's biases.",
-        "`order = np.r_[0:H, 2*H:3*H, H:2*H, 3*H:4*H]`, then `kernel[:D, order].T`, "
-        "`kernel[D:, order].T`, `bias[order] + np.repeat([0, 1, 0, 0], H)`",
-    ),
-    "repaired": (
-        "What does a step still hold of the steps before it, in the gradients and in the state? "
-        "And which target stands beside which logits?",
-        "`logits.flatten(0, 1)` goes through the first row, then the second; the targets must do "
-        "so, too. Clear the gradients before `backward`, return a state without a graph, and "
-        "leave `retain_graph` out.",
-        "`optimizer.zero_grad()`, then `F.cross_entropy(logits.flatten(0, 1), "
-        "y.flatten()).backward()`; after the step, `tuple(part.detach() for part in state)`",
-    ),
-    "continued": (
-        "Which characters does the state know already when the second one is to be written, and at "
-        "which of its positions do the logits say what comes next?",
-        "Feed the whole text once, and after it only the character that was written last. The "
-        "prediction stands at the last position. Dropout is turned off.",
-        "`logits, state = model(torch.tensor([new[-1:] or ids]), state)`, then "
-        "`new.append(logits[0, -1].argmax().item())`, after `model.eval()`",
-    ),
-    "bias_for": (
-        "What share may one step keep, if `lag` of them are to keep `share` together?",
-        "One step keeps the lag-th root of the share, p. Then solve σ(b) = p for b.",
-        "`p = share ** (1 / lag)`, and `math.log(p / (1 - p))`",
-    ),
-}
-
 
 def _counted(G: int, V: int, H: int, biases: int = 2, output: bool = True) -> int:
     """Return the parameters of one layer with G blocks on one-hot inputs, and of its output."""

@@ -15,54 +15,6 @@ from lstmlib.models import CharRNN, detach
 from lstmlib.settings import TrainingConfig
 from lstmlib.training import fit
 
-HINTS = {
-    "norm_clipped": (
-        "How long is the arrow that all the arrays make together, and by what must it be "
-        "multiplied to be as long as `limit`?",
-        "Add up the squares of all entries of all arrays and take the root. Above the limit, "
-        "multiply every array by limit / norm; else by 1.",
-        "norm = np.sqrt(sum((g**2).sum() for g in gradients)); "
-        "return [g * min(1, limit / norm) for g in gradients]",
-    ),
-    "warm_cosine": (
-        "Which share of the way down has been done at `step`, when the way begins at `warmup` and "
-        "ends at `steps`?",
-        "Two cases: up to `warmup` a straight line through 0; after it (1 + cos(π · share)) / 2, "
-        "which falls from 1 to 0 while the share goes from 0 to 1.",
-        "peak * step / warmup if step <= warmup else "
-        "peak * (1 + np.cos(np.pi * (step - warmup) / (steps - warmup))) / 2",
-    ),
-    "early_stop": (
-        "What must you remember from one validation to the next?",
-        "Remember the index of the best loss so far. The run ends at the first index that lies "
-        "`patience` after it; what comes later is never seen.",
-        "for k, loss in enumerate(losses): best = k if loss < losses[best] else best; "
-        "then `if k - best == patience: return k, best`; in the end len(losses) - 1, best",
-    ),
-    "finish_step": (
-        "What does a step leave behind that the next one still finds: in `.grad`, and in `state`?",
-        "Three things are wrong. Gradients add up until somebody sets them to 0; a clip that comes "
-        "before `backward` finds nothing of this step; and the state of a batch leads back into "
-        "the graph of that batch.",
-        "optimizer.zero_grad(); loss.backward(); "
-        "nn.utils.clip_grad_norm_(model.parameters(), limit); optimizer.step(); "
-        "return loss.item(), detach(state)",
-    ),
-    "book_rate": (
-        "What does the loss of the last ten steps do when you multiply the rate by 3?",
-        "Try 0.01, 0.03, 0.1, 0.3 and 1, and compare the means of the last ten losses. A network "
-        "with fewer units often takes a larger rate.",
-        "for rate in (0.01, 0.03, 0.1, 0.3, 1.0): "
-        "print(rate, book_run(rate).column('loss')[1][-10:].mean())",
-    ),
-    "reach": (
-        "How far does one step move the weight, at step k?",
-        "By the rate of that step: rate · k / warmup during the warm-up, and rate after it. "
-        "Add them up from step 1 to the last.",
-        "sum(rate * (k / warmup if k < warmup else 1) for k in range(1, steps + 1))",
-    ),
-}
-
 
 def norm_clipped(answer: Callable | None) -> None:
     """Check a function (list of arrays, limit) -> new arrays, clipped by their global norm."""

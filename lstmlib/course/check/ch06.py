@@ -10,57 +10,6 @@ from torch import nn
 
 from lstmlib.course.check.exercises import call_answer, grade, number
 
-HINTS = {
-    "step_jacobian": (
-        "In chapter 02's W_h, which unit does row b belong to, and which one column a?",
-        "Entry [a, b] is the slope of the tanh of unit a, times the weight from b to a, which "
-        "stands in row b and column a: transpose, then scale the rows.",
-        "return (1 - h**2)[:, None] * W_h.T",
-    ),
-    "steps_to_undo": (
-        "What is the product of 40 Jacobians, and of `steps` factors of 0.75 on top of it?",
-        "45 * 0.75 ** steps must be below 1. Take logarithms, and round up.",
-        "math.ceil(math.log(45) / math.log(1 / 0.75)), which is 14",
-    ),
-    "clip_by_hand": (
-        "How long is the gradient, all three numbers taken together?",
-        "√(1.2² + 1.6² + 4.8²) = √27.04 = 5.2. All three are multiplied by the same factor.",
-        "[1.2 / 4, -1.6 / 4, 4.8 / 4], since 1.3 / 5.2 = 1 / 4",
-    ),
-    "as_a_mean": (
-        "If all losses are divided by `length`, what becomes of the gradient's norm, and what of "
-        "a step of SGD?",
-        "The limit is divided by `length` in any case. SGD's step is rate times gradient, so its "
-        "rate makes up for the shorter gradient. Adam's step does not depend on the length.",
-        'return (rate * length if optimizer == "sgd" else rate), limit / length',
-    ),
-    "adaptive_limit": (
-        "Which norms tell how long a gradient is *now*?",
-        "The last `span` of them: their mean, and `z` times their standard deviation above it.",
-        "return np.mean(norms[-span:]) + z * np.std(norms[-span:])",
-    ),
-    "clip_choice": (
-        "Which of these norms belong to a network in health, and which to its start or to a burst?",
-        "Leave out the first tenth, and what is over ten times the median. Of what is left, few "
-        "steps should be clipped: take a high percentile.",
-        "suggest_clip(norms), the 90th percentile, is 0.62; all from 0.55 to 1 serve.",
-    ),
-    "clipped_step": (
-        "At which moment does the gradient of this batch exist, and when is it used up?",
-        "zero_grad, backward, clip, step, in this order; and the norm is that of all weights "
-        "together, so one call takes them all.",
-        "norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit), between backward() and "
-        "step()",
-    ),
-    "diagnosis": (
-        "Which one column of its history tells a patient from the healthy one?",
-        "Ask of each: does the norm spike, is nearly every step clipped, does a step take longer "
-        "late in an epoch, is the loss too good, are its gates shut at step 1?",
-        "1: clipped at 100 % of its steps. 3: all gates shut at step 1. 4: the norm spikes 38 "
-        "500-fold. 5: a loss of 0.003. 6: late steps take 5 times as long. 2: none of these.",
-    ),
-}
-
 
 def _first_like(
     got: object, table: Sequence[tuple], otherwise: str, atol: float = 1e-8

@@ -7,59 +7,6 @@ import numpy as np
 import torch
 
 from lstmlib.course.check.exercises import Slip, call_answer, grade, number
-from lstmlib.generation import generate
-from lstmlib.models import CharRNN
-from lstmlib.sampling import SamplingConfig, draw
-from lstmlib.vocab import Vocab
-
-HINTS = {
-    "tempered": (
-        "How large is 0.5 to the power 10 000 on a computer, and what is 0 divided by 0?",
-        "In logarithms a power is a division. Subtract the largest before you go back: a common "
-        "factor cancels.",
-        "z = np.log(p) / tau; powers = np.exp(z - z.max()); return powers / powers.sum()",
-    ),
-    "tempered_by_hand": (
-        "To which power does a temperature of 0.5 raise a probability?",
-        "Square each of the three, and divide by the sum of the squares.",
-        "0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38",
-    ),
-    "entropy_by_hand": (
-        "How surprising is each character, -ln p, and how often does it come?",
-        "Weigh each -ln p with its p and add up. What never comes adds nothing.",
-        "0.5 ln 2 + 0.25 ln 4 + 0.25 ln 4 = 1.5 ln 2",
-    ),
-    "drawn": (
-        "Where does the piece of each character begin and end, if the largest lies first?",
-        "Sort from the most probable down, add up, find the first sum above u, and look up which "
-        "id stands at that place.",
-        "order = np.argsort(-p); return order[np.searchsorted(p[order].cumsum(), u, side='right')]",
-    ),
-    "nucleus": (
-        "What do the more probable characters have together, before each one is added?",
-        "A character stays if those before it have less than the share. Write what stays back to "
-        "the places of its ids.",
-        "kept = order[p[order].cumsum() - p[order] < share]; q = np.zeros_like(p); "
-        "q[kept] = p[kept]; return q / q.sum()",
-    ),
-    "min_p": (
-        "With what is a probability compared: with the share, or with a share of something?",
-        "The limit is the share times the largest probability; one that is equal to it stays.",
-        "q = np.where(p >= share * p.max(), p, 0); return q / q.sum()",
-    ),
-    "mended_sampler": (
-        "Which two sums should be 1, and what is exp(2000)?",
-        "Subtract the largest logit before you divide by τ. Divide by the sum of the weights that "
-        "are left after the cut.",
-        "weights = np.exp((logits - logits.max()) / tau); …; sums = weights.cumsum(); "
-        "sums /= sums[-1]",
-    ),
-    "mended_writer": (
-        "Which characters does the network know of when it predicts the third one?",
-        "The model returns a state, and takes one. What it returns goes into the next call.",
-        "state = None before the loop, and in it: logits, state = model(ids, state)",
-    ),
-}
 
 
 def _probabilities(answer: Callable, p: np.ndarray, dial: float) -> np.ndarray:
@@ -80,13 +27,20 @@ def _probabilities(answer: Callable, p: np.ndarray, dial: float) -> np.ndarray:
     return got
 
 
-def _unchanged(given: np.ndarray, before: np.ndarray, name: str) -> None:
-    """Raise Slip if an answer wrote into an array that it was given."""
-    if not np.array_equal(given, before):
+def _its_own(answer: Callable, p: np.ndarray, dial: float) -> None:
+    """Raise Slip if an answer returns the very array that it was given."""
+    if np.shares_memory(np.asarray(call_answer(answer, p, dial)), p):
         raise Slip(
-            f"your function changes the {name} that it is given, so that who calls it has lost "
-            "it; work on a copy."
+            f"with {dial:g} your function hands back the caller's own array; who writes into the "
+            "result writes into p. Return a copy."
         )
+
+
+def _ruled_out(got: np.ndarray, wanted: np.ndarray) -> None:
+    """Raise Slip if something is ruled out, and has not exactly 0."""
+    left = got[(wanted == 0) & (got != 0) & (np.abs(got) < 1e-6)]
+    if len(left):
+        raise Slip(f"what is ruled out has 0 exactly; yours has {left[0]:.0e} there.")
 
 
 def _random(size: int) -> np.ndarray:
@@ -102,6 +56,43 @@ def _f(p: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum()
 
 
+def _unchanged(given: np.ndarray, before: np.ndarray, name: str) -> None:
+    """Raise Slip if an answer wrote into an array that it was given."""
+    if not np.array_equal(given, before):
+        raise Slip(
+            f"your function changes the {name} that it is given, so that who calls it has lost "
+            "it; work on a copy."
+        )
+
+
+def _cold_slip(got: np.ndarray, p: np.ndarray, tau: float) -> str:
+    """Say what is wrong with f_τ(p) of an answer, (V,), of a p whose two largest are close."""
+    wanted = _f(p, tau)
+    first, second = np.argsort(-p, kind="stable")[:2]
+    if got.max() > 0.999 or np.isclose(np.sort(got)[-2:], [0, 1], atol=1e-3).all():
+        return (
+            f"at a temperature of {tau:g}, two probabilities that are close or equal still share "
+            "the draws; argmax is the limit at 0 alone."
+        )
+    if (got[wanted > 1e-12] == 0).any():
+        return f"at a temperature of {tau:g} small probabilities are dropped; they must stay."
+    if got[first] > got[second] > 0:
+        like = math.log(p[first] / p[second]) / math.log(got[first] / got[second])
+        if np.allclose(got, _f(p, like), atol=2e-3) and like > 1.2 * tau:
+            return (
+                f"at a temperature of {tau:g} yours does what one of {like:.2g} does: τ or the "
+                "exponent is held at a limit. With the largest subtracted none is needed."
+            )
+    return (
+        f"at a temperature of {tau:g} two that are close get {_listed(got[[first, second]])}; they "
+        f"should get {_listed(wanted[[first, second]])}. Compute in 64 bits, and add nothing to p."
+    )
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
 def tempered(answer: Callable | None) -> None:
     """Check a function (p (V,), τ) -> f_τ(p), right also where τ is small."""
 
@@ -113,26 +104,30 @@ def tempered(answer: Callable | None) -> None:
             return np.allclose(got, expected, rtol=1e-6, atol=1e-12)
 
         if not all(gives(p, tau, _f(p, tau)) for tau in (0.5, 1.0, 2.0)):
-            if gives(p, 0.5, p**2):
-                return "the powers must be divided by their sum, to be probabilities again."
+            got, wanted = _probabilities(answer, p, 0.5), _f(p, 0.5)
+            if np.allclose(got, wanted, rtol=1e-3):
+                return "nearly: that is rounded. Compute in 64 bits, and do not round."
+            if np.allclose(_f(np.exp(got - got.max()), 1), wanted) and (got < 0).any():
+                return "these are logarithms of probabilities: np.exp is missing at the end."
+            if np.allclose(got, wanted * got.sum()):
+                return "divide by their sum: the powers must be probabilities again."
             if gives(p, 0.5, p**0.5 / (p**0.5).sum()) or gives(p, 0.5, p**0.5):
                 return "the exponent is 1/τ, not τ: a temperature of 0.5 squares."
             if gives(p, 0.5, np.exp(2 * p) / np.exp(2 * p).sum()):
                 return "that is the softmax of p/τ; p is no logit. Its logarithm is one."
             return "raise every probability to the power 1/τ, and divide by the sum."
-        if not gives(p, 1e-4, [1, 0, 0, 0]):
+        got = _probabilities(answer, p, 1e-4)
+        if not np.isfinite(got).all() or not got.any():
             return (
                 "right, but not at a temperature of 0.0001, where every p^(1/τ) is rounded to 0: "
-                "divide ln p by τ, subtract the largest, and only then take the exponential."
+                "divide ln p by τ, subtract the largest of the quotients (not of the ln p), and "
+                "only then take the exponential."
             )
         for tau in (0.3, 0.05, 0.008, 1e-3, 1e-4, 1e-6):
             close = np.array([0.2, 1.0, math.exp(-tau), 0.1])  # the two stay as e to 1
             for near in (close / close.sum(), np.array([0.1, 0.4, 0.1, 0.4])):
                 if not gives(near, tau, _f(near, tau)):
-                    return (
-                        f"at a temperature of {tau:g}, two probabilities that are close or equal "
-                        "still share the draws; argmax is the limit at 0 alone."
-                    )
+                    return _cold_slip(_probabilities(answer, near, tau), near, tau)
         others = (np.array([0.6, 0.0, 0.4]), _random(31))
         if all(gives(p, tau, _f(p, tau)) for p in others for tau in (0.01, 0.7, 30)):
             return None
@@ -145,16 +140,21 @@ def tempered_by_hand(answer: Sequence[float] | None) -> None:
     """Check three numbers: (0.5, 0.3, 0.2) at a temperature of 0.5."""
 
     def find_slip() -> str | None:
-        if np.size(answer) != 3:
+        parts = answer.tolist() if torch.is_tensor(answer) else answer
+        if np.size(parts) != 3:
             return "three numbers are asked for, in the order of the three characters."
-        got = np.array([number(part) for part in answer])
+        got = np.array([number(part) for part in parts])
         p = np.array([0.5, 0.3, 0.2])
 
-        def equals(expected: np.ndarray) -> bool:
-            return np.allclose(got, expected, rtol=0, atol=2e-3)
+        def equals(expected: np.ndarray, off: float = 1e-3) -> bool:
+            return np.allclose(got, expected, rtol=0, atol=off)
 
         if equals(_f(p, 0.5)):
-            return None
+            if abs(got.sum() - 1) < 1.6e-3:
+                return None
+            return f"the three sum to {got.sum():.3f}: round the third digit, do not cut it off."
+        if equals(_f(p, 0.5), 6e-3):
+            return "nearly: three digits are asked for, so round each at the third."
         if equals(p**2):
             return "these are the squares; divide each by their sum, so that they sum to 1."
         if equals(_f(p, 2)) or equals(p**0.5):
@@ -183,6 +183,8 @@ def entropy_by_hand(answer: float | None) -> None:
 
         if equals(1.5 * math.log(2)):
             return None
+        if abs(got - 1.5 * math.log(2)) < 0.045:
+            return "nearly, but rounded too much: give it to two digits after the point."
         if equals(1.5):
             return "right in bits; one bit is ln 2 nats."
         if equals(-1.5 * math.log(2)) or equals(-1.5):
@@ -207,7 +209,8 @@ def drawn(answer: Callable | None) -> None:
 
     def of(p: np.ndarray, u: float) -> int:
         given = p.copy()
-        got = call_answer(answer, given, u)
+        with np.errstate(all="ignore"):
+            got = call_answer(answer, given, u)
         _unchanged(given, p, "p")
         if np.ndim(got):
             raise Slip("return one id, a whole number.")
@@ -236,8 +239,32 @@ def drawn(answer: Callable | None) -> None:
         if [of(p, u) for u in (0.0, 0.5, 0.875)] != [1, 2, 0]:
             return "a piece begins at its number and ends before the next: the sum must be above u."
         p = _random(40)
-        right = all(of(p, u) == reference(p, u) for u in np.arange(0.5, 60) / 60)
-        return None if right else "it must hold for a p of any length; yours fails for one of 40."
+        if not all(of(p, u) == reference(p, u) for u in np.arange(0.5, 60) / 60):
+            return "it must hold for a p of any length; yours fails for one of 40."
+        return next(filter(None, map(at_the_end, (np.float64, np.float32))), None)
+
+    def at_the_end(kind: type) -> str | None:
+        """Say what is wrong at the largest u of a type, where the sums may end below it."""
+        u = float(np.nextafter(kind(1), kind(0)))
+        tenths = np.full(10, 0.1)
+        uneven = (_random(size).astype(kind) for size in range(10, 40))
+        for p in (tenths, np.append(tenths, 0), *uneven):
+            p = p.astype(kind)
+            try:
+                i = of(p, u)
+            except (IndexError, Slip):
+                i = -1
+            if not 0 <= i < len(p):
+                return (
+                    f"at u = {u} your function finds no id: the sums may end below 1 by a "
+                    "rounding, and below u. Divide them by the last sum."
+                )
+            if p[i] == 0:
+                return (
+                    f"at u = {u} your function draws an id that has probability 0: divide the sums "
+                    "by the last one, and take the first that is above u."
+                )
+        return None
 
     grade(answer, find_slip)
 
@@ -256,7 +283,9 @@ def nucleus(answer: Callable | None) -> None:
         p = np.array([0.1, 0.45, 0.05, 0.3, 0.1])
 
         def gives(share: float, expected: np.ndarray | list[float], p: np.ndarray = p) -> bool:
-            return np.allclose(_probabilities(answer, p, share), expected)
+            got = _probabilities(answer, p, share)
+            _ruled_out(got, np.asarray(expected))
+            return np.allclose(got, expected)
 
         shares = (0.3, 0.6, 0.9, 1.0)
         if not all(gives(share, reference(p, share)) for share in shares):
@@ -272,13 +301,26 @@ def nucleus(answer: Callable | None) -> None:
                 0.6, [0.1 / 0.9, 0.45 / 0.9, 0.05 / 0.9, 0.3 / 0.9, 0]
             ):
                 return "add up from the most probable character, not from the first: sort."
+            both = [(_probabilities(answer, p, share), reference(p, share)) for share in shares]
+            if all(np.array_equal(got != 0, wanted != 0) for got, wanted in both):
+                return "the set is right, the last step is not: divide what is left by its sum."
             return "sort, add up, keep all that come before the sum reaches the share, normalise."
         even = np.array([0.25, 0.5, 0.125, 0.125])
         if not all(gives(share, reference(even, share), even) for share in (0.5, 0.75)):
             return "where the sum is the share exactly, it has reached it: no more are added."
+        ties = _probabilities(answer, np.array([0.125, 0.5, 0.125, 0.125, 0.125]), 0.625)
+        if not np.allclose(np.sort(ties), [0, 0, 0, 0.2, 0.8]):
+            return (
+                "of (0.125, 0.5, 0.125, 0.125, 0.125) two have 0.625 together: the fewest stay, so "
+                "of equal ones only as many as are needed."
+            )
+        for share in (0.5 - 1e-6, 0.5 + 1e-6, 0.75 - 1e-6, 0.75 + 1e-6):
+            if not gives(share, reference(even, share), even):
+                return f"compare with the share itself; yours is wrong at a share of {share:g}."
         many = _random(31)
-        right = all(gives(share, reference(many, share), many) for share in (0.05, 0.5, 0.97))
-        return None if right else "it must hold for a p of any length; yours fails for one of 31."
+        if not all(gives(share, reference(many, share), many) for share in (0.05, 0.5, 0.97)):
+            return "it must hold for a p of any length; yours fails for one of 31."
+        return _its_own(answer, even, 1.0)
 
     grade(answer, find_slip)
 
@@ -293,7 +335,9 @@ def min_p(answer: Callable | None) -> None:
         p = np.array([0.08, 0.42, 0.02, 0.28, 0.2])
 
         def gives(share: float, expected: np.ndarray, p: np.ndarray = p) -> bool:
-            return np.allclose(_probabilities(answer, p, share), expected)
+            got = _probabilities(answer, p, share)
+            _ruled_out(got, expected)
+            return np.allclose(got, expected)
 
         if not all(gives(share, cut(p, p >= share * 0.42)) for share in (0.1, 0.3, 0.6)):
             if gives(0.3, np.where(p >= 0.126, p, 0)):
@@ -313,123 +357,8 @@ def min_p(answer: Callable | None) -> None:
         if not gives(1, np.array([0.5, 0, 0.5]), equal):
             return "of two that are the largest, both stay at a share of 1."
         many = _random(31)
-        right = all(gives(s, cut(many, many >= s * many.max()), many) for s in (0, 0.02, 0.4))
-        return None if right else "it must hold for every share from 0 to 1 and every length."
+        if not all(gives(s, cut(many, many >= s * many.max()), many) for s in (0, 0.02, 0.4)):
+            return "it must hold for every share from 0 to 1 and every length."
+        return _its_own(answer, even, 0.0)
 
     grade(answer, find_slip)
-
-
-def mended_sampler(answer: Callable | None) -> None:
-    """Check a function (logits (V,), τ, k, u) -> id, which draws after temperature and top-k."""
-    uniform = np.arange(0.5, 1000) / 1000  # (1000,)
-
-    def shares(logits: np.ndarray, tau: float, k: int) -> np.ndarray:
-        """Return how often each id is drawn, (V,)."""
-        given, ids = logits.copy(), []
-        with np.errstate(all="ignore"):
-            for u in uniform:
-                got = call_answer(answer, given, tau, k, float(u))
-                if np.ndim(got) or got not in range(len(logits)):
-                    raise Slip(f"return one id, from 0 to {len(logits) - 1}, and not {got!r}.")
-                ids.append(int(got))
-        _unchanged(given, logits, "logits")
-        return np.bincount(ids, minlength=len(logits)) / len(uniform)
-
-    def expected(logits: np.ndarray, tau: float, k: int) -> np.ndarray:
-        return np.exp(SamplingConfig(temperature=tau, top_k=k).transform(logits))
-
-    def find_slip() -> str | None:
-        logits = np.array([1.0, 2.0, 0.5, 0.0])
-        for case in ((logits, 1.0, 2), (logits, 0.5, 3)):
-            got, wanted = shares(*case), expected(*case)
-            if got[wanted == 0].any():
-                i = int(np.flatnonzero((got > 0) & (wanted == 0))[0])
-                return (
-                    f"id {i} is drawn in {got[i]:.0%} of the draws, and top-k has ruled it out. "
-                    "Do the weights that are left sum to 1?"
-                )
-            if np.abs(got - wanted).max() > 2e-3:
-                return (
-                    f"at τ = {case[1]:g} and k = {case[2]} the ids are drawn in shares of "
-                    f"{_listed(got)}; they should be {_listed(wanted)}."
-                )
-        cold = (np.array([-3.0, 1.0, 2.0, 1.998, 1.0]), 0.001, 4)
-        large = (np.array([900.0, 901.0, -900.0]), 1.0, 3)
-        small = (np.array([-900.0, -902.0, -901.0]), 1.0, 2)
-        for case in (cold, large, small):
-            if np.abs(shares(*case) - expected(*case)).max() > 2e-3:
-                return (
-                    f"at τ = {case[1]:g} and logits of {_listed(case[0])} the exponentials are "
-                    "infinite or all 0. Subtract the largest logit first."
-                )
-        many = np.random.default_rng(0).normal(size=19)
-        for case in ((many, 2.0, 19), (many, 0.7, 1), (many, 1.3, 7)):
-            if np.abs(shares(*case) - expected(*case)).max() > 2e-3:
-                return f"it fails for {len(many)} logits, τ = {case[1]:g} and k = {case[2]}."
-        return None
-
-    grade(answer, find_slip)
-
-
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(f"{value:.3g}" for value in values)
-
-
-def mended_writer(answer: Callable | None) -> None:
-    """Check a function (model, vocab, prompt, length, seed) -> prompt and text behind it."""
-
-    def find_slip() -> str | None:
-        vocab = Vocab("abcdef")
-        model = _small_network(len(vocab))
-        for prompt, length, seed in (("a", 60, 0), ("badcafe", 31, 1), ("fee", 0, 2)):
-            got = call_answer(answer, model, vocab, prompt, length, seed)
-            wanted = generate(model, vocab, prompt, length, seed=seed).text
-            if got == wanted:
-                continue
-            if not isinstance(got, str):
-                return f"a text is asked for, and yours is {type(got).__name__!r}."
-            if prompt + got == wanted:
-                return "right, but return the prompt, too."
-            if len(got) != len(wanted):
-                return (
-                    f"with a prompt of {len(prompt)} and a length of {length} the text should have "
-                    f"{len(wanted)} characters; yours has {len(got)}."
-                )
-            if got == _forgetful(model, vocab, prompt, length, seed, of_prompt=False):
-                return "the state is still lost: each prediction comes from one character alone."
-            if got == _forgetful(model, vocab, prompt, length, seed, of_prompt=True):
-                return (
-                    "each call gets the state after the prompt; it must get that of the last one."
-                )
-            return (
-                "that is another text. Each character must be read once, in order, with the state "
-                "that the call before returned, and drawn with the next number of the seed's."
-            )
-        return None
-
-    grade(answer, find_slip)
-
-
-def _small_network(size: int) -> CharRNN:
-    """Return a small network whose predictions depend on what it read before."""
-    with torch.random.fork_rng(devices=[]):  # the notebook's random numbers stay where they are
-        model = CharRNN(size, hidden_size=12, num_layers=2)
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(torch.from_numpy(rng.normal(0, 1.5, weight.shape)))
-    return model.eval()
-
-
-@torch.no_grad()
-def _forgetful(
-    model: CharRNN, vocab: Vocab, prompt: str, length: int, seed: int, of_prompt: bool
-) -> str:
-    """Return what a network writes that starts each step from nothing, or from the prompt."""
-    rng, text = np.random.default_rng(seed), prompt
-    logits, after = model(torch.from_numpy(vocab.encode(prompt))[None])  # (1, T, V)
-    for _ in range(length):
-        i = int(draw(logits[0, -1], rng.random()))
-        text += vocab.tokens[i]
-        logits, _ = model(torch.tensor([[i]]), after if of_prompt else None)
-    return text

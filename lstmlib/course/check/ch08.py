@@ -9,65 +9,6 @@ import numpy as np
 from lstmlib.batching import IGNORE
 from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 
-HINTS = {
-    "bracket_string": (
-        "For which of '', '()' and '()()' does the broken recogniser say True?",
-        "A string ends where its brackets first balance. So the depth may be 0 at one place alone: "
-        "behind the last bracket.",
-        "In the loop: if depth <= 0: return depth == 0 and k == len(text). After it: return False.",
-    ),
-    "masked_mean": (
-        "How many symbols does the batch predict, if padding is none?",
-        "Make an array that is True where y is not -100. Add up only there, and divide by how many "
-        "they are.",
-        "return float(nats[y != -100].mean())",
-    ),
-    "short_floor": (
-        "How many nats has a string, and how many symbols has it in the mean?",
-        "The entropy of a string is the sum of p · (-ln p) over the three. A string of n repeats "
-        "has 2n letters and one .end.",
-        "(1/2 · ln 2 + 2 · 1/4 · ln 4) / (1/2 · 3 + 1/4 · 5 + 1/4 · 9)",
-    ),
-    "repeat_floor": (
-        "Which numbers of section 2's formula change with `stop`, and which with `words`?",
-        "Count for a string: how many decisions in the mean, how probable it is that there is a "
-        "word at all, and how many symbols. At stop = 1/4 and 3 words your function must give "
-        "section 2's floor.",
-        "(H(stop) / stop + (1 - stop) ln(words)) / (3 + 4 (1 - stop) / stop)",
-    ),
-    "mean_length": (
-        "By how much does the depth change in one step, in the mean?",
-        "The first bracket makes the depth 1. After that the depth must fall by 1 in all, and it "
-        "falls by 1 - 2q a step in the mean. From q = 1/2 on it does not fall.",
-        "return 1 + 1 / (1 - 2 * q) if q < 1 / 2 else math.inf",
-    ),
-    "string_of": (
-        "What is the shortest string of this depth, and where can pairs be added to it?",
-        "Pairs `()` behind the first bracket make the string longer. They reach depth 2, so a "
-        "string of depth 1 has no room for them.",
-        '"(" + "()" * (length // 2 - depth) + "(" * (depth - 1) + ")" * depth',
-    ),
-    "order_needed": (
-        "Depth 2: which two places look alike to a model that sees two symbols, and not to one "
-        "that sees three?",
-        "The hardest place is before the last bracket of the deepest string. The model must see "
-        "all brackets back to the first one that the string before it in the list lacks.",
-        "return 2 * depth",
-    ),
-    "loss_bugs": (
-        "Which of the numbers are below what any model can reach, and by how much?",
-        "Try each cause on 0.549: divide it by ln 2; multiply it by the 10 symbols of a string; "
-        "take the mean with many zeros.",
-        "0.549 / ln 2 = 0.792; 0.549 · 10 = 5.49; 0.549 · 0.64 = 0.351; a floor is an expectation.",
-    ),
-    "breaking_string": (
-        "What does unit 26 do at each bracket, and does it move by exactly 1?",
-        "A small error at each bracket adds up. So a string need not be deep. It must be long, "
-        "with the same error again and again.",
-        'text = "(" + "()" * 2000 + ")"',
-    ),
-}
-
 
 def _is_string(text: str) -> bool:
     """Say whether a text of brackets is a string of the language."""

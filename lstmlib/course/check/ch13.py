@@ -7,55 +7,6 @@ import numpy as np
 
 from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 
-HINTS = {
-    "utilisation": (
-        "How many characters does one step train on, and how many operations does one character "
-        "take?",
-        "Characters a second are B · T / seconds. A weight of W_h or of the output layer takes 6 "
-        "operations, one that reads a one-hot vector takes 4. There are 4 gates.",
-        "speed = B * T / seconds; work = 4 * 4 * H * V + 6 * 4 * H**2 + 6 * H * V; "
-        "return speed, speed * work / ceiling",
-    ),
-    "timed_call": (
-        "At the moments when the clock is read, what may the device still be doing?",
-        "Wait before the first reading, since earlier work may be under way; and wait after the "
-        "call, since it returns before its work is done.",
-        "wait(); start = clock(); call(); wait(); return clock() - start",
-    ),
-    "honest_seconds": (
-        "Which calls are not like those of a long run, and which figure does one slow call not "
-        "move?",
-        "Make `warm_up` calls and throw their times away. Then take the median of `repeat` more.",
-        "for _ in range(warm_up): time_call(); then "
-        "return np.median([time_call() for _ in range(repeat)])",
-    ),
-    "balance": (
-        "How long do the operations of one step take, and how long the reading of its weights?",
-        "Set 8 · B · H² / ceiling equal to 16 · H² / bandwidth, and solve for B. H drops out.",
-        "return 2 * ceiling / bandwidth",
-    ),
-    "parallel_gain": (
-        "What does a step of n processes consist of, and what does one process alone not do?",
-        "A step takes seconds / n for its share of the rows, and `sending` for the gradients. One "
-        "process sends nothing. The gain is the old time over the new one.",
-        "return seconds / (seconds / n + (sending if n > 1 else 0))",
-    ),
-    "told_apart": (
-        "Draw both lists on one line: do all points of one lie to the left of the other's?",
-        "Compare the worst of one with the best of the other, both ways round. With one seed you "
-        "do not know how far the next would lie.",
-        'if min(len(a), len(b)) < 2: return "neither"; if max(a) < min(b): return "first"; '
-        'if max(b) < min(a): return "second"; return "neither"',
-    ),
-    "timing_faults": (
-        "Which of the five numbers could not be true of this device, and which is only unlucky?",
-        "A: look at what the last wait took. B: look at the first calls. C: how many calls are "
-        "behind the figure? E: no device is faster than itself.",
-        '{"A": "not waited", "B": "not warmed up", "C": "measured once", "D": "honest", '
-        '"E": "wrong ceiling"}',
-    ),
-}
-
 
 def utilisation(answer: Callable | None) -> None:
     """Check a function (H, V, batch_size, seq_len, seconds, ceiling) -> (speed, share).
