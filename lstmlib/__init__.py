@@ -34,7 +34,9 @@ The modules follow that line, and each one imports only modules that stand above
     inference      a prompt read, and then one character at a time, fast
     sampling       temperature and its kin: from logits to one character
     generation     texts: one, a batch, a stream
-    metrics        bits, perplexity, measures of a text, the interval of a share
+    metrics        bits, perplexity, measures of a text, BLEU, intervals over texts
+    calibration    do probabilities come true as often as they say
+    two_sample     generated texts against real ones: a classifier, n-grams, a compressor
     grammar_eval   how well a network knows a formal language
 
 What the notebooks alone use is in `course`: checks of numbers and exercises, figures, panels.

@@ -61,6 +61,8 @@ MODULES = [
     "sampling",
     "generation",
     "metrics",
+    "calibration",
+    "two_sample",
     "grammar_eval",
 ]
 LONGEST = 350
