@@ -35,8 +35,11 @@ The modules follow that line, and each one imports only modules that stand above
     sampling       temperature and its kin: from logits to one character
     generation     texts: one, a batch, a stream
     metrics        bits, perplexity, measures of a text, BLEU, intervals over texts
+    suffixes       what a text copies from another: the longest matches, by a suffix array
     calibration    do probabilities come true as often as they say
     two_sample     generated texts against real ones: a classifier, n-grams, a compressor
+    preferences    a reader's choices between two texts, and what agrees with them
+    report         all measures of a text beside those of held-out text: python -m lstmlib.report
     grammar_eval   how well a network knows a formal language
 
 What the notebooks alone use is in `course`: checks of numbers and exercises, figures, panels.

@@ -61,8 +61,11 @@ MODULES = [
     "sampling",
     "generation",
     "metrics",
+    "suffixes",
     "calibration",
     "two_sample",
+    "preferences",
+    "report",
     "grammar_eval",
 ]
 LONGEST = 350
