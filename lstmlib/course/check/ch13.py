@@ -48,15 +48,27 @@ def utilisation(answer: Callable | None) -> None:
         if not near(speed, right_speed):
             return "characters a second are those of a step, B · T, over the seconds of a step."
         read, kept, out = parts(H, V)
+
+        def counted(for_read: float, for_kept: float, for_out: float) -> float:
+            """Return the share with so many operations for a weight of each matrix."""
+            return speed * (for_read * read + for_kept * kept + for_out * out) / ceiling
+
         slips = {
-            100 * right_share: "a share is between 0 and 1; that is in percent.",
+            100 * right_share: "a share of 1 is all of the ceiling; that is in percent.",
             1 / right_share: "that is the ceiling over the speed; turn it round.",
-            speed * 2 * (read + kept + out) / ceiling: "that is the forward pass alone; going "
-            "backwards takes twice as much again.",
-            speed * 6 * (read + kept + out) / ceiling: "the first matrix takes 4 operations for a "
-            "weight: nothing needs the gradient of its one-hot inputs.",
-            speed * (4 * read + 6 * kept) / ceiling: "you forgot the output layer, H · V weights.",
-            speed * (read + 1.5 * kept + 6 * out) / ceiling: "there are 4 gates, so 4H rows.",
+            counted(2, 2, 2): "that is the forward pass alone; going backwards takes twice as much "
+            "again.",
+            counted(6, 6, 6): "the first matrix takes 4 operations for a weight: nothing needs the "
+            "gradient of its one-hot inputs.",
+            counted(2, 6, 6): "a weight of the first matrix takes 4 operations: 2 forwards, and 2 "
+            "backwards for its own gradient.",
+            counted(4, 6, 4): "only the first matrix takes 4; what the output layer reads needs a "
+            "gradient.",
+            counted(4, 6, 0): "you forgot the output layer, H · V weights.",
+            counted(1, 1.5, 6): "there are 4 gates, so 4H rows.",
+            counted(4, 1.5, 6): "W_h has 4 gates, too, so 4H rows.",
+            counted(0, 12, 6): "the first matrix reads V numbers, not H.",
+            right_share + speed * 24 * H / ceiling: "count the matrices alone, without the biases.",
             right_share / speed: "that is for one character a second; multiply by the speed.",
         }
         for wrong, slip in slips.items():
@@ -64,6 +76,9 @@ def utilisation(answer: Callable | None) -> None:
                 return slip
         if not near(share, right_share):
             return "the share is speed · operations for a character / ceiling."
+        slow = (512, 80, 64, 32, 0.05, 1e11)
+        if near(answers(*slow)[1], 1):
+            return "a share above 1 shows that the ceiling is wrong; do not cut it off."
         other = (65, 9, 3, 7, 2.0, 1e7)
         if not all(map(near, answers(*other), reference(*other))):
             return "use all six numbers as they are given; they are not always the same."
@@ -141,13 +156,13 @@ def honest_seconds(answer: Callable | None) -> None:
                 if count <= warm_up:
                     return 100 * usual
                 k = count - warm_up
-                return 30 * usual if k == 2 else usual * (1 + 0.01 * (k * 5 % 7))
+                return 30 * usual if k == 2 else usual * (1 + 0.01 * ((k * 3 + 3) % 7))
 
             return number(call_answer(answer, time_call, warm_up, repeat)), count
 
         def times(usual: float, repeat: int) -> list[float]:
             return [
-                30 * usual if k == 2 else usual * (1 + 0.01 * (k * 5 % 7))
+                30 * usual if k == 2 else usual * (1 + 0.01 * ((k * 3 + 3) % 7))
                 for k in range(1, repeat + 1)
             ]
 
@@ -157,10 +172,12 @@ def honest_seconds(answer: Callable | None) -> None:
         first = [100 * usual] * warm_up
         if count == 1:
             return "one measurement says little; make `repeat` of them, after the warm-up."
+        unwarmed = np.median((first + later)[:repeat])
+        if count == repeat and math.isclose(got, unwarmed, rel_tol=1e-9):
+            return "the first calls are measured, too."
         for found, slip in (
             (np.mean(first + later), "the first calls, which load programs, are in the mean."),
             (np.mean((first + later)[:repeat]), "the first calls are measured; make them before."),
-            (np.median((first + later)[:repeat]), "the first calls are measured, too."),
             (np.median(first + later), "the first calls are measured, too; do not keep them."),
             (np.mean(later), "that is the mean, which one slow call moves; take the median."),
             (np.max(later), "that is the slowest call; take the median."),
@@ -169,10 +186,12 @@ def honest_seconds(answer: Callable | None) -> None:
         ):
             if math.isclose(got, found, rel_tol=1e-9):
                 return slip
-        if not math.isclose(got, np.median(later), rel_tol=1e-9):
-            return "after `warm_up` calls that do not count, return the median of `repeat` calls."
         if count != warm_up + repeat:
             return f"make {warm_up} + {repeat} calls; yours makes {count}."
+        if any(math.isclose(got, later[k], rel_tol=1e-9) for k in (0, repeat // 2, repeat - 1)):
+            return "that is one of the calls as they came; the median is the middle one by size."
+        if not math.isclose(got, np.median(later), rel_tol=1e-9):
+            return "after `warm_up` calls that do not count, return the median of `repeat` calls."
         for task in ((2.0, 0, 3), (0.03, 5, 11)):
             if not math.isclose(answers(*task)[0], np.median(times(task[0], task[2]))):
                 return "use warm_up and repeat as they are given; they are not always 2 and 7."
@@ -195,6 +214,7 @@ def balance(answer: Callable | None) -> None:
             ratio / 2: "B / 2 operations for each byte must be ceiling / bandwidth; B is larger.",
             2 / ratio: "turn it round: more streams are needed where the ceiling is high.",
             1 / ratio: "turn it round: more streams are needed where the ceiling is high.",
+            4 * ratio: "a weight takes 2 operations a stream, a multiplication and an addition.",
             8 * ratio: "W_h has 4H² weights of 4 bytes each, so 16H² bytes, and 8BH² operations.",
         }
         for wrong, slip in slips.items():
@@ -204,6 +224,8 @@ def balance(answer: Callable | None) -> None:
             return "set 8 · B · H² / ceiling equal to 16 · H² / bandwidth, and solve for B."
         if not math.isclose(answers(7e13, 3e12), 140 / 3, rel_tol=1e-6):
             return "use ceiling and bandwidth as they are given; return B, not rounded."
+        if not math.isclose(answers(1e9, 4e9), 0.5, rel_tol=1e-6):
+            return "where memory is fast, B may lie below 1; return it as it comes out."
         return None
 
     grade(answer, find_slip)
@@ -219,7 +241,7 @@ def parallel_gain(answer: Callable | None) -> None:
         def answers(*task: float) -> float:
             return number(call_answer(answer, *task))
 
-        seconds, sending, n = 0.8, 0.1, 4
+        seconds, sending, n = 8.8, 2.75, 4
         got = answers(seconds, sending, n)
         slips = {
             1 / reference(seconds, sending, n): "that is below 1, the time of the new step over "
@@ -230,8 +252,12 @@ def parallel_gain(answer: Callable | None) -> None:
             "sends the gradients of all weights, however few rows it has.",
             seconds / (seconds + sending): "the rows are shared out: a share takes seconds / n.",
             (seconds + sending) / (seconds / n + sending): "one process alone sends nothing.",
-            seconds / (seconds / n + n * sending): "`sending` is the time of all the sending in a "
-            "step, not of one process.",
+            **dict.fromkeys(
+                (seconds / (seconds / n + k * sending) for k in (n, n - 1)),
+                "`sending` is the time of all the sending in a step, not of one process.",
+            ),
+            seconds / max(seconds / n, sending): "the processes send after their work, not "
+            "meanwhile: both times add up.",
         }
         for wrong, slip in slips.items():
             if math.isclose(got, wrong, rel_tol=1e-6):
@@ -240,6 +266,8 @@ def parallel_gain(answer: Callable | None) -> None:
             return "a step of n processes takes seconds / n + sending; compare it with `seconds`."
         if not math.isclose(answers(0.8, 0.1, 1), 1.0, rel_tol=1e-6):
             return "with one process nothing is sent, and the gain is 1."
+        if not math.isclose(answers(0.8, 0.1, 2), reference(0.8, 0.1, 2), rel_tol=1e-6):
+            return "two processes send as more do; only one alone sends nothing."
         if not math.isclose(answers(0.3, 0.5, 2), reference(0.3, 0.5, 2), rel_tol=1e-6):
             return "where the sending takes longer than the work, the gain may be below 1."
         return None
@@ -271,6 +299,15 @@ def told_apart(answer: Callable | None) -> None:
             "[1.40, 1.42] against [1.42, 1.44]: where they touch, neither is lower.",
         ),
         ((2.1, 2.0, 2.05), (1.7, 1.9)): ("second", "look at all seeds, not at some of them."),
+        ((1.40, 1.50), (1.51, 1.53)): (
+            "first",
+            "[1.40, 1.50] against [1.51, 1.53]: all of the first are lower, however far they lie "
+            "from each other.",
+        ),
+        ((1.45, 1.45), (1.41, 1.41)): (
+            "second",
+            "[1.45, 1.45] against [1.41, 1.41]: two seeds with the same loss are two seeds.",
+        ),
     }
 
     def find_slip() -> str | None:
@@ -311,11 +348,13 @@ def timing_faults(answer: Mapping | None) -> None:
     def find_slip() -> str | None:
         if not isinstance(answer, Mapping):
             return "give a dictionary, report -> what is wrong with it."
-        strange = [v for v in answer.values() if v not in FAULTS.values()]
+        strange = [v for v in answer.values() if v is not ... and v not in FAULTS.values()]
         if strange:
             return f"{strange[0]!r} is none of {', '.join(FAULTS.values())}."
         for report, fault in FAULTS.items():
-            if answer.get(report) != fault:
+            if answer.get(report, ...) is ...:
+                return f"report {report} has no answer yet."
+            if answer[report] != fault:
                 return reasons[report]
         return None
 

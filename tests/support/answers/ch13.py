@@ -31,6 +31,16 @@ def counted(**more):
     return lambda *task: utilisation(*task, **more)
 
 
+def reads_H(H, V, B, T, seconds, ceiling):
+    """The share, with a first matrix as large as W_h."""
+    return B * T / seconds * 6 * (8 * H**2 + H * V) / ceiling
+
+
+def counts_biases(H, V, B, T, seconds, ceiling):
+    speed, share = utilisation(H, V, B, T, seconds, ceiling)
+    return speed, share + speed * 6 * 4 * H / ceiling
+
+
 def timed_call(call, wait, clock):
     wait()
     start = clock()
@@ -119,6 +129,12 @@ def told_at_a_touch(a, b):
     return "first" if told else told_apart(a, b)
 
 
+def told_by_spread(a, b):
+    """Compare the means, and ask for more than the larger spread."""
+    apart = abs(np.mean(a) - np.mean(b)) > max(np.ptp(a), np.ptp(b))
+    return told_apart(a, b) if apart else "neither"
+
+
 def lower_mean(a, b):
     return "first" if np.mean(a) < np.mean(b) else "second"
 
@@ -151,7 +167,13 @@ EXERCISES = {
             (counted(read=2, kept=2, out=2), "forward pass alone"),
             (counted(read=6), "one-hot inputs"),
             (counted(out=0), "output layer"),
-            (counted(gates=1), "4 gates"),
+            (counted(gates=1), "so 4H rows"),
+            (counted(kept=1.5), "W_h has 4 gates"),
+            (counted(read=2), "for its own gradient"),
+            (counted(out=4), "only the first matrix takes 4"),
+            (lambda H, V, *task: (utilisation(H, V, *task)[0], reads_H(H, V, *task)), "not H"),
+            (counts_biases, "without the biases"),
+            (lambda *task: np.minimum(utilisation(*task), (np.inf, 1)), "do not cut it off"),
             (lambda *task: (utilisation(*task)[0], 1 / utilisation(*task)[1]), "ceiling over"),
             (
                 lambda *task: (utilisation(*task)[0], np.divide(*utilisation(*task)[::-1])),
@@ -191,6 +213,11 @@ EXERCISES = {
             (summed_up(max), "slowest"),
             (summed_up(min), "luckiest"),
             (summed_up(sum), "together"),
+            (summed_up(lambda times: times[len(times) // 2]), "as they came"),
+            (summed_up(lambda times: times[0]), "as they came"),
+            (summed_up(lambda times: times[-1]), "as they came"),
+            (lambda t, w, n: np.median([honest_seconds(t, w, 1)] * n), "yours makes 3"),
+            (lambda t, w, n: honest_seconds(t, 1, n), "do not keep them"),
             (lambda t, w, n: honest_seconds(t, w, n) + 1, "that do not count"),
             (lambda t, w, n: (honest_seconds(t, w, n), t())[0], "2 + 7"),
             (lambda t, w, n: honest_seconds(t, 2, 7), "not always 2 and 7"),
@@ -208,7 +235,9 @@ EXERCISES = {
             (lambda c, b: b / c, "turn it round"),
             (lambda c, b: 8 * c / b, "16H² bytes"),
             (lambda c, b: c - b, "solve for B"),
+            (lambda c, b: 4 * c / b, "2 operations a stream"),
             (lambda c, b: round(2 * c / b), "not rounded"),
+            (lambda c, b: max(1, 2 * c / b), "below 1"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -224,6 +253,10 @@ EXERCISES = {
             (lambda s, t, n: s / (s + t), "rows are shared out"),
             (lambda s, t, n: (s + t) / (s / n + t), "sends nothing"),
             (lambda s, t, n: s / (s / n + n * t), "all the sending"),
+            (lambda s, t, n: s / (s / n + (n - 1) * t), "all the sending"),
+            (lambda s, t, n: s / max(s / n, t) if n > 1 else 1, "not meanwhile"),
+            (lambda s, t, n: gain(s, t, n) if n > 2 else 1, "two processes send"),
+            (lambda s, t, n: s / (s // n + t), "compare it with"),
             (lambda s, t, n: s / (s / n + t / 2), "compare it with"),
             (lambda s, t, n: s / (s / n + t), "the gain is 1"),
             (lambda s, t, n: max(1.0, gain(s, t, n)), "below 1"),
@@ -242,6 +275,9 @@ EXERCISES = {
             (lambda a, b: "first" if min(a) < min(b) else "second", "has the lowest loss"),
             (lambda a, b: told_apart([*a, *a], [*b, *b]), "one seed"),
             (told_at_a_touch, "where they touch"),
+            (told_by_spread, "however far they lie"),
+            (lambda a, b: told_apart(sorted(set(a)), sorted(set(b))), "same loss are two seeds"),
+            (lambda a, b: told_apart(a, b) if len(a) == len(b) else "neither", "all of the first"),
             (lambda a, b: max(a) < min(b), 'return "first"'),
             (sorts, "changed the lists"),
             (forgets, "forget `return`"),
@@ -258,9 +294,10 @@ EXERCISES = {
             (RIGHT_FAULTS | {"D": "measured once"}, "the median is where"),
             (RIGHT_FAULTS | {"E": "not waited"}, "above 1"),
             (RIGHT_FAULTS | {"E": "too fast"}, "none of"),
-            ({"A": "not waited"}, "load programs"),
+            ({"A": "not waited"}, "report B has no answer yet"),
             ("not waited", "a dictionary"),
-            ({"A": "not waited", "B": ...}, "none of"),
+            (RIGHT_FAULTS | {"D": ...}, "report D has no answer yet"),
+            (RIGHT_FAULTS | {"D": None}, "none of"),
         ],
     ),
 }
