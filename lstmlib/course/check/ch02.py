@@ -5,7 +5,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+
+
+def _as_array(answer: object, said: str) -> np.ndarray:
+    """Return an answer as an array.
+
+    Raises:
+        Slip: its rows are not of one length; the message is `said`.
+    """
+    try:
+        return np.asarray(answer)
+    except ValueError:
+        raise Slip(said) from None
 
 
 def chunk(answer: Callable | None) -> None:
@@ -191,7 +203,7 @@ def revealing_batch(answer: object) -> None:
     """Check ids (2, 3) of 4 characters, on which `dWx[ids[:, t]] += dz` is seen to be wrong."""
 
     def find_slip() -> str | None:
-        ids = np.asarray(answer)
+        ids = _as_array(answer, "the two streams must be of the same length, 3 steps each.")
         if ids.shape != (2, 3):
             return f"a batch of 2 streams and 3 steps is asked for, and yours is {ids.shape}."
         if ids.dtype.kind in "fb" and (ids == np.round(ids.astype(float))).all():
@@ -217,10 +229,12 @@ def adagrad_changes(answer: Callable | None) -> None:
         rng = np.random.default_rng(0)
         cases = [(10 * rng.normal(size=(5, 3)), 0.1), (rng.normal(size=(1, 4)), 2.0)]
         cases += [(np.full((9, 1), -3.0), 0.6), (np.array([[0.0, 1.0], [2.0, 0.0]]), 0.1)]
+        cases += [(1e-4 * rng.normal(size=(4, 3)), 0.1)]  # so small that ε counts inside the root
         for gradients, rate in cases:
             given = gradients.copy()
             with np.errstate(all="ignore"):
-                got = np.asarray(call_answer(answer, given, rate))
+                got = call_answer(answer, given, rate)
+                got = _as_array(got, "each step has a change for every weight: rows of one length.")
                 slip = _slip_of_adagrad(got, gradients, rate)
             if not np.array_equal(given, gradients):
                 return "your function changed the gradients; return a new array."
@@ -263,6 +277,7 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
             "each weight has its own s: sum over the steps alone, with axis=0.",
         ),
         (right / rate, "the learning rate is missing."),
+        (-rate * g / np.sqrt(s + 1e-10), "ε is added to the root, not under it: √s + ε."),
         (
             -rate * g / (np.sqrt((g**2).sum(axis=0)) + 1e-10),
             "that divides by the sum over all steps; at step k only the first k are known.",
@@ -284,6 +299,9 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
     for value, said in slips:
         if np.allclose(got, value, atol=1e-8):
             return said
+    added = (-rate * g / got - np.sqrt(s))[g != 0]
+    if 0 < added[0] < 1e-3 and np.allclose(added, added[0], rtol=1e-3, atol=0):
+        return f"ε is 1e-10, and yours is about {added[0]:.0e}."
     return "add the step's square to s, then the change is -rate · g / (√s + 1e-10)."
 
 

@@ -7,8 +7,6 @@ import numpy as np
 
 from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 
-"""Check -> a question to ask oneself, the idea, the line."""
-
 
 def _same(got: object, wanted: np.ndarray) -> bool:
     """Say whether an array has the shape and the values that are wanted."""
@@ -78,12 +76,20 @@ def remember_one_bit(answer: Callable | None) -> None:
     """
 
     def find_slip() -> str | None:
-        table = np.asarray(call_answer(answer), dtype=float)
+        given = call_answer(answer)
+        try:
+            table = np.asarray(given, dtype=float)
+        except (TypeError, ValueError):
+            return "the table has a row for each of ( ) x, with four numbers in each row."
         if table.shape != (3, 4):
             return (
                 f"the table has a row for each of ( ) x, and four columns; yours is {table.shape}."
             )
-        number(table.sum())
+        if not np.isfinite(table).all():
+            return (
+                f"each entry is a finite number, and yours has {table[~np.isfinite(table)][0]}; "
+                "σ(20) differs from 1 by 2e-9 only."
+            )
         gates = 0.5 * np.tanh(0.5 * table) + 0.5  # σ
         gates[:, 2] = np.tanh(table[:, 2])
         rows = dict(zip("()x", gates, strict=True))
@@ -188,10 +194,14 @@ def _slip_of_layout(got: object, given: tuple, arranged: Callable) -> str | None
         if _same(got[2], first + second):
             return "the blocks of b must be put in order, too."
         return "Wx and Wh are right; b is the sum of two biases, with its blocks in our order."
-    if _same(got[0], W.T):
-        return "you transposed, but the blocks still stand in the order i, o, f, g."
+    for name, array, wanted, rows in zip(("Wx", "Wh"), got, right, (W, R), strict=False):
+        if _same(array, rows.T) and not _same(array, wanted):
+            return f"{name} is transposed, but its blocks still stand in the order i, o, f, g."
     wrong = [n for n, a, b in zip(("Wx", "Wh", "b"), got, right, strict=True) if not _same(a, b)]
-    return f"not right: {', '.join(wrong)}. Split into 4 blocks of H rows; order; transpose."
+    return (
+        f"not right: {', '.join(wrong)}. Split each array into 4 blocks of H rows, put them in the "
+        "order i, f, g, o, and then transpose."
+    )
 
 
 def adagrad_step(answer: Callable | None) -> None:
@@ -321,12 +331,12 @@ def _slip_of_coupling(
 
 
 def bugs_by_block(answer: dict | None) -> None:
-    """Check which of six bugs made each of three tables, {"A": 1 to 6, "B": …, "C": …}."""
+    """Check which of six bugs each of three students has, {"A": 1 to 6, "B": …, "C": …}."""
     hints = {
         "A": "at T = 1 only c0 is wrong: all gradients of this step's z are right, and only what "
         "is handed back along c is not",
         "B": "at T = 1 all is right, so the bug sits in what comes from the step after; at T = 2 "
-        "block o is wrong too, and to o leads no way but through dh",
+        "block o is wrong too, and the gradient comes to o through dh alone",
         "C": "at T = 1 one block alone is wrong, so the bug sits in that gate's own gradient",
     }
 
@@ -335,11 +345,11 @@ def bugs_by_block(answer: dict | None) -> None:
             return 'give a dictionary with the keys "A", "B" and "C".'
         if ... in answer.values():
             return f"still open: {', '.join(t for t, value in answer.items() if value is ...)}."
-        given = {table: number(value) for table, value in answer.items()}
+        given = {student: number(value) for student, value in answer.items()}
         if any(value not in range(1, 7) for value in given.values()):
             return "each value is the number of a bug, 1 to 6."
         wrong = [t for t, value in given.items() if value != {"A": 3, "B": 1, "C": 5}[t]]
-        return f"look at table {wrong[0]} again: {hints[wrong[0]]}." if wrong else None
+        return f"look at student {wrong[0]} again: {hints[wrong[0]]}." if wrong else None
 
     grade(answer, find_slip)
 

@@ -99,6 +99,11 @@ def adagrad_in_a_loop(gradients, rate):
     return np.stack(changes)
 
 
+def adagrad_where(gradients, rate):
+    root = np.sqrt(np.cumsum(gradients**2, axis=0))
+    return -rate * np.divide(gradients, root, out=np.zeros_like(root), where=root > 0)
+
+
 def adagrad_that_forgets(gradients, rate):
     s, changes = 0, []
     for g in gradients:
@@ -296,13 +301,14 @@ EXERCISES = {
             ([[True, True, False], [True, False, False]], "of an integer type"),
             ([[0.5, 1, 2], [0.5, 2, 3]], "whole numbers 0, 1, 2 and 3"),
             ("abc", "2 streams and 3 steps"),
+            ([[0, 1, 2], [0, 2]], "of the same length"),
         ],
         # Rolled along the steps, it is another batch that shows the bug.
         unmoved=("off_by_one", "dtype"),
     ),
     "adagrad_changes": Exercise(
         arguments={},
-        right=[adagrad, adagrad_in_a_loop],
+        right=[adagrad, adagrad_in_a_loop, adagrad_where],
         wrong=[
             (lambda g, rate: -adagrad(g, rate), "uphill"),
             (lambda g, rate: -rate * g, "plain SGD"),
@@ -315,6 +321,10 @@ EXERCISES = {
             (lambda g, rate: np.cumsum(adagrad(g, rate), axis=0), "places"),
             (over(lambda g: np.abs(np.cumsum(g, axis=0))), "both signs"),
             (lambda g, rate: -rate * g / np.sqrt(np.cumsum(g**2, axis=0)), "0/0"),
+            (lambda g, rate: -rate * g / np.sqrt(np.cumsum(g**2, axis=0) + 1e-10), "not under it"),
+            (over(lambda g: np.sqrt(np.cumsum(g**2, axis=0)) + 1e-8), "yours is about 1e-08"),
+            (over(lambda g: np.sqrt(np.cumsum(g**2, axis=0)) + 1e-4), "yours is about 1e-04"),
+            (lambda g, rate: [[1.0, 2.0], [3.0]], "rows of one length"),
             (lambda g, rate: adagrad(np.clip(g, -5, 5), rate), "you clip"),
             (adagrad_of_the_sum, "s sums the squares"),
             (adagrad_in_one_array, "append a copy"),
