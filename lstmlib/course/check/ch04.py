@@ -17,10 +17,13 @@ def _counted(G: int, V: int, H: int, biases: int = 2, output: bool = True) -> in
     return G * (H * V + H * H + biases * H) + (H * V + V) * output
 
 
-def _most_units(V: int, H: int, **counting: object) -> int:
-    """Return how many units of a GRU have no more parameters than an LSTM of H."""
-    units = H
-    while _counted(3, V, units + 1, **counting) <= _counted(4, V, H, **counting):
+def _most_units(V: int, H: int, of_gru: int = 2, of_lstm: int = 2, output: bool = True) -> int:
+    """Return how many units of a GRU have no more parameters than an LSTM of H.
+
+    The biases are those of a block.
+    """
+    units, limit = H, _counted(4, V, H, of_lstm, output)
+    while _counted(3, V, units + 1, of_gru, output) <= limit:
         units += 1
     return units
 
@@ -32,9 +35,10 @@ def gru_units(answer: Callable | None) -> None:
     """
 
     def find_slip() -> str | None:
-        # With one bias a block, (10, 48) and (65, 93) give another number. With (4, 5) and (12, 10)
-        # the GRU has exactly as many parameters as the LSTM.
-        tasks = ((65, 100), (10, 300), (90, 17), (10, 48), (65, 93), (4, 5), (12, 10))
+        # With one bias a block, (10, 48) and (65, 93) give another number; with one in the GRU or
+        # the LSTM alone, (9, 90) does. With (4, 5) and (12, 10) the GRU has exactly as many
+        # parameters as the LSTM.
+        tasks = ((65, 100), (10, 300), (90, 17), (10, 48), (65, 93), (9, 90), (4, 5), (12, 10))
         given = [number(call_answer(answer, V, H)) for V, H in tasks]
 
         def fits(**counting: object) -> bool:
@@ -57,7 +61,7 @@ def gru_units(answer: Callable | None) -> None:
             else:
                 said += f"a GRU of {units:g} has more parameters"
                 said += ": one fewer is the last that fits." if units == most + 1 else "."
-            if fits(biases=1):
+            if any(fits(of_gru=a, of_lstm=b) for a, b in ((1, 1), (1, 2), (2, 1))):
                 said += " Did you count both of PyTorch's biases, in both cells?"
             elif fits(output=False):
                 said += " Did you count the output layer?"
@@ -121,7 +125,7 @@ def next_state(answer: Callable | None) -> None:
         grown = torch.arange(1.3, 25.0).reshape(2, 2, 2, 3).requires_grad_()
         state = tuple(2 * part for part in grown)  # (h, c), each (2, 2, 3), with a graph
         before = detach(tuple(part.clone() for part in state))
-        first, later = answer(state, 0), [answer(state, k) for k in (1, 2, 7)]
+        first, later = answer(state, 0), [answer(state, k) for k in (1, 2, 3, 4, 5, 7, 64)]
         if any(part.grad_fn is None for part in state):
             return "your function cut the caller's state; `detach`, without `_`, returns a new one."
         if any(not torch.equal(a, b) for a, b in zip(state, before, strict=True)):
@@ -235,7 +239,7 @@ def _stepped(
     clear: bool = True,
     turn: bool = False,
 ) -> State:
-    """Make a step of SGD, with or without the faults that the exercise has; return the state."""
+    """Make a step of SGD, with or without faults of the exercise; return the state."""
     logits, state = model(x, state)
     if clear:
         model.zero_grad()
@@ -259,17 +263,26 @@ def repaired(answer: Callable | None) -> None:
         mine.register_forward_hook(lambda module, *_: modes.append(module.training))
         optimizer = torch.optim.SGD(mine.parameters(), lr=0.5)
         models = {(clear, turn): _network() for clear in (True, False) for turn in (False, True)}
-        states = dict.fromkeys(models)
+        states, stateless = dict.fromkeys(models), _network()
+        cut = (
+            "the state still hangs on the graph of this batch: the next `backward` would go back "
+            "into it. Cut h and c."
+        )
         ids = torch.from_numpy(np.random.default_rng(0).integers(6, size=(3, 21)))
         for k in range(0, 20, 5):
             x, y, before = ids[:, k : k + 5], ids[:, k + 1 : k + 6], vector(mine)
             given = [part.clone() for part in (x, y, *(state or ()))]
             old = given[2:] and tuple(part.clone() for part in given[2:])
+            uncut = any(part.requires_grad for part in old)
             try:
                 state = call_answer(answer, mine, optimizer, *given[:2], old or None)
             except Slip as slip:
                 if callable(answer):
                     return f"{slip} Or do you return the state from before the batch?"
+                raise
+            except RuntimeError:
+                if uncut:
+                    return cut
                 raise
             if not all([*modes, mine.training]):
                 return "the network trains without dropout: leave it in training mode."
@@ -279,13 +292,9 @@ def repaired(answer: Callable | None) -> None:
                 return "your function changed the state that it was given."
             if [getattr(part, "ndim", 0) for part in state] != [3, 3]:
                 return "return the state, (h, c), and nothing else."
-            if any(part.requires_grad for part in state):
-                return (
-                    "the state still hangs on the graph of this batch: the next `backward` would "
-                    "go back into it. Cut h and c."
-                )
             for (clear, turn), model in models.items():
                 states[clear, turn] = _stepped(model, x, y, states[clear, turn], clear, turn)
+            _stepped(stateless, x, y, None)
             fits = {key: torch.allclose(vector(mine), vector(m)) for key, m in models.items()}
             if fits[True, False]:
                 if not all(map(torch.allclose, state, states[True, False])):
@@ -300,6 +309,10 @@ def repaired(answer: Callable | None) -> None:
                     "the logits go through the first row, then the second; the targets go through "
                     "the first column, so most stand beside the wrong logits."
                 )
+            if uncut:
+                return cut
+            if torch.allclose(vector(mine), vector(stateless)):
+                return "the state of the batch before is lost: give it to the model with x."
             return "after this step the weights are others; change no more than the faults."
         return None
 

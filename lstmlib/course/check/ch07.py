@@ -69,6 +69,11 @@ def _cold_slip(got: np.ndarray, p: np.ndarray, tau: float) -> str:
     """Say what is wrong with f_τ(p) of an answer, (V,), of a p whose two largest are close."""
     wanted = _f(p, tau)
     first, second = np.argsort(-p, kind="stable")[:2]
+    if not np.isfinite(got).all():
+        return (
+            f"at a temperature of {tau:g} yours is not a number, since every p^(1/τ) is rounded to "
+            "0. With logarithms, and the largest subtracted, no case needs a line of its own."
+        )
     if got.max() > 0.999 or np.isclose(np.sort(got)[-2:], [0, 1], atol=1e-3).all():
         return (
             f"at a temperature of {tau:g}, two probabilities that are close or equal still share "
@@ -165,6 +170,8 @@ def tempered_by_hand(answer: Sequence[float] | None) -> None:
             return "that is the softmax of p/τ; p is no logit. Its logarithm is one."
         if equals(p):
             return "these are the three as they were, which is a temperature of 1."
+        if np.allclose(np.sort(got)[::-1], _f(p, 0.5), rtol=0, atol=1e-3):
+            return "these are the right three in another order: the most probable one stays so."
         if not math.isclose(got.sum(), 1, abs_tol=5e-3):
             return f"the three sum to {got.sum():.3g}; probabilities sum to 1."
         return "square each of the three, and divide by the sum of the squares."
@@ -288,7 +295,20 @@ def nucleus(answer: Callable | None) -> None:
             return np.allclose(got, expected)
 
         shares = (0.3, 0.6, 0.9, 1.0)
+
+        def keeps(limit: Callable) -> bool:
+            """Say whether the answer keeps what has a limit that depends on the share."""
+            sets = ((share, _probabilities(answer, p, share) > 0) for share in shares)
+            return all(np.array_equal(kept, p >= limit(share)) for share, kept in sets)
+
         if not all(gives(share, reference(p, share)) for share in shares):
+            if keeps(lambda share: share * p.max()):
+                return "that is min-p: a character stays by what it has against the largest."
+            if keeps(lambda share: 1 - share):
+                return (
+                    "whether a character stays is not seen from its own probability alone: add up "
+                    "from the most probable one until the share is reached."
+                )
             if gives(0.6, [0, 0.45, 0, 0.3, 0]):
                 return "what is left must be divided by its sum, to be probabilities again."
             if gives(0.6, [0, 1, 0, 0, 0]):
@@ -296,7 +316,10 @@ def nucleus(answer: Callable | None) -> None:
             if gives(0.6, [0.6, 0.4, 0, 0, 0]):
                 return "right, but in the sorted order; write each back to the place of its id."
             if gives(0.6, reference(p, 0.6)) and not gives(0.3, [0, 1, 0, 0, 0]):
-                return "with a share of 0.3 the most probable one has more than that, and stays."
+                return (
+                    "with a share of 0.3 the most probable one has more than that: it stays, and "
+                    "no other."
+                )
             if gives(0.6, [0.1 / 0.6, 0.45 / 0.6, 0.05 / 0.6, 0, 0]) or gives(
                 0.6, [0.1 / 0.9, 0.45 / 0.9, 0.05 / 0.9, 0.3 / 0.9, 0]
             ):
@@ -347,7 +370,10 @@ def min_p(answer: Callable | None) -> None:
             if gives(0.3, cut(p, p <= 0.126)):
                 return "that keeps the improbable ones, and rules out the others."
             if gives(0.3, cut(p, np.array([False, True, False, False, False]))):
-                return "that keeps the largest alone; others that are large enough stay, too."
+                return (
+                    "at a share of 0.3 that keeps the largest alone, 0.42; 0.28 and 0.2 have more "
+                    "than 0.3 · 0.42, and stay, too."
+                )
             if gives(0.3, np.sort(cut(p, p >= 0.126))[::-1]):
                 return "right, but in the sorted order; each must stay at the place of its id."
             return "keep what has at least the share of the largest, and divide by the sum."

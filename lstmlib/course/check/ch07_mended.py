@@ -84,8 +84,8 @@ def mended_sampler(answer: Callable | None) -> None:
         for logits in (np.zeros(10), *rng.normal(size=(40, 30))):
             if ids(np.append(logits, -9.0), 1.0, len(logits), [u]) == [len(logits)]:
                 return (
-                    f"at u = {u} the last id is drawn, and top-k has ruled it out: the sums end "
-                    "below 1 by a rounding. Divide them by the last sum."
+                    f"both bugs are mended. But at u = {u} the last id is drawn, and top-k has "
+                    "ruled it out: the sums end below 1 by a rounding. Divide them by the last sum."
                 )
         return None
 
@@ -131,8 +131,9 @@ LOST = {
     "text": "each call gets the state after the prompt; it must get that of the last one.",
     "c": "the state is two things: hand on both h and c, as the model returns them.",
     "h": "the state is two things: hand on both h and c, as the model returns them.",
+    "place": "the next character is predicted at the last position of the prompt, logits[0, -1].",
 }
-"""What a writer may lose of the state at each step, and what to say to it."""
+"""What a writer may lose at each step, and what to say to it."""
 
 
 def mended_writer(answer: Callable | None) -> None:
@@ -141,7 +142,8 @@ def mended_writer(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         vocab = Vocab("abcdef")
         model = _small_network(len(vocab))
-        cases = ("a", 60, 0), ("badcafe", 31, 1), ("fee", 0, 2), ("d", 300, 3)
+        cases = (("a", 60, 0), ("badcafe", 31, 1), ("fee", 0, 2), ("d", 300, 3))
+        cases += tuple((prompt, 20, 4) for prompt in ("bad", "cab", "fade", "decaf"))
         for prompt, length, seed in cases:
             got, seen = _listened_to(answer, model, vocab, prompt, length, seed)
             wanted = generate(model, vocab, prompt, length, seed=seed).text
@@ -207,15 +209,15 @@ def _small_network(size: int) -> CharRNN:
 
 @torch.no_grad()
 def _forgetful(model: CharRNN, vocab: Vocab, prompt: str, length: int, seed: int, lost: str) -> str:
-    """Return what a network writes that loses its state, or a part of it (see LOST)."""
+    """Return what a network writes that loses its state or its place (see LOST)."""
     rng, text = np.random.default_rng(seed), prompt
     logits, state = model(torch.from_numpy(vocab.encode(prompt))[None])  # (1, T, V)
     of_prompt = state
     for _ in range(length):
         h, c = state
         zero = torch.zeros_like(h)
-        given = {"all": None, "text": of_prompt, "c": (h, zero), "h": (zero, c)}[lost]
-        i = int(draw(logits[0, -1], rng.random()))
+        given = {"all": None, "text": of_prompt, "c": (h, zero), "h": (zero, c)}.get(lost, state)
+        i = int(draw(logits[0, 0 if lost == "place" else -1], rng.random()))
         text += vocab.tokens[i]
         logits, state = model(torch.tensor([[i]]), given)
     return text

@@ -25,11 +25,11 @@ def add_at(dx, ids, V):
     return table
 
 
-def gru_units(V, H, biases=2, output=True):
-    def count(G, n):
+def gru_units(V, H, of_gru=2, of_lstm=2, output=True):
+    def count(G, n, biases):
         return G * (n * V + n * n + biases * n) + (n * V + V) * output
 
-    return max(n for n in range(1, 2 * H) if count(3, n) <= count(4, H))
+    return max(n for n in range(1, 2 * H) if count(3, n, of_gru) <= count(4, H, of_lstm))
 
 
 def fewer_than(V, H):
@@ -82,6 +82,12 @@ def stepped(clear=True, turn=False, cut=True, between=False, keep=False, rate=No
         return tuple(part.detach() for part in state) if cut else state
 
     return step
+
+
+def cut_at_first(model, optimizer, x, y, state):
+    """Cut the state before the batch, and not after it."""
+    state = state and tuple(part.detach() for part in state)
+    return stepped(cut=False)(model, optimizer, x, y, state)
 
 
 def without_dropout(model, optimizer, x, y, state):
@@ -195,7 +201,9 @@ EXERCISES = {
             (lambda V, H: gru_units(V, H) + 2, "has more parameters."),
             (fewer_than, "with V = 4 and H = 5, 5 are too few"),
             (lambda V, H: gru_units(V, H) - 1, "one more would still fit"),
-            (lambda V, H: gru_units(V, H, biases=1), "both of PyTorch's biases"),
+            (lambda V, H: gru_units(V, H, 1, 1), "both of PyTorch's biases"),
+            (lambda V, H: gru_units(V, H, of_gru=1), "both of PyTorch's biases"),
+            (lambda V, H: gru_units(V, H, of_lstm=1), "both of PyTorch's biases"),
             (lambda V, H: gru_units(V, H, output=False), "count the output layer"),
             (lambda V, H: "115", "finite number"),
             (forgets, "forget `return`"),
@@ -239,6 +247,7 @@ EXERCISES = {
             (forgets, "is there a `return`"),
             (lambda state, k: tuple(0 * part for part in state), "no batch gets a state"),
             (lambda state, k: None if k < 2 else tuple(p.detach() for p in state), "batch 0 alone"),
+            (lambda state, k: tuple(p.detach() for p in state) if k % 4 else None, "batch 0 alone"),
             (lambda state, k: tuple(p[-1:].detach() for p in state) if k else None, "every layer"),
             (lambda state, k: state[0].detach() if k else None, "a pair"),
             (lambda state, k: (state[0].detach(),) if k else None, "a pair"),
@@ -276,19 +285,20 @@ EXERCISES = {
     ),
     "repaired": Exercise(
         arguments={},
-        right=[stepped(), otherwise_stepped],
+        right=[stepped(), otherwise_stepped, cut_at_first],
         wrong=[
             (stepped(clear=False), "clear them first"),
             (stepped(turn=True), "beside the wrong logits"),
             (stepped(clear=False, turn=True), "beside the wrong logits"),
             (stepped(cut=False), "Cut h and c"),
             (stepped(cut=False, keep=True), "Cut h and c"),
-            (stepped(clear=False, turn=True, cut=False, keep=True), "Cut h and c"),
+            (stepped(clear=False, turn=True, cut=False, keep=True), "beside the wrong logits"),
+            (stepped(clear=False, cut=False, keep=True), "Cut h and c"),
             (stepped(between=True), "no weight has changed"),
             (without_dropout, "in training mode"),
             (gives_back, "return the state from before the batch?"),
             (stepped(rate=0.1), "the weights are others"),
-            (lambda m, o, x, y, s: stepped()(m, o, x, y, None), "the weights are others"),
+            (lambda m, o, x, y, s: stepped()(m, o, x, y, None), "the state of the batch before"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, s)[::-1], "not the one after"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, s)[0], "and nothing else"),
             (lambda m, o, x, y, s: (0.5, stepped()(m, o, x, y, s)), "and nothing else"),

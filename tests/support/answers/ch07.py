@@ -140,13 +140,13 @@ def sampler_in_place(logits, tau, k, u):
     return sampler(logits, tau, k, u)
 
 
-def write(model, vocab, prompt, length, seed):
+def write(model, vocab, prompt, length, seed, place=-1):
     rng, text = np.random.default_rng(seed), prompt
     ids, state = torch.from_numpy(vocab.encode(prompt))[None], None
     for _ in range(length):
         with torch.no_grad():
             logits, state = model(ids, state)
-        i = int(draw(logits[0, -1], rng.random()))
+        i = int(draw(logits[0, place], rng.random()))
         text += vocab.tokens[i]
         ids = torch.tensor([[i]])
     return text
@@ -231,6 +231,10 @@ EXERCISES = {
             (as_it_stands, "rounded to 0"),
             (greedy_when_cold, "share the draws"),
             (lambda p, tau: greedy_when_cold(p, tau, 1e-5), "share the draws"),
+            (
+                lambda p, tau: greedy_when_cold(p, tau) if tau < 1e-3 else as_it_stands(p, tau),
+                "needs a line of its own",
+            ),
             (normalised_in_place, "changes the p"),
             (lambda p, tau: powers(p + 1e-12, tau), "a 0 in it"),
             (lambda p, tau: powers(p[:4], tau), "as many probabilities"),
@@ -270,7 +274,7 @@ EXERCISES = {
             ((1.0, 0.6, 0.4), "not the probability"),
             ((0.5, 0.3, 0.2), "as they were"),
             (tuple(np.exp([1.0, 0.6, 0.4]) / np.exp([1.0, 0.6, 0.4]).sum()), "p is no logit"),
-            ((0.105, 0.237, 0.658), "square each"),
+            ((0.105, 0.237, 0.658), "in another order"),
             ((65.8, 23.7, 10.5), "sum to 1"),
             ((1, 0, 0), "square each"),
             ((0.658, 0.237), "three numbers"),
@@ -350,6 +354,8 @@ EXERCISES = {
         right=[lambda p, share: keep(p, below_share(p) < share), by_search],
         wrong=[
             (nucleus_with_ties, "the fewest"),
+            (lambda p, share: keep(p, p >= share * p.max()), "that is min-p"),
+            (lambda p, share: keep(p, p >= 1 - share), "its own probability alone"),
             (lambda p, share: keep(p, below_share(p) < share - 1e-3), "the share itself"),
             (lambda p, share: keep(p, below_share(p) < share + 1e-3), "reached it"),
             (
@@ -405,6 +411,7 @@ EXERCISES = {
             (lambda p, share: np.sort(keep(p, p >= share * p.max()))[::-1], "sorted order"),
             (lambda p, share: keep(p, p >= p.max() - share), "share of the largest"),
             (lambda p, share: keep(p, below_share(p) < share), "largest alone"),
+            (lambda p, share: keep(p, p >= (1 - share) * p.max()), "0.28 and 0.2 have more"),
             (lambda p, share: keep(p, p >= share * p.mean()), "share of the largest"),
             (
                 lambda p, share: keep(
@@ -463,6 +470,7 @@ EXERCISES = {
             (with_choice, "the state is right, but the draw"),
             (half_a_state, "both h and c"),
             (lambda *given: half_a_state(*given, keep_h=False), "both h and c"),
+            (lambda *given: write(*given, place=0), "at the last position of the prompt"),
             (reads_the_last, "the state is wrong"),
             (lambda *given: reads_the_last(*given, last=60), "the state is wrong"),
             (lambda m, v, prompt, *given: write(m, v, prompt, *given)[len(prompt) :], "the prompt"),
