@@ -1,14 +1,22 @@
 """Checks of the exercises of chapter 01."""
 
+import unicodedata
 from collections.abc import Callable
 
 import numpy as np
 
 from lstmlib.course.check.exercises import call_answer, grade, number
 
-"""Of each exercise: a question to ask oneself, the idea, the line."""
+_CURLY = "‘’“”"
+_QUOTES = str.maketrans(dict(zip(_CURLY, "''\"\"", strict=True)))
 
-_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"'})
+
+def _first_lost(text: str, got: str) -> str | None:
+    """Return the name of a character, neither curly quote nor white space, that a text lost."""
+    for c in sorted(text, key=str.isascii):  # é tells more than e: two characters may become one
+        if c not in _CURLY and not c.isspace() and got.count(c) < text.count(c):
+            return f"U+{ord(c):04X} ({unicodedata.name(c, 'a control character').lower()})"
+    return None
 
 
 def straight_quotes(answer: Callable | None) -> None:
@@ -20,6 +28,8 @@ def straight_quotes(answer: Callable | None) -> None:
             "No quote.",
             "",
             "A “café” — ½ a cup.\n\n\tOui",
+            " „Low“, «pointed» and `slanted`; 5′ 11″, 6'' too. ",
+            "cafe\u0301 9\u00a0½ na\u00adme\r\na\fb",
         ]
         for text in texts:
             got = call_answer(answer, text)
@@ -29,15 +39,20 @@ def straight_quotes(answer: Callable | None) -> None:
                 return f"a text is asked for, and yours is {type(got).__name__!r}."
             if got == text.encode("ascii", errors="ignore").decode() and "‘" in text:
                 return "that deletes the quotes, so “can’t” is read as “cant”; replace them."
-            left = [c for c in "‘’“”" if c in got]
+            left = [c for c in _CURLY if c in got]
             if left:
                 return f"{left[0]!r} (U+{ord(left[0]):04X}) is still there; there are four of them."
             if "é" in text and "é" not in got:
                 return (
                     "é is gone, too: the four quotes alone are to change, not all that is no ASCII."
                 )
-            if got.count("\n") < text.count("\n"):
+            if got.count("\n") < text.count("\n") or got.count("\r") < text.count("\r"):
                 return "the line ends are gone, too; the four quotes alone are to change."
+            lost = _first_lost(text, got)
+            if lost:
+                return f"{lost} is gone or changed; the four quotes alone are to change."
+            if len(got) < len(text):
+                return "white space is gone, too; the four quotes alone are to change."
             return "single curly quotes become ' and double ones become \"; nothing else changes."
         return None
 
@@ -57,6 +72,7 @@ def one_line(answer: Callable | None) -> None:
             "",
             " \n ",
             "Plain, isn’t it",
+            "9\u00a0½\r\nmiles,\fcafe\u0301, na\u00adme, 5′ „low“",
         ]
         for text in texts:
             got, wanted = call_answer(answer, text), reference(text)
@@ -64,19 +80,24 @@ def one_line(answer: Callable | None) -> None:
                 continue
             if not isinstance(got, str):
                 return f"a text is asked for, and yours is {type(got).__name__!r}."
-            if set(text) & set("é—½") - set(got):
-                return 'é, — and ½ are lost: `errors="ignore"` drops all that is no ASCII.'
-            left = sorted(set(got) & set("‘’“”"))
+            if set("é—½") <= set(text) - set(got):
+                return "é, — and ½ are lost: ASCII does not have them, and they are to stay."
+            left = sorted(set(got) & set(_CURLY))
             if left:
-                return (
-                    f"U+{ord(left[0]):04X} is still there: `replace` returns a new text; keep it."
-                )
+                why = "`replace` returns a new text; keep it" if len(left) > 1 else "there are four"
+                return f"the curly quote U+{ord(left[0]):04X} is still there: {why}."
             if any(got.count(c) < wanted.count(c) for c in "'\""):
                 return "quotes are lost; each curly one becomes a straight one."
             if "hesaid" in got or "—'" in got:
                 return "words grow together: a line end becomes a space, not nothing."
             if "\n" in got or "\t" in got:
                 return "a line end or a tab is still there; each run of white space is one space."
+            spaces = sorted(c for c in set(got) if c.isspace() and c != " ")
+            if spaces:
+                return f"U+{ord(spaces[0]):04X} is white space, too, and it is still there."
+            lost = _first_lost(text, got)
+            if lost and got.lower() != wanted.lower():
+                return f"{lost} is gone or changed; all but white space and curly quotes stays."
             if "  " in got:
                 return "two spaces follow each other; each run of white space is one space."
             if got.strip() == wanted:
@@ -105,6 +126,8 @@ def symptoms(answers: dict[str, int] | None) -> None:
         if not isinstance(answers, dict) or set(answers) != set(reference):
             return f"give a dict with a number for each of {', '.join(reference)}."
         for letter, cause in answers.items():
+            if isinstance(cause, str):
+                return f"{letter}: {cause!r} is a text; write the number without quotation marks."
             if cause not in list(_CAUSES):
                 return f"{letter}: {cause!r} is no cause here; give a number from 1 to 5."
         for letter, cause in reference.items():
@@ -192,6 +215,8 @@ def windows_apart(answer: Callable | None) -> None:
             (1000, 50, 5, 900),
             (23, 5, 5, 12),
             (20, 5, 5, 18),
+            (29, 4, 3, 15),
+            (40, 10, 2, 5),
         ]
         for case in cases:
             slip = try_once(*case)
@@ -203,7 +228,12 @@ def windows_apart(answer: Callable | None) -> None:
         got = call_answer(answer, n, length, step, cut)
         if not isinstance(got, tuple | list) or len(got) != 2:
             return "return two arrays: the starts for training, and those for validation."
-        training, validation = (np.asarray(part, dtype=int).ravel().tolist() for part in got)
+        parts = [np.asarray(part).ravel() for part in got]
+        if any(part.dtype == bool for part in parts):
+            return "those are masks, True or False for each window; return the starts themselves."
+        if any(part.size and part.dtype.kind not in "iu" for part in parts):
+            return "a start is a place in the text, a whole number; yours are of another type."
+        training, validation = (part.tolist() for part in parts)
         for start in (*training, *validation):
             if start % step or start < 0:
                 return f"no window begins at {start}; they begin at 0, step, 2 · step and so on."
@@ -247,7 +277,12 @@ def add_one_probability(answer: Callable | None) -> None:
             return "the probabilities of the V next characters must sum to 1; yours sum to more."
         if np.allclose(got, [a / (b + size) for a, b, size in cases]):
             return "the pair's own count grows by 1, too."
-        if not np.allclose(got, [reference(*case) for case in cases]):
+        wanted = [reference(*case) for case in cases]
+        if np.allclose(got, wanted, rtol=0, atol=5e-3) and not np.allclose(got, wanted):
+            return "nearly: return the fraction itself, and do not round it."
+        if np.allclose(got, np.log(wanted)):
+            return "that is the logarithm; the probability itself is asked for."
+        if not np.allclose(got, wanted):
             return "add 1 to the count of each of the V possible pairs; the total grows by V."
         if not np.isclose(number(call_answer(answer, 0, 0, 5)), 0.2):
             return "a context that was never seen leaves every character equally likely, 1 / V."
@@ -265,10 +300,16 @@ def witten_bell(answer: float | None) -> None:
         def equals(other: float) -> bool:
             return abs(value - other) < 1e-3
 
-        if equals((2 + 2 / 3) / 5):
+        right = (2 + 2 / 3) / 5
+        if abs(value - right) < 5.1e-4:
             return None
+        if abs(value - right) < 5e-3:
+            return "nearly: give three decimal places, rounded to the nearest."
         if equals((2 + 2 / 3) / 6):
-            return "the last i is followed by nothing, so it is no context: N(i) is 3."
+            return (
+                "the last i is followed by nothing, so it is no context: N(i) is 3. (Or did you "
+                "work out P(i | s)? It has this value, too.)"
+            )
         if equals(2 / 3):
             return "that is N(is) / N(i), without the smoothing."
         if equals((2 + 2 * 4 / 11) / 5):

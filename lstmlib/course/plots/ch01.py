@@ -105,8 +105,9 @@ def windows_and_streams(text: str, length: int, step: int, batch_size: int, seq_
         figure,
         f"Left: {count} windows of {length} characters, each begun {step} further on, so that they "
         "overlap; blue characters are read, the orange one behind each is predicted. Right: "
-        f"{batch_size} rows that together are the text, each cut into {batches} batches of "
-        f"{seq_len}, one colour for each; every character predicts the one at its right.",
+        f"{batch_size} rows that follow one another in the text, each cut into {batches} batches "
+        f"of {seq_len}, one colour for each; every character predicts the one at its right. The "
+        "white one behind each row is only predicted.",
     )
 
 

@@ -1,6 +1,7 @@
 """Right and wrong answers to the exercises of chapter 01."""
 
 import re
+import unicodedata
 
 import numpy as np
 
@@ -33,6 +34,16 @@ def apart(n, length, step, cut):
     return s[s + length < cut], s[s >= cut]
 
 
+def from_runs(characters):
+    """Return a function that makes one space of each run of some characters alone."""
+    return lambda text: re.sub(f"[{characters}]+", " ", replaced(text)).strip(" ")
+
+
+def last_lost(n, length, step, cut):
+    s = np.arange(0, n - length - 1, step)
+    return s[s + length < cut], s[s >= cut]
+
+
 KEY = {"A": 3, "B": 5, "C": 1, "D": 2, "E": 4}
 
 
@@ -55,8 +66,18 @@ EXERCISES = {
                 lambda text: clean(text, straight_quotes=True, newlines="space")[0],
                 "line ends are gone",
             ),
-            (lambda text: text.translate(STRAIGHT).lower(), "nothing else changes"),
+            (lambda text: text.translate(STRAIGHT).lower(), "U+0049"),
             (lambda text: list(text), "a text is asked for"),
+            (lambda text: replaced(text).strip(), "white space is gone"),
+            (lambda text: "\n".join(replaced(text).splitlines()), "line ends are gone"),
+            (lambda text: unicodedata.normalize("NFC", replaced(text)), "U+0301"),
+            (lambda text: unicodedata.normalize("NFKC", replaced(text)), "U+00BD"),
+            (lambda text: clean(text, straight_quotes=True)[0], "U+201E"),
+            (lambda text: replaced(text).replace("«", '"').replace("»", '"'), "U+00AB"),
+            (lambda text: replaced(text).replace("`", "'").replace("′", "'"), "U+2032"),
+            (lambda text: replaced(text).replace("''", '"'), "U+0027 (apostrophe)"),
+            (lambda text: replaced(text).replace("\xad", ""), "U+00AD (soft hyphen)"),
+            (lambda text: replaced(text).replace("—", "--"), "U+2014 (em dash)"),
             (raises, "oh no"),
         ],
         unmoved=("axis_swapped", "sign", "dtype", "in_place"),
@@ -77,6 +98,21 @@ EXERCISES = {
             (lambda text: re.sub(r"\s+", " ", replaced(text)), "at one of the ends"),
             (lambda text: " ".join(replaced(text).split()).lower(), "should become"),
             (lambda text: text.split(), "a text is asked for"),
+            (from_runs(r" \n"), "a line end or a tab"),
+            (from_runs(r" \n\t"), "U+000C is white space"),
+            (from_runs(r" \n\t\r\f"), "U+00A0 is white space"),
+            (lambda text: re.sub(r"\s+", " ", replaced(text), flags=re.A).strip(), "U+00A0"),
+            (lambda text: " ".join(replaced(text).replace("\xad", "").split()), "U+00AD"),
+            (lambda text: " ".join(unicodedata.normalize("NFC", replaced(text)).split()), "U+0301"),
+            (
+                lambda text: unicodedata.normalize("NFKC", " ".join(replaced(text).split())),
+                "U+00BD",
+            ),
+            (lambda text: clean(text, straight_quotes=True, newlines="space")[0].strip(), "U+0301"),
+            (
+                lambda text: " ".join(text.translate(str.maketrans("‘’“", "''\"")).split()),
+                "are four",
+            ),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -94,6 +130,7 @@ EXERCISES = {
             (KEY | {"E": [4]}, "no cause"),
             (KEY | {"F": 1}, "a number for each of A, B"),
             ([3, 5, 1, 2, 4], "give a dict"),
+            ({letter: str(cause) for letter, cause in KEY.items()}, "without quotation marks"),
         ],
         unmoved=("off_by_one", "axis_swapped", "sign", "dtype"),
     ),
@@ -198,6 +235,25 @@ EXERCISES = {
                 "in order",
             ),
             (lambda n, length, step, cut: starts(n, length, step), "two arrays"),
+            (last_lost, "(29, 4, 3, 15): 4 windows fit into the validation part; yours are 3"),
+            (
+                lambda n, length, step, cut: (
+                    starts(n, length, step) + length < cut,
+                    starts(n, length, step) >= cut,
+                ),
+                "masks",
+            ),
+            (
+                lambda n, length, step, cut: tuple(s + 0.5 for s in apart(n, length, step, cut)),
+                "a whole number",
+            ),
+            (
+                lambda n, length, step, cut: (
+                    starts(n, length, step)[: (cut - length - 1) // step + 1],
+                    apart(n, length, step, cut)[1],
+                ),
+                "(40, 10, 2, 5)",
+            ),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -213,6 +269,8 @@ EXERCISES = {
             (lambda pair, context, size: (pair + 1) / context, "total is larger by V"),
             (lambda pair, context, size: (pair + 1) / (context + 1), "sum to more"),
             (lambda pair, context, size: (pair + 1) / (context + 2 * size), "add 1"),
+            (lambda pair, context, size: round((pair + 1) / (context + size), 3), "do not round"),
+            (lambda pair, context, size: np.log((pair + 1) / (context + size)), "logarithm"),
             (lambda pair, context, size: max(pair, 1e-9) / (context + size), "grows by 1, too"),
             (
                 lambda pair, context, size: (pair + 1) / (context + size) if context else 0.0,
@@ -227,6 +285,9 @@ EXERCISES = {
         right=[(2 + 2 / 3) / 5, 0.533, np.float64(8 / 15)],
         wrong=[
             ((2 + 2 / 3) / 6, "N(i) is 3"),
+            ((2 + 2 / 3) / 6, "P(i | s)"),
+            (0.534, "three decimal places"),
+            (0.53, "three decimal places"),
             (2 / 3, "without the smoothing"),
             ((2 + 2 * 4 / 11) / 5, "P(s) is smoothed, too"),
             (0.5, "P(s) is no 1/4"),
