@@ -66,10 +66,22 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not _is_widget(o)]
+            cell.outputs = joined([o for o in cell.outputs if not _is_widget(o)])
             for output in cell.outputs:
                 if "image/png" in output.get("data", {}):
                     output.data["image/png"] = shrink(output.data["image/png"])
+
+
+def joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Join what a cell printed in pieces. Where the pieces end depends on the machine's load."""
+    whole: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        name = output.get("name")  # of a stream: stdout or stderr
+        if name and whole and whole[-1].get("name") == name:
+            whole[-1].text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def shrink(picture: str) -> str:

@@ -58,6 +58,20 @@ def test_what_is_the_machines_goes_and_what_a_reader_sees_stays():
     assert len(output.data["image/png"]) < len(picture()) / 2
 
 
+def test_what_was_printed_in_pieces_is_joined():
+    """A figure between two pieces keeps them apart, and so does another stream."""
+    stream = nbformat.v4.new_output
+    parts = [("stdout", "a"), ("stdout", "b\n"), ("stderr", "c"), None, ("stdout", "d")]
+    outputs = [
+        stream("stream", name=part[0], text=part[1]) if part else stream("display_data", {"a": "b"})
+        for part in parts
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=outputs)])
+    TOOL["tidy"](notebook)
+    (cell,) = notebook.cells
+    assert [o.get("text") for o in cell.outputs] == ["ab\n", "c", None, "d"]
+
+
 def test_a_tidied_notebook_converts_to_a_python_file():
     notebook = executed()
     TOOL["tidy"](notebook)
