@@ -137,6 +137,7 @@ def loss_of_probabilities(answer: Callable | None) -> None:
     # 5003 is a prime number: no batches of equal size make it up.
     long = np.exp(-9 * np.random.default_rng(0).random(5003))
     cases = [np.array(p) for p in ([0.5, 0.25], [1.0, 0.1, 0.7], [0.3], [0.9, 0.02, 0.0001])]
+    tiny = np.array([0.5, 1e-30])
 
     slips = {
         "that is the logarithm of the mean; swap the two.": lambda p: -np.log(p.mean()),
@@ -184,7 +185,13 @@ def loss_of_probabilities(answer: Callable | None) -> None:
             return np.allclose(got, [wrong(p) for p in cases], rtol=1e-6)
 
         if equals(lambda p: -np.log(p).mean()):
-            return of_many()
+            cost, right = mean_of(tiny), -np.log(tiny).mean()
+            if math.isclose(cost, right, rel_tol=1e-6):
+                return of_many()
+            return (
+                f"for p = (0.5, 1e-30) the loss is {right:.3f}; yours is {cost:.3f}. Add nothing "
+                "to p, and cut nothing off: that hides how bad a prediction was."
+            )
         for slip, wrong in slips.items():
             if equals(wrong):
                 return slip
@@ -211,6 +218,9 @@ def cooled(answer: tuple[float, float, float] | None) -> None:
         "right powers, but they sum to 0.38: divide each by that sum.": p**2,
         "you divided by the largest; divide by the sum, so that they sum to 1.": p**2 / 0.25,
         "the softmax of p/τ takes p for logits; raise p to the power 1/τ.": share(np.exp(p / 0.5)),
+        "the softmax takes p for logits, and τ is missing; raise p to 1/τ.": share(np.exp(p)),
+        "you multiplied by τ; it belongs in the exponent: raise p to the power 1/τ.": p * 0.5,
+        "you divided by τ; it belongs in the exponent: raise p to the power 1/τ.": p / 0.5,
         "that is τ = 0, where only the favourite is left.": [1, 0, 0],
     }
 
@@ -306,8 +316,13 @@ def clipped_epoch(answer: Callable | None) -> None:
         wanted = [10 / (k + 3) for k in range(count)]
         if np.ndim(losses) == 0:
             return "return the loss of each batch, in a list; yours is one number."
-        right = len(losses) == count and np.allclose(losses, wanted)
-        return None if right else "return the loss of each batch, in order, in a list."
+        if len(losses) != count:
+            return f"return the loss of each batch: {count} numbers, and yours are {len(losses)}."
+        if np.allclose(losses, wanted):
+            return None
+        if np.allclose(np.sort(losses), np.sort(wanted)):
+            return "return the loss of each batch, in order, in a list."
+        return "the losses of the list must be those that `network.gradient` returned, unchanged."
 
     def wrong_step(raw: np.ndarray, used: np.ndarray, limit: float) -> str | None:
         length = float(np.linalg.norm(raw))
@@ -326,7 +341,10 @@ def clipped_epoch(answer: Callable | None) -> None:
             return "a (2, 3) gradient has one length, too: np.linalg.norm without an axis."
         if np.allclose(used, np.clip(raw, -limit, limit)):
             return "that cuts each entry by itself, which turns the gradient; scale it as a whole."
-        return f"a clipped gradient must keep its direction and have the length {limit:g}."
+        wrong = f"yours has the length {np.linalg.norm(used):.3g}"
+        if used.shape != raw.shape or not np.allclose(used * length, raw * np.linalg.norm(used)):
+            wrong += " and another direction"
+        return f"a clipped gradient must keep its direction and have the length {limit:g}; {wrong}."
 
     grade(answer, find_slip)
 

@@ -20,6 +20,13 @@ def _is_string(text: str) -> bool:
     return False
 
 
+def _rounded(value: float, right: float) -> str | None:
+    """Say that a number is right, but rounded to two, three or four decimal places."""
+    if any(math.isclose(value, round(right, places)) for places in (2, 3, 4)):
+        return "right, but rounded: return the number with all its decimals."
+    return None
+
+
 def bracket_string(answer: Callable | None) -> None:
     """Check a function text -> whether it is brackets that first balance where they end."""
 
@@ -27,7 +34,11 @@ def bracket_string(answer: Callable | None) -> None:
         texts = ["".join(text) for n in range(9) for text in product("()", repeat=n)]
         deep = "(" * 40 + ")" * 40
         texts += [deep, deep[:-1], deep + "()", "(" + deep[1:-1] * 2 + ")"]
-        got = {text: call_answer(answer, text) for text in texts}
+        call_answer(answer, "()")
+        got = {text: answer(text) for text in texts}
+        if None in got.values():
+            text = next(text for text in texts if got[text] is None)
+            return f"for {text!r} yours returns None; return {_is_string(text)}."
         wrong = [text for text in texts if bool(got[text]) != _is_string(text)]
         if not wrong:
             return None
@@ -64,6 +75,8 @@ def masked_mean(answer: Callable | None) -> None:
             nats.mean(): "the padding is counted: leave out where y is -100.",
             (nats * real).mean(): "the padding adds nothing to your sum, but it is still counted.",
             rows.mean(): "in a mean of the rows' means, the symbols of a short string count more.",
+            (nats * ~real).sum() / max((~real).sum(), 1): "that is the mean of the padding: take "
+            "the places where y is not -100.",
             nats[real].sum(): "that is the sum; divide by how many symbols are predicted.",
             nats[real].sum() / len(y): "that is the loss of a string: you divide by the B strings, "
             "and not by the symbols.",
@@ -74,7 +87,8 @@ def masked_mean(answer: Callable | None) -> None:
         for value, slip in slips.items():
             if math.isclose(got, value, rel_tol=1e-6):
                 return slip
-        return "add up the losses where y is not -100, and divide by how many they are."
+        general = "add up the losses where y is not -100, and divide by how many they are."
+        return _rounded(got, reference(nats, y)) or general
 
     def find_slip() -> str | None:
         nats = np.array([[1.0, 2.0, 7.0, 7.0], [3.0, 1.0, 2.0, 8.0]])
@@ -114,6 +128,8 @@ def short_floor(answer: float | None) -> None:
                 return slip
         if got < 0:
             return "an entropy is never negative: it is the mean of -ln p."
+        if math.isclose(got, right, rel_tol=0.012):
+            return "right method, but rounded too early: give three digits."
         return "work out two numbers: the nats of a string, and its symbols in the mean."
 
     grade(answer, find_slip)
@@ -160,7 +176,7 @@ def repeat_floor(answer: Callable | None) -> None:
                 ):
                     return "right at stop = 0.2 and 8 words, and wrong at other numbers."
                 return slip
-        return (
+        return _rounded(got, right) or (
             f"at stop = 0.2 and 8 words, the decisions of a string have {count:.3f} nats in the "
             f"mean, the word has {which:.3f}, and a string has {length:g} symbols. Which of the "
             "three do you get?"
@@ -176,7 +192,7 @@ def mean_length(answer: Callable | None) -> None:
         return 1 + 1 / (1 - 2 * q) if q < 1 / 2 else math.inf
 
     def find_slip() -> str | None:
-        below = (7 / 16, 0.0, 0.25, 0.3, 0.49, 0.4999)
+        below = (7 / 16, 0.0, 0.25, 0.3, 0.49, 0.4999, 0.2)
         got = [float(call_answer(answer, q)) for q in below]
 
         def gives(formula: Callable) -> bool:
@@ -262,8 +278,9 @@ def order_needed(answer: Callable | None) -> None:
             2: None,
             -1: "that is the length of the context; an n-gram is its context and one symbol more.",
             0: "the brackets that close must be seen, too, and not only those that open.",
-            1: "one symbol fewer will do: `.start` or `(` before the brackets tells two strings "
-            "apart, and the last bracket itself is what is predicted.",
+            1: "one symbol fewer will do: look at the 2 · depth - 1 symbols before the last "
+            "bracket of the deepest string. They begin with `(`; those at the end of the string "
+            "before it in the list begin with `.start`.",
         }
         formulas = {
             2: lambda d: 2 * d,
