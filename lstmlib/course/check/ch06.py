@@ -21,6 +21,14 @@ def _first_like(
     return otherwise
 
 
+def _parts(answer: object, count: int) -> list | None:
+    """Return the entries of a list, tuple, array or tensor of `count` entries; None for others."""
+    if not isinstance(answer, list | tuple | np.ndarray | torch.Tensor):
+        return None
+    fits = getattr(answer, "ndim", 1) == 1 and len(answer) == count
+    return list(answer) if fits else None
+
+
 def step_jacobian(answer: Callable | None) -> None:
     """Check a function (W_h (H, H), h (H,)) -> (H, H), the Jacobian of tanh(before @ W_h + …)."""
 
@@ -79,7 +87,7 @@ def steps_to_undo(answer: float | None) -> None:
         table = [
             (14, None),
             (13, "45 * 0.75 ** 13 is 1.07, which is longer still; one step more."),
-            (-exact, "a number of steps is not negative; the logarithm of 0.75 is."),
+            (min(got, -1), "a number of steps is not negative; the logarithm of 0.75 is."),
             (15, "one step less is enough: 45 * 0.75 ** 14 is 0.8."),
             (exact, "right but for one thing: steps are whole, so take the first that is below 1."),
             (40, "these factors are smaller than 1 by more than the others are larger."),
@@ -97,9 +105,10 @@ def clip_by_hand(answer: Sequence[float] | None) -> None:
     norm = np.linalg.norm(gradient)
 
     def find_slip() -> str | None:
-        if not isinstance(answer, list | tuple | np.ndarray) or len(answer) != 3:
+        three = _parts(answer, 3)
+        if three is None:
             return "give a list of three numbers."
-        got = np.array([number(each) for each in answer])
+        got = np.array([number(each) for each in three])
         sizes, right = np.abs(gradient), gradient * limit / norm
         table = [
             (right, None),
@@ -112,7 +121,10 @@ def clip_by_hand(answer: Sequence[float] | None) -> None:
             (gradient, "its norm is 5.2, over the limit."),
             (np.abs(right), "clipping keeps the signs."),
         ]
-        said = f"it must point where the gradient does, 1.3 long, not {np.linalg.norm(got):.3g}."
+        long = np.linalg.norm(got)
+        said = f"it must point where the gradient does, 1.3 long, not {long:.3g}."
+        if math.isclose(long, limit, abs_tol=0.01):
+            said = "it is 1.3 long, but turned: multiply all three numbers by the same factor."
         return _first_like(got, table, said, atol=5e-3)
 
     grade(answer, find_slip)
@@ -127,9 +139,10 @@ def as_a_mean(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         for settings in ((0.02, 5.0, 50, "sgd"), (0.002, 5.0, 25, "adam"), (0.1, 1.0, 1, "sgd")):
             got, wanted = call_answer(answer, *settings), reference(*settings)
-            if not isinstance(got, tuple | list) or len(got) != 2:
+            two = _parts(got, 2)
+            if two is None:
                 return "return two numbers: the rate, and the limit."
-            got = tuple(map(number, got))
+            got = tuple(map(number, two))
             if not np.allclose(got, wanted, rtol=1e-6, atol=0):
                 return _slip_of_mean(got, wanted, *settings)
         return None
@@ -179,6 +192,8 @@ def adaptive_limit(answer: Callable | None) -> None:
         table = [
             (mean + z * spread, None),
             (reference(norms, z, 5), "only the last `span` norms count; long ago says little."),
+            (reference(norms, z, 4), "that is one norm more than `span`."),
+            (reference(norms, z, 2), "that is one norm less than `span`."),
             (early, "those are the first `span` norms; take the last ones."),
             (mean + z * np.std(last, ddof=1), ddof),
             (mean + z * spread**2, "that is the variance; its square root is wanted."),
@@ -190,44 +205,67 @@ def adaptive_limit(answer: Callable | None) -> None:
             return slip
         if given != norms:
             return "your function changed the list of norms; the run still needs it."
-        return _slip_of_a_start(answer)
+        return _slip_of_a_start(answer, reference)
 
     grade(answer, find_slip)
 
 
-def _slip_of_a_start(answer: Callable) -> str | None:
+def _slip_of_a_start(answer: Callable, reference: Callable) -> str | None:
     """Say what is wrong with a limit of other settings, or of fewer norms than the span."""
-    if not math.isclose(number(call_answer(answer, [1.0, 3.0], 0.5, 2)), 2.5):
-        return "use z and span as they are given; they are not always the same."
-    for norms, wanted in (([1.0, 3.0], 2.5), ([4.0], 4.0)):
-        found = call_answer(answer, norms, 0.5, 10)
-        if not math.isclose(float(found), wanted):
-            return "before `span` norms are there, use those that there are, one at least."
+    many = [4.0, 1.0, 8.0, 2.0, 3.0, 7.0, 5.0]
+    for z, span in ((0.5, 2), (1.5, 5), (3.0, 1), (0.5, 7)):
+        found = number(call_answer(answer, list(many), z, span))
+        if not math.isclose(found, reference(many, z, span), rel_tol=1e-6):
+            return "use z and span as they are given; they are not always the same."
+    for norms in ([1.0, 3.0], [4.0], many, many[:6]):
+        found = float(call_answer(answer, list(norms), 0.5, 10))
+        if math.isclose(found, reference(norms, 0.5, 10), rel_tol=1e-6):
+            continue
+        from_end = norms[len(norms) - 10 :]
+        if from_end and math.isclose(found, reference(from_end, 0.5, 10), rel_tol=1e-6):
+            return (
+                f"of {len(norms)} norms and a span of 10 it took {len(from_end)}: a slice that "
+                "begins at a negative number, here len(norms) - span, counts from the end."
+            )
+        return "before `span` norms are there, use those that there are, one at least."
     return None
 
 
-PROBE_MEAN = 2.103
-"""The mean of the norms in exercise 6."""
+PROBE = (
+    *(2.10, 1.40, 1.25, 0.52, 0.48, 0.55, 0.44, 0.61, 0.50, 0.47, 0.58, 0.53, 0.41, 0.49, 0.63),
+    *(0.51, 0.46, 0.56, 14.2, 31.0, 0.72, 0.50, 0.45, 0.54, 0.48, 0.59, 0.43, 0.52, 0.66, 0.50),
+)
+"""The norms in exercise 6: three of the start, a burst of two, and 25 usual ones."""
 
 
 def clip_choice(answer: float | None) -> None:
     """Check a clip value for the norms of exercise 6: usual ones near 0.5, a start, a burst."""
+    usual = [norm for norm in PROBE[3:] if norm < 10]
 
     def find_slip() -> str | None:
         value = number(answer)
         if 0.55 <= value <= 1:
             return None
-        if math.isclose(value, PROBE_MEAN, rel_tol=0.05):
-            return "that is the mean, which the two norms of the burst decide; it is no usual norm."
-        bounds = {
-            1e-300: "a clip value is above 0.",
-            0.35: "that is below most norms: nearly every step would be clipped.",
-            0.55: "that is about the median: every second step would be clipped.",
-            10: "a burst would pass hardly cut. Without the first steps and the burst no norm is "
-            "over 0.72; go a little above a high percentile at most.",
-            math.inf: "that is as long as the burst, which it is to cut; look at the usual norms.",
-        }
-        return next(reason for bound, reason in bounds.items() if value < bound)
+        if value <= 0:
+            return "a clip value is above 0."
+        if value < 0.55:
+            clipped = sum(norm > value for norm in usual)
+            return (
+                f"of the {len(usual)} usual steps, those without the start and the burst, it clips "
+                f"{clipped}; leave at least seven of ten alone."
+            )
+        if math.isclose(value, np.mean(PROBE), rel_tol=0.03):
+            return (
+                "that is about the mean of all norms, and about the first norm. The burst decides "
+                "the one, the start the other; neither is a usual norm."
+            )
+        if value < 10:
+            return (
+                f"a step of the burst would still be {value / np.median(usual):.1f} times as long "
+                "as the median. Without the start and the burst no norm is over 0.72; go a little "
+                "above a high percentile at most."
+            )
+        return "that is as long as the burst, which it is to cut; look at the usual norms."
 
     grade(answer, find_slip)
 
@@ -242,9 +280,11 @@ def clipped_step(answer: Callable | None) -> None:
                 return slip
             if not isinstance(got, tuple | list) or len(got) != 2:
                 return "return two numbers: the loss, and the norm before clipping."
-            loss, norm = (number(each) for each in got)
+            loss, norm = (number(v.detach() if torch.is_tensor(v) else v) for v in got)
             if math.isclose(norm, loss_wanted, rel_tol=1e-4):
                 return "return the loss first, and then the norm."
+            if math.isclose(loss, 8 * loss_wanted, rel_tol=1e-4):
+                return "that is the sum over the batch of 8; take the mean, as cross_entropy does."
             if not math.isclose(loss, loss_wanted, rel_tol=1e-4):
                 return "the loss is that of this batch, before the step."
             if not math.isclose(norm, norm_wanted, rel_tol=1e-4):
@@ -280,12 +320,13 @@ def _take_step(answer: Callable, seed: int, limit: float) -> tuple:
     old = whole + torch.ones_like(whole)
     stale = "the gradient of the step before is still in it: call zero_grad first."
     late = (
-        "the weights moved by the whole gradient: clipping must come after backward(), which "
-        "makes the gradient, and before step(), which uses it."
+        f"the weights moved by the whole gradient, {norm:.2g} long. Clip at the `limit` given, "
+        f"{limit:g}: after backward(), which makes the gradient, and before step(), which uses it."
     )
     table = [
         (whole * min(1, limit / norm), None),
         (whole, late),
+        (whole * limit / norm, "a gradient shorter than the limit must stay as it is."),
         (each, "each tensor is clipped by itself, so that the direction turns: one call for all."),
         (whole.clamp(-limit, limit), "that is clipping by value; it turns the direction."),
         (old * min(1, limit / old.norm().item()), stale),

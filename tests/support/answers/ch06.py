@@ -42,6 +42,21 @@ def limit_by_statistics(norms, z, span):
     return statistics.fmean(last) + z * statistics.pstdev(last)
 
 
+def limit_from_the_front(norms, z, span):
+    """Begin the slice at a negative number while there are fewer norms than the span."""
+    last = norms[len(norms) - span :]
+    return np.mean(last) + z * np.std(last)
+
+
+def limit_of_three(norms, z, span):
+    return np.mean(norms[-3:]) + z * np.std(norms[-3:])
+
+
+def one_norm_less(norms, z, span):
+    last = norms[1 - span :]
+    return np.mean(last) + z * np.std(last)
+
+
 def sample_deviation(norms, z, span):
     return np.mean(norms[-span:]) + z * np.std(norms[-span:], ddof=1)
 
@@ -114,6 +129,36 @@ def twice(model, limit):
     clip_grad_norm_(model.parameters(), limit / 2)
 
 
+def at_one(model, limit):
+    clip_grad_norm_(model.parameters(), 1.0)
+
+
+def always_scaled(model, limit):
+    norm = math.sqrt(sum((w.grad**2).sum().item() for w in model.parameters()))
+    for weight in model.parameters():
+        weight.grad *= limit / norm
+
+
+def mended_in_tensors(model, x, y, optimizer, limit):
+    """Return the loss with its graph, and the norm, as tensors."""
+    optimizer.zero_grad()
+    loss = cross_entropy(model(x), y)
+    loss.backward()
+    norm = clip_grad_norm_(model.parameters(), limit)
+    optimizer.step()
+    return loss, norm
+
+
+def summed_loss(model, x, y, optimizer, limit):
+    """Clip the gradient of the sum."""
+    optimizer.zero_grad()
+    loss = cross_entropy(model(x), y, reduction="sum")
+    loss.backward()
+    norm = clip_grad_norm_(model.parameters(), limit)
+    optimizer.step()
+    return loss.item(), norm.item()
+
+
 def swapped(model, x, y, optimizer, limit):
     return mended(model, x, y, optimizer, limit)[::-1]
 
@@ -172,6 +217,7 @@ EXERCISES = {
         wrong=[
             (13, "one step more"),
             (-13.23, "not negative"),
+            (-13, "not negative"),
             (15, "one step less"),
             (13.23, "steps are whole"),
             (40, "smaller than 1 by more"),
@@ -182,7 +228,12 @@ EXERCISES = {
         unmoved=("axis_swapped", "dtype"),
     ),
     "clip_by_hand": Exercise(
-        right=[[0.3, -0.4, 1.2], (0.3, -0.4, 1.2), np.array([1.2, -1.6, 4.8]) / 4],
+        right=[
+            [0.3, -0.4, 1.2],
+            (0.3, -0.4, 1.2),
+            np.array([1.2, -1.6, 4.8]) / 4,
+            torch.tensor([0.3, -0.4, 1.2]),
+        ],
         wrong=[
             ([1.2, -1.3, 1.3], "by value"),
             ([0.78, -1.04, 1.3], "each tensor by itself"),
@@ -193,6 +244,8 @@ EXERCISES = {
             ([1.2, -1.6, 4.8], "over the limit"),
             ([0.3, 0.4, 1.2], "keeps the signs"),
             ([0.6, -0.8, 2.4], "not 2.6"),
+            ([-0.4, 0.3, 1.2], "1.3 long, but turned"),
+            (np.array([[0.3, -0.4, 1.2]]), "three numbers"),
             ([0.3, 1.2], "three numbers"),
             (0.25, "three numbers"),
             (["a", "b", "c"], "finite number"),
@@ -200,7 +253,11 @@ EXERCISES = {
         unmoved=("axis_swapped",),
     ),
     "as_a_mean": Exercise(
-        right=[settings_of_a_mean, settings_in_a_list],
+        right=[
+            settings_of_a_mean,
+            settings_in_a_list,
+            lambda *given: np.array(settings_of_a_mean(*given)),
+        ],
         wrong=[
             (lambda r, c, T, o: (r * T, c / T), "Adam divides"),
             (lambda r, c, T, o: (r, c / T), "the rate must rise"),
@@ -234,6 +291,10 @@ EXERCISES = {
             (lambda norms, z, span: max(norms), "plus z times"),
             (lambda norms, z, span: np.mean(norms[-3:]) + 2 * np.std(norms[-3:]), "not always"),
             (limit_once_full, "those that there are"),
+            (limit_from_the_front, "counts from the end"),
+            (limit_of_three, "not always"),
+            (one_norm_less, "one norm less"),
+            (lambda norms, z, span: limit_by_statistics(norms, z, span + 1), "one norm more"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -242,19 +303,23 @@ EXERCISES = {
     "clip_choice": Exercise(
         right=[0.63, 0.7, 1.0],
         wrong=[
-            (0.3, "nearly every step"),
-            (0.51, "the median"),
-            (2.08, "that is the mean"),
-            (1.4, "hardly cut"),
-            (5.0, "hardly cut"),
+            (0.3, "it clips 25"),
+            (0.45, "it clips 21"),
+            (0.51, "it clips 12"),
+            (2.08, "the mean of all"),
+            (2.1, "the first norm"),
+            (1.25, "2.5 times as long"),
+            (1.4, "2.7 times as long"),
+            (5.0, "9.8 times as long"),
             (31.0, "as long as the burst"),
             (0, "above 0"),
+            (-1, "above 0"),
             ("0.6", "a finite number"),
         ],
         unmoved=("axis_swapped",),
     ),
     "clipped_step": Exercise(
-        right=[mended, mended_by_hand, step_with(whole)],
+        right=[mended, mended_by_hand, step_with(whole), mended_in_tensors],
         wrong=[
             (as_published, "after backward()"),
             (step_with(whole, before=True), "before step()"),
@@ -264,6 +329,9 @@ EXERCISES = {
             (step_with(lambda model, limit: None, clear=False), "call zero_grad first"),
             (step_with(whole, step=False), "did not move"),
             (step_with(twice), "a norm of at most"),
+            (step_with(at_one), "Clip at the `limit` given"),
+            (step_with(always_scaled), "stay as it is"),
+            (summed_loss, "the sum over the batch"),
             (swapped, "the loss first"),
             (clipped_norm, "before they are clipped"),
             (loss_after, "before the step"),
