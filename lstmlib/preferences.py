@@ -175,9 +175,7 @@ def agreement(ranking: Ranking, values: np.ndarray) -> Interval:
         ValueError: as `kendall_tau`.
     """
     values = np.atleast_2d(np.asarray(values, dtype=float))
-    taus = [
-        kendall_tau(scores, values[i % len(values)]) for i, scores in enumerate(ranking.draws)
-    ]
+    taus = [kendall_tau(scores, values[i % len(values)]) for i, scores in enumerate(ranking.draws)]
     return Interval(kendall_tau(ranking.scores, values[0]), *_ends(np.array(taus), ranking.level))
 
 

@@ -148,7 +148,9 @@ def _match(text: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarr
     # The same from below: the suffix before in the reversed order is the one behind.
     reversed_common = np.concatenate([common[:-1][::-1], [0]])
     below = _nearest(order[::-1], reversed_common, len(training))
-    lengths, sources = (np.where(below[0] > above[0], b, a) for a, b in zip(above, below, strict=True))
+    lengths, sources = (
+        np.where(below[0] > above[0], b, a) for a, b in zip(above, below, strict=True)
+    )
     places = slice(len(training) + 1, len(joined) - 1)
     return lengths[places], sources[places]
 

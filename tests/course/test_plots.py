@@ -1157,7 +1157,14 @@ def test_a_figure_says_in_words_what_it_shows():
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [([], ""), ([np.nan], ""), ([2.0], "x 2"), ([1, np.inf, 3], "x from 1 to 3, between 1 and 3")],
+    [
+        ([], ""),
+        ([np.nan], ""),
+        ([2.0], "x 2"),
+        ([1, np.inf, 3], "x from 1 to 3"),
+        ([3, 2, 1], "x from 3 to 1"),
+        ([2, 1, 3], "x from 2 to 3, between 1 and 3"),
+    ],
 )
 def test_a_curve_in_words(values, words):
     assert style.in_words("x", values) == words

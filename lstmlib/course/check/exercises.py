@@ -75,6 +75,8 @@ def number(answer: object) -> float:
     Raises:
         Slip: it is none, or not a finite one.
     """
+    if hasattr(answer, "detach"):  # a tensor that still has its graph; PyTorch would warn
+        answer = answer.detach()
     try:
         value = math.nan if isinstance(answer, bool | str | bytes) else float(answer)
     except (TypeError, ValueError):

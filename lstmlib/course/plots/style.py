@@ -171,8 +171,11 @@ def in_words(name: str, values: object) -> str:
         return ""
     if len(values) == 1:
         return f"{name} {values[0]:.3g}"
-    between = f"between {values.min():.3g} and {values.max():.3g}"
-    return f"{name} from {values[0]:.3g} to {values[-1]:.3g}, {between}"
+    ends = f"{name} from {values[0]:.3g} to {values[-1]:.3g}"
+    low, high = values.min(), values.max()
+    if {low, high} == {values[0], values[-1]}:
+        return ends  # the curve stays between its ends
+    return f"{ends}, between {low:.3g} and {high:.3g}"
 
 
 def upright_log(axis: Axes) -> None:
