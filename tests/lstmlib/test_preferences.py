@@ -21,7 +21,7 @@ def simulated(scores, count, seed):
 
 def test_two_things_worked_by_hand():
     """Of 4 choices 3 went one way."""
-    # The prior, half a choice, gives each way 0.25 more. s_0 - s_1 = ln(3.25 / 1.25) = 0.9555; the mean is 0.
+    # The prior, half a choice, gives each way 0.25 more, so s_0 - s_1 = ln(3.25 / 1.25) = 0.9555.
     scores = bradley_terry([Choice(0, 1)] * 3 + [Choice(1, 0)], 2)
     assert scores == pytest.approx([0.4778, -0.4778], abs=1e-4)
 
