@@ -16,7 +16,7 @@ from lstmlib.validation import check_whole
 MOST = 2 * 10**7
 """The most characters that a comparison takes, of all its texts together."""
 MOST_CLASSIFIED = 2 * 10**6
-"""The most characters that a classifier learns from: 4 seconds a shuffle."""
+"""The most characters that a classifier learns from: 2 to 4 seconds a shuffle."""
 WINDOW = 2**23
 """How many bytes the compressor looks back, 8 MiB: a book of 8 million English letters."""
 SCALE = 5
@@ -77,7 +77,7 @@ def classifier_test(
     Args:
         real, generated: texts, at least `folds` of each. The numbers may differ.
         folds: parts of the cross-validation.
-        permutations: 200 of them take 20 seconds with 100 texts of 300 characters each.
+        permutations: 200 of them take half a minute with 100 texts of 300 characters of each kind.
         seed: of folds and permutations.
 
     Raises:
