@@ -51,7 +51,7 @@ def loss_and_gradient(
         top.axhline(nats, color=color, linestyle="--", linewidth=1, label=legend_name(name))
     highest = max(loss.max(initial=0.1), valid.max(initial=0.1))
     top.set(title=plain_text(title), ylabel="loss\n(nats per character)", ylim=(0, highest * 1.05))
-    top.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
+    top.legend(loc="best", bbox_to_anchor=(0, 0, 1, 0.93))  # upper right, where that is free
     steps, norm = finite_column(history, "grad_norm")  # a step that was skipped has none
     clipped = dict(zip(*history.column("clipped_norm"), strict=True))
     hit = np.array([clipped.get(k, n) < n for k, n in zip(steps, norm, strict=True)], dtype=bool)
@@ -61,7 +61,7 @@ def loss_and_gradient(
     upright_log(bottom)
     plain_log_labels(bottom)
     bottom.set(xlabel="step", ylabel="gradient norm\n(log scale)")
-    bottom.legend(loc="upper right")
+    bottom.legend(loc="best")
     parts = [in_words("training loss", loss), in_words("validation loss", valid)]
     parts += [f"{name} at {nats:.3g}" for name, nats in (baselines or {}).items()]
     parts += [f"{in_words('below, the gradient norm', norm)}, clipped at {hit.sum()} steps"]
@@ -104,7 +104,8 @@ def loss_curves(
     A curve of a single point becomes a mark.
 
     `top` cuts the picture off above, for curves that start or go far up; `log` makes the upright
-    scale logarithmic, for what spans several powers of ten, such as norms and update sizes.
+    scale logarithmic, for what spans several powers of ten, such as norms and update sizes. Its
+    labels are plain numbers.
 
     Raises:
         ValueError: no curve, or more than 40; `top` is not finite.
@@ -125,6 +126,7 @@ def loss_curves(
         upright_log(axis)
     if top is not None:
         axis.set_ylim(top=top)
+    plain_log_labels(axis)
     if len(curves) > 6:  # too many to leave the curves room
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
     else:

@@ -34,6 +34,14 @@ def warm_cosine(step, steps, warmup, peak):
     return peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
 
 
+def smooth_fall(step, steps, warmup, peak):
+    """Fall along another curve that begins and ends flat, and passes half of the peak half-way."""
+    share = (step - warmup) / (steps - warmup)
+    if share <= 0:
+        return peak * step / warmup
+    return peak * (1 - share * share * (3 - 2 * share))
+
+
 def early_stop(losses, patience, equal=False):
     best, waited = math.inf, 0
     for k, loss in enumerate(losses):
@@ -60,6 +68,31 @@ def rises(losses, patience):
         if waited == patience:
             return k, int(np.argmin(losses[: k + 1]))
     return len(losses) - 1, int(np.argmin(losses))
+
+
+def counts_all(losses, patience):
+    """Never set the count of validations without a new best back to 0."""
+    best = waited = 0
+    for k in range(1, len(losses)):
+        if losses[k] < losses[best]:
+            best = k
+        else:
+            waited += 1
+        if waited == patience:
+            return k, best
+    return len(losses) - 1, best
+
+
+def begins_at_ten(losses, patience):
+    """Take 10, which is above most losses, for the best before the first."""
+    lowest, best, waited = 10.0, 0, 0
+    for k in range(len(losses)):
+        waited += 1
+        if losses[k] < lowest:
+            lowest, best, waited = losses[k], k, 0
+        if waited == patience:
+            return k, best
+    return len(losses) - 1, best
 
 
 def norm_by_concatenation(gradients, limit):
@@ -94,14 +127,26 @@ def sorts(losses, patience):
 
 
 def finish_step(
-    model, loss, state, optimizer, limit, zero=True, clip="after", cut=True, carry=True
+    model,
+    loss,
+    state,
+    optimizer,
+    limit,
+    zero=True,
+    clip="after",
+    cut=True,
+    carry=True,
+    retain=False,
+    late=False,
 ):
     """The end of a step, right or with some of its faults."""
     if zero:
         optimizer.zero_grad()
     if clip == "before":
         nn.utils.clip_grad_norm_(model.parameters(), limit)
-    loss.backward()
+    loss.backward(retain_graph=retain)
+    if late:
+        optimizer.zero_grad()
     if clip == "after":
         nn.utils.clip_grad_norm_(model.parameters(), limit)
     if clip == "each":
@@ -109,8 +154,8 @@ def finish_step(
             nn.utils.clip_grad_norm_([p], limit)
     if clip == "value":
         nn.utils.clip_grad_value_(model.parameters(), limit)
-    if clip == "fixed":
-        nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+    if clip in ("fixed", "loose"):
+        nn.utils.clip_grad_norm_(model.parameters(), 0.1 if clip == "fixed" else 1.0)
     optimizer.step()
     return loss.item(), (detach(state) if cut else state) if carry else None
 
@@ -185,6 +230,16 @@ EXERCISES = {
             (lambda gs, limit: [g * 0.5 for g in gs], "multiplied by limit / norm"),
             (lambda gs, limit: [g * min(1, 2 / total_norm(gs)) for g in gs], "not always 2"),
             (lambda gs, limit: gs[:1], "as many arrays"),
+            (
+                lambda gs, limit: (
+                    gs if total_norm(gs) <= limit else [g * limit / total_norm(gs) for g in gs]
+                ),
+                "where nothing is to be clipped",
+            ),
+            (
+                lambda gs, limit: [g * min(1, limit / sum(map(np.linalg.norm, gs))) for g in gs],
+                "not the sum of the norms",
+            ),
             (scale_in_place, "changed the gradients"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
@@ -216,6 +271,11 @@ EXERCISES = {
                 lambda k, n, w, peak: peak * k / w if k <= w else peak * (1 - (k - w) / (n - w)),
                 "straight line down",
             ),
+            (
+                lambda k, n, w, peak: peak * (k // w) if k <= w else warm_cosine(k, n, w, peak),
+                "rounds down to 0",
+            ),
+            (smooth_fall, "share going from 0 to 1"),
             (lambda k, n, w, peak: peak * min(1, k / w), "at the last step the rate is 0"),
             (
                 lambda k, n, w, peak: (
@@ -243,6 +303,12 @@ EXERCISES = {
             (lambda losses, patience: early_stop(losses, 2), "not always 2"),
             (forgets_the_best, "runs to the end"),
             (best_of_the_whole_run, "not the best of the whole run"),
+            (counts_all, "sets the count back to 0"),
+            (begins_at_ten, "however large it is"),
+            (
+                lambda losses, patience: tuple(k + 1 for k in early_stop(losses, patience)),
+                "count from 0",
+            ),
             (sorts, "changed the list"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
@@ -256,12 +322,16 @@ EXERCISES = {
             (faulty(cut=False), "cut the state from it"),
             (faulty(zero=False), "still in `.grad`"),
             (faulty(zero=False, clip="before"), "still in `.grad`"),
-            (faulty(clip="before"), "nothing to clip yet"),
-            (faulty(clip=None), "nothing to clip yet"),
+            (faulty(clip="before"), "nothing to clip"),
+            (faulty(clip=None), "nothing to clip"),
             (faulty(carry=False), "hand on the state"),
             (faulty(clip="each"), "clipped by itself"),
             (faulty(clip="value"), "losses or weights differ"),
             (faulty(clip="fixed"), "use `limit`"),
+            (faulty(clip="loose"), "not clipped at `limit`"),
+            (faulty(cut=False, retain=True), "`retain_graph=True` does not help"),
+            (faulty(late=True), "no weight moves"),
+            (lambda *task: finish_step(*task)[::-1], "the loss first"),
             (lambda *task: finish_step(*task)[0], "return two things"),
             (keeps_the_graph, "keeps its graph"),
             (clears_the_state, "changed the state"),
@@ -276,6 +346,7 @@ EXERCISES = {
         wrong=[
             (0.0003, "too low"),
             (0.003, "too low"),
+            (0.03, "within 0.15"),
             (3.0, "too high"),
             (1000, "too high"),
             (0.0, "above 0"),
@@ -303,7 +374,7 @@ EXERCISES = {
             ),
             (
                 lambda n, w, rate: sum(rate * min(1, k / w) for k in range(1, n + 1)),
-                "ZeroDivisionError",
+                "divides by warmup",
             ),
             (forgets, "forget `return`"),
             (raises, "oh no"),
