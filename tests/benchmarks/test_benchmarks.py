@@ -278,3 +278,30 @@ def test_reading_takes_a_time_that_grows_with_size():
         ratio = found["time_per_byte_largest_over_smallest"][kind]
         assert ratio == pytest.approx(large / small, abs=0.01)
         assert ratio < 2
+
+
+# novelty
+
+
+def test_novelty_is_measured_both_ways_on_the_same_texts():
+    novelty, text = script("novelty"), "the cat sat on the mat, and the dog sat on the cat. " * 30
+    text += text[::-1]
+    half = len(text) // 2
+    by_sets = novelty["by_sets"](text[half:], text[:half])
+    by_matches = novelty["longest_matches"](text[half:], text[:half])
+    assert by_matches.novelty(novelty["LENGTH"])[-1] == pytest.approx(by_sets) and by_sets > 0
+    times = novelty["measure"](text, rounds=1, sizes=[100, 1000])
+    assert all(len(each) == 2 and min(each) > 0 for each in times.values())
+
+
+def test_the_time_for_two_million_characters_is_near_linear():
+    novelty, found = script("novelty"), result("novelty")
+    assert found["characters"] == novelty["SIZES"] and max(found["characters"]) == 2_000_000
+    seconds = found["seconds"]
+    assert seconds["longest_matches"][-1] < 5
+    for name, each in seconds.items():
+        growth = (each[-1] / found["characters"][-1]) / (each[0] / found["characters"][0])
+        assert found["time_of_a_character_grows_by"][name] == pytest.approx(growth, rel=0.02)
+    assert found["time_of_a_character_grows_by"]["longest_matches"] < 2
+    ratio = seconds["longest_matches"][-1] / seconds["sets of 20-grams"][-1]
+    assert found["all_lengths_over_one"] == pytest.approx(ratio, abs=0.01)
