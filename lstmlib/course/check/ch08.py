@@ -20,6 +20,18 @@ def _is_string(text: str) -> bool:
     return False
 
 
+def _real(got: object) -> float:
+    """Return what a student's function returned as one number, which may be infinite.
+
+    Raises:
+        Slip: it is none.
+    """
+    if np.ndim(got):
+        raise Slip(f"one number is asked for, and yours has the shape {np.shape(got)}.")
+    infinite = not isinstance(got, str) and got in (math.inf, -math.inf)
+    return float(got) if infinite else number(got)
+
+
 def _rounded(value: float, right: float) -> str | None:
     """Say that a number is right, but rounded to two, three or four decimal places."""
     if any(math.isclose(value, round(right, places)) for places in (2, 3, 4)):
@@ -64,7 +76,7 @@ def masked_mean(answer: Callable | None) -> None:
 
     def slip_of(nats: np.ndarray, y: np.ndarray) -> str | None:
         given = nats.copy(), y.copy()
-        got = float(call_answer(answer, *given))
+        got = _real(call_answer(answer, *given))
         if not (np.array_equal(given[0], nats) and np.array_equal(given[1], y)):
             return "your function changes what it was given; work on a copy."
         if math.isclose(got, reference(nats, y), rel_tol=1e-6):  # it may be in float32
@@ -84,6 +96,11 @@ def masked_mean(answer: Callable | None) -> None:
             nats[y > 0].sum() / max((y > 0).sum(), 1): "0 is an id like any other; only -100 is "
             "left out.",
         }
+        smallest = y != y.min()
+        if smallest.any():
+            slips[nats[smallest].mean()] = (
+                "a batch without padding has no -100, and yours leaves out its smallest id."
+            )
         for value, slip in slips.items():
             if math.isclose(got, value, rel_tol=1e-6):
                 return slip
@@ -91,7 +108,7 @@ def masked_mean(answer: Callable | None) -> None:
         return _rounded(got, reference(nats, y)) or general
 
     def find_slip() -> str | None:
-        nats = np.array([[1.0, 2.0, 7.0, 7.0], [3.0, 1.0, 2.0, 8.0]])
+        nats = np.array([[1.0, 2.0, 7.0, 7.0], [3.0, 1.0, 4.0, 8.0]])
         y = np.array([[5, 2, IGNORE, IGNORE], [4, 6, 0, 2]])
         cases = [(nats, y), (nats[:1], y[:1]), (nats[1:, :3], y[1:, :3])]
         rng = np.random.default_rng(0)
@@ -150,7 +167,7 @@ def repeat_floor(answer: Callable | None) -> None:
         others = [(0.25, 3), (0.6, 1), (0.05, 30)]
         # Not at 0.5, where `stop` and 1 - stop are the same.
         stop, words = 0.2, 8
-        got = float(call_answer(answer, stop, words))
+        got = _real(call_answer(answer, stop, words))
         count, word, length = parts(stop, words)
         right, which = reference(stop, words), (1 - stop) * word
         not_in_ss = "the word does not show in 'ss', whose probability is `stop`."
@@ -171,7 +188,7 @@ def repeat_floor(answer: Callable | None) -> None:
         for value, slip in slips.items():
             if math.isclose(got, value, rel_tol=1e-6):
                 if slip is None and not all(
-                    math.isclose(call_answer(answer, *each), reference(*each), rel_tol=1e-6)
+                    math.isclose(_real(call_answer(answer, *each)), reference(*each), rel_tol=1e-6)
                     for each in others
                 ):
                     return "right at stop = 0.2 and 8 words, and wrong at other numbers."
@@ -193,7 +210,7 @@ def mean_length(answer: Callable | None) -> None:
 
     def find_slip() -> str | None:
         below = (7 / 16, 0.0, 0.25, 0.3, 0.49, 0.4999, 0.2)
-        got = [float(call_answer(answer, q)) for q in below]
+        got = [_real(call_answer(answer, q)) for q in below]
 
         def gives(formula: Callable) -> bool:
             return all(
@@ -220,7 +237,7 @@ def mean_length(answer: Callable | None) -> None:
                 length = answer(q)
                 if length is None:
                     return f"at q = {q:g} yours returns None; return math.inf."
-                length = float(length)
+                length = _real(length)
             except ZeroDivisionError:
                 return "right below 1/2; at q = 1/2 the length is math.inf, and yours divides by 0."
             if length != math.inf:
