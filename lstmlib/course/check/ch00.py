@@ -200,7 +200,9 @@ def loss_of_probabilities(answer: Callable | None) -> None:
             if not math.isclose(value, loss, rel_tol=1e-6, abs_tol=1e-8):
                 break
         shown = ", ".join(f"{one:g}" for one in p)
-        return f"for p = ({shown}) the loss is {loss:.6f}; yours is {value:.6f}."
+        near = np.allclose(got, [-np.log(each).mean() for each in cases], rtol=0.02)
+        why = " Add nothing to p, and round nothing." if near else ""
+        return f"for p = ({shown}) the loss is {loss:.6f}; yours is {value:.6f}.{why}"
 
     grade(answer, find_slip)
 

@@ -73,6 +73,7 @@ def _slip_of_jacobian(got: np.ndarray, W_h: np.ndarray, h: np.ndarray) -> str | 
         ((1 - rows) * W_h, square),
         (rows * (1 - rows) * W_h.T, "that is the derivative of the sigmoid; this unit is a tanh."),
         ((1 - np.tanh(rows) ** 2) * W_h.T, "h is the tanh; do not take the tanh of it again."),
+        (np.diag(np.diag(slope * W_h)), "`*` multiplies entry by entry: `@` for the product."),
         (W_h.T, "the tanh has a derivative, too."),
         (W_h, "the tanh has a derivative, too."),
     ]
@@ -90,7 +91,8 @@ def steps_to_undo(answer: float | None) -> None:
             (min(got, -1), "a number of steps is not negative; the logarithm of 0.75 is."),
             (15, "one step less is enough: 45 * 0.75 ** 14 is 0.8."),
             (exact, "right but for one thing: steps are whole, so take the first that is below 1."),
-            (40, "these factors are smaller than 1 by more than the others are larger."),
+            (40, "that is as many again; but 0.75 shrinks more than 1.10 stretches."),
+            (54, "that counts the 40 steps, too: how many *further* steps are there?"),
             (60, "the factors are multiplied, not added: 0.75 of what is left, at each step."),
         ]
         said = f"45 * 0.75 ** {got:g} is {45 * 0.75**got:.3g}; when is it below 1 the first time?"
@@ -137,7 +139,8 @@ def as_a_mean(answer: Callable | None) -> None:
         return (rate * length if optimizer == "sgd" else rate), limit / length
 
     def find_slip() -> str | None:
-        for settings in ((0.02, 5.0, 50, "sgd"), (0.002, 5.0, 25, "adam"), (0.1, 1.0, 1, "sgd")):
+        tries = ((0.02, 5.0, 50, "sgd"), (0.002, 5.0, 25, "adam"), (0.1, 1.0, 1, "sgd"))
+        for settings in (*tries, (0.003, 2.5, 700, "sgd")):
             got, wanted = call_answer(answer, *settings), reference(*settings)
             two = _parts(got, 2)
             if two is None:
@@ -199,6 +202,10 @@ def adaptive_limit(answer: Callable | None) -> None:
             (mean + z * spread**2, "that is the variance; its square root is wanted."),
             (mean - z * spread, "the limit lies above the mean: add, do not subtract."),
             (mean, "the mean alone would clip every second gradient; add z standard deviations."),
+            (mean + spread, "that is one standard deviation; take z of them."),
+            (z * (mean + spread), "z multiplies the standard deviation, not the mean."),
+            (np.median(last) + z * spread, "that starts from the median; take the mean."),
+            (reference(norms[:-1], z, 3), "the newest norm is missing."),
         ]
         slip = _first_like(got, table, "the mean of the last `span` norms, plus z times their std.")
         if slip:
@@ -308,7 +315,8 @@ def _take_step(answer: Callable, seed: int, limit: float) -> tuple:
     theirs = copy.deepcopy(model)
     for weight in theirs.parameters():  # what an earlier step left
         weight.grad = torch.ones_like(weight)
-    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.5)
+    groups = [{"params": [weight]} for weight in theirs.parameters()]
+    optimizer = torch.optim.SGD(groups, lr=0.5)
     given = x.clone(), y.clone()
     got = call_answer(answer, theirs, *given, optimizer, limit)
     if not (torch.equal(given[0], x) and torch.equal(given[1], y)):
@@ -323,15 +331,18 @@ def _take_step(answer: Callable, seed: int, limit: float) -> tuple:
         f"the weights moved by the whole gradient, {norm:.2g} long. Clip at the `limit` given, "
         f"{limit:g}: after backward(), which makes the gradient, and before step(), which uses it."
     )
+    idle = "the weights did not move: is zero_grad before backward(), and step() after it?"
     table = [
         (whole * min(1, limit / norm), None),
         (whole, late),
         (whole * limit / norm, "a gradient shorter than the limit must stay as it is."),
-        (each, "each tensor is clipped by itself, so that the direction turns: one call for all."),
+        (each, "each group of weights is clipped by itself, so the direction turns: one call."),
         (whole.clamp(-limit, limit), "that is clipping by value; it turns the direction."),
         (old * min(1, limit / old.norm().item()), stale),
         (old, stale),
-        (torch.zeros_like(whole), "the weights did not move; is step() called, after backward()?"),
+        (whole * min(1, limit / whole.abs().max().item()), "that divides by the largest entry."),
+        (whole * min(1, limit / whole.abs().sum().item()), "that adds up sizes, not squares."),
+        (torch.zeros_like(whole), idle),
     ]
     otherwise = f"the weights must move by the gradient, scaled to a norm of at most {limit:g}."
     return got, norm, loss.item(), _first_like(moved, table, otherwise, atol=1e-6)

@@ -31,6 +31,12 @@ def settings_in_a_list(rate, limit, length, optimizer):
     return [factor * rate, limit * length**-1]
 
 
+def rounded_settings(rate, limit, length, optimizer):
+    """Round to three decimal places."""
+    rate, limit = settings_of_a_mean(rate, limit, length, optimizer)
+    return round(rate, 3), round(limit, 3)
+
+
 def limit_once_full(norms, z, span):
     """Do not clip before there are span norms."""
     last = norms[-span:]
@@ -121,6 +127,34 @@ def each_tensor(model, limit):
         clip_grad_norm_(weight, limit)
 
 
+def each_group(model, x, y, optimizer, limit):
+    """Clip each of the optimizer's groups of weights by itself."""
+    optimizer.zero_grad()
+    loss = cross_entropy(model(x), y)
+    loss.backward()
+    parts = [clip_grad_norm_(group["params"], limit) for group in optimizer.param_groups]
+    optimizer.step()
+    return loss.item(), math.hypot(*parts)
+
+
+def cleared_late(model, x, y, optimizer, limit):
+    """Forget the gradient before the step."""
+    loss = cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.zero_grad()
+    norm = clip_grad_norm_(model.parameters(), limit)
+    optimizer.step()
+    return loss.item(), norm.item()
+
+
+def by_largest(model, limit):
+    clip_grad_norm_(model.parameters(), limit, norm_type=math.inf)
+
+
+def by_sum(model, limit):
+    clip_grad_norm_(model.parameters(), limit, norm_type=1)
+
+
 def by_value(model, limit):
     clip_grad_value_(model.parameters(), limit)
 
@@ -204,6 +238,7 @@ EXERCISES = {
             (lambda W_h, h: np.diag(1 - h) @ W_h.T, "square it"),
             (lambda W_h, h: np.diag(h * (1 - h)) @ W_h.T, "the sigmoid"),
             (lambda W_h, h: np.diag(1 - np.tanh(h) ** 2) @ W_h.T, "tanh of it again"),
+            (lambda W_h, h: np.diag(1 - h**2) * W_h.T, "entry by entry"),
             (lambda W_h, h: W_h.T, "has a derivative"),
             (lambda W_h, h: (1 - h**2) @ W_h.T, "shape of W_h"),
             (lambda W_h, h: 2 * W_h, r"1 - h[a]²"),
@@ -220,7 +255,8 @@ EXERCISES = {
             (-13, "not negative"),
             (15, "one step less"),
             (13.23, "steps are whole"),
-            (40, "smaller than 1 by more"),
+            (40, "shrinks more"),
+            (54, "how many *further* steps"),
             (60, "not added"),
             (7, "the first time"),
             ("14", "a finite number"),
@@ -267,6 +303,7 @@ EXERCISES = {
             (lambda r, c, T, o: settings_of_a_mean(r, c, T, o)[::-1], "the rate first"),
             (lambda r, c, T, o: (r * T**0.5, c / T), "becomes 1"),
             (lambda r, c, T, o: (r * T, c / T**0.5), "becomes 0.1"),
+            (rounded_settings, "2.5 becomes 0.00357143"),
             (lambda r, c, T, o: c / T, "two numbers"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
@@ -288,6 +325,16 @@ EXERCISES = {
                 "do not subtract",
             ),
             (lambda norms, z, span: np.mean(norms[-3:]), "the mean alone"),
+            (lambda norms, z, span: np.mean(norms[-3:]) + np.std(norms[-3:]), "take z of them"),
+            (
+                lambda norms, z, span: z * (np.mean(norms[-3:]) + np.std(norms[-3:])),
+                "not the mean",
+            ),
+            (
+                lambda norms, z, span: np.median(norms[-3:]) + z * np.std(norms[-3:]),
+                "the median",
+            ),
+            (lambda norms, z, span: limit_by_statistics(norms[:-1], z, span), "the newest"),
             (lambda norms, z, span: max(norms), "plus z times"),
             (lambda norms, z, span: np.mean(norms[-3:]) + 2 * np.std(norms[-3:]), "not always"),
             (limit_once_full, "those that there are"),
@@ -324,10 +371,14 @@ EXERCISES = {
             (as_published, "after backward()"),
             (step_with(whole, before=True), "before step()"),
             (step_with(each_tensor), "the direction turns"),
+            (each_group, "each group of weights"),
             (step_with(by_value), "by value"),
+            (step_with(by_largest), "the largest entry"),
+            (step_with(by_sum), "not squares"),
             (step_with(whole, clear=False), "call zero_grad first"),
             (step_with(lambda model, limit: None, clear=False), "call zero_grad first"),
             (step_with(whole, step=False), "did not move"),
+            (cleared_late, "is zero_grad before backward()"),
             (step_with(twice), "a norm of at most"),
             (step_with(at_one), "Clip at the `limit` given"),
             (step_with(always_scaled), "stay as it is"),
