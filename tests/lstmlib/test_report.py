@@ -12,7 +12,7 @@ from lxml import html
 
 from lstmlib import suffixes
 from lstmlib.metrics import Interval, bleu, distinct_n, self_bleu, words
-from lstmlib.report import measure_text, measures, measuring
+from lstmlib.report import meanings, measure_text, measures, measuring
 from lstmlib.report.__main__ import main
 from lstmlib.report.copies import CURVE, match_all, novelty_curve
 from lstmlib.report.measures import _bleu, _pieces, cut
@@ -169,6 +169,21 @@ def test_a_classifier_needs_both_its_interval_and_its_p_value(monkeypatch, resul
     pieces = [prose(k, 100)[:100] for k in range(5)]
     sample = measures.Sample(100, 0, pieces, pieces, pieces, (1000, 1000))
     assert measures._classifier(sample).verdict.startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("generated", "held_out", "verdict"),
+    [
+        ((0.5, 0.4, 0.6), (0.2, 0.1, 0.3), meanings.REPETITION.more),
+        ((0.2, 0.1, 0.3), (0.5, 0.4, 0.6), meanings.REPETITION.less),
+        ((0.5, 0.3, 0.7), (0.2, 0.1, 0.35), "no difference that the intervals show"),
+        ((0.2, 0.1, 0.35), (0.5, 0.3, 0.7), "no difference that the intervals show"),
+    ],
+)
+def test_a_difference_is_one_of_intervals(generated, held_out, verdict):
+    both = Interval(*generated), Interval(*held_out)
+    assert measures._verdict(meanings.REPETITION, *both) == verdict
+    assert measures._verdict(meanings.REPETITION, "too short", both[1]) == "not compared"
 
 
 def test_the_same_command_gives_the_same_report():
