@@ -43,6 +43,8 @@ def chunk(answer: Callable | None) -> None:
                 return "both have the shape (length,), without the axis of the streams."
             if any(np.ndim(part) != 1 for part in got):
                 return "the targets are `length` ids, one for each input, and not a single id."
+            if any(np.asarray(part).dtype.kind == "f" for part in got):
+                return "ids are whole numbers; yours are floats, which can pick no row."
             x, y = (np.asarray(part).tolist() for part in got)
             slip = _slip_of_chunk(x, y, ids, start, length)
             if slip:
@@ -87,7 +89,11 @@ def forward_passes(answer: Callable | None) -> None:
                 2 * (weights - V): "by, the bias of the output, has V entries.",
                 2 * (weights - V * H): "both Wx and Wy have V · H entries.",
                 2 * (weights - H * H): "Wh, from the old state to the new, has H · H entries.",
-                2 * (weights + H): "the first state is no weight; leave it out.",
+                2
+                * (
+                    weights + H
+                ): "that is H entries too many: the first state is no weight, and the "
+                "hidden state has one bias.",
             }
             if got != 2 * weights:
                 said = slips.get(got, "count the entries of Wx, Wh, b, Wy and by; each is moved.")
@@ -137,6 +143,8 @@ def _slip_of_step(
     dz = dh * slope
     slips = [
         (dh_loss * slope, "you forgot to add dh from the next step: h also acts on all later h."),
+        (dh_next * slope, "dh_loss is missing, the gradient from this step's own prediction."),
+        (dh_loss + dh_next * slope, "the slope multiplies the whole sum; the sum needs brackets."),
         (dh, "z comes before the tanh: multiply by its derivative, 1 - h²."),
         (dh * (1 - np.tanh(h) ** 2), "h is the tanh already; its derivative is 1 - h²."),
         (dh * (1 + h**2), "the derivative of tanh is 1 - h², with a minus."),
@@ -277,6 +285,12 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
             "each weight has its own s: sum over the steps alone, with axis=0.",
         ),
         (right / rate, "the learning rate is missing."),
+        (0.1 * right / rate, "the learning rate is an argument; yours is 0.1 in every call."),
+        (-np.abs(right), "above the line stands g with its sign, not its absolute value."),
+        (
+            -rate * g / (np.sqrt(s / np.arange(1, len(g) + 1)[:, None]) + 1e-10),
+            "s is the sum of the squares so far, and not their mean.",
+        ),
         (-rate * g / np.sqrt(s + 1e-10), "ε is added to the root, not under it: √s + ε."),
         (
             -rate * g / (np.sqrt((g**2).sum(axis=0)) + 1e-10),
@@ -313,7 +327,7 @@ def steps_until(answer: Callable | None) -> None:
 
     def find_slip() -> str | None:
         tasks = ((0.75, 0.001, 25), (0.93, 0.001, 96), (0.9, 0.5, 7), (0.1, 0.5, 1))
-        tasks += ((0.5, 0.125, 4), (0.9, 0.81, 3), (0.99, 0.001, 688))
+        tasks += ((0.5, 0.125, 4), (0.9, 0.81, 3), (0.99, 0.001, 688), (0.999, 0.001, 6905))
         for factor, share, k in tasks:
             task = f"{factor:g}ᵏ < {share:g}"
             got = answer(factor, share) if callable(answer) else None
@@ -372,6 +386,7 @@ def _slip_of_leak(
         (dh * slope, "g enters h times a, so its gradient is a · dh."),
         (a * dh, "z comes before the tanh: multiply by its derivative, 1 - g²."),
         (a * a * dh * slope, "the factor a stands before g once, and so it does here."),
+        (a * dh * (1 + g**2), "the derivative of tanh is 1 - g², with a minus."),
         (a * dh * (1 - np.tanh(g) ** 2), "g is the tanh already; its derivative is 1 - g²."),
         ((1 - a) * dh * slope, "the new part g has the factor a, the old state 1 - a."),
     ]

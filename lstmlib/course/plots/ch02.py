@@ -58,7 +58,7 @@ def unrolled(text: str) -> Figure:
     )
     return with_alt(
         figure,
-        f"An RNN unrolled over {len(text)} characters, a column for each step: it reads a "
+        f"An RNN unrolled over {steps} step{'s' * (steps > 1)}, a column for each: it reads a "
         "character below, passes its state h to the right, and must predict the next character "
         "above. Blue arrows lead up and to the right. Beside each arrow to a prediction, and "
         "beside each arrow between states, an orange one leads back.",

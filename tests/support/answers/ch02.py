@@ -31,6 +31,12 @@ def with_streams(ids, s, n):
     return ids[None, s : s + n], ids[None, s + 1 : s + n + 1]
 
 
+def as_floats(ids, s, n):
+    y = np.zeros(n)
+    y[:] = ids[s + 1 : s + n + 1]
+    return ids[s : s + n], y
+
+
 def zeroes_the_text(ids, s, n):
     x, y = ids[s : s + n].copy(), ids[s + 1 : s + n + 1].copy()
     ids[:] = 0
@@ -134,6 +140,10 @@ def over(root):
     return lambda g, rate: -rate * g / (root(g) + 1e-10)
 
 
+def root_of_the_mean(g):
+    return np.sqrt(np.cumsum(g**2, axis=0) / np.arange(1, len(g) + 1)[:, None])
+
+
 # Exercise 7
 
 
@@ -206,6 +216,7 @@ EXERCISES = {
             (lambda ids, s, n: (ids[s : s + n], ids[s + n + 1]), "not a single id"),
             (lambda ids, s, n: (ids[s : s + n], np.roll(ids[s : s + n], -1)), "follows input i"),
             (lambda ids, s, n: (ids[s : s + n], ids[s + n : s + 2 * n]), "the next chunk"),
+            (as_floats, "ids are whole numbers"),
             (with_streams, "without the axis of the streams"),
             (lambda *given: np.stack(with_streams(*given)), "without the axis of the streams"),
             (indexed_by_ids, "characters, not places"),
@@ -233,6 +244,7 @@ EXERCISES = {
             (lambda V, H: count(V, H) - 2 * V * H, "both Wx and Wy"),
             (lambda V, H: count(V, H) - 2 * H * H, "Wh, from the old"),
             (lambda V, H: count(V, H) + 2 * H, "the first state"),
+            (lambda V, H: count(V, H) + 2 * H, "has one bias"),
             (lambda V, H: count(V, H) // 2, "For V = 80"),
             (lambda V, H: 52_360, "For V = 5"),
             (lambda V, H: count(V, H) ** 2, "count the entries"),
@@ -248,6 +260,8 @@ EXERCISES = {
         right=[repaired, row_by_row],
         wrong=[
             (with_dz(lambda a, b, h: a * (1 - h**2)), "forgot to add dh"),
+            (with_dz(lambda a, b, h: b * (1 - h**2)), "dh_loss is missing"),
+            (with_dz(lambda a, b, h: a + b * (1 - h**2)), "needs brackets"),
             (with_dz(lambda a, b, h: a + b), "before the tanh"),
             (with_dz(lambda a, b, h: (a + b) * (1 - np.tanh(h) ** 2)), "h is the tanh already"),
             (with_dz(lambda a, b, h: (a + b) * (1 + h**2)), "with a minus"),
@@ -315,6 +329,9 @@ EXERCISES = {
             (over(np.abs), "yours forgets them"),
             (over(lambda g: np.cumsum(g**2, axis=0)), "the root of s"),
             (lambda g, rate: adagrad(g, 1), "learning rate is missing"),
+            (lambda g, rate: adagrad(g, 0.1), "yours is 0.1 in every call"),
+            (lambda g, rate: -np.abs(adagrad(g, rate)), "with its sign"),
+            (over(root_of_the_mean), "and not their mean"),
             (over(lambda g: np.sqrt((g**2).sum(axis=0))), "over all steps"),
             (over(lambda g: np.sqrt(np.cumsum(g**2, axis=1))), "its own s"),
             (over(lambda g: np.sqrt(np.cumsum(g**2, axis=0) - g**2)), "own square"),
@@ -352,6 +369,11 @@ EXERCISES = {
                 "0.9ᵏ < 0.81: after 2 steps exactly 0.81 is left, and not less. A quo",
             ),
             (lambda f, s: counted(f, s * (1 + 1e-12)), "exactly 0.125 is left"),
+            (up_to(1000), "0.999ᵏ < 0.001: your function returns nothing here"),
+            (
+                lambda f, s: next((k for k in range(1000) if f**k < s), 1000),
+                "after 1000 steps 0.3677 is left",
+            ),
             (up_to(100), "0.99ᵏ < 0.001: your function returns nothing here"),
             (up_to(10), "0.75ᵏ < 0.001: your function returns nothing here"),
             (lambda f, s: 25, "0.93ᵏ"),
@@ -370,6 +392,7 @@ EXERCISES = {
             (lambda dh, g, Wh, a: repaired(dh, 0, g, Wh), "its gradient is a · dh"),
             (lambda dh, g, Wh, a: (a * dh, a * dh @ Wh.T), "before the tanh"),
             (lambda dh, g, Wh, a: (a * dh * (1 - np.tanh(g) ** 2), dh), "g is the tanh already"),
+            (lambda dh, g, Wh, a: (a * dh * (1 + g**2), dh), "with a minus"),
             (lambda dh, g, Wh, a: ((1 - a) * dh * (1 - g**2), dh), "the new part g"),
             (lambda dh, g, Wh, a: leaky(a * dh, g, Wh, a), "before g once"),
             (lambda dh, g, Wh, a: (a * dh * (1 - g), dh), "entry by entry"),
