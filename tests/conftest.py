@@ -20,10 +20,18 @@ def pytest_addoption(parser):
     parser.addoption("--without-torch", action="store_true", help="run what needs no PyTorch")
 
 
+class NoTorch:
+    """An import hook that finds no PyTorch. (None in sys.modules would be a module to SciPy.)"""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+
 def pytest_configure(config):
     """Refuse PyTorch where the tests are to run without it, also where it is installed."""
     if config.getoption("--without-torch"):
-        sys.modules["torch"] = None
+        sys.meta_path.insert(0, NoTorch())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -145,8 +145,6 @@ def test_a_difference_is_said_in_words():
 
 
 def test_the_classifier_is_asked_about_the_pieces(monkeypatch):
-    if sys.modules.get("torch", ...) is None:  # --without-torch; SciPy takes None for a module
-        monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setattr(measures, "classifier_test", classifier_test)
     monkeypatch.setattr(measures, "PERMUTATIONS", 19)
     other = report_on(prose(3, 3000, ["zu", "ze", "zi"]))
