@@ -21,7 +21,7 @@ def norm_clipped(answer: Callable | None) -> None:
 
     def reference(gradients: list[np.ndarray], limit: float) -> list[np.ndarray]:
         norm = math.sqrt(sum((g**2).sum() for g in gradients))
-        return [g * min(1.0, limit / norm) for g in gradients]
+        return [g * (limit / norm if norm > limit else 1.0) for g in gradients]
 
     def find_slip() -> str | None:
         long = [np.array([12.0, 0.5]), np.array([[3.0, -4.0, 1.0], [0.0, 2.0, 0.5]])]
@@ -30,19 +30,21 @@ def norm_clipped(answer: Callable | None) -> None:
 
         def answers(gradients: list[np.ndarray], limit: float) -> list:
             given = [g.copy() for g in gradients]
-            got = list(call_answer(answer, given, limit))
+            with np.errstate(divide="ignore", invalid="ignore"):  # a norm of 0
+                got = list(call_answer(answer, given, limit))
             untouched = len(given) == len(gradients) and all(map(np.array_equal, given, gradients))
             if not untouched:
                 raise Slip("your function changed the gradients it was given; return new arrays.")
             if len(got) != len(gradients):
                 raise Slip("return as many arrays as you were given.")
+            if [np.shape(g) for g in got] != [g.shape for g in gradients]:
+                raise Slip("every new array has the shape of the one that it was made from.")
             if any(np.shares_memory(a, b) for a in got for b in given):
                 raise Slip("return new arrays (copies), also where nothing is to be clipped.")
             return got
 
         def equal(got: list, wanted: list) -> bool:
-            pairs = zip(got, wanted, strict=True)
-            return all(np.shape(a) == b.shape and np.allclose(a, b) for a, b in pairs)
+            return all(np.allclose(a, b) for a, b in zip(got, wanted, strict=True))
 
         got = answers(long, 2.0)
         if equal(got, [np.clip(g, -2, 2) for g in long]):
@@ -65,7 +67,15 @@ def norm_clipped(answer: Callable | None) -> None:
             return "use `limit`, which is not always 2."
         if not equal(answers(short, 2.0), short):
             return "a gradient that is shorter than the limit must stay as it is."
-        return None
+        if not equal(answers(short, 0.1), reference(short, 0.1)):
+            return "a gradient with a norm below 1 is clipped, too, where it is above `limit`."
+        zeros = [np.zeros_like(g) for g in short]
+        divides = "where all entries are 0, so is the norm: do not divide by it there."
+        try:
+            got = answers(zeros, 2.0)
+        except ZeroDivisionError:
+            return divides
+        return None if equal(got, zeros) else divides
 
     grade(answer, find_slip)
 
@@ -144,22 +154,36 @@ def early_stop(answer: Callable | None) -> None:
             return "return where it stops first, then where the best loss was."
         if answers([3, 1, 2, 2.5, 2.2], 2) == (4, 1):
             return "it stops at the second validation in a row without a new best, not after it."
-        if answers([3, 1, 2, 2.5, 0.5], 2) == (3, 4):
+        if answers([3, 1, 2, 2.5, 2.2], 2) == (1, 1):
+            return "it ends where the patience is over, which is after its best loss, not at it."
+        if answers([3, 1, 2, 2.5, 0.5], 2) in ((3, 4), (4, 4)):
             return (
                 "[3, 1, 2, 2.5, 0.5] and patience 2: the run ends at index 3, and never sees the "
                 "0.5 after it. The best up to there is index 1, not the best of the whole run."
             )
-        if answers([3, 1, 2, 1.5, 1.4], 2) != (3, 1):
-            return "[3, 1, 2, 1.5]: 1.5 is below 2, but no new best; the best is still index 1."
-        if answers([3, 2, 2, 2, 1], 2) != (3, 1):
-            return "an equal loss is no new best."
-        if answers([3, 1, 2], 5) != (2, 1):
-            return "[3, 1, 2] and patience 5: it runs to the end, and the best is still index 1."
         if answers([3, 2, 2.5, 1, 1.5, 0.5], 2) != (5, 5):
             return (
                 "[3, 2, 2.5, 1, 1.5, 0.5] and patience 2 runs to the end: a new best sets the "
                 "count back to 0, since patience counts validations in a row."
             )
+        if answers([3, 3.5, 2], 2) != (2, 2):
+            return (
+                "[3, 3.5, 2] and patience 2 runs to the end: the first loss is a new best, so it "
+                "is not counted."
+            )
+        if answers([2, 2.5, 1, 2.8, 0.5], 2) != (4, 4):
+            return (
+                "[2, 2.5, 1, 2.8, 0.5] and patience 2 runs to the end: at index 3 the best, at "
+                "index 2, is one validation ago. Compare with the best so far."
+            )
+        if answers([3, 1, 2, 1.5, 1.4], 2) != (3, 1):
+            return "[3, 1, 2, 1.5]: 1.5 is below 2, but no new best; the best is still index 1."
+        if answers([2, 1.9999, 2.1, 1.9998], 2) != (3, 3):
+            return "a loss that is lower by however little is a new best: 1.9999 after 2 is one."
+        if answers([3, 2, 2, 2, 1], 2) != (3, 1):
+            return "an equal loss is no new best."
+        if answers([3, 1, 2], 5) != (2, 1):
+            return "[3, 1, 2] and patience 5: it runs to the end, and the best is still index 1."
         if answers([40, 30, 35, 36, 20], 2) != (3, 1):
             return (
                 "[40, 30, 35, 36, 20] and patience 2 ends at index 3, its best is index 1: the "
@@ -285,14 +309,14 @@ def _finish_step(
     return loss.item(), detach(state) if carry else None
 
 
-def _start(vocab_size: int = 5, hidden_size: int = 6) -> CharRNN:
+def _start() -> CharRNN:
     """Return a small network whose weights are the same at every call."""
     with torch.random.fork_rng(devices=[]):
-        model = CharRNN(vocab_size, hidden_size, num_layers=1)
+        model = CharRNN(5, 6, num_layers=1)
     rng = np.random.default_rng(0)
     with torch.no_grad():
         for weight in model.parameters():
-            uniform = rng.uniform(-1, 1, weight.shape) / math.sqrt(hidden_size)
+            uniform = rng.uniform(-1, 1, weight.shape) / math.sqrt(6)
             weight.copy_(torch.from_numpy(uniform))
     return model
 
@@ -332,8 +356,11 @@ def _last_loss(ids: bytes, rate: float) -> float:
     """Return the mean loss of the last ten of 60 steps; infinite if it diverges."""
     text = np.frombuffer(ids, dtype=np.int64)
     config = TrainingConfig(60, batch_size=16, seq_len=16, learning_rate=rate)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # as in the notebook, for the same losses
+        model = CharRNN(int(text.max()) + 1, 24, num_layers=1)
     try:
-        history = fit(_start(int(text.max()) + 1, 24), text, None, config, progress=False)
+        history = fit(model, text, None, config, progress=False)
     except (TrainingDiverged, ValueError):
         return math.inf
     return float(history.column("loss")[1][-10:].mean())

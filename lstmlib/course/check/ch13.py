@@ -64,11 +64,16 @@ def utilisation(answer: Callable | None) -> None:
             "backwards for its own gradient.",
             counted(4, 6, 4): "only the first matrix takes 4; what the output layer reads needs a "
             "gradient.",
+            counted(6, 6, 4): "the matrix with 4 operations is the first, not that of the output.",
             counted(4, 6, 0): "you forgot the output layer, H · V weights.",
             counted(1, 1.5, 6): "there are 4 gates, so 4H rows.",
             counted(4, 1.5, 6): "W_h has 4 gates, too, so 4H rows.",
             counted(0, 12, 6): "the first matrix reads V numbers, not H.",
-            right_share + speed * 24 * H / ceiling: "count the matrices alone, without the biases.",
+            **{
+                right_share + speed * biases / ceiling: "count the matrices alone, without the "
+                "biases."
+                for biases in (24 * H, 48 * H, 24 * H + 6 * V, 48 * H + 6 * V, 16 * H + 6 * V)
+            },
             right_share / speed: "that is for one character a second; multiply by the speed.",
         }
         for wrong, slip in slips.items():
@@ -94,7 +99,7 @@ class _Device:
     """
 
     def __init__(self, work: float, asking: float, left_over: float) -> None:
-        self.now, self.done, self.calls, self.waits = 0.0, left_over, 0, 0
+        self.now, self.done, self.calls, self.waits, self.readings = 0.0, left_over, 0, 0, 0
         self.work, self.asking = work, asking
 
     def call(self) -> None:
@@ -110,6 +115,7 @@ class _Device:
 
     def clock(self) -> float:
         """Return the time."""
+        self.readings += 1
         return self.now
 
 
@@ -128,9 +134,11 @@ def timed_call(answer: Callable | None) -> None:
             return "it never calls; the call is what is to be timed."
         if not device.waits:
             return "it never waits for the device, so it times the asking, not the work."
+        if device.readings < 2:
+            return "read the clock that you are given, before the call and after it."
         if math.isclose(got, asking, rel_tol=1e-6):
             return "the clock is read before the device is done: wait after the call, too."
-        if math.isclose(got, left_over + work, rel_tol=1e-6):
+        if left_over + work - 1e-6 < got < left_over + asking + work + 1e-6:
             return "the device still did earlier work: wait before the first reading, too."
         if device.calls != 1:
             return f"it calls {device.calls} times; time one call."
@@ -166,6 +174,10 @@ def honest_seconds(answer: Callable | None) -> None:
                 for k in range(1, repeat + 1)
             ]
 
+        def sorted_before(usual: float, warm_up: int, repeat: int) -> float:
+            every = sorted([100 * usual] * warm_up + times(usual, repeat))
+            return float(np.median(every[warm_up:]))
+
         usual, warm_up, repeat = 0.25, 2, 7
         got, count = answers(usual, warm_up, repeat)
         later = times(usual, repeat)
@@ -188,6 +200,9 @@ def honest_seconds(answer: Callable | None) -> None:
                 return slip
         if count != warm_up + repeat:
             return f"make {warm_up} + {repeat} calls; yours makes {count}."
+        tasks = ((usual, warm_up, repeat), (0.03, 5, 11))
+        if all(math.isclose(answers(*task)[0], sorted_before(*task)) for task in tasks):
+            return "leave out the first calls as they came; sorted, they are no longer the first."
         if any(math.isclose(got, later[k], rel_tol=1e-9) for k in (0, repeat // 2, repeat - 1)):
             return "that is one of the calls as they came; the median is the middle one by size."
         if not math.isclose(got, np.median(later), rel_tol=1e-9):
@@ -297,6 +312,28 @@ def told_apart(answer: Callable | None) -> None:
         ((1.40, 1.42), (1.42, 1.44)): (
             "neither",
             "[1.40, 1.42] against [1.42, 1.44]: where they touch, neither is lower.",
+        ),
+        ((1.43, 1.47), (1.40, 1.45)): (
+            "neither",
+            "[1.43, 1.47] against [1.40, 1.45]: the second has the lowest loss, but they overlap.",
+        ),
+        ((1.41,), (1.45, 1.46, 1.47)): (
+            "neither",
+            "each of the two needs two seeds: one seed against three says nothing.",
+        ),
+        ((1.47, 1.41), (1.43, 1.45)): (
+            "neither",
+            "[1.47, 1.41] against [1.43, 1.45]: the losses come in the order of the seeds, not "
+            "sorted.",
+        ),
+        ((1.43, 1.45), (1.44, 1.41)): (
+            "neither",
+            "[1.43, 1.45] against [1.44, 1.41]: 1.44 lies above 1.43; the losses are not sorted.",
+        ),
+        ((1.40, 1.40, 1.40, 1.46), (1.45, 1.47, 1.47, 1.47)): (
+            "neither",
+            "[1.40, 1.40, 1.40, 1.46] against [1.45, 1.47, 1.47, 1.47]: 1.46 is not below 1.45, "
+            "so not all of the first are lower.",
         ),
         ((2.1, 2.0, 2.05), (1.7, 1.9)): ("second", "look at all seeds, not at some of them."),
         ((1.40, 1.50), (1.51, 1.53)): (

@@ -28,6 +28,11 @@ def scale_in_place(gradients, limit):
     return gradients
 
 
+def divides_by_the_norm(gradients, limit):
+    norm = total_norm(gradients)
+    return [g * min(1, limit / norm) for g in gradients]
+
+
 def warm_cosine(step, steps, warmup, peak):
     if step <= warmup:
         return peak * step / warmup
@@ -106,6 +111,47 @@ def cosine_in_degrees(step, steps, warmup, peak):
     share = min(step / warmup, 1.0)
     angle = 180.0 * max(step - warmup, 0) / (steps - warmup)
     return share * peak * math.cos(math.radians(angle / 2)) ** 2
+
+
+def lower_by_a_thousandth(losses, patience):
+    best = waited = 0
+    for k in range(1, len(losses)):
+        waited += 1
+        if losses[k] < losses[best] - 1e-3:
+            best, waited = k, 0
+        if waited == patience:
+            return k, best
+    return len(losses) - 1, best
+
+
+def looks_back(losses, patience):
+    """Compare with the loss of `patience` validations ago alone."""
+    for k in range(patience, len(losses)):
+        if losses[k] > losses[k - patience]:
+            return k, int(np.argmin(losses[: k + 1]))
+    return len(losses) - 1, int(np.argmin(losses))
+
+
+def counts_the_first(losses, patience):
+    """Take the first loss for one that is no new best."""
+    best = waited = 0
+    for k in range(len(losses)):
+        waited += 1
+        if losses[k] < losses[best]:
+            best, waited = k, 0
+        if waited == patience:
+            return k, best
+    return len(losses) - 1, best
+
+
+def stops_after_the_lowest_of_all(losses, patience):
+    best = int(np.argmin(losses))
+    return min(best + patience, len(losses) - 1), best
+
+
+def stops_at_the_best(losses, patience):
+    end, best = early_stop(losses, patience)
+    return (best if end - best == patience else end), best
 
 
 def stop_by_slices(losses, patience):
@@ -203,8 +249,9 @@ BOOK = Vocab.from_text(BOOK_TEXT).encode(BOOK_TEXT)
 EXERCISES = {
     "norm_clipped": Exercise(
         right=[
-            lambda gs, limit: [g * min(1, limit / total_norm(gs)) for g in gs],
+            lambda gs, limit: [g * (limit / max(limit, total_norm(gs))) for g in gs],
             norm_by_concatenation,
+            lambda gs, limit: [g * min(1, limit / np.float64(total_norm(gs))) for g in gs],
         ],
         wrong=[
             (lambda gs, limit: [np.clip(g, -limit, limit) for g in gs], "cuts every entry"),
@@ -239,6 +286,15 @@ EXERCISES = {
             (
                 lambda gs, limit: [g * min(1, limit / sum(map(np.linalg.norm, gs))) for g in gs],
                 "not the sum of the norms",
+            ),
+            (
+                lambda gs, limit: [g * min(1, limit / max(1, total_norm(gs))) for g in gs],
+                "a norm below 1",
+            ),
+            (divides_by_the_norm, "do not divide"),
+            (
+                lambda gs, limit: [np.ravel(g * min(1, limit / total_norm(gs))) for g in gs],
+                "has the shape",
             ),
             (scale_in_place, "changed the gradients"),
             (forgets, "forget `return`"),
@@ -304,6 +360,11 @@ EXERCISES = {
             (forgets_the_best, "runs to the end"),
             (best_of_the_whole_run, "not the best of the whole run"),
             (counts_all, "sets the count back to 0"),
+            (lower_by_a_thousandth, "by however little"),
+            (looks_back, "one validation ago"),
+            (counts_the_first, "it is not counted"),
+            (stops_after_the_lowest_of_all, "not the best of the whole run"),
+            (stops_at_the_best, "not at it"),
             (begins_at_ten, "however large it is"),
             (
                 lambda losses, patience: tuple(k + 1 for k in early_stop(losses, patience)),

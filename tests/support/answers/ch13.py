@@ -1,6 +1,7 @@
 """Right and wrong answers to the exercises of chapter 13."""
 
 import statistics
+import time
 
 import numpy as np
 
@@ -74,6 +75,18 @@ def waits_at_the_end_alone(call, wait, clock):
     return clock() - start
 
 
+def reads_the_clock_first(call, wait, clock):
+    start = clock()
+    wait()
+    call()
+    wait()
+    return clock() - start
+
+
+def reads_its_own_clock(call, wait, clock):
+    return timed_call(call, wait, time.perf_counter)
+
+
 def calls_twice(call, wait, clock):
     call()
     return timed_call(call, wait, clock)
@@ -88,6 +101,10 @@ def honest_seconds(time_call, warm_up, repeat):
 def honest_by_sorting(time_call, warm_up, repeat):
     times = [time_call() for _ in range(warm_up + repeat)][warm_up:]
     return statistics.median(sorted(times))
+
+
+def sorts_before_the_warm_up_is_out(time_call, warm_up, repeat):
+    return np.median(sorted(time_call() for _ in range(warm_up + repeat))[warm_up:])
 
 
 def summed_up(how, warm=True):
@@ -135,6 +152,28 @@ def told_by_spread(a, b):
     return told_apart(a, b) if apart else "neither"
 
 
+def told_by_deviations(a, b):
+    """Compare means, one standard deviation away from each other's."""
+    if min(len(a), len(b)) < 2:
+        return "neither"
+    if np.mean(a) + np.std(a) < np.mean(b) - np.std(b):
+        return "first"
+    return "second" if np.mean(b) + np.std(b) < np.mean(a) - np.std(a) else "neither"
+
+
+def told_as_if_sorted(a, b):
+    if min(len(a), len(b)) < 2:
+        return "neither"
+    if a[-1] < b[0]:
+        return "first"
+    return "second" if b[-1] < a[0] else "neither"
+
+
+def told_by_the_first_seed(a, b):
+    told = told_apart(a, b)
+    return "second" if told == "neither" and len(a) == len(b) > 1 and b[0] < a[0] else told
+
+
 def lower_mean(a, b):
     return "first" if np.mean(a) < np.mean(b) else "second"
 
@@ -173,6 +212,7 @@ EXERCISES = {
             (counted(out=4), "only the first matrix takes 4"),
             (lambda H, V, *task: (utilisation(H, V, *task)[0], reads_H(H, V, *task)), "not H"),
             (counts_biases, "without the biases"),
+            (counted(read=6, out=4), "not that of the output"),
             (lambda *task: np.minimum(utilisation(*task), (np.inf, 1)), "do not cut it off"),
             (lambda *task: (utilisation(*task)[0], 1 / utilisation(*task)[1]), "ceiling over"),
             (
@@ -193,6 +233,8 @@ EXERCISES = {
             (lambda call, wait, clock: timed_call(call, lambda: None, clock), "never waits"),
             (waits_too_late, "before the device is done"),
             (waits_at_the_end_alone, "earlier work"),
+            (reads_the_clock_first, "earlier work"),
+            (reads_its_own_clock, "the clock that you are given"),
             (lambda call, wait, clock: timed_call(lambda: None, wait, clock), "never calls"),
             (calls_twice, "time one call"),
             (lambda *task: 1000 * timed_call(*task), "return the difference"),
@@ -214,6 +256,7 @@ EXERCISES = {
             (summed_up(min), "luckiest"),
             (summed_up(sum), "together"),
             (summed_up(lambda times: times[len(times) // 2]), "as they came"),
+            (sorts_before_the_warm_up_is_out, "no longer the first"),
             (summed_up(lambda times: times[0]), "as they came"),
             (summed_up(lambda times: times[-1]), "as they came"),
             (lambda t, w, n: np.median([honest_seconds(t, w, 1)] * n), "yours makes 3"),
@@ -275,6 +318,17 @@ EXERCISES = {
             (lambda a, b: "first" if min(a) < min(b) else "second", "has the lowest loss"),
             (lambda a, b: told_apart([*a, *a], [*b, *b]), "one seed"),
             (told_at_a_touch, "where they touch"),
+            (told_by_the_first_seed, "the second has the lowest"),
+            (
+                lambda a, b: told_apart(a * 2, b * 2) if len(a) + len(b) > 3 else "neither",
+                "one seed against three",
+            ),
+            (told_as_if_sorted, "not sorted"),
+            (
+                lambda a, b: "second" if told_as_if_sorted(a, b) == "second" else told_apart(a, b),
+                "1.44 lies above 1.43",
+            ),
+            (told_by_deviations, "1.46 is not below 1.45"),
             (told_by_spread, "however far they lie"),
             (lambda a, b: told_apart(sorted(set(a)), sorted(set(b))), "same loss are two seeds"),
             (lambda a, b: told_apart(a, b) if len(a) == len(b) else "neither", "all of the first"),
