@@ -121,6 +121,9 @@ def next_state(answer: Callable | None) -> None:
     def is_zero(got: object) -> bool:
         return got is None or all(not part.any() for part in got)
 
+    def on_a_graph(got: State) -> bool:
+        return any(part.grad_fn is not None for part in got)
+
     def find_slip() -> str | None:
         grown = torch.arange(1.3, 25.0).reshape(2, 2, 2, 3).requires_grad_()
         state = tuple(2 * part for part in grown)  # (h, c), each (2, 2, 3), with a graph
@@ -148,12 +151,18 @@ def next_state(answer: Callable | None) -> None:
                 a.dtype != b.dtype or not torch.equal(a, b) for a, b in zip(got, state, strict=True)
             ):
                 return "the numbers must stay as they are, h first, then c."
-            if any(part.requires_grad for part in got):
+            if on_a_graph(got):
                 return (
                     "it still hangs on the graph of the batch before, and `backward` would walk "
                     "back into it: detach h and c."
                 )
-        return None if is_zero(first) else "batch 0 begins the text anew: None, or zeros."
+        if not is_zero(first):
+            return "batch 0 begins the text anew: None, or zeros."
+        if first is not None and [part.shape for part in first] != [part.shape for part in state]:
+            return "zeros for batch 0 must be a pair, (h, c), of the shapes of the state; or None."
+        if first is not None and on_a_graph(first):
+            return "0 times the state has its graph, too; None or `torch.zeros_like` has none."
+        return None
 
     grade(answer, find_slip)
 

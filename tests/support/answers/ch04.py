@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from answers import Exercise, raises
+from lstmlib.models import detach
 
 
 def forgets(*given):
@@ -238,12 +239,20 @@ EXERCISES = {
         right=[
             lambda state, k: tuple(part.detach() for part in state) if k else None,
             lambda state, k: [part.detach().clone() * (k > 0) for part in state],
+            lambda state, k: tuple(p.detach().requires_grad_() for p in state) if k else None,
         ],
         wrong=[
             (lambda state, k: None if k == 0 else state, "hangs on the graph"),
             (lambda state, k: None if k == 0 else (state[0].detach(), state[1]), "detach h and c"),
             (lambda state, k: tuple(part.detach() for part in state), "batch 0 begins the text"),
             (lambda state, k: None if k else tuple(p.detach() for p in state), "way round"),
+            (
+                lambda state, k: detach(state) if k else tuple(0 * p for p in state),
+                "has its graph, too",
+            ),
+            (lambda state, k: detach(state) if k else torch.zeros_like(state[0]), "be a pair"),
+            (lambda state, k: detach(state) if k else (torch.zeros(2, 3),) * 2, "be a pair"),
+            (lambda state, k: detach(state) if k else (), "be a pair"),
             (forgets, "is there a `return`"),
             (lambda state, k: tuple(0 * part for part in state), "no batch gets a state"),
             (lambda state, k: None if k < 2 else tuple(p.detach() for p in state), "batch 0 alone"),
