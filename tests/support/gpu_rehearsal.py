@@ -51,6 +51,8 @@ def make_environment(folder: Path, *, with_pack: bool = True) -> Path:
     subprocess.run(command, check=True, env=variables())
     [site] = folder.glob("lib/python*/site-packages")
     names = {*gpu_pack.bare_machine(), *(carried() if with_pack else ())}
+    if sys.version_info < (3, 11):
+        names.add("tomli")  # the machine's own Python has it, as tomllib
     for name in sorted(names):
         try:
             found = distribution(name)

@@ -178,8 +178,7 @@ def test_a_file_that_goes_while_it_is_packed_stops_nothing(place, monkeypatch):
 
 
 def test_without_a_gpu_it_says_so(place, monkeypatch):
-    import torch
-
+    torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     write_stage(place, "right", "pass")
     with pytest.raises(SystemExit, match="finds no CUDA device here.*--rehearse"):
