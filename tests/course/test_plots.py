@@ -945,6 +945,11 @@ def named(text):
         "ending_too_soon": lambda: plots.ending_too_soon(x, y, 1, text),
         "counter": lambda: plots.counter("()", y, y, y, text),
         "prefix_reading": lambda: plots.prefix_reading(reading("$\\_", characters="$\\_"), text),
+        "curves_of_cases": lambda: plots.curves_of_cases({text: Curve(y, y, y, text)}, text, 3.0),
+        "change_by_change": lambda: plots.change_by_change([(text, 2.0, 1.0, 1)], text),
+        "cases_measured": lambda: plots.cases_measured(
+            {text: {text: {text: (1.0, 0.5, 2.0)}}}, {text: text}, text
+        ),
     }
 
 
