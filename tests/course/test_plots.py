@@ -12,6 +12,7 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 
 from lstmlib.course import plots
+from lstmlib.course.cases import Curve
 from lstmlib.course.plots import style, training
 from lstmlib.grammar_eval import PrefixReading, Validity
 from lstmlib.grammars import NDFA, Brackets
@@ -215,6 +216,26 @@ FIGURES = {
         {"2 layers": [0.1, 0.2], "3 layers": [1e-6, 1e-4, 0.1]}, "Layers", 1e-5
     ),
     "ending_too_soon": lambda: plots.ending_too_soon([1, 2, 3], np.array([0, 0.1, 0.6]), 2, "Ends"),
+    "curves_of_cases": lambda: plots.curves_of_cases(
+        {
+            "A": Curve(np.array([1e3, 1e5]), np.array([2.0, 9.0]), np.array([15.0, 1.2]), "a"),
+            "B": Curve(np.array([1e4, 1e6]), np.array([1.0, 99.0]), np.array([2.0, 1.5]), "b"),
+        },
+        "Curves",
+        top=3.0,
+    ),
+    "change_by_change": lambda: plots.change_by_change(
+        [("A: every position", 1.2, 1.0, 1), ("D: clipped", 2.4, 3.1, 1), ("E", 1.9, 1.6, 12)],
+        "Changes",
+    ),
+    "cases_measured": lambda: plots.cases_measured(
+        {
+            "new": {"A": {"held-out": (0.5, 0.4, 0.6), "τ = 1": (0.8, 0.7, 0.9)}},
+            "copy": {"A": {"held-out": (5, 4, 6)}, "C": {}, "D": {"τ = 0.5": (8, 7, 9)}},
+        },
+        {"new": "share", "copy": "characters"},
+        "Measures",
+    ),
     "counter": lambda: plots.counter(
         "(())", np.array([1, 2, 1, 0]), np.array([0.9, 2.1, 1.0, 0.1]), np.arange(4.0), "unit 7"
     ),
@@ -246,6 +267,49 @@ def test_figure_draws_and_every_axis_is_labelled(name):
 def test_all_figures_are_tested():
     figures = {name for name in plots.__all__ if not name.isupper()}
     assert figures == set(FIGURES) | {"LivePlot", "png", "with_alt"}
+
+
+def test_a_curve_of_a_case_is_cut_off_above_and_says_so():
+    figure = FIGURES["curves_of_cases"]()
+    left, right = figure.axes
+    assert lines(left)["A"].get_xdata().tolist() == [1e3, 1e5]
+    assert lines(right)["B"].get_xdata().tolist() == [1.0, 99.0]
+    shown = lines(left)["A"].get_ydata()
+    assert np.isnan(shown[0]) and shown[1] == 1.2
+    assert "1 points above 3 are cut off" in figure.get_label()
+    assert left.get_xscale() == right.get_xscale() == "log"
+    with pytest.raises(ValueError, match="top is 0"):
+        plots.curves_of_cases({"A": Curve(np.ones(1), np.ones(1), np.ones(1), "a")}, "None", 0)
+    with pytest.raises(ValueError, match="no curves"):
+        plots.curves_of_cases({}, "None", 3)
+
+
+def test_a_change_is_drawn_from_before_to_after():
+    figure = FIGURES["change_by_change"]()
+    axis = figure.axes[0]
+    said = [text.get_text() for text in axis.texts if text.get_text()]
+    assert said == ["-0.20", "+0.70", "-0.30"]
+    assert [label.get_text() for label in axis.get_yticklabels()][1] == "D: clipped"
+    assert "D: clipped from 2.40 to 3.10" in figure.get_label()
+    marks = [
+        line for line in axis.get_lines() if len(line.get_xdata()) and line.get_marker() == "s"
+    ]
+    faces = [to_hex(mark.get_markerfacecolor()).upper() for mark in marks]
+    assert faces == [style.BLUE, style.RED, "#FFFFFF"]  # hollow where several settings differ
+
+
+def test_each_kind_of_text_has_its_place_in_a_measure():
+    first, second = FIGURES["cases_measured"]().axes
+    assert [label.get_text() for label in second.get_xticklabels()] == ["A", "C", "D"]
+    assert second.get_ylabel() == "characters"
+    places = {c.get_label(): c.lines[0].get_xdata().tolist() for c in second.containers}
+    assert places == {"held-out": [-0.25], "τ = 0.5": [2.25]}
+    values = {c.get_label(): c.lines[0].get_ydata().tolist() for c in first.containers}
+    assert values == {"held-out": [0.5], "τ = 1": [0.8]}
+    label = FIGURES["cases_measured"]().get_label()
+    assert "copy: held-out 5 to 5, τ = 0.5 8 to 8" in label
+    with pytest.raises(ValueError, match="no measures"):
+        plots.cases_measured({}, {}, "None")
 
 
 def lines(axis):
@@ -881,6 +945,11 @@ def named(text):
         "ending_too_soon": lambda: plots.ending_too_soon(x, y, 1, text),
         "counter": lambda: plots.counter("()", y, y, y, text),
         "prefix_reading": lambda: plots.prefix_reading(reading("$\\_", characters="$\\_"), text),
+        "curves_of_cases": lambda: plots.curves_of_cases({text: Curve(y, y, y, text)}, text, 3.0),
+        "change_by_change": lambda: plots.change_by_change([(text, 2.0, 1.0, 1)], text),
+        "cases_measured": lambda: plots.cases_measured(
+            {text: {text: {text: (1.0, 0.5, 2.0)}}}, {text: text}, text
+        ),
     }
 
 

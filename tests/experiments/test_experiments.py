@@ -268,9 +268,10 @@ TINY = {
     **{"sample_every": 1, "checkpoint_every": 1, "characters": 2000, "min_count": 1},
     **{"valid_windows": 2, "valid_characters": 50, "sample_length": 5, "sample_characters": 5},
     **{"strings": 60, "samples": 2},
+    **{"texts": 6, "read": 10, "written": 20, "permutations": 3},
 }
 """Of every setting that has one of these names, the size at which two steps take no time."""
-CONSTANTS = {"COUNTED": 4, "HELD_OUT": 10, "LONGEST": 40, "RARE": 3, "WRITTEN": 5}
+CONSTANTS = {"COUNTED": 4, "HELD_OUT": 10, "LONGEST": 40, "RARE": 3, "ROUNDS": 200, "WRITTEN": 5}
 """Of the programs that have them: what is counted, drawn and written."""
 PROSE = "The price of bread was high, and I was hungry: a cat sat on the mat, and a rat ran. "
 
@@ -287,13 +288,15 @@ def data(tmp_path_factory):
     """A book and reviews of the test's own, in the place of corpora that may not be here."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "book.txt").write_text(PROSE * 250, encoding="utf-8")
-    with tarfile.open(folder / "reviews.tar.gz", "w:gz") as archive:
-        for k in range(20):
-            member = tarfile.TarInfo(f"aclImdb/train/pos/{k:03}_9.txt")
-            text = f"{PROSE[: 40 + k]} {k:03}".encode()
-            member.size = len(text)
-            archive.addfile(member, io.BytesIO(text))
-    return {"corpus": str(folder / "book.txt"), "reviews": str(folder / "reviews.tar.gz")}
+    for name, times in (("reviews", 1), ("long_reviews", 12)):
+        with tarfile.open(folder / f"{name}.tar.gz", "w:gz") as archive:
+            for k in range(20):
+                member = tarfile.TarInfo(f"aclImdb/train/pos/{k:03}_9.txt")
+                text = f"{PROSE[: 40 + k] * times} {k:03}".encode()
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text))
+    paths = {name: str(folder / f"{name}.tar.gz") for name in ("reviews", "long_reviews")}
+    return {"corpus": str(folder / "book.txt")} | paths
 
 
 @pytest.fixture
@@ -321,6 +324,24 @@ def test_the_readme_names_a_program_for_every_config():
         assert (ROOT / "experiments" / f"{name}.py").is_file()
 
 
+def make_runs(systems, folder, data, monkeypatch):
+    """Make the runs of systems anew beside each other, at tiny sizes, by their own programs."""
+    named = {}  # folder -> the variants that are measured
+    for system in systems:
+        name, _, variant = system["run"].partition("/")
+        named.setdefault(name, set()).add(variant)
+    for name, variants in named.items():
+        config = json.loads((RUNS / name / "config.json").read_text(encoding="utf-8"))
+        small = tiny(config, data | {"reviews": data["long_reviews"]})
+        if "variants" in small:
+            small["variants"] = {each: small["variants"][each] for each in variants}
+        if "data" in small:  # a held-out review has room for a prompt and a text
+            small["samples"] = TINY["samples"]
+            small["training"] |= {"batch_size": 16, "seq_len": 200}
+        program = importlib.import_module(f"experiments.{COMMANDS[name]}")
+        start(program, write(folder / name, small), monkeypatch)
+
+
 @pytest.mark.parametrize("folder", CONFIGS, ids=lambda path: path.name)
 def test_a_recorded_config_takes_two_steps(folder, tmp_path, data, one_thread, monkeypatch):
     """At tiny sizes, on a text of the test's own, by the program that made the run."""
@@ -332,10 +353,15 @@ def test_a_recorded_config_takes_two_steps(folder, tmp_path, data, one_thread, m
     if "probe" in small:
         small["probe"]["steps"] = 20  # the fewest that a clip value is read from
     copy = write(tmp_path / folder.name, small)
+    if "systems" in config:  # it trains nothing: the runs that it measures take the two steps
+        make_runs(config["systems"].values(), tmp_path, data, monkeypatch)
     program = importlib.import_module(f"experiments.{COMMANDS[folder.name]}")
     start(program, copy, monkeypatch)
     result = json.loads((copy / "result.json").read_text(encoding="utf-8"))
     assert result and not list(copy.rglob("step-*"))
+    if "systems" in config:
+        assert result["systems"].keys() == config["systems"].keys()
+        return
     if "seeds" in config:  # a sweep keeps no history
         assert all(run["valid_loss"] > 0 for run in result["runs"].values())
         return
@@ -347,6 +373,9 @@ def test_a_recorded_config_takes_two_steps(folder, tmp_path, data, one_thread, m
 @pytest.mark.parametrize("folder", CONFIGS, ids=lambda path: path.name)
 def test_the_corpus_of_a_recorded_config_is_registered(folder):
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "systems" in config:
+        assert all((RUNS / s["run"] / "result.json").exists() for s in config["systems"].values())
+        return
     config = config.get("settings", config)
     name = config.get("corpus") or config["data"].get("reviews")
     assert name is None or name in registry()

@@ -50,6 +50,11 @@ def test_every_reference_is_whole():
         assert re.fullmatch(r"(19|20)\d\d", fields["year"]), key
 
 
+def test_no_paper_has_two_entries():
+    titles = [re.sub("[^a-z]", "", fields["title"].lower()) for fields in ENTRIES.values()]
+    assert len(set(titles)) == len(titles)
+
+
 CITED = re.compile(
     r"([A-ZÀ-Ž][\w’'-]+)(?: et al\.| and [A-Z][\w-]+)(?:,? \(?|'s \()((?:19|20)\d\d)"
 )

@@ -42,6 +42,7 @@ from lstmlib.course.plots.ch08 import (
     training_by_epoch,
     validity_by_epoch,
 )
+from lstmlib.course.plots.ch10 import cases_measured, change_by_change, curves_of_cases
 from lstmlib.course.plots.ch13 import asynchronous, ranked, training_speeds
 from lstmlib.course.plots.style import (
     BLACK,
@@ -77,12 +78,15 @@ __all__ = [
     "asynchronous",
     "automata",
     "broken_run",
+    "cases_measured",
+    "change_by_change",
     "character_counts",
     "cliff",
     "clip_sweep",
     "clipping",
     "counter",
     "counting",
+    "curves_of_cases",
     "distributions",
     "draws",
     "dropout_places",
