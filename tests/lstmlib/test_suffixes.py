@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmlib import suffixes
@@ -50,13 +50,11 @@ def test_a_case_worked_by_hand():
 
 
 @given(TEXTS, TEXTS)
-@settings(deadline=None)
 def test_matches_are_those_of_a_plain_search(text, training):
     check_all(text, training)
 
 
 @given(TEXTS, TEXTS)
-@settings(deadline=None)
 def test_pieces_give_what_the_whole_gives(text, training):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suffixes, "PIECE", 7)
@@ -65,7 +63,6 @@ def test_pieces_give_what_the_whole_gives(text, training):
 
 
 @given(TEXTS.filter(bool), TEXTS)
-@settings(deadline=None)
 def test_novelty_is_that_of_the_sets_of_ngrams(text, training):
     shares = longest_matches(text, training).novelty(len(text))
     for n in range(1, len(text) + 1):
@@ -74,7 +71,6 @@ def test_novelty_is_that_of_the_sets_of_ngrams(text, training):
 
 
 @given(TEXTS, TEXTS)
-@settings(deadline=None)
 def test_spans_are_copies_that_do_not_overlap(text, training):
     spans = longest_matches(text, training).spans(count=50)
     for span in spans:

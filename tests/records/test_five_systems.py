@@ -252,7 +252,9 @@ def figures():
 
 
 # Measured for the answers alone, and for the tasks: other seeds of case E, a colleague's losses.
-MEASURED = {"0", "1", 
+MEASURED = {
+    "0",
+    "1",
     "45.4",
     "48.4",
     "43.0",
