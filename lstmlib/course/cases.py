@@ -85,7 +85,8 @@ class Curve(NamedTuple):
     Attributes:
         characters: read in training up to each measurement, (K,).
         seconds: of training up to each measurement, (K,).
-        loss: on held-out text, nats per character, (K,).
+        loss: on held-out text, nats per character, (K,). Of a run on windows it is that of the
+            character after each of many windows, which lie spread over the held-out text.
         machine: on which the seconds were measured.
     """
 
@@ -190,7 +191,8 @@ def load_curve(runs: Path, folder: str, variant: str | None = None) -> Curve:
         characters = np.array([_characters(row, config) for row in rows])
     a_step = result["training_seconds"] / rows[-1]["step"]
     seconds = [row.get("seconds", row["step"] * a_step) for row in rows]
-    loss = np.array([row["valid_loss"] for row in rows], dtype=float)
+    # A run on windows may read only the beginning of the held-out text as one long text.
+    loss = np.array([row.get("valid_window_loss", row["valid_loss"]) for row in rows], dtype=float)
     return Curve(characters, np.array(seconds), loss, result["machine"])
 
 

@@ -102,6 +102,8 @@ def test_curves_go_on_and_their_ends_are_those_of_the_results():
         assert len(curve.loss) == len(curve.seconds) == len(curve.characters) >= 9
         result = cases.result_of(RUNS, *cases.CURVES[name])
         assert curve.seconds[-1] == pytest.approx(result["training_seconds"], rel=0.01)
+        if "valid_window_loss" in result:
+            assert curve.loss[-1] == result["valid_window_loss"], name
 
 
 def test_changed_settings_are_those_that_differ():
@@ -234,6 +236,7 @@ def figures():
         f"{a['published']['parameters'] // 10**6}",
         f"{a['published']['training_loss'] / e['characters']:.3f}",
         f"{a['length']}",
+        f"{a['hidden_size']}",
         f"{five['texts']}",
         f"{five['read']}",
         f"{five['written']}",

@@ -167,10 +167,11 @@ def _draw_measure(axis: Axes, systems: Mapping[str, Mapping[str, Sequence[float]
             color=colors[kind],
             markersize=5,
             label=legend_name(kind),
+            clip_on=False,  # a mark at 0 is a whole mark
         )
     names = [plain_text(name, 12) for name in systems]
     axis.set(xticks=range(len(names)), xticklabels=names, ylim=(0, None))
-    axis.set_xlim(-0.6, len(names) - 0.4)
+    axis.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, 1.05 * axis.get_ylim()[1]))
 
 
 def _said(systems: Mapping[str, Mapping[str, Sequence[float]]]) -> str:

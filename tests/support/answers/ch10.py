@@ -1,5 +1,6 @@
 """Right and wrong answers to the exercises of chapter 10."""
 
+import itertools
 import math
 
 import numpy as np
@@ -49,9 +50,9 @@ def best(rows):
     return min(measured, key=lambda row: row["valid_loss"])["step"]
 
 
-def best_by_loop(rows):
-    """The same with a loop."""
-    lowest, step = math.inf, None
+def best_by_loop(rows, lowest=math.inf):
+    """The same with a loop; without a loss below `lowest` it finds none."""
+    step = None
     for row in rows:
         if row["valid_loss"] is not None and row["valid_loss"] < lowest:
             lowest, step = row["valid_loss"], row["step"]
@@ -64,6 +65,28 @@ def best_with_infinity(rows, last=False):
     return min(found, key=lambda r: math.inf if r["valid_loss"] is None else r["valid_loss"])[
         "step"
     ]
+
+
+def measured(rows):
+    return [r for r in rows if r["valid_loss"] is not None and r["valid_loss"] == r["valid_loss"]]
+
+
+def worst(rows):
+    return max(measured(rows), key=lambda r: r["valid_loss"])["step"]
+
+
+def best_of_true(rows):
+    """A loss of 0 is taken for none."""
+    return best([r for r in rows if r["valid_loss"]])
+
+
+def best_before_a_rise(rows):
+    """It stops at the first loss that is higher than the one before."""
+    found = measured(rows)
+    for row, later in itertools.pairwise(found):
+        if later["valid_loss"] > row["valid_loss"]:
+            return row["step"]
+    return found[-1]["step"]
 
 
 def best_of_sorted(rows):
@@ -175,7 +198,12 @@ EXERCISES = {
                 ),
                 "fewer nats than bits",
             ),
-            (lambda loss, unit, per, n: nats(loss, unit, per, 25), "both steps"),
+            (lambda loss, unit, per, n: nats(loss, unit, per, 25), "case E's sequences alone"),
+            (lambda loss, unit, per, n: nats(loss, "bits", per, n), "stays in nats"),
+            (
+                lambda loss, unit, per, n: nats(loss, "nats" if unit == "bits" else "bits", per, n),
+                "stays in nats",
+            ),
             (
                 lambda loss, unit, per, n: (
                     loss * math.log(2) if unit == "bits" else nats(loss, unit, per, n)
@@ -228,6 +256,10 @@ EXERCISES = {
             (lambda rows: 1170, "passed over"),
             (lambda rows: min(rows, key=lambda r: r["valid_loss"])["step"], "TypeError"),
             (best_of_sorted, "changes what it was given"),
+            (best_before_a_rise, "fall again"),
+            (best_of_true, "a loss of 0"),
+            (lambda rows: best_by_loop(rows, lowest=10), "begin with infinity"),
+            (worst, "in these rows"),
             (forgets, "forget `return`"),
         ],
         unmoved=("axis_swapped", "dtype"),
@@ -242,7 +274,7 @@ EXERCISES = {
             ),
             (
                 lambda p, tokens: {t: s for t, s in folded(p, tokens).items() if t in tokens},
-                "['q']",
+                "['q'] is missing",
             ),
             (
                 lambda p, tokens: {t: 1 / len(folded(p, tokens)) for t in folded(p, tokens)},
@@ -252,7 +284,11 @@ EXERCISES = {
             (lambda p, tokens: list(folded(p, tokens).values()), "a dictionary is asked for"),
             (
                 lambda p, tokens: {t: s for t, s in folded(p, tokens).items() if t.isalpha()},
-                "[' ']",
+                "no capital stays",
+            ),
+            (
+                lambda p, tokens: folded(p, [t.casefold() for t in tokens]),
+                "['ss'] is no small form",
             ),
             (folded_in_place, "changes what it was given"),
             (forgets, "forget `return`"),
@@ -269,7 +305,13 @@ EXERCISES = {
             (lambda share, chance: math.ceil(1 / share), "in the mean"),
             (lambda share, chance: math.ceil(math.log(chance) / math.log(1 - share)), "*none*"),
             (lambda share, chance: math.ceil(math.log(1 - chance) / math.log(share)), "power n"),
-            (lambda share, chance: 453, "of two samples"),
+            (lambda share, chance: 453, "yours gives 453"),
+            (
+                lambda share, chance: (
+                    math.floor(math.log(1 - chance) / math.log(1 - share) * (1 + 1e-12)) + 1
+                ),
+                "yours gives 3",
+            ),
             (lambda share, chance: max(2, samples(share, chance)), "at a share of 0.9"),
             (forgets, "forget `return`"),
         ],
@@ -279,12 +321,12 @@ EXERCISES = {
         right=[FAIR, dict(reversed(FAIR.items()))],
         wrong=[
             (FAIR | {"a": "texts differ", "b": "units differ"}, "3 of 5 are right"),
-            (FAIR | {"b": "fair"}, "a film review and a play"),
+            (FAIR | {"b": "fair"}, "easier to predict"),
             (FAIR | {"c": "texts differ"}, "how many symbols"),
             (FAIR | {"d": "symbols differ"}, "the one setting"),
             (FAIR | {"e": "fair"}, "has seen the text"),
-            (FAIR | {"e": "seeds differ"}, "none of the five causes"),
-            (FAIR | {"e": ...}, "none of the five causes"),
+            (FAIR | {"e": "seeds differ"}, "none of the five words"),
+            (FAIR | {"e": ...}, "e: still open"),
             (list(FAIR.values()), "a dictionary is asked for"),
             ({"a": "fair"}, "an entry for each"),
         ],
@@ -300,6 +342,8 @@ EXERCISES = {
             (lambda x, y: np.polyfit(x, np.log(y), 1)[0], "of the characters, too"),
             (lambda x, y: np.polyfit(x, y, 1)[0], "logarithms of both"),
             (lambda x, y: np.polyfit(np.log(x), np.log(y), 1), "a finite number"),
+            (lambda x, y: 2 ** slope(x, y), "for twice the characters"),
+            (lambda x, y: np.polyfit(np.log(x), np.log(y), 1)[1], "not its slope"),
             (lambda x, y: -0.07, "here the slope is"),
             (forgets, "forget `return`"),
         ],
