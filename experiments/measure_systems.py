@@ -17,7 +17,7 @@ reach.
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -192,11 +192,9 @@ def cut(source: Source, vocab: Vocab | None, settings: Settings) -> Blocks:
     """
     size = settings.read + settings.written
     known = None if vocab is None else set(vocab.tokens)
-    blocks, rest = [], []
+    blocks = []
     for part in source.held_out:
-        end = len(part) // size * size
-        blocks += [part[k : k + size] for k in range(0, end, size)]
-        rest.append(part[end:])
+        blocks += [part[k : k + size] for k in range(0, len(part) - size + 1, size)]
     usable = [block for block in blocks if known is None or set(block) <= known]
     n = settings.texts if known else min(settings.texts, len(usable) // 3)
     if len(usable) < 3 * n or not n:
@@ -206,9 +204,23 @@ def cut(source: Source, vocab: Vocab | None, settings: Settings) -> Blocks:
         )
     order = np.random.default_rng(settings.seed).permutation(len(usable))
     prompts, real, control = ([usable[k] for k in order[i * n : (i + 1) * n]] for i in range(3))
-    taken = set(real)
-    others = "\n".join([*(block for block in blocks if block not in taken), *rest])
+    others = outside(source.held_out, size, set(real))
     return Blocks([b[: settings.read] for b in prompts], real, control, others, settings.read)
+
+
+def outside(parts: Sequence[str], size: int, taken: Set[str]) -> str:
+    """Return what is left of a text without some of its blocks of `size` characters.
+
+    A block may begin and end inside a word. What is left of such a word is no word, and goes.
+    """
+    kept = []
+    for part in parts:
+        blocks = [part[k : k + size] for k in range(0, len(part), size)]
+        runs = "".join("\0" if block in taken else block for block in blocks).split("\0")
+        runs[1:] = [re.sub(r"^\w+", "", run) for run in runs[1:]]
+        runs[:-1] = [re.sub(r"\w+$", "", run) for run in runs[:-1]]
+        kept += runs
+    return "\n".join(kept)
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ def settings(**changes):
 
 
 def test_blocks_do_not_overlap_and_cover_only_what_is_held_out():
-    held_out = "".join(chr(33 + k) for k in range(260))
+    held_out = "".join(chr(0x2500 + k) for k in range(260))  # signs, of which no word is made
     blocks = measure_systems.cut(Source("", [held_out]), Vocab(held_out), settings())
     prompts = list(blocks.prompts)
     pieces = [*prompts, *blocks.real, *blocks.control]
@@ -61,6 +61,14 @@ def test_recorded_texts_are_measured_beside_as_many_blocks_as_there_are():
 
 
 # The losses
+
+
+def test_a_word_that_a_block_cuts_is_no_word_of_what_is_left():
+    parts = ["the cat sat down, and the dog ran off", "cats"]
+    # Blocks of 10: "the cat sa" "t down, an" "d the dog " "ran off".
+    left = measure_systems.outside(parts, 10, {"t down, an"})
+    assert words(left) == ["the", "cat", "the", "dog", "ran", "off", "cats"]
+    assert words(measure_systems.outside(parts, 10, set())) == words("\n".join(parts))
 
 
 def test_the_loss_without_case_adds_both_forms():
