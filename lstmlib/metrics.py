@@ -19,8 +19,8 @@ from lstmlib.validation import check_choice, check_number, check_whole
 
 MOST = 2 * 10**7
 """The most items whose n-grams are listed. Those of a text of this size take about 2 GB."""
-MOST_BLEU = 5 * 10**6
-"""The most characters that BLEU counts, of all texts and references together: half a minute."""
+MOST_BLEU = 3 * 10**6
+"""The most characters that BLEU counts, of all texts and references together: about a minute."""
 
 
 def bits(nats: float) -> float:
@@ -218,21 +218,23 @@ def bleu(texts: Sequence[str], references: Sequence[str], unit: str = "character
     4 units, only the n that they have count (sacrebleu's effective order).
 
     Blind to: whether an n-gram stands in a sensible place. A text copied from a reference has 1.
-    More references, and longer ones, raise it: compare only values with the same references.
+    More references raise it: compare only values with the same references.
 
     Args:
         texts: what was written, T of them.
-        references: real texts, best of about the same length.
+        references: real texts of about the same length. Cut a book into such pieces: beside one
+            long reference, the brevity penalty makes everything 0.
         unit: "characters" or "words".
 
     Raises:
         ValueError: there is no text or no reference; none of them has a unit; the unit is another;
-            or there are more than 5 million characters.
+            or there are more than 3 million characters.
     """
     from sacrebleu.metrics import BLEU
 
+    texts, references = check_texts("texts", texts), check_texts("references", references)
+    _check_bleu(texts + references, unit)
     tokens, others = _tokens("texts", texts, unit), _tokens("references", references, unit)
-    _check_bleu_size([*texts, *references])
     # One segment with all references, of which the n-grams are counted once for all texts.
     measure = BLEU(
         references=[[" ".join(other)] for other in others],
@@ -273,8 +275,9 @@ def self_bleu_of_each(texts: Sequence[str], unit: str = "characters") -> list[fl
     Raises:
         ValueError: as `self_bleu`.
     """
-    tokens = _tokens("texts", texts, unit, at_least=2)
-    _check_bleu_size(texts)
+    texts = check_texts("texts", texts, at_least=2)
+    _check_bleu(texts, unit)
+    tokens = _tokens("texts", texts, unit)
     counts = [_counted(own) for own in tokens]
     # The most that any text has of an n-gram, and which text; and the most that another text has.
     # So each n-gram of each text is looked at twice, and not once for every pair of texts.
@@ -304,20 +307,20 @@ def _counted(tokens: list[str]) -> Counter:
     return Counter(gram for of_one_n in each for gram in of_one_n)
 
 
-def _tokens(name: str, texts: Sequence[str], unit: str, at_least: int = 1) -> list[list[str]]:
-    """Return the units of each text as tokens without white space."""
+def _check_bleu(texts: list[str], unit: str) -> None:
+    """Raise a ValueError if texts are too large to be counted, or the unit is none."""
     check_choice("unit", unit, UNITS)
-    texts = check_texts(name, texts, at_least)
+    size = sum(map(len, texts))
+    if size > MOST_BLEU:
+        raise ValueError(f"{size} characters are too many for BLEU; take at most {MOST_BLEU}.")
+
+
+def _tokens(name: str, texts: list[str], unit: str) -> list[list[str]]:
+    """Return the units of each text as tokens without white space."""
     tokens = [words(t) if unit == "words" else [str(ord(c)) for c in t] for t in texts]
     if not any(tokens):
         raise ValueError(f"{name} have no {unit}, so BLEU has nothing to count.")
     return tokens
-
-
-def _check_bleu_size(texts: Sequence[str]) -> None:
-    size = sum(map(len, texts))
-    if size > MOST_BLEU:
-        raise ValueError(f"{size} characters are too many for BLEU; take at most {MOST_BLEU}.")
 
 
 def _bleu_of(correct: Sequence, total: Sequence, length: int, reference: int) -> float:

@@ -11,14 +11,24 @@ from lstmlib.grammar_eval import Validity, read_prefix, validity
 from lstmlib.grammars import LANGUAGES
 from lstmlib.inference import prefill
 from lstmlib.metrics import (
+    Interval,
+    WordValidity,
     bits,
+    bleu,
+    bootstrap_interval,
+    check_texts,
     distinct_n,
     known_words,
     longest_repeat,
+    mean_interval,
     ngrams,
     novelty,
     perplexity,
+    repetition,
+    self_bleu,
+    self_bleu_of_each,
     wilson_interval,
+    word_validity,
     words,
 )
 from lstmlib.models import CharRNN
@@ -145,12 +155,34 @@ def test_novelty_is_the_share_that_was_not_seen():
     assert novelty(["a", "b", "c"], set(ngrams(["b", "c", "d"], 2)), 2) == 1 / 2
 
 
-@pytest.mark.parametrize("measure", [ngrams, distinct_n, lambda x, n: novelty(x, set(), n)])
+def test_repetition_is_the_share_that_came_before():
+    assert repetition("abcd", 2) == 0
+    assert repetition("aaaa", 1) == 3 / 4
+    assert repetition("ababab", 2) == 3 / 5  # ab ba, and then ab ba ab came before
+    assert repetition(["the", "cat", "the", "cat"], 2) == 1 / 3
+    assert repetition(np.array([1, 1, 2]), 1) == 1 / 3
+
+
+@given(st.text("abc", min_size=3, max_size=40), st.integers(1, 3))
+def test_repetition_counts_places_at_which_nothing_is_new(text, n):
+    places = range(len(text) - n + 1)
+    again = sum(any(text[j : j + n] == text[k : k + n] for j in range(k)) for k in places)
+    assert repetition(text, n) == again / len(places)
+    assert repetition(text, n) == pytest.approx(1 - distinct_n(text, n))
+
+
+@pytest.mark.parametrize(
+    "measure", [ngrams, distinct_n, repetition, lambda x, n: novelty(x, set(), n)]
+)
 def test_n_grams_that_are_not_there_are_named(measure):
     with pytest.raises(ValueError, match="n is 0"):
         measure("abc", 0)
     with pytest.raises(ValueError, match="3 items has no 4-gram"):
         measure("abc", 4)
+    with pytest.raises(ValueError, match="0 items has no 1-gram"):
+        measure("", 1)
+    with pytest.raises(ValueError, match="100000000 items is too long; take at most 20000000"):
+        measure("a" * 10**8, 2)
 
 
 def test_words_are_runs_of_letters_digits_and_underscores():
@@ -165,6 +197,125 @@ def test_known_words_leaves_out_the_last_which_may_be_cut_off():
     for text in ("", " . ", "the"):
         with pytest.raises(ValueError, match="no whole word"):
             known_words(text, {"the"})
+
+
+# Words that were seen, that are real, and others
+
+
+def test_words_are_seen_or_unseen_or_invented():
+    # the, cat and on were seen; mat is in held-out text alone; blorp in neither; "The" is not "the"
+    found = word_validity("the cat on the mat blorp The en", {"the", "cat", "on"}, {"mat", "cat"})
+    assert found == WordValidity(seen=4, unseen=1, invented=2)
+    assert found.shares == (4 / 7, 1 / 7, 2 / 7)
+
+
+@given(st.text("ab ", min_size=1, max_size=30), st.sets(st.text("ab", max_size=2)), st.data())
+def test_the_shares_of_words_are_those_of_known_words(text, training, data):
+    held_out = data.draw(st.sets(st.text("ab", max_size=3)))
+    if len(words(text)) < 2:
+        with pytest.raises(ValueError, match="no whole word"):
+            word_validity(text, training, held_out)
+        return
+    shares = word_validity(text, training, held_out).shares
+    assert sum(shares) == pytest.approx(1)
+    assert shares[0] == known_words(text, training)
+    assert 1 - shares[2] == pytest.approx(known_words(text, training | held_out))
+
+
+def test_a_text_equal_to_the_training_text_and_one_in_another_alphabet():
+    known = set(words("the cat sat on the mat"))
+    assert word_validity("the cat sat on the mat", known, set()) == (5, 0, 0)
+    assert word_validity("кот сидел на коврике", known, {"кот"}) == (0, 1, 2)
+
+
+# BLEU
+
+
+@pytest.mark.parametrize(
+    ("texts", "references", "expected"),
+    [
+        (["abcd"], ["abcd"], 1),
+        # a b c of 4; ab bc of 3; abc of 2; none of 1, which counts as half a one
+        (["abcd"], ["abce"], (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** 0.25),
+        # a counts as often as the reference has it; the second n without any counts as a quarter
+        (["aaaa"], ["aabb"], (2 / 4 * 1 / 3 * (1 / 2) / 2 * (1 / 4) / 1) ** 0.25),
+        # of several references the one that has most of it
+        (["aabb"], ["aacc", "ccbb"], (4 / 4 * 2 / 3 * (1 / 2) / 2 * (1 / 4) / 1) ** 0.25),
+        # half as long as the reference
+        (["abcd"], ["abcdefgh"], math.exp(1 - 8 / 4)),
+        # the reference that is nearest in length counts
+        (["abcd"], ["abcdefgh", "wxyz"], 1),
+        # n-grams of two texts together: 4 + 3 of 8, 3 + 2 of 6, 2 + 1 of 4, 1 of 2
+        (["abcd", "abce"], ["abcd"], (7 / 8 * 5 / 6 * 3 / 4 * 1 / 2) ** 0.25),
+        (["ab"], ["ab"], 1),  # it has no 3-grams, and these do not count
+        (["abcd"], ["wxyz"], 0),
+        (["", "abcd"], ["abcd"], math.exp(1 - 8 / 4)),  # an empty text is one that is too short
+        (["абвг"], ["abcd"], 0),
+    ],
+)
+def test_bleu_by_hand(texts, references, expected):
+    assert bleu(texts, references) == pytest.approx(expected, rel=1e-9)
+
+
+def test_bleu_of_words_takes_the_words_of_words():
+    text, reference = "The cat, sat: on it!", "The cat sat on me"
+    expected = (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25
+    assert bleu([text], [reference], "words") == pytest.approx(expected)
+    assert bleu(["don't"], ["don t"], "words") == pytest.approx(1)
+    assert bleu(["the cat"], ["The Cat"], "words") == 0
+
+
+def test_white_space_counts_among_characters():
+    assert bleu(["to be or"], ["to be or"]) == pytest.approx(1)
+    assert bleu(["tobeor"], ["to be or"]) < 0.6
+    assert bleu(["to\nbe\nor"], ["to be or"]) < 0.6
+    assert bleu([" \n \n "], [" \n \n "]) == pytest.approx(1)
+
+
+def test_self_bleu_by_hand():
+    each = self_bleu_of_each(["abcd", "abce", "wxyz"])
+    expected = (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** 0.25
+    assert each == pytest.approx([expected, expected, 0])
+    assert self_bleu(["abcd", "abce", "wxyz"]) == pytest.approx(2 / 3 * expected)
+    assert self_bleu(["one word"] * 5) == self_bleu(["again and again"] * 5, "words") == 1
+
+
+@given(st.lists(st.text("ab ", min_size=1, max_size=12), min_size=2, max_size=5))
+def test_self_bleu_is_bleu_against_all_others(texts):
+    """Counted at once for all texts, and as sacrebleu counts for one text."""
+    expected = [bleu([t], texts[:k] + texts[k + 1 :]) for k, t in enumerate(texts)]
+    assert self_bleu_of_each(texts) == pytest.approx(expected, abs=1e-12)
+    assert 0 <= self_bleu(texts) <= 1
+
+
+def test_a_bootstrap_of_self_bleu_finds_texts_beside_themselves():
+    texts = ["abcd", "efgh", "ijkl", "mnop"]
+    assert bootstrap_interval(self_bleu, texts, draws=50) > (0.0, 0.0, 0.5)
+    assert mean_interval(self_bleu_of_each(texts)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        (lambda: bleu("abc", ["abc"]), r"texts is one text; put it into a list"),
+        (lambda: bleu(["abc"], "abc"), r"references is one text"),
+        (lambda: bleu([], ["abc"]), "texts has 0 texts; it must have at least 1"),
+        (lambda: bleu(["abc"], []), "references has 0 texts"),
+        (lambda: bleu(["a", 5], ["abc"]), r"texts\[1\] is a int; it must be a text"),
+        (lambda: bleu([""], ["abc"]), "texts have no characters"),
+        (lambda: bleu(["abc"], ["", ""]), "references have no characters"),
+        (lambda: bleu(["?!"], ["abc"], "words"), "texts have no words"),
+        (lambda: bleu(["abc"], ["abc"], "bytes"), "choose one of characters, words"),
+        (lambda: bleu(["a" * 10**8], ["abc"]), "100000003 characters are too many for BLEU"),
+        (lambda: self_bleu(["abc"]), "texts has 1 texts; it must have at least 2"),
+        (lambda: self_bleu(["", ""]), "texts have no characters"),
+        (lambda: self_bleu(["a" * 10**8, "b"]), "too many for BLEU"),
+        (lambda: check_texts("samples", [None]), r"samples\[0\] is a NoneType"),
+    ],
+)
+def test_what_has_no_bleu_is_refused(measure, message):
+    with pytest.raises(ValueError, match=message):
+        measure()
 
 
 # A network against a grammar
@@ -408,6 +559,59 @@ def test_the_interval_of_none_and_of_all_has_a_width():
 def test_what_is_no_share_has_no_interval(count, of):
     with pytest.raises(ValueError, match=f"{count} of {of} is no share"):
         wilson_interval(count, of)
+
+
+def test_the_bootstrap_of_two_values_by_hand():
+    """Drawn means: 0 in a quarter of the draws, 1/2 in half of them, 1 in a quarter."""
+    assert mean_interval([0, 1]) == Interval(0.5, 0, 1)
+    assert mean_interval([0, 1], level=0.4) == Interval(0.5, 0.5, 0.5)
+    assert bootstrap_interval(lambda texts: len(set(texts)), ["a", "b"]) == (2, 1, 2)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=20), st.integers(0, 5))
+def test_the_interval_lies_among_the_values_and_a_seed_fixes_it(values, seed):
+    found = mean_interval(values, draws=50, seed=seed)
+    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+    assert found == bootstrap_interval(np.mean, values, draws=50, seed=seed)
+    narrow = mean_interval(values, draws=50, seed=seed, level=0.5)
+    assert found.low <= narrow.low <= narrow.high <= found.high
+
+
+def test_an_interval_of_95_percent_holds_the_mean_in_about_as_many_cases():
+    rng = np.random.default_rng(0)
+    found = [mean_interval(rng.normal(size=30), draws=200, seed=k) for k in range(200)]
+    assert 0.87 < np.mean([low <= 0 <= high for _, low, high in found]) < 0.98
+
+
+def test_texts_are_drawn_and_not_characters():
+    """Ten equal texts say no more of the next text than one of them; ten different ones do."""
+    share = lambda texts: np.mean([t.count("a") / len(t) for t in texts])  # noqa: E731
+    assert bootstrap_interval(share, ["ab" * 50] * 10) == (0.5, 0.5, 0.5)
+    low, high = bootstrap_interval(share, ["a" * 100, "b" * 100] * 5)[1:]
+    assert high - low > 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ([["one"]], {}, "An interval needs at least two texts; there are 1."),
+        ([[]], {}, "at least two texts; there are 0"),
+        (["a text"], {}, "this is one text; give a list"),
+        ([["a", "b"]], {"draws": 0}, "draws is 0"),
+        ([["a", "b"]], {"level": 1}, "level is 1"),
+        ([["a", "b"]], {"seed": -1}, "seed is -1"),
+    ],
+)
+def test_what_has_no_interval(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_interval(len, *arguments, **options)
+
+
+def test_a_measure_that_is_nan_has_no_interval():
+    with pytest.raises(ValueError, match="no finite number"):
+        mean_interval([0.5, math.nan, 0.5])
+    with pytest.raises(ValueError, match="no finite number"):  # of some draws alone
+        bootstrap_interval(lambda t: 1.0 if len(set(t)) > 1 else math.nan, ["a", "b"])
 
 
 # Repeats
