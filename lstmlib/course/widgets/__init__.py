@@ -4,6 +4,11 @@ A panel that a notebook cell makes anew, when it is run again, takes the place o
 the old one is closed, and what it held is free.
 """
 
+from lstmlib.course.widgets.blind_comparison import (
+    BlindComparison,
+    ranking_table,
+    read_choices,
+)
 from lstmlib.course.widgets.controls import Panel
 from lstmlib.course.widgets.prefix_explorer import PrefixExplorer
 from lstmlib.course.widgets.side_by_side import SideBySide
@@ -11,9 +16,12 @@ from lstmlib.course.widgets.temperature_explorer import TemperatureExplorer
 from lstmlib.course.widgets.training_scrubber import TrainingScrubber
 
 __all__ = [
+    "BlindComparison",
     "Panel",
     "PrefixExplorer",
     "SideBySide",
     "TemperatureExplorer",
     "TrainingScrubber",
+    "ranking_table",
+    "read_choices",
 ]
