@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from reprlib import repr as short
@@ -111,11 +111,11 @@ class BlindComparison(Panel):
         ]
         self.children = [
             self.progress,
-            self.message,
             ipywidgets.HBox(columns, layout={"flex_flow": "row wrap"}),
             row_of(self.cannot_say, self.key),
             row_of(self.undo, self.show_ranking, self.start_again),
             self._question,
+            self.message,  # down here, so that it moves no button
             self.ranking,
         ]
 
@@ -319,12 +319,15 @@ def _checked(texts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         raise ValueError("The texts must be name -> list of texts, each name a str.")
     if len(texts) < 2:
         raise ValueError(f"There are texts of {len(texts)} names; a comparison needs two or more.")
+    checked = {}
     for name, own in texts.items():
-        if isinstance(own, str) or not all(isinstance(text, str) for text in own):
+        own = list(own) if isinstance(own, Iterable) and not isinstance(own, str) else [None]
+        if not all(isinstance(text, str) for text in own):
             raise ValueError(f"The texts of {short(name)} must be a list of str.")
-        if not len(own):
+        if not own:
             raise ValueError(f"There is no text of {short(name)}.")
-    return {name: list(own) for name, own in texts.items()}
+        checked[name] = own
+    return checked
 
 
 def _one_of_the_rarest(
@@ -387,7 +390,7 @@ def ranking_table(choices: Sequence[Choice], names: Sequence[str]) -> str:
     heads = ("name", "score", f"{100 * ranking.level:g} % interval", "preferred")
     rows = ["".join(f'<th scope="col" {cell}>{head}</th>' for head in heads)]
     for i in ranking.order:
-        score, low, high = (f"{number:+.2f}" for number in ranking.intervals[i])
+        score, low, high = (f"{number:+.2f}".replace("-", "−") for number in ranking.intervals[i])
         values = score, f"{low} to {high}", f"{won[i]} of {met[i]} times"
         cells = "".join(f"<td {cell}>{value}</td>" for value in values)
         rows.append(f'<th scope="row" {cell}>{as_html(names[i])}</th>{cells}')
@@ -396,8 +399,8 @@ def ranking_table(choices: Sequence[Choice], names: Sequence[str]) -> str:
         f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
         "The scores are Bradley and Terry's, with mean 0: a text of a name whose score is higher "
         "by d is preferred with probability 1 / (1 + e<sup>−d</sup>). An interval says how far "
-        "other choices of the same reader would have moved a score, and nothing of other "
-        "readers.</div>"
+        "another draw of these choices would move a score. It says nothing of other readers, and "
+        "is too narrow where one name was preferred every time.</div>"
     )
 
 
@@ -436,7 +439,7 @@ def _read(path: Path, names: list[str]) -> tuple[list[_Record], bool]:
     """
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return [], False
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         raise ValueError(f"{path} cannot be read ({error}).") from error
@@ -498,6 +501,7 @@ def _append(path: Path, records: Sequence[_Record]) -> None:
         if data and not data.endswith(b"\n"):
             new = b"\n" + new
         if file.write(new) < len(new):
+            file.truncate(len(data))
             raise OSError("the disk is full")
 
 
