@@ -173,9 +173,9 @@ def novelty_at(answer: Callable | None) -> None:
         return got
 
     def find_slip() -> str | None:
-        matches = np.array([4, 3, 5, 2, 1, 0, 3, 2, 1, 0])
-        n, places = 3, 8
-        got, wanted = of(matches, n), right(matches, n)  # new at 3, 4, 5 and 7 of 8 places
+        matches = np.array([5, 4, 4, 3, 2, 1, 0, 4, 3, 3, 2, 1])
+        n, places = 3, 10
+        got, wanted = of(matches, n), right(matches, n)  # new at 4, 5 and 6
         if not math.isclose(got, wanted):
             if math.isclose(got, np.mean(matches < n)):
                 return "the last n - 1 places begin no run of n characters: leave them out."
@@ -188,8 +188,8 @@ def novelty_at(answer: Callable | None) -> None:
             if math.isclose(got, np.mean(matches[: places - 1] < n)):
                 return "one run too few: a text of N characters has N - n + 1 runs of n."
             if math.isclose(got, np.mean(matches[:places] == 0)):
-                return "that asks for places without any match; a run of n is new if less than n match."
-            return "a run of 3 is new where the longest match has fewer than 3: at 4 of 8 places."
+                return "that asks for no match at all; a run of n is new if fewer than n match."
+            return "a run of 3 is new where the longest match has fewer than 3: at 3 of 10 places."
         rng = np.random.default_rng(0)
         for size in (1, 7, 40):
             matches = np.minimum(rng.integers(0, 9, size), np.arange(size, 0, -1))
@@ -252,7 +252,7 @@ def _interval_slip(got: tuple[float, float], losses: np.ndarray) -> str | None:
     if near(ends(pages, 0.05)):
         return "95 % in the middle leave 2.5 % on each side; 0.05 and 0.95 are the ends of 90 %."
     if near(np.quantile(pages, [0.025, 0.975])):
-        return "that is the spread of the texts; the mean of many texts spreads less: draw and average."
+        return "that is the spread of texts; their mean spreads less: draw, and average."
     if got[1] - got[0] < 0.8 * width:
         return "your interval is too narrow; draw as many texts as there are, with replacement."
     if got[1] - got[0] > 1.2 * width:
@@ -305,10 +305,9 @@ def whose_text(answer: Mapping[str, str] | None) -> None:
         wrong = {writer for letter, writer in answer.items() if WRITERS[letter] != writer}
         clues = {
             "cold": "the cold one has hardly an unknown word, and its texts say the same things",
-            "copier": "the copier has real runs and real subjects, but broken words, which surprise "
-            "the judge",
-            "hot": "the hot one wrote the newest texts, with words that nobody knows",
-            "trigram": "three characters are enough for a low loss, and not for whole words",
+            "copier": "the copier's runs of 10 are real where no wrong character falls into them",
+            "trigram": "who sees two characters writes hardly a word that is known",
+            "hot": "the hot one slips often, and still knows more words than a trigram model",
         }
         said = [clue for writer, clue in clues.items() if writer in wrong]
         return f"{said[0]}." if said else None

@@ -20,6 +20,7 @@ from lstmlib.course.plots.style import (
     in_words,
     legend_name,
     new_figure,
+    plain_log_labels,
     plain_text,
     with_alt,
 )
@@ -177,7 +178,8 @@ def measures_and_cheats(
         "▲ orange: better than held-out text; ▼ blue: worse; grey: intervals overlap.\n"
         "↑ high is good, ↓ low is good. Below each value its 95 % interval."
     )
-    figure.suptitle(f"What beats {plain_text(sources[0], 30)} text, and in which measure?")
+    axis.set_ylabel("measure")
+    axis.set_title(f"What beats {plain_text(sources[0], 30)} text, and in which measure?", pad=12)
     counts = "; ".join(f"{plain_text(s, 30)} in {n}" for s, n in beaten.items())
     return with_alt(
         figure,
@@ -207,8 +209,9 @@ def quality_and_diversity(
     for (across, up), label in zip(curve, labels, strict=True):
         _cross(axis, across, up, BLUE)
         at = (across.value, up.value)
-        axis.annotate(label, at, xytext=(4, 6), textcoords="offset points", fontsize=9)
-    others = cycle(MARKS[1:])
+        place = {"xytext": (-4, -12), "textcoords": "offset points", "fontsize": 9, "ha": "right"}
+        axis.annotate(label, at, **place)
+    others = cycle([*MARKS[1:5], (SKY, "P"), ("#777777", "X")])
     for k, (name, (across, up)) in enumerate(points.items()):
         color, mark = (BLACK, "*") if k == 0 else next(others)
         size = 14 if k == 0 else 8
@@ -256,7 +259,7 @@ def two_sample_by_temperature(
         ):
             axis.axhline(value, color=color, linestyle=dash, label=legend_name(whose))
             told.append(f"{plain_text(whose, 30)} {value:.2f}")
-        axis.set(title=plain_text(name, 60), xlabel="temperature τ", ylim=(0, 1.05))
+        axis.set(title=plain_text(name, 60), xlabel="temperature τ", ylim=(0, 1.03))
         said.append(f"{in_words(plain_text(name, 60), middle)}; {', '.join(told)}")
     axes[0].set_ylabel("accuracy, or agreement")
     handles = axes[0].get_legend_handles_labels()
@@ -307,6 +310,7 @@ def reader_agreement(taus: Mapping[str, Interval]) -> Figure:
         title="Does the measure rank the five checkpoints as the reader does?",
         xlabel="Kendall's τ: -1 reversed, 1 the same order",
         xlim=(-1.08, 1.08),
+        xticks=np.linspace(-1, 1, 6),  # τ of five things has these values and those between
         ylim=(-0.6, len(order) - 0.4),
     )
     said = [f"{plain_text(n, 40)} {taus[n].value:.1f}" for n in reversed(order)]
@@ -327,13 +331,16 @@ def time_by_size(sizes: Sequence[int], seconds: Mapping[str, Sequence[float]]) -
         axis.loglog(sizes, times, mark + "-", color=color, label=legend_name(name))
         said.append(in_words(plain_text(name, 40), times))
     first = np.array(next(iter(seconds.values())))
+    axis.set_xticks(sizes, [f"{size / 1e6:g}" for size in sizes], minor=False)
     straight = first[0] * np.array(sizes) / sizes[0]
     axis.loglog(sizes, straight, ":", color=BLACK, label="proportional to the size")
     axis.set(
         title="Finding every copied passage",
-        xlabel="characters of both texts (log scale)",
+        xlabel="million characters of both texts (log scale)",
         ylabel="seconds (log scale)",
     )
+    axis.minorticks_off()
+    plain_log_labels(axis)
     axis.legend()
     return with_alt(
         figure,
