@@ -917,6 +917,23 @@ def named(text):
         "layer_gradients": lambda: plots.layer_gradients({text: y}, text, 1e-5),
         "ending_too_soon": lambda: plots.ending_too_soon(x, y, 1, text),
         "counter": lambda: plots.counter("()", y, y, y, text),
+        "resampled_intervals": lambda: plots.resampled_intervals({text: [INTERVAL]}, 1.0, text),
+        "novelty_by_length": lambda: plots.novelty_by_length({text: y}, 1),
+        "reliability_diagrams": lambda: plots.reliability_diagrams(
+            {text: (reliability(*PREDICTED), calibration(*PREDICTED, block=5, draws=9))}
+        ),
+        "measures_and_cheats": lambda: plots.measures_and_cheats(
+            {text: {text: INTERVAL, "copy": INTERVAL}}, {text: {"copy": 0}}, {text: 1}
+        ),
+        "quality_and_diversity": lambda: plots.quality_and_diversity(
+            [(INTERVAL, INTERVAL)], [text], {text: (INTERVAL, INTERVAL)}, text, text
+        ),
+        "two_sample_by_temperature": lambda: plots.two_sample_by_temperature(
+            [1.0], {text: [INTERVAL]}, {text: {text: 0.5}}
+        ),
+        "reader_scores": lambda: plots.reader_scores([text], [INTERVAL], 3),
+        "reader_agreement": lambda: plots.reader_agreement({text: INTERVAL}),
+        "time_by_size": lambda: plots.time_by_size([1, 2], {text: [1.0, 2.0]}),
         "prefix_reading": lambda: plots.prefix_reading(reading("$\\_", characters="$\\_"), text),
     }
 

@@ -54,7 +54,7 @@ def resampled_intervals(
         axis.axvline(truth, color=BLACK, linestyle="--", linewidth=1)
         held = sum(low <= truth <= high for _, low, high in intervals)
         title = f"{plain_text(name, 40)}: {held} of {len(intervals)} hold the mean"
-        axis.set(title=title, xlabel=xlabel, yticks=[])
+        axis.set(title=title, xlabel=plain_text(xlabel, 60), yticks=[])
         said.append(f"{plain_text(name, 40)}, {held} of {len(intervals)} hold it")
     axes[0].set_ylabel("groups of texts, one interval each")
     return with_alt(
@@ -151,7 +151,9 @@ def measures_and_cheats(
     check_drawable(table, "measures", 20)
     sources = list(next(iter(table.values())))
     check_drawable(sources, "kinds of text", 12)
-    figure, axis = new_figure(1, 1, 1.9 + 1.02 * len(sources), 0.9 + 0.58 * len(table))
+    rows, columns = ([plain_text(name, 40) for name in names] for names in (table, sources))
+    width = 0.7 + 0.085 * max(map(len, rows)) + 1.02 * max(len(sources), 6)
+    figure, axis = new_figure(1, 1, width, 1.3 + 0.54 * len(table))
     signs, colors = {1: "▲ ", 0: "", -1: "▼ "}, {1: ORANGE, 0: "#E4E4E4", -1: SKY}
     beaten = dict.fromkeys(sources[1:], 0)
     for row, (measure, values) in enumerate(table.items()):
@@ -166,9 +168,10 @@ def measures_and_cheats(
             axis.text(column, row + 0.24, ends, ha="center", va="center", fontsize=7.5)
             if column and verdict == 1:
                 beaten[source] += 1
-    names = [f"{plain_text(m, 30)} {'↑' if directions[m] > 0 else '↓'}" for m in table]
+    arrows = ["↑" if directions[measure] > 0 else "↓" for measure in table]
+    names = [f"{name} {arrow}" for name, arrow in zip(rows, arrows, strict=True)]
     axis.set_yticks(range(len(table)), names)
-    axis.set_xticks(range(len(sources)), [plain_text(s, 30) for s in sources])
+    axis.set_xticks(range(len(sources)), columns)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -179,12 +182,12 @@ def measures_and_cheats(
         "↑ high is good, ↓ low is good. Below each value its 95 % interval."
     )
     axis.set_ylabel("measure")
-    axis.set_title(f"What beats {plain_text(sources[0], 30)} text, and in which measure?", pad=12)
+    axis.set_title(f"What beats {columns[0]} text, and in which measure?", pad=12)
     counts = "; ".join(f"{plain_text(s, 30)} in {n}" for s, n in beaten.items())
     return with_alt(
         figure,
         f"A table of {len(table)} measures and {len(sources)} kinds of text. Better than "
-        f"{plain_text(sources[0], 30)} text: {counts} of {len(table)} measures.",
+        f"{columns[0]} text: {counts} of {len(table)} measures.",
     )
 
 
@@ -210,7 +213,7 @@ def quality_and_diversity(
         _cross(axis, across, up, BLUE)
         at = (across.value, up.value)
         place = {"xytext": (-4, -12), "textcoords": "offset points", "fontsize": 9, "ha": "right"}
-        axis.annotate(label, at, **place)
+        axis.annotate(plain_text(label, 40), at, **place)
     others = cycle([*MARKS[1:5], (SKY, "P"), ("#777777", "X")])
     for k, (name, (across, up)) in enumerate(points.items()):
         color, mark = (BLACK, "*") if k == 0 else next(others)
@@ -218,7 +221,9 @@ def quality_and_diversity(
         shown = legend_name(name)
         axis.plot(across.value, up.value, mark, color=color, markersize=size, label=shown)
         _cross(axis, across, up, color)
-    axis.set(title="Quality and diversity", xlabel=xlabel, ylabel=ylabel)
+    axis.set(
+        title="Quality and diversity", xlabel=plain_text(xlabel, 60), ylabel=plain_text(ylabel, 60)
+    )
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     told = [f"{plain_text(n, 30)} ({a.value:.2f}, {u.value:.2f})" for n, (a, u) in points.items()]
     return with_alt(
@@ -284,6 +289,7 @@ def reader_scores(names: Sequence[str], scores: Sequence[Interval], choices: int
     axis.set(
         title=f"What a reader preferred, blind, in {choices} choices",
         xlabel="Bradley–Terry score (mean 0), with its 95 % interval over choices",
+        ylabel="what was compared",
         ylim=(-0.6, len(names) - 0.4),
     )
     said = [f"{plain_text(n, 40)} {s.value:.2f}" for n, s in zip(names, scores, strict=True)]
@@ -309,6 +315,7 @@ def reader_agreement(taus: Mapping[str, Interval]) -> Figure:
     axis.set(
         title="Does the measure rank the five checkpoints as the reader does?",
         xlabel="Kendall's τ: -1 reversed, 1 the same order",
+        ylabel="measure",
         xlim=(-1.08, 1.08),
         xticks=np.linspace(-1, 1, 6),  # τ of five things has these values and those between
         ylim=(-0.6, len(order) - 0.4),
