@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 
+from lstmlib.calibration import calibration, reliability
 from lstmlib.course import plots
 from lstmlib.course.cases import Curve
 from lstmlib.course.plots import style, training
 from lstmlib.grammar_eval import PrefixReading, Validity
 from lstmlib.grammars import NDFA, Brackets
 from lstmlib.history import History
-from lstmlib.metrics import wilson_interval
+from lstmlib.metrics import Interval, wilson_interval
 from lstmlib.sampling import apply_temperature, draw
 
 
@@ -70,6 +71,10 @@ def by_epochs():
         }
         for k in range(20, 121, 20)
     )
+
+
+INTERVAL = Interval(0.7, 0.6, 0.9)
+PREDICTED = np.tile([[0.7, 0.3]], (20, 1)), np.tile([0, 0, 1, 0], 5)
 
 
 PARTS = ("layer 1 · forget gate", "layer 1 · candidate", "output")
@@ -161,6 +166,38 @@ FIGURES = {
         3.0,
     ),
     "patients": lambda: plots.patients({f"patient-{k}": history(5 + k) for k in range(1, 5)}),
+    "resampled_intervals": lambda: plots.resampled_intervals(
+        {"by texts": [Interval(1.0, 0.5, 1.5), Interval(2.0, 1.8, 2.2)]}, 1.2, "loss (nats)"
+    ),
+    "novelty_by_length": lambda: plots.novelty_by_length(
+        {"real": np.array([0.0, 0.4, 0.9]), "copied": np.array([0.0, 0.0, np.nan])}, 2
+    ),
+    "reliability_diagrams": lambda: plots.reliability_diagrams(
+        {"a model": (reliability(*PREDICTED, bins=2), calibration(*PREDICTED, bins=2, block=5))}
+    ),
+    "measures_and_cheats": lambda: plots.measures_and_cheats(
+        {
+            "BLEU": {"real": Interval(0.5, 0.4, 0.6), "copy": Interval(1.0, 1.0, 1.0)},
+            "loss": {"real": Interval(1.5, 1.4, 1.6), "copy": Interval(0.7, 0.6, 0.8)},
+        },
+        {"BLEU": {"copy": 1}, "loss": {"copy": 1}},
+        {"BLEU": 1, "loss": -1},
+    ),
+    "quality_and_diversity": lambda: plots.quality_and_diversity(
+        [(Interval(0.2, 0.1, 0.3), Interval(1.0, 0.9, 1.0)), (INTERVAL, INTERVAL)],
+        ["0.5", "1.0"],
+        {"real": (INTERVAL, INTERVAL), "noise": (Interval(1.0, 1.0, 1.0), INTERVAL)},
+        "diversity",
+        "quality",
+    ),
+    "two_sample_by_temperature": lambda: plots.two_sample_by_temperature(
+        [0.5, 1.0], {"accuracy": [INTERVAL, INTERVAL]}, {"accuracy": {"real": 0.6}}
+    ),
+    "reader_scores": lambda: plots.reader_scores(["step 1", "step 2"], [INTERVAL, INTERVAL], 12),
+    "reader_agreement": lambda: plots.reader_agreement(
+        {"loss": Interval(1.0, 0.8, 1.0), "novelty": Interval(-0.8, -1.0, -0.6)}
+    ),
+    "time_by_size": lambda: plots.time_by_size([1000, 2000, 4000], {"ours": [0.1, 0.2, 0.5]}),
     "entropy_by_temperature": lambda: plots.entropy_by_temperature(
         np.array([0, 1, 2]), {"after a": np.array([0, 0.5, 0.9])}, 1.1
     ),
@@ -944,6 +981,23 @@ def named(text):
         "layer_gradients": lambda: plots.layer_gradients({text: y}, text, 1e-5),
         "ending_too_soon": lambda: plots.ending_too_soon(x, y, 1, text),
         "counter": lambda: plots.counter("()", y, y, y, text),
+        "resampled_intervals": lambda: plots.resampled_intervals({text: [INTERVAL]}, 1.0, text),
+        "novelty_by_length": lambda: plots.novelty_by_length({text: y}, 1),
+        "reliability_diagrams": lambda: plots.reliability_diagrams(
+            {text: (reliability(*PREDICTED), calibration(*PREDICTED, block=5, draws=9))}
+        ),
+        "measures_and_cheats": lambda: plots.measures_and_cheats(
+            {text: {text: INTERVAL, "copy": INTERVAL}}, {text: {"copy": 0}}, {text: 1}
+        ),
+        "quality_and_diversity": lambda: plots.quality_and_diversity(
+            [(INTERVAL, INTERVAL)], [text], {text: (INTERVAL, INTERVAL)}, text, text
+        ),
+        "two_sample_by_temperature": lambda: plots.two_sample_by_temperature(
+            [1.0], {text: [INTERVAL]}, {text: {text: 0.5}}
+        ),
+        "reader_scores": lambda: plots.reader_scores([text], [INTERVAL], 3),
+        "reader_agreement": lambda: plots.reader_agreement({text: INTERVAL}),
+        "time_by_size": lambda: plots.time_by_size([1, 2], {text: [1.0, 2.0]}),
         "prefix_reading": lambda: plots.prefix_reading(reading("$\\_", characters="$\\_"), text),
         "curves_of_cases": lambda: plots.curves_of_cases({text: Curve(y, y, y, text)}, text, 3.0),
         "change_by_change": lambda: plots.change_by_change([(text, 2.0, 1.0, 1)], text),
@@ -1347,3 +1401,28 @@ def test_dropout_acts_on_the_dashed_arrows_and_never_over_time(where, dashed, sa
     assert len(arrows) == 3 * (3 + 1) + 3 * 3 and len(broken) == dashed
     assert all(text.xy[0] == text.xyann[0] for text in broken)
     assert said in figure.get_label()
+
+
+def test_cheats_that_win_are_counted_and_signed():
+    figure = FIGURES["measures_and_cheats"]()
+    assert "copy in 2 of 2" in figure.get_label()
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert "\u25b2 1.00" in shown and "0.50" in shown
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [
+        "BLEU \u2191",
+        "loss \u2193",
+    ]
+
+
+def test_intervals_that_miss_the_truth_are_counted():
+    figure = FIGURES["resampled_intervals"]()
+    assert "1 of 2 hold" in figure.axes[0].get_title()
+    assert [line.get_color() for line in figure.axes[0].get_lines()[:4:2]] == [
+        style.BLUE,
+        style.ORANGE,
+    ]
+
+
+def test_agreement_with_a_reader_is_sorted():
+    axis = FIGURES["reader_agreement"]().axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["novelty", "loss"]
