@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tokenize
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -315,6 +316,14 @@ def test_there_are_notebooks_numbered_without_a_gap():
     numbers = [int(p.name[:2]) for p in NOTEBOOKS if not p.name.startswith("13")]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) >= 9
+
+
+def test_a_chapter_leads_to_the_next_one_and_back():
+    """All but chapter 13, which is read after 05, or never."""
+    line = [path for path in NOTEBOOKS if not path.name.startswith("13")]
+    ends = {p.name: nbformat.read(p, as_version=4).cells[-1].source for p in line}
+    for before, after in pairwise([path.name for path in line]):
+        assert f"({after})" in ends[before] and f"({before})" in ends[after], after
 
 
 def is_folded(cell):
