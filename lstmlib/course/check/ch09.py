@@ -111,13 +111,20 @@ def share_preferred(answer: Callable | None) -> None:
             return "these are the odds, e^(difference); the share is odds / (1 + odds)."
         if math.isclose(got, 1 / (1 + 10 ** (-1.1)), rel_tol=1e-6):
             return "that takes 10 to the difference; the model takes e."
+        if math.isclose(got, 100 * right, rel_tol=1e-6):
+            return "a share is at most 1; yours is in percent."
+        if math.isclose(got, 1 / (1 + 2 ** (-1.1)), rel_tol=1e-6):
+            return "that takes 2 to the difference; the model takes e."
         if not math.isclose(got, right, rel_tol=1e-6):
             return "with scores of 1.2 and 0.1 it is 1 / (1 + e^(-1.1)) = 0.75."
         others = np.array([0.0, 4.0, -2.5, 0.3])
         for i in range(4):
             for j in range(4):
                 wanted = 1 / (1 + math.exp(others[j] - others[i]))
-                if not math.isclose(of(others, i, j), wanted, rel_tol=1e-6):
+                got = of(others, i, j)
+                if wanted < 0.5 and math.isclose(got, 1 - wanted, rel_tol=1e-6):
+                    return "the sign of the difference counts: a lower score has less than 1/2."
+                if not math.isclose(got, wanted, rel_tol=1e-6):
                     return f"for the scores {others[i]} and {others[j]} it is {wanted:.3f}."
         return None
 
@@ -139,7 +146,9 @@ def permutation_p(answer: Callable | None) -> None:
         if math.isclose(got, 2 / 9):
             return "the true labels are one of the labellings: add 1 above and 1 below."
         if math.isclose(got, 2 / 10):
-            return "an equally good shuffle counts as well: `>=`; or the 1 above is missing."
+            if of(0.9, shuffled) == 0:
+                return "the 1 above is missing: the true labels are one of the labellings."
+            return "an equally good shuffle counts as well: `>=`."
         if math.isclose(got, 3 / 9):
             return "add 1 below, too: with the true labels there are n + 1 labellings."
         if math.isclose(got, 1 / 9):
@@ -189,12 +198,18 @@ def novelty_at(answer: Callable | None) -> None:
                 return "one run too few: a text of N characters has N - n + 1 runs of n."
             if math.isclose(got, np.mean(matches[:places] == 0)):
                 return "that asks for no match at all; a run of n is new if fewer than n match."
+            if math.isclose(got, 100 * wanted):
+                return "a share is at most 1; yours is in percent."
             return "a run of 3 is new where the longest match has fewer than 3: at 3 of 10 places."
         rng = np.random.default_rng(0)
         for size in (1, 7, 40):
             matches = np.minimum(rng.integers(0, 9, size), np.arange(size, 0, -1))
             for n in {1, 2, size} & set(range(1, size + 1)):
-                if not math.isclose(of(matches, n), right(matches, n)):
+                try:
+                    fits = math.isclose(of(matches, n), right(matches, n))
+                except Slip as slip:
+                    return f"with N = {size} and n = {n}: {slip}"
+                if not fits:
                     return f"it is wrong for a text of {size} characters and runs of {n}."
         return None
 
@@ -204,9 +219,9 @@ def novelty_at(answer: Callable | None) -> None:
 def mended_interval(answer: Callable | None) -> None:
     """Check a function (losses (T, C), draws, rng) -> (low, high), a bootstrap over texts."""
 
-    def of(losses: np.ndarray) -> tuple[float, float]:
+    def of(losses: np.ndarray, draws: int = 2000, seed: int = 1) -> tuple[float, float]:
         given = losses.copy()
-        got = call_answer(answer, given, 2000, np.random.default_rng(1))
+        got = call_answer(answer, given, draws, np.random.default_rng(seed))
         _unchanged(given, losses, "losses")
         if np.size(got) != 2:
             raise Slip("return two numbers, (low, high).")
@@ -221,6 +236,11 @@ def mended_interval(answer: Callable | None) -> None:
             slip = _interval_slip(of(losses), losses)
             if slip:
                 return slip
+        low, high = of(losses, draws=1)
+        if not math.isclose(low, high):
+            return "one draw has one mean, so low and high are then the same: use `draws`."
+        if of(losses, 40) != of(losses, 40) or of(losses, 40) == of(losses, 40, seed=2):
+            return "draw with the generator `rng` that is given, and with no other one."
         return None
 
     grade(answer, find_slip)
@@ -245,6 +265,10 @@ def _interval_slip(got: tuple[float, float], losses: np.ndarray) -> str | None:
         return None
     if got[0] > got[1]:
         return "low comes first, then high."
+    if np.ptp(got) < 0.01 * width:
+        return "all draws have the same mean: draw with replacement."
+    if np.abs(np.array(got) / losses.shape[1] - wanted).max() < 0.05 * width:
+        return "the loss of a text is the mean over its characters, not their sum."
     if near(ends(losses.ravel())) or near(ends(losses.ravel(), 0.05)):
         return "characters are drawn still; draw whole texts, so take the mean of each text first."
     if near(ends(losses.mean(axis=0))):
@@ -306,7 +330,7 @@ def whose_text(answer: Mapping[str, str] | None) -> None:
         clues = {
             "cold": "the cold one has hardly an unknown word, and its texts say the same things",
             "copier": "the copier's runs of 10 are real where no wrong character falls into them",
-            "trigram": "who sees two characters writes hardly a word that is known",
+            "trigram": "who sees two characters writes the fewest known words",
             "hot": "the hot one slips often, and still knows more words than a trigram model",
         }
         said = [clue for writer, clue in clues.items() if writer in wrong]

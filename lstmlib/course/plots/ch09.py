@@ -208,14 +208,14 @@ def quality_and_diversity(
     """
     figure, axis = new_figure(1, 1, 8, 5)
     x, y = ([each[k].value for each in curve] for k in (0, 1))
-    axis.plot(x, y, "o-", color=BLUE, markersize=5, label="network, by temperature")
+    axis.plot(x, y, "o-", color=BLUE, markersize=5, zorder=3, label="network, by temperature")
     for (across, up), label in zip(curve, labels, strict=True):
         _cross(axis, across, up, BLUE)
         at = (across.value, up.value)
-        above = across.value < 0.88  # where other texts crowd, to the left of the curve
-        place = (
-            {"xytext": (0, 7), "ha": "center"} if above else {"xytext": (-5, -12), "ha": "right"}
-        )
+        if across.value < 0.88:
+            place = {"xytext": (0, 7), "ha": "center"}
+        else:  # where other texts crowd, below or to the left of the curve
+            place = {"xytext": (1, -14) if up.value > 0.92 else (-6, -12), "ha": "right"}
         shown = plain_text(label, 40)
         axis.annotate(shown, at, textcoords="offset points", fontsize=9, **place)
     others = cycle([*MARKS[1:5], (SKY, "P"), ("#777777", "X")])
@@ -319,7 +319,7 @@ def reader_agreement(taus: Mapping[str, Interval]) -> Figure:
     axis.set_yticks(range(len(order)), [plain_text(name, 40) for name in order])
     axis.set(
         title="Does the measure rank the five checkpoints as the reader does?",
-        xlabel="Kendall's τ: -1 reversed, 1 the same order",
+        xlabel="Kendall's τ: -1 reversed, 1 the same order (orange cross: not above 0)",
         ylabel="measure",
         xlim=(-1.08, 1.08),
         xticks=np.linspace(-1, 1, 6),  # τ of five things has these values and those between
