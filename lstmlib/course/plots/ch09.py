@@ -271,7 +271,7 @@ def two_sample_by_temperature(
         axis.set(title=plain_text(name, 60), xlabel="temperature τ", ylim=(0, None))
         said.append(f"{in_words(plain_text(name, 60), middle)}; {', '.join(told)}")
     for axis in axes:
-        axis.set_ylabel("share")
+        axis.set_ylabel("value, from 0 to 1")
     handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=4)
     return with_alt(figure, f"By temperature: {'. '.join(said)}.")
