@@ -62,6 +62,7 @@ CHAPTERS = (
     Chapter(NOTEBOOKS / "02_rnn_from_scratch.ipynb", 25, 120, False),
     Chapter(NOTEBOOKS / "03_lstm_from_scratch.ipynb", 20, 120, False),
     Chapter(NOTEBOOKS / "01_data_cleaning.ipynb", 8, 60, False),
+    Chapter(NOTEBOOKS / "09_measuring_text.ipynb", 25, 120, False),
     Chapter(NOTEBOOKS / "10_five_systems.ipynb", 15, 90, False),
 )
 
