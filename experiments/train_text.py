@@ -84,13 +84,9 @@ def main(folder: Path) -> None:
         SystemExit: it was interrupted.
     """
     settings = read_settings(folder, Settings)
-    if (folder / "result.json").exists():
-        raise ValueError(f"{folder} holds a run already; delete its result.json to run anew.")
-    text, _ = clean(corpus_text(settings.corpus), **settings.clean)
-    vocab = Vocab.from_text(text)
+    text, vocab, model = begin(folder, settings)
     train_ids, valid_ids = split(vocab.encode(text))
-    torch.manual_seed(settings.seed)
-    model, checkpoints = CharRNN(len(vocab), **settings.model), Checkpoints(folder, vocab, keep=1)
+    checkpoints = Checkpoints(folder, vocab, keep=1)
     # A prompt that cannot be written on from is refused now, not after the training.
     generate(model, vocab, settings.prompt, 0, seed=settings.seed)
     note_settings(checkpoints, asdict(settings))
@@ -108,6 +104,33 @@ def main(folder: Path) -> None:
         "parameters": count_parameters(kept),
         "bytes": path.stat().st_size,
         "training_seconds": round(history.rows[-1]["seconds"], 1),
+    } | made_of(text, history)
+    write_json(folder / "result.json", result)
+    remove_unfinished(folder)
+    print(json.dumps(result, indent=2))
+
+
+def begin(folder: Path, settings: object) -> tuple[str, Vocab, CharRNN]:
+    """Return the clean text of a run that is not done, its vocabulary, and the new network.
+
+    Args:
+        folder: of the run.
+        settings: with corpus, clean, model and seed, as `Settings` has them.
+
+    Raises:
+        ValueError: the run is done, or its text cannot be read.
+    """
+    if (folder / "result.json").exists():
+        raise ValueError(f"{folder} holds a run already; delete its result.json to run anew.")
+    text, _ = clean(corpus_text(settings.corpus), **settings.clean)
+    vocab = Vocab.from_text(text)
+    torch.manual_seed(settings.seed)
+    return text, vocab, CharRNN(len(vocab), **settings.model)
+
+
+def made_of(text: str, history: History) -> dict:
+    """Return what a result says of the text, of the machine, and of how it computed."""
+    return {
         "text_characters": len(text),
         "text_sha256": sha256(text),
         "machine": describe(torch.device("cpu")),
@@ -115,9 +138,6 @@ def main(folder: Path) -> None:
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
-    write_json(folder / "result.json", result)
-    remove_unfinished(folder)
-    print(json.dumps(result, indent=2))
 
 
 def write_history(folder: Path, history: History) -> None:

@@ -17,27 +17,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from experiments.common import (
     check_model,
     check_whole,
-    corpus_text,
-    describe,
     note_settings,
     read_json,
     read_settings,
     remove_unfinished,
     run_program,
-    sha256,
     stop_if_interrupted,
-    versions,
     write_json,
 )
-from experiments.train_text import write_history
+from experiments.train_text import begin, made_of, write_history
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
-from lstmlib.cleaning import clean
 from lstmlib.generation import generate
 from lstmlib.history import History
 from lstmlib.models import CharRNN, count_parameters
@@ -141,13 +135,9 @@ def main(folder: Path) -> None:
         SystemExit: it was interrupted.
     """
     settings = read_settings(folder, Settings)
-    if (folder / "result.json").exists():
-        raise ValueError(f"{folder} holds a run already; delete its result.json to run anew.")
-    text, _ = clean(corpus_text(settings.corpus), **settings.clean)
-    vocab = Vocab.from_text(text)
+    text, vocab, model = begin(folder, settings)
     train_ids, valid_ids = split(vocab.encode(text))
-    torch.manual_seed(settings.seed)
-    model, checkpoints = CharRNN(len(vocab), **settings.model), Checkpoints(folder, vocab, keep=1)
+    checkpoints = Checkpoints(folder, vocab, keep=1)
     note_settings(checkpoints, asdict(settings))
     writer = Writer(model, vocab, valid_ids, settings, folder / "texts.json")
     history = fit(
@@ -160,13 +150,7 @@ def main(folder: Path) -> None:
         "valid_losses": [writer.kept[str(step)]["valid_loss"] for step in settings.steps],
         "parameters": count_parameters(model),
         "training_seconds": round(history.rows[-1]["seconds"], 1),
-        "text_characters": len(text),
-        "text_sha256": sha256(text),
-        "machine": describe(torch.device("cpu")),
-        "precision": history.precision,
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-    }
+    } | made_of(text, history)
     write_json(folder / "result.json", result)
     remove_unfinished(folder)
     print(json.dumps(result, indent=2))
