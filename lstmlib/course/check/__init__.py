@@ -29,11 +29,10 @@ from lstmlib.course.check.ch02 import (
     bug_table,
     chunk,
     forward_passes,
-    leaky_step_back,
     revealing_batch,
-    step_back,
     steps_until,
 )
+from lstmlib.course.check.ch02_backward import leaky_step_back, step_back
 from lstmlib.course.check.ch03 import (
     adagrad_step,
     backward_without_tanh,
@@ -52,14 +51,8 @@ from lstmlib.course.check.ch04 import (
     repaired,
     table_gradient,
 )
-from lstmlib.course.check.ch05 import (
-    book_rate,
-    early_stop,
-    finish_step,
-    norm_clipped,
-    reach,
-    warm_cosine,
-)
+from lstmlib.course.check.ch05 import book_rate, early_stop, norm_clipped, reach, warm_cosine
+from lstmlib.course.check.ch05_loop import finish_step
 from lstmlib.course.check.ch06 import (
     CAUSES,
     adaptive_limit,

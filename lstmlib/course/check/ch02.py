@@ -82,6 +82,9 @@ def forward_passes(answer: Callable | None) -> None:
             weights = 2 * V * H + H * H + H + V
             slips = {
                 weights: "a central difference takes two passes: up, and down.",
+                2 * weights + 1: "a central difference does not need the loss at the place itself.",
+                3 * weights: "a central difference takes two passes for each entry, up and down. "
+                "It does not need the loss at the place itself.",
                 weights + 1: "that is for differences to one side; a central one takes two passes "
                 "for each entry.",
                 2 * (weights - H - V): "the two biases are weights, too.",
@@ -101,69 +104,6 @@ def forward_passes(answer: Callable | None) -> None:
         return None
 
     grade(answer, find_slip)
-
-
-def step_back(answer: Callable | None) -> None:
-    """Check a function (dh_loss, dh_next, h, Wh) -> (dz, dh of the step before) of an RNN."""
-
-    def find_slip() -> str | None:
-        rng = np.random.default_rng(0)
-        for N, H in ((3, 4), (2, 5), (1, 3)):
-            dh_loss, dh_next, h = rng.normal(size=(3, N, H))
-            inputs = (dh_loss, dh_next, np.tanh(h), rng.normal(size=(H, H)))
-            slip = _two_arrays(answer, inputs) or _slip_of_step(answer, *inputs)
-            if slip:
-                return slip
-        return None
-
-    grade(answer, find_slip)
-
-
-def _two_arrays(answer: Callable, inputs: tuple) -> str | None:
-    """Say what is wrong with the form of an answer that must return (dz, dh): (N, H) both."""
-    given = [np.copy(part) if np.ndim(part) else part for part in inputs]
-    got = call_answer(answer, *given)
-    if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)):
-        return "your function changed its arguments; `a = a + b` makes a new array, `a += b` not."
-    if isinstance(got, np.ndarray):
-        return "you return one array; return two: dz, and the gradient of the h before."
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        return "return two arrays: dz, and the gradient of the h before."
-    shapes, shape = [np.shape(part) for part in got], np.shape(inputs[0])
-    if shapes != [shape, shape]:
-        return f"both have the shape of h, {shape}; yours are {shapes[0]} and {shapes[1]}."
-    return None
-
-
-def _slip_of_step(
-    answer: Callable, dh_loss: np.ndarray, dh_next: np.ndarray, h: np.ndarray, Wh: np.ndarray
-) -> str | None:
-    got_z, got_h = call_answer(answer, dh_loss.copy(), dh_next.copy(), h.copy(), Wh.copy())
-    dh, slope = dh_loss + dh_next, 1 - h**2
-    dz = dh * slope
-    slips = [
-        (dh_loss * slope, "you forgot to add dh from the next step: h also acts on all later h."),
-        (dh_next * slope, "dh_loss is missing, the gradient from this step's own prediction."),
-        (dh_loss + dh_next * slope, "the slope multiplies the whole sum; the sum needs brackets."),
-        (dh, "z comes before the tanh: multiply by its derivative, 1 - h²."),
-        (dh * (1 - np.tanh(h) ** 2), "h is the tanh already; its derivative is 1 - h²."),
-        (dh * (1 + h**2), "the derivative of tanh is 1 - h², with a minus."),
-        (dh * h * (1 - h), "that is the derivative of the sigmoid; the one of tanh is 1 - h²."),
-    ]
-    if np.allclose(got_h, dz) and np.allclose(got_z, dz @ Wh.T):
-        return "return dz first, then the gradient of the h before."
-    for value, said in slips:
-        if np.allclose(got_z, value):
-            return said
-    if not np.allclose(got_z, dz):
-        return "dz is (dh_loss + dh_next) times the derivative of tanh, entry by entry."
-    if np.allclose(got_h, dz @ Wh):
-        return "forwards it was h @ Wh, so the gradient goes back through the transpose, Wh.T."
-    if np.allclose(got_h, dh @ Wh.T):
-        return "the h before reached h through z: send dz back through Wh, not dh."
-    return (
-        None if np.allclose(got_h, dz @ Wh.T) else "dz is right; the h before reached z by h @ Wh."
-    )
 
 
 _BUGS = {
@@ -259,11 +199,14 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
     s = np.cumsum(g**2, axis=0)
     if np.isnan(got[s > 0]).any():
         return "s sums the squares; a sum of the gradients can fall below 0, and has no root then."
-    if np.isnan(got).any():
-        return "a weight without any gradient yet gives 0/0; add the tiny ε below the line."
     right = -rate * g / (np.sqrt(s) + 1e-10)
     if np.allclose(got, right, atol=1e-8):
         return None
+    without = -rate * g[s > 0] / np.sqrt(s[s > 0])  # with no ε at all
+    if _constant(np.abs(got[s > 0] - without)):
+        return "ε is added to the whole quotient; below the line √s + ε needs brackets."
+    if np.isnan(got).any():
+        return "a weight without any gradient yet gives 0/0; add the tiny ε below the line."
     if len(got) > 1 and (got == got[0]).all():
         return "all rows are equal; if you append the same array at each step, append a copy."
     cut, shared = np.clip(g, -5, 5), np.cumsum((g**2).sum(axis=1))[:, None]
@@ -314,9 +257,36 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
         if np.allclose(got, value, atol=1e-8):
             return said
     added = (-rate * g / got - np.sqrt(s))[g != 0]
-    if 0 < added[0] < 1e-3 and np.allclose(added, added[0], rtol=1e-3, atol=0):
+    if _constant(added):
         return f"ε is 1e-10, and yours is about {added[0]:.0e}."
+    under = ((rate * g / got) ** 2 - s)[g != 0]
+    if _constant(under):
+        return f"ε is added to the root, not under it: √s + ε, with 1e-10. Yours is {under[0]:.0e}."
+    if np.allclose(got, -rate * g / (np.sqrt(s + g[0] ** 2) + 1e-10), atol=1e-8):
+        return "s begins at 0; yours begins at the first square, which is then added twice."
+    if np.allclose(under, under[0], rtol=1e-3) and under[0] > 0:
+        return f"s begins at 0, and yours at about {under[0]:.3g}."
+    if any(np.allclose(got, -rate * g / (np.sqrt(f) + 1e-10), atol=1e-8) for f in _faded(g)):
+        return "s ← s + g² keeps all squares whole; yours lets the older ones fade."
     return "add the step's square to s, then the change is -rate · g / (√s + 1e-10)."
+
+
+def _constant(values: np.ndarray) -> bool:
+    """Say whether an ε stands out: all values are one, above 0 and below 0.001."""
+    first = values.flat[0]
+    return bool(0 < first < 1e-3 and np.allclose(values, first, rtol=1e-3, atol=0))
+
+
+def _faded(g: np.ndarray) -> list[np.ndarray]:
+    """Return the averages (K, n) that forget: s ← kept · s + share · g², with usual numbers."""
+    averages = []
+    for kept in (0.5, 0.9, 0.95, 0.99, 0.999):
+        for share in (1 - kept, 1.0):
+            s = [np.zeros(g.shape[1])]
+            for row in g:
+                s.append(kept * s[-1] + share * row**2)
+            averages.append(np.stack(s[1:]))
+    return averages
 
 
 def steps_until(answer: Callable | None) -> None:
@@ -356,59 +326,3 @@ def _slip_of_steps(got: float, k: int, factor: float, share: float) -> str:
     if got < k:
         return f"after {steps} {left:.4g} is left, which is not below yet."
     return f"it holds before {steps} already; find the smallest k."
-
-
-def leaky_step_back(answer: Callable | None) -> None:
-    """Check a function (dh, g, Wh, a) -> (dz, dh before), where h = (1 - a) h before + a g."""
-
-    def find_slip() -> str | None:
-        rng = np.random.default_rng(0)
-        for N, H, a in ((3, 4, 0.3), (1, 2, 0.9), (2, 5, 1.0), (2, 3, 0.05)):
-            dh, z = rng.normal(size=(2, N, H))
-            inputs = (dh, np.tanh(z), rng.normal(size=(H, H)), a)
-            slip = _two_arrays(answer, inputs) or _slip_of_leak(answer, *inputs)
-            if slip:
-                return slip
-        return None
-
-    grade(answer, find_slip)
-
-
-def _slip_of_leak(
-    answer: Callable, dh: np.ndarray, g: np.ndarray, Wh: np.ndarray, a: float
-) -> str | None:
-    got_z, got_h = call_answer(answer, dh.copy(), g.copy(), Wh.copy(), a)
-    slope = 1 - g**2
-    dz = a * dh * slope
-    if np.allclose(got_h, dz) and not np.allclose(got_z, dz):
-        return "return dz first, then the gradient of the h before."
-    slips = [
-        (dh * slope, "g enters h times a, so its gradient is a · dh."),
-        (a * dh, "z comes before the tanh: multiply by its derivative, 1 - g²."),
-        (a * a * dh * slope, "the factor a stands before g once, and so it does here."),
-        (a * dh * (1 + g**2), "the derivative of tanh is 1 - g², with a minus."),
-        (a * dh * (1 - np.tanh(g) ** 2), "g is the tanh already; its derivative is 1 - g²."),
-        ((1 - a) * dh * slope, "the new part g has the factor a, the old state 1 - a."),
-    ]
-    for value, said in slips:
-        if not np.allclose(dz, value) and np.allclose(got_z, value):
-            return said
-    if not np.allclose(got_z, dz):
-        return "dz is the gradient of g, a · dh, times the derivative of tanh, entry by entry."
-    slips = [
-        (dz @ Wh.T, "the old state also reaches the new one directly, times 1 - a."),
-        ((1 - a) * dh, "the old state also reaches the new one through z, by h @ Wh."),
-        (dh + dz @ Wh.T, "on the direct way the old state is multiplied by 1 - a."),
-        (a * dh + dz @ Wh.T, "on the direct way the factor is 1 - a, not a."),
-        ((1 - a) * dh + dz @ Wh, "forwards it was h @ Wh, so back it is Wh.T."),
-        ((1 - a) * dh + a * dz @ Wh.T, "dz holds the factor a already; yours has it twice."),
-        ((1 - a) * dh * slope + dz @ Wh.T, "the direct way does not go through the tanh."),
-        ((1 - a) * (dh + dz @ Wh.T), "only the direct way has the factor 1 - a."),
-    ]
-    right = (1 - a) * dh + dz @ Wh.T
-    if np.allclose(got_h, right):
-        return None
-    for value, said in slips:
-        if np.allclose(got_h, value):
-            return said
-    return "dz is right; for the h before, add the gradients of the two ways to it."

@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 from lstmlib.history import TrainingDiverged
-from lstmlib.models import CharRNN, detach
+from lstmlib.models import CharRNN
 from lstmlib.settings import TrainingConfig
 from lstmlib.training import fit
 
@@ -31,7 +29,15 @@ def norm_clipped(answer: Callable | None) -> None:
         def answers(gradients: list[np.ndarray], limit: float) -> list:
             given = [g.copy() for g in gradients]
             with np.errstate(divide="ignore", invalid="ignore"):  # a norm of 0
-                got = list(call_answer(answer, given, limit))
+                try:
+                    got = list(call_answer(answer, given, limit))
+                except ValueError as error:
+                    if any(said in str(error) for said in _SHAPE_ERRORS):
+                        raise Slip(
+                            "the arrays have different shapes, so NumPy cannot join or add them: "
+                            "flatten each first, or add up the sums of their squares."
+                        ) from None
+                    raise
             untouched = len(given) == len(gradients) and all(map(np.array_equal, given, gradients))
             if not untouched:
                 raise Slip("your function changed the gradients it was given; return new arrays.")
@@ -51,6 +57,12 @@ def norm_clipped(answer: Callable | None) -> None:
             return "that cuts every entry by itself; scale all entries by one factor."
         if equal(got, [g * min(1, 2 / np.linalg.norm(g)) for g in long]):
             return "you clip each array by its own norm; the norm is that of all arrays together."
+        if any(equal(got, [g * min(1, 2 / np.linalg.norm(part)) for g in long]) for part in long):
+            return "that is the norm of one array alone; the joint norm takes all of them."
+        if equal(got, [g * norm / 2 for g in long]):
+            return "the factor is upside down: multiply by limit / norm."
+        if equal(got, long):
+            return "a gradient that is longer than the limit must be clipped; yours stays as it is."
         if equal(got, [g * 2 / norm**2 for g in long]):
             return "you forgot the square root in the norm."
         if equal(got, [g * 2 / sum(np.abs(g).sum() for g in long) for g in long]):
@@ -80,6 +92,10 @@ def norm_clipped(answer: Callable | None) -> None:
     grade(answer, find_slip)
 
 
+_SHAPE_ERRORS = ("inhomogeneous", "dimensions", "same shape", "broadcast", "match")
+"""Parts of what NumPy says where arrays of several shapes are joined, stacked or added."""
+
+
 def warm_cosine(answer: Callable | None) -> None:
     """Check a function (step, steps, warmup, peak) -> learning rate, linear, then half a cosine."""
 
@@ -100,16 +116,24 @@ def warm_cosine(answer: Callable | None) -> None:
             return "the rate is 0 during the warm-up; it should rise there (`//` rounds down to 0)."
         if math.isclose(got[1], 0.0, abs_tol=1e-12):
             return "steps count from 1, and the first one should move: its rate is peak / warmup."
-        if off(10):
+        if any(off(k) for k in range(1, 20)):
             return "during the warm-up the rate rises on a straight line, peak · step / warmup."
         if off(20):
             return "at the last step of the warm-up the rate is the peak."
         if math.isclose(got[60], peak * 0.5 * (1 + math.cos(math.pi * 0.6)), rel_tol=1e-9):
             return "the cosine begins where the warm-up ends: count its steps from there."
+        if math.isclose(got[100], peak) and math.isclose(got[60], 0.0, abs_tol=1e-9):
+            return "that is a whole period, down and up again: half a period goes to π, not to 2π."
+        if math.isclose(got[60], peak * math.cos(math.pi / 4), rel_tol=1e-9):
+            return "that is a quarter of a period, which ends steep: (1 + cos) / 2 ends flat."
+        if math.isclose(got[60], peak * (1 + math.cos(math.pi / 4)) / 2, rel_tol=1e-9):
+            return "that is a quarter of a period: half a period goes to π, not to π / 2."
         if math.isclose(got[60], peak * math.cos(math.pi * 0.5), abs_tol=1e-9):
             return "cos falls from 1 to -1; (1 + cos) / 2 falls from 1 to 0."
         if all(math.isclose(got[k], peak * (100 - k) / 80, abs_tol=1e-9) for k in (40, 60, 80)):
             return "that is a straight line down; half a cosine falls slowly, fast, and slowly."
+        if math.isclose(got[99], 0.0, abs_tol=1e-12):
+            return "the rate is 0 at step `steps`, and not one step before it."
         if off(100):
             return "at the last step the rate is 0."
         if any(off(k) for k in got):
@@ -139,8 +163,14 @@ def early_stop(answer: Callable | None) -> None:
                 raise Slip("your function changed the list it was given; leave it as it is.")
             if np.ndim(got) != 1 or len(got) != 2:
                 raise Slip("return two numbers: where it stops, and where the best loss was.")
+            if any(number(part) != int(number(part)) for part in got):
+                raise Slip(
+                    "both are indices, which are whole numbers: return the index of the best loss, "
+                    "not the loss itself."
+                )
             return int(got[0]), int(got[1])
 
+        answers([3.5, 2.5, 1.25], 2)  # no loss of these can be taken for an index
         if answers([3, 2, 1], 2) == (3, 3):
             return "indices count from 0: the last of three is 2."
         if answers([3, 2, 1], 2) != (2, 2):
@@ -189,136 +219,16 @@ def early_stop(answer: Callable | None) -> None:
                 "[40, 30, 35, 36, 20] and patience 2 ends at index 3, its best is index 1: the "
                 "first loss is the first best, however large it is."
             )
+        if answers([4e30, 3e30, 3.5e30, 3.6e30, 2e30], 2) != (3, 1):
+            return (
+                "the first loss is the first best, however large it is: begin with it, or with "
+                "math.inf, and not with a number that you take for large."
+            )
         if answers([3, 1, 2, 0], 1) != (2, 1) or answers([3, 1, 2, 2, 2, 0], 3) != (4, 1):
             return "use `patience`, which is not always 2."
         return None
 
     grade(answer, find_slip)
-
-
-def finish_step(answer: Callable | None) -> None:
-    """Check a function (model, loss, state, optimizer, limit) -> (loss, state): the end of a step.
-
-    It trains the model in place; the loss that it returns is a number, the state is cut off.
-    """
-    rng = np.random.default_rng(0)
-    batches = [
-        tuple(torch.from_numpy(rng.integers(0, 5, (3, T))) for _ in range(2)) for T in (4, 4, 5, 2)
-    ]
-
-    def find_slip() -> str | None:
-        def step(model: CharRNN, loss: Tensor, state: tuple, *rest: object) -> tuple:
-            kept = [part.detach().clone() for part in state]
-            try:
-                got = call_answer(answer, model, loss, state, *rest)
-            except RuntimeError as error:
-                for said, slip in _GRAPH_ERRORS.items():
-                    if said in str(error):
-                        raise Slip(slip) from None
-                raise
-            if not all(map(torch.equal, state, kept)):
-                raise Slip("your function changed the state it was given; return it, cut off.")
-            if not isinstance(got, tuple | list) or len(got) != 2:
-                raise Slip("return two things: the loss as a number, and the state to hand on.")
-            if isinstance(got[0], tuple | list):
-                raise Slip("return the loss first, then the state.")
-            if torch.is_tensor(got[0]) and got[0].requires_grad:
-                raise Slip("return the loss as a number, loss.item(): a tensor keeps its graph.")
-            return float(got[0]), got[1]
-
-        def equal(a: tuple, b: tuple) -> bool:
-            return np.allclose(a[0], b[0], atol=1e-5) and all(
-                torch.allclose(p, q, atol=1e-5) for p, q in zip(a[1], b[1], strict=True)
-            )
-
-        got = _train(batches, 0.1, step)
-        slips = {
-            "gradients of the batches before are still in `.grad`, and this one is added to them: "
-            "set them to zero in every step.": [
-                {"zero": False, "clip": clip} for clip in ("after", "before", None)
-            ],
-            "the gradient is not clipped at `limit`. Before `backward` there is nothing to clip "
-            "yet; after `optimizer.step()` it is too late.": [{"clip": None}],
-            "every batch starts from a state of zeros; hand on the state of the one before.": [
-                {"carry": False, "clip": clip} for clip in ("after", None)
-            ],
-            "every array is clipped by itself; the limit is for all of them together.": [
-                {"clip": "each"}
-            ],
-        }
-        if all(map(torch.equal, got[1], _start().parameters())):
-            return "no weight moves: `optimizer.step()` finds no gradient, or is not called."
-        for slip, variants in slips.items():
-            for variant in variants:
-                if equal(got, _train(batches, 0.1, functools.partial(_finish_step, **variant))):
-                    return slip
-        if not equal(got, _train(batches, 0.1, _finish_step)):
-            return (
-                "losses or weights differ from those of the right loop: gradient to zero, "
-                "backward, clip, step; the state handed on, cut from its graph."
-            )
-        if not equal(_train(batches, 1e6, step), _train(batches, 1e6, _finish_step)):
-            return "use `limit`: a gradient that is shorter than it stays as it is."
-        return None
-
-    grade(answer, find_slip)
-
-
-_GRAPH_ERRORS = {
-    "second time": "the backward pass of the second batch runs back into the first, whose graph is "
-    "gone: cut the state from it with detach(state).",
-    "inplace operation": "the backward pass of the second batch still runs back into the first, "
-    "whose weights the optimizer has changed since. `retain_graph=True` does not help: cut the "
-    "state from it with detach(state).",
-}
-"""What PyTorch says where a graph goes on into the batch before: part of it -> the slip."""
-
-
-def _train(batches: list, limit: float, finish: Callable) -> tuple[list[float], list[Tensor]]:
-    """Return losses and weights of a loop whose steps end with `finish`."""
-    model, losses, state = _start(), [], None
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    for x, y in batches:
-        logits, state = model(x, state)  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
-        loss, state = finish(model, loss, state, optimizer, limit)
-        losses.append(loss)
-    return losses, [p.detach() for p in model.parameters()]
-
-
-def _finish_step(
-    model: CharRNN,
-    loss: Tensor,
-    state: tuple,
-    optimizer: torch.optim.Optimizer,
-    limit: float,
-    zero: bool = True,
-    clip: str | None = "after",
-    carry: bool = True,
-) -> tuple[float, tuple | None]:
-    """End a step, rightly or with known faults."""
-    if zero:
-        optimizer.zero_grad()
-    if clip == "before":
-        nn.utils.clip_grad_norm_(model.parameters(), limit)
-    loss.backward()
-    groups = [[p] for p in model.parameters()] if clip == "each" else [model.parameters()]
-    for group in groups if clip in ("after", "each") else []:
-        nn.utils.clip_grad_norm_(group, limit)
-    optimizer.step()
-    return loss.item(), detach(state) if carry else None
-
-
-def _start() -> CharRNN:
-    """Return a small network whose weights are the same at every call."""
-    with torch.random.fork_rng(devices=[]):
-        model = CharRNN(5, 6, num_layers=1)
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for weight in model.parameters():
-            uniform = rng.uniform(-1, 1, weight.shape) / math.sqrt(6)
-            weight.copy_(torch.from_numpy(uniform))
-    return model
 
 
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -342,6 +252,11 @@ def book_rate(answer: float | None, ids: np.ndarray) -> None:
         if loss <= losses[best] + 0.15:
             return None
         slip = "too low" if rate < best else "too high"
+        if abs(rate - losses[best]) < 0.15:
+            return (
+                f"{rate:g} is about the lowest loss; give the rate with which a run comes there. "
+                "As a rate it is too high."
+            )
         ended = f"ends at {loss:.3f}" if math.isfinite(loss) else "has no finite loss in the end"
         return (
             f"{slip}: a run of 60 steps with it {ended}; one at another rate comes down to "
@@ -384,9 +299,16 @@ def reach(answer: Callable | None) -> None:
         if equals(50 * 0.03):
             return "during the warm-up the steps are shorter: step k moves by rate · k / warmup."
         if equals(30 * 0.03 + 0.03 * 19 / 2):
-            return "steps count from 1: the first one moves by rate / warmup, not by 0."
+            return (
+                "one step is missing. The steps are 1 to `steps`: `range(1, steps + 1)`. The first "
+                "one moves by rate / warmup, and the last by the whole rate."
+            )
         if equals(30 * 0.03 + 0.03 * 20 / 2):
-            return "half of rate · warmup is nearly right; add up the steps 1 to `warmup` exactly."
+            return (
+                "during the warm-up step k moves by rate · k / warmup, from k = 1 to `warmup`. In "
+                "all that is a little more than rate · warmup / 2; with warmup + 1 below the line "
+                "it is just this half."
+            )
         if equals(0.03 * 21 / 2):
             return "that is the warm-up alone; the steps after it move by the whole rate."
         if equals(0.03):

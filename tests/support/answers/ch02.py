@@ -80,6 +80,11 @@ def back(dh_of):
     return answer
 
 
+def slope_twice(dh_loss, dh_next, h, Wh):
+    dz = (dh_loss + dh_next) * (1 - h**2)
+    return dz, dz @ Wh.T * (1 - h**2)
+
+
 # Exercise 4
 
 TABLE = {
@@ -110,12 +115,19 @@ def adagrad_where(gradients, rate):
     return -rate * np.divide(gradients, root, out=np.zeros_like(root), where=root > 0)
 
 
-def adagrad_that_forgets(gradients, rate):
-    s, changes = 0, []
-    for g in gradients:
-        s = 0.9 * s + 0.1 * g**2
-        changes.append(-rate * g / (np.sqrt(s) + 1e-10))
-    return np.stack(changes)
+def adagrad_that_forgets(share):
+    def answer(gradients, rate):
+        s, changes = 0, []
+        for g in gradients:
+            s = 0.9 * s + share * g**2
+            changes.append(-rate * g / (np.sqrt(s) + 1e-10))
+        return np.stack(changes)
+
+    return answer
+
+
+def summed(gradients):
+    return np.cumsum(gradients**2, axis=0)
 
 
 def adagrad_of_the_sum(gradients, rate):
@@ -238,6 +250,8 @@ EXERCISES = {
         wrong=[
             (lambda V, H: count(V, H) // 2, "up, and down"),
             (lambda V, H: count(V, H) // 2 + 1, "to one side"),
+            (lambda V, H: count(V, H) + 1, "the loss at the place itself"),
+            (lambda V, H: 3 * count(V, H) // 2, "the loss at the place itself"),
             (lambda V, H: 2 * (2 * V * H + H * H), "two biases"),
             (lambda V, H: count(V, H) - 2 * H, "b, the bias"),
             (lambda V, H: count(V, H) - 2 * V, "by, the bias"),
@@ -269,6 +283,11 @@ EXERCISES = {
             (with_dz(lambda a, b, h: (a - b) * (1 - h**2)), "entry by entry"),
             (back(lambda dz, a, b, Wh: dz @ Wh), "the transpose"),
             (back(lambda dz, a, b, Wh: (a + b) @ Wh.T), "send dz back"),
+            (with_dz(lambda a, b, h: (a - b) * (1 - h**2)), "1 - h²"),
+            (back(lambda dz, a, b, Wh: dz @ Wh.T + b), "dh_next is in dz already"),
+            (back(lambda dz, a, b, Wh: dz @ Wh.T + a), "dh_loss is in dz already"),
+            (back(lambda dz, a, b, Wh: dz @ Wh.T + a + b), "do not add them again"),
+            (slope_twice, "a slope twice"),
             (back(lambda dz, a, b, Wh: b), "dz is right"),
             (lambda a, b, h, Wh: (a + b) * (1 - h**2), "you return one array"),
             (lambda a, b, h, Wh: (a + b,), "return two arrays"),
@@ -347,7 +366,17 @@ EXERCISES = {
             (adagrad_in_one_array, "append a copy"),
             (over(lambda g: np.sqrt(np.cumsum((g**2).sum(axis=1)))[:, None]), "one s for all"),
             (over(lambda g: np.sqrt(np.cumsum(g**2)).reshape(g.shape)), "with axis=0"),
-            (adagrad_that_forgets, "add the step's square"),
+            (adagrad_that_forgets(0.1), "the older ones fade"),
+            (adagrad_that_forgets(1), "the older ones fade"),
+            (lambda g, rate: -rate * g / np.sqrt(summed(g)) + 1e-10, "needs brackets"),
+            (lambda g, rate: -(rate * g / np.sqrt(summed(g)) + 1e-10), "needs brackets"),
+            (lambda g, rate: -rate * g / np.sqrt(summed(g)) + 1e-4, "needs brackets"),
+            (lambda g, rate: -rate * g / np.sqrt(summed(g) + 1e-8), "not under it"),
+            (lambda g, rate: -rate * g / np.sqrt(summed(g) + 1e-6), "not under it"),
+            (over(lambda g: np.sqrt(summed(g) + g[0] ** 2)), "begins at the first square"),
+            (over(lambda g: np.sqrt(summed(g) + 1)), "s begins at 0, and yours at about 1"),
+            (over(lambda g: np.sqrt(summed(g) + 0.1)), "s begins at 0, and yours at about 0.1"),
+            (over(lambda g: 2 * np.sqrt(summed(g))), "add the step's square"),
             (lambda g, rate: adagrad(g, rate)[-1], "for each step"),
             (lambda g, rate: adagrad(np.negative(g, out=g), -rate), "changed the gradients"),
             (forgets, "forget `return`"),
@@ -395,7 +424,13 @@ EXERCISES = {
             (lambda dh, g, Wh, a: (a * dh * (1 + g**2), dh), "with a minus"),
             (lambda dh, g, Wh, a: ((1 - a) * dh * (1 - g**2), dh), "the new part g"),
             (lambda dh, g, Wh, a: leaky(a * dh, g, Wh, a), "before g once"),
-            (lambda dh, g, Wh, a: (a * dh * (1 - g), dh), "entry by entry"),
+            (lambda dh, g, Wh, a: (a * dh * (1 - g), dh), "derivative of tanh, 1 - g²"),
+            (lambda dh, g, Wh, a: (a * dh * (1 - dh**2), dh), "derivative of tanh, 1 - g²"),
+            (lambda dh, g, Wh, a: (a * dh * (1 - (a * g) ** 2), dh), "not a · g"),
+            (leaky_before(lambda dh, dz, Wh, a: ((1 - a) * dh + dz) @ Wh.T), "does not pass Wh"),
+            (leaky_before(lambda dh, dz, Wh, a: ((1 - a) * dh + dz) @ Wh), "does not pass Wh"),
+            (leaky_before(lambda dh, dz, Wh, a: (1 - a) * dh @ Wh.T + dz), "are swapped"),
+            (leaky_before(lambda dh, dz, Wh, a: (1 - a) * dh + dz), "reached z by h @ Wh"),
             (leaky_before(lambda dh, dz, Wh, a: dz @ Wh.T), "one directly"),
             (leaky_before(lambda dh, dz, Wh, a: (1 - a) * dh), "through z"),
             (leaky_before(lambda dh, dz, Wh, a: dh + dz @ Wh.T), "is multiplied by 1 - a"),

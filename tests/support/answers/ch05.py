@@ -47,6 +47,16 @@ def smooth_fall(step, steps, warmup, peak):
     return peak * (1 - share * share * (3 - 2 * share))
 
 
+def warm_up_by(curve):
+    """Rise along another curve than a straight line, then fall rightly."""
+    return lambda k, n, w, peak: peak * curve(k / w) if k < w else warm_cosine(k, n, w, peak)
+
+
+def fall_by(curve):
+    """Rise rightly, then fall along another curve."""
+    return lambda k, n, w, peak: peak * k / w if k <= w else peak * curve((k - w) / (n - w))
+
+
 def early_stop(losses, patience, equal=False):
     best, waited = math.inf, 0
     for k, loss in enumerate(losses):
@@ -88,16 +98,20 @@ def counts_all(losses, patience):
     return len(losses) - 1, best
 
 
-def begins_at_ten(losses, patience):
-    """Take 10, which is above most losses, for the best before the first."""
-    lowest, best, waited = 10.0, 0, 0
-    for k in range(len(losses)):
-        waited += 1
-        if losses[k] < lowest:
-            lowest, best, waited = losses[k], k, 0
-        if waited == patience:
-            return k, best
-    return len(losses) - 1, best
+def begins_at(lowest):
+    """Take a number that is above most losses for the best before the first."""
+
+    def answer(losses, patience, lowest=lowest):
+        best = waited = 0
+        for k in range(len(losses)):
+            waited += 1
+            if losses[k] < lowest:
+                lowest, best, waited = losses[k], k, 0
+            if waited == patience:
+                return k, best
+        return len(losses) - 1, best
+
+    return answer
 
 
 def norm_by_concatenation(gradients, limit):
@@ -166,6 +180,11 @@ def best_of_the_whole_run(losses, patience):
     return early_stop(losses, patience)[0], int(np.argmin(losses))
 
 
+def gives_the_loss(losses, patience):
+    end, best = early_stop(losses, patience)
+    return end, losses[best]
+
+
 def sorts(losses, patience):
     found = early_stop(losses, patience)
     losses.sort()
@@ -200,6 +219,10 @@ def finish_step(
             nn.utils.clip_grad_norm_([p], limit)
     if clip == "value":
         nn.utils.clip_grad_value_(model.parameters(), limit)
+    if clip in ("layers", "output"):
+        nn.utils.clip_grad_norm_(getattr(model, clip).parameters(), limit)
+    if clip == "matrices":
+        nn.utils.clip_grad_norm_([p for p in model.parameters() if p.ndim > 1], limit)
     if clip in ("fixed", "loose"):
         nn.utils.clip_grad_norm_(model.parameters(), 0.1 if clip == "fixed" else 1.0)
     optimizer.step()
@@ -229,8 +252,28 @@ def clears_the_state(model, loss, state, optimizer, limit):
     return found
 
 
-def keeps_the_graph(model, loss, state, optimizer, limit):
-    return loss, finish_step(model, loss, state, optimizer, limit)[1]
+def gives(of):
+    """The right step, which returns something else of the loss."""
+
+    def answer(model, loss, *rest):
+        return of(loss), finish_step(model, loss, *rest)[1]
+
+    return answer
+
+
+def swaps_the_state(*task):
+    loss, (h, c) = finish_step(*task)
+    return loss, (c, h)
+
+
+def steps_twice(model, loss, state, optimizer, limit):
+    found = finish_step(model, loss, state, optimizer, limit)
+    optimizer.step()
+    return found
+
+
+def halves_the_gradient(model, loss, state, optimizer, limit):
+    return finish_step(model, loss / 2, state, optimizer, limit)
 
 
 def reach(steps, warmup, rate):
@@ -271,6 +314,36 @@ EXERCISES = {
                     g * min(1, limit / max(np.abs(a).max() for a in gs)) for g in gs
                 ],
                 "the largest entry",
+            ),
+            (
+                lambda gs, limit: [g * min(1, limit / np.linalg.norm(gs)) for g in gs],
+                "flatten each",
+            ),
+            (
+                lambda gs, limit: [
+                    g * min(1, limit / np.linalg.norm(np.concatenate(gs))) for g in gs
+                ],
+                "flatten each",
+            ),
+            (
+                lambda gs, limit: [g * min(1, limit / np.linalg.norm(sum(gs))) for g in gs],
+                "flatten",
+            ),
+            (
+                lambda gs, limit: [g * min(1, limit / np.linalg.norm(gs[0])) for g in gs],
+                "one array",
+            ),
+            (lambda gs, limit: [g * min(1, limit / np.linalg.norm(gs[-1])) for g in gs], "one arr"),
+            (
+                lambda gs, limit: [g * min(1, limit / max(map(np.linalg.norm, gs))) for g in gs],
+                "one array alone",
+            ),
+            (lambda gs, limit: [g * total_norm(gs) / limit for g in gs], "upside down"),
+            (
+                lambda gs, limit: [
+                    g * (limit / total_norm(gs) if total_norm(gs) < limit else 1.0) for g in gs
+                ],
+                "must be clipped",
             ),
             (lambda gs, limit: [g / total_norm(gs) for g in gs], "scale to length 1"),
             (lambda gs, limit: [g * limit / total_norm(gs) for g in gs], "shorter than the limit"),
@@ -331,6 +404,16 @@ EXERCISES = {
                 lambda k, n, w, peak: peak * (k // w) if k <= w else warm_cosine(k, n, w, peak),
                 "rounds down to 0",
             ),
+            (warm_up_by(lambda share: (1 - math.cos(math.pi * share)) / 2), "a straight line"),
+            (warm_up_by(lambda share: 0.5), "a straight line"),
+            (warm_up_by(lambda share: share**2), "a straight line"),
+            (fall_by(lambda share: (1 + math.cos(2 * math.pi * share)) / 2), "not to 2π"),
+            (fall_by(lambda share: math.cos(math.pi / 2 * share)), "ends steep"),
+            (fall_by(lambda share: (1 + math.cos(math.pi / 2 * share)) / 2), "not to π / 2"),
+            (
+                lambda k, n, w, peak: warm_cosine(k, n - (k > w), w, peak),
+                "not one step before it",
+            ),
             (smooth_fall, "share going from 0 to 1"),
             (lambda k, n, w, peak: peak * min(1, k / w), "at the last step the rate is 0"),
             (
@@ -346,7 +429,7 @@ EXERCISES = {
     ),
     "early_stop": Exercise(
         unmoved=("axis_swapped", "dtype"),
-        right=[early_stop, stop_by_slices],
+        right=[early_stop, stop_by_slices, begins_at(math.inf)],
         wrong=[
             (lambda losses, patience: early_stop(losses, 1), "no reason to stop at patience 2"),
             (lambda losses, patience: early_stop(losses, patience + 1), "not after it"),
@@ -365,7 +448,12 @@ EXERCISES = {
             (counts_the_first, "it is not counted"),
             (stops_after_the_lowest_of_all, "not the best of the whole run"),
             (stops_at_the_best, "not at it"),
-            (begins_at_ten, "however large it is"),
+            (begins_at(10.0), "[40, 30, 35, 36, 20]"),
+            (begins_at(100), "with math.inf"),
+            (begins_at(1e9), "with math.inf"),
+            (lambda losses, patience: (len(losses) - 1, min(losses)), "not the loss itself"),
+            (gives_the_loss, "not the loss itself"),
+            (lambda losses, patience: (2, math.inf), "a finite number"),
             (
                 lambda losses, patience: tuple(k + 1 for k in early_stop(losses, patience)),
                 "count from 0",
@@ -387,14 +475,25 @@ EXERCISES = {
             (faulty(clip=None), "nothing to clip"),
             (faulty(carry=False), "hand on the state"),
             (faulty(clip="each"), "clipped by itself"),
-            (faulty(clip="value"), "losses or weights differ"),
+            (faulty(clip="value"), "cuts every entry by itself"),
+            (faulty(clip="layers"), "only some of the gradients"),
+            (faulty(clip="output"), "only some of the gradients"),
+            (faulty(clip="matrices"), "only some of the gradients"),
+            (steps_twice, "call `optimizer.step()` once"),
+            (swaps_the_state, "(h, c), in this order"),
+            (halves_the_gradient, "losses or weights differ"),
+            (gives(lambda loss: loss.detach()), "yours is a tensor"),
+            (gives(lambda loss: loss.data), "yours is a tensor"),
+            (gives(lambda loss: loss.item), "with brackets"),
+            (gives(lambda loss: None), "loss.item(): yours is None"),
+            (gives(lambda loss: "low"), "loss.item(): yours is 'low'"),
             (faulty(clip="fixed"), "use `limit`"),
             (faulty(clip="loose"), "not clipped at `limit`"),
             (faulty(cut=False, retain=True), "`retain_graph=True` does not help"),
             (faulty(late=True), "no weight moves"),
             (lambda *task: finish_step(*task)[::-1], "the loss first"),
             (lambda *task: finish_step(*task)[0], "return two things"),
-            (keeps_the_graph, "keeps its graph"),
+            (gives(lambda loss: loss), "keeps its graph"),
             (clears_the_state, "changed the state"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
@@ -408,6 +507,8 @@ EXERCISES = {
             (0.0003, "too low"),
             (0.003, "too low"),
             (0.03, "within 0.15"),
+            (2.41, "is about the lowest loss"),
+            (2.451, "is about the lowest loss"),
             (3.0, "too high"),
             (1000, "too high"),
             (0.0, "above 0"),
@@ -422,8 +523,15 @@ EXERCISES = {
         right=[reach, reach_by_formula],
         wrong=[
             (lambda n, w, rate: n * rate, "steps are shorter"),
-            (lambda n, w, rate: (n - w) * rate + rate * (w - 1) / 2, "not by 0"),
-            (lambda n, w, rate: (n - w) * rate + rate * w / 2, "exactly"),
+            (lambda n, w, rate: (n - w) * rate + rate * (w - 1) / 2, "one step is missing"),
+            (lambda n, w, rate: reach(n - 1, w, rate), "`range(1, steps + 1)`"),
+            (lambda n, w, rate: (n - w) * rate + rate * w / 2, "a little more than"),
+            (
+                lambda n, w, rate: sum(
+                    rate * (k / (w + 1) if k <= w else 1) for k in range(1, n + 1)
+                ),
+                "with warmup + 1 below the line",
+            ),
             (lambda n, w, rate: rate * (w + 1) / 2, "warm-up alone"),
             (lambda n, w, rate: rate, "one step"),
             (lambda n, w, rate: 2 * reach(n, w, rate), "add up the rates"),
