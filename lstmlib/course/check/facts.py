@@ -25,6 +25,11 @@ def bands() -> dict[str, dict]:
     return tomllib.loads("\n".join(texts))
 
 
+_IF_CHANGED = (
+    "If you changed a size or trained twice, that was to be expected; if not, something is wrong."
+)
+
+
 def band(name: str, value: float, corpus: str = "python-docs") -> None:
     """Print "…: ok" if a measured number lies in its band for this profile.
 
@@ -45,8 +50,7 @@ def band(name: str, value: float, corpus: str = "python-docs") -> None:
     if not low <= value <= high:
         raise AssertionError(
             f"{entry['what']} is {value:.4g}, outside its band {low} … {high} for the profile "
-            f"{profile()!r} (course/bands, {name}). If you changed a size or trained twice, "
-            "that was to be expected; if not, something is wrong."
+            f"{profile()!r} (course/bands, {name}). {_IF_CHANGED}"
         )
     print(f"{entry['what']} in its band: ok{_shown(f'{value:.4g}; band {low} to {high}')}")
 
@@ -112,7 +116,7 @@ def fact(name: str, holds: bool, corpus: str = "python-docs", *, measured: objec
         print(f"{name}: not checked, since it is about python-docs, not about {corpus}{shown}")
         return
     if not holds:
-        raise AssertionError(f"{name}: does not hold here{shown}.")
+        raise AssertionError(f"{name}: does not hold here{shown}. {_IF_CHANGED}")
     print(f"{name}: ok{shown}")
 
 
