@@ -45,13 +45,12 @@ from lstmlib.course.check.ch03 import (
 )
 from lstmlib.course.check.ch04 import (
     bias_for,
-    continued,
     from_tensorflow,
     gru_units,
     next_state,
-    repaired,
     table_gradient,
 )
+from lstmlib.course.check.ch04_mended import continued, repaired
 from lstmlib.course.check.ch05 import (
     book_rate,
     early_stop,
