@@ -44,13 +44,12 @@ from lstmlib.course.check.ch03 import (
 )
 from lstmlib.course.check.ch04 import (
     bias_for,
-    continued,
     from_tensorflow,
     gru_units,
     next_state,
-    repaired,
     table_gradient,
 )
+from lstmlib.course.check.ch04_mended import continued, repaired
 from lstmlib.course.check.ch05 import book_rate, early_stop, norm_clipped, reach, warm_cosine
 from lstmlib.course.check.ch05_loop import finish_step
 from lstmlib.course.check.ch06 import (

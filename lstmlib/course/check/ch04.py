@@ -5,11 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
-from lstmlib.models import CharRNN, State, detach
+from lstmlib.course.check.exercises import call_answer, grade, number
+from lstmlib.models import State, detach
 
 
 def _counted(G: int, V: int, H: int, biases: int = 2, output: bool = True) -> int:
@@ -99,13 +97,16 @@ def table_gradient(answer: Callable | None) -> None:
         slips = [
             (
                 last,
-                "id 2 was read three times, and only its last gradient is there; they add up. "
+                f"id {times.argmax()} was read {times.max()} times, and only its last gradient is "
+                "there; they add up. "
                 "(In NumPy `a[ids] += b` adds once for each id; `np.add.at` adds all.)",
             ),
             (right / np.maximum(times, 1), "gradients that meet in one place add up: no mean."),
             (np.broadcast_to(times, right.shape), "you counted the reads; add up their dx."),
         ]
         hints = [hint for value, hint in slips if np.allclose(got, value)]
+        if not hints and np.issubdtype(got.dtype, np.integer):
+            return "your table holds whole numbers; it needs the type of dx."
         return hints[0] if hints else "row v is the sum of the rows of dx at which v was read."
 
     def find_slip() -> str | None:
@@ -128,7 +129,7 @@ def next_state(answer: Callable | None) -> None:
         grown = torch.arange(1.3, 25.0).reshape(2, 2, 2, 3).requires_grad_()
         state = tuple(2 * part for part in grown)  # (h, c), each (2, 2, 3), with a graph
         before = detach(tuple(part.clone() for part in state))
-        first, later = answer(state, 0), [answer(state, k) for k in (1, 2, 3, 4, 5, 7, 64)]
+        first, later = answer(state, 0), [answer(state, k) for k in (*range(1, 101), 1000)]
         if any(part.grad_fn is None for part in state):
             return "your function cut the caller's state; `detach`, without `_`, returns a new one."
         if any(not torch.equal(a, b) for a, b in zip(state, before, strict=True)):
@@ -136,9 +137,10 @@ def next_state(answer: Callable | None) -> None:
         if all(map(is_zero, later)):
             if not is_zero(first):
                 return "the other way round: batch 0 begins anew, all others go on."
+            forgot = " (is there a `return`?)" * all(got is None for got in (first, *later))
             return (
-                "no batch gets a state (is there a `return`?): every piece of text is read as if "
-                "nothing came before it."
+                f"no batch gets a state{forgot}: every piece of text is read as if nothing came "
+                "before it."
             )
         for got in later:
             if is_zero(got):
@@ -221,181 +223,17 @@ def from_tensorflow(answer: Callable | None) -> None:
             if fits(reference(kernel, bias, D, add=(0, 0, 1, 0))):
                 return "the 1 went to g: after the blocks changed places, f is the second."
             return "the matrices are right; the bias has the blocks i, f + 1, g, o."
+        added = kernel.copy()
+        added[:, 2 * H : 3 * H] += 1
+        if any(fits(reference(added, bias, D), slice(k, k + 1)) for k in (0, 1)):
+            return "the cell adds the 1 to z, after the product: it goes into the bias alone."
+        for k in (0, 1):
+            if fits(right, slice(k, k + 1)):
+                return f"{names[k]} is right, and {names[1 - k]} is not: compare its rows."
         return "compare block by block: here the columns i, g, f, o, there the rows i, f, g, o."
 
     def find_slip() -> str | None:
         return next(filter(None, (slip_of(D, H) for D, H in ((3, 2), (2, 5), (4, 4)))), None)
-
-    grade(answer, find_slip)
-
-
-def _network(dropout: float = 0.0) -> CharRNN:
-    """Return a small network of float64 with large weights, always the same, in training mode."""
-    with torch.random.fork_rng(devices=[]):
-        model = CharRNN(6, 16, num_layers=1, dropout=dropout).double()
-    generator = torch.Generator().manual_seed(1)  # one whose texts are varied
-    for parameter in model.parameters():
-        parameter.data.uniform_(-2, 2, generator=generator)
-    model.output.bias.data.zero_()
-    return model
-
-
-def _stepped(
-    model: CharRNN,
-    x: Tensor,
-    y: Tensor,
-    state: State | None,
-    clear: bool = True,
-    turn: bool = False,
-) -> State:
-    """Make a step of SGD, with or without faults of the exercise; return the state."""
-    logits, state = model(x, state)
-    if clear:
-        model.zero_grad()
-    F.cross_entropy(logits.flatten(0, 1), (y.T if turn else y).flatten()).backward()
-    for parameter in model.parameters():
-        parameter.data -= 0.5 * parameter.grad
-    return detach(state)
-
-
-def repaired(answer: Callable | None) -> None:
-    """Check a function (model, optimizer, x, y, state) -> state, which is one step of training.
-
-    x and y are ids, (B, T) each; the check calls it with batches that follow each other.
-    """
-
-    def vector(model: CharRNN) -> Tensor:
-        return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
-
-    def find_slip() -> str | None:
-        mine, state, modes = _network(), None, []
-        mine.register_forward_hook(lambda module, *_: modes.append(module.training))
-        optimizer = torch.optim.SGD(mine.parameters(), lr=0.5)
-        models = {(clear, turn): _network() for clear in (True, False) for turn in (False, True)}
-        states, stateless = dict.fromkeys(models), _network()
-        cut = (
-            "the state still hangs on the graph of this batch: the next `backward` would go back "
-            "into it. Cut h and c."
-        )
-        ids = torch.from_numpy(np.random.default_rng(0).integers(6, size=(3, 21)))
-        for k in range(0, 20, 5):
-            x, y, before = ids[:, k : k + 5], ids[:, k + 1 : k + 6], vector(mine)
-            given = [part.clone() for part in (x, y, *(state or ()))]
-            old = given[2:] and tuple(part.clone() for part in given[2:])
-            uncut = any(part.requires_grad for part in old)
-            try:
-                state = call_answer(answer, mine, optimizer, *given[:2], old or None)
-            except Slip as slip:
-                if callable(answer):
-                    return f"{slip} Or do you return the state from before the batch?"
-                raise
-            except RuntimeError:
-                if uncut:
-                    return cut
-                raise
-            if not all([*modes, mine.training]):
-                return "the network trains without dropout: leave it in training mode."
-            if not (torch.equal(given[0], x) and torch.equal(given[1], y)):
-                return "your function changed the batch that it was given."
-            if not all(map(torch.equal, old, given[2:])):
-                return "your function changed the state that it was given."
-            if [getattr(part, "ndim", 0) for part in state] != [3, 3]:
-                return "return the state, (h, c), and nothing else."
-            for (clear, turn), model in models.items():
-                states[clear, turn] = _stepped(model, x, y, states[clear, turn], clear, turn)
-            _stepped(stateless, x, y, None)
-            fits = {key: torch.allclose(vector(mine), vector(m)) for key, m in models.items()}
-            if fits[True, False]:
-                if not all(map(torch.allclose, state, states[True, False])):
-                    return "the state that comes back is not the one after this batch."
-                continue
-            if torch.equal(vector(mine), before):
-                return "no weight has changed. Is the gradient cleared between backward and step?"
-            if fits[False, False]:
-                return "each step still uses the gradients of all steps before: clear them first."
-            if fits[True, True] or fits[False, True]:
-                return (
-                    "the logits go through the first row, then the second; the targets go through "
-                    "the first column, so most stand beside the wrong logits."
-                )
-            if uncut:
-                return cut
-            if torch.allclose(vector(mine), vector(stateless)):
-                return "the state of the batch before is lost: give it to the model with x."
-            return "after this step the weights are others; change no more than the faults."
-        return None
-
-    grade(answer, find_slip)
-
-
-def continued(answer: Callable | None) -> None:
-    """Check a function (model, ids, n) -> the n most probable ids that follow, one by one.
-
-    Every character is read once, and dropout is off.
-    """
-
-    def reference(model: CharRNN, ids: list[int], n: int) -> list[int]:
-        new, state = [], None
-        for _ in range(n):
-            logits, state = model(torch.tensor([new[-1:] or ids]), state)
-            new.append(int(logits[0, -1].argmax()))
-        return new
-
-    def slip_of(ids: list[int], n: int) -> str | None:
-        model, calls, given = _network(dropout=0.5), [], list(ids)
-        right = reference(_network(), ids, n)
-        model.register_forward_hook(
-            lambda module, inputs, _: calls.append((inputs[0].flatten().tolist(), module.training))
-        )
-        with torch.random.fork_rng(devices=[]):
-            got = [int(each) for each in call_answer(answer, model, given, n)]
-        if given != ids:
-            return "your function changed the list that it was given; build another."
-        if any(training for _, training in calls):
-            return "the network wrote with dropout on: `model.eval()` first."
-        if n and got == ids + right:
-            return "return the new ids alone, without those that were given."
-        if len(got) != n:
-            return f"{n} new ids are asked for, and yours are {len(got)}."
-        read, lengths = [each for fed, _ in calls for each in fed], [len(fed) for fed, _ in calls]
-
-        def reads(start: list[int]) -> bool:
-            """Say whether the start was read, and the new ids after it, but perhaps the last."""
-            return read in (start + got, start + got[:-1])
-
-        if not reads(ids):
-            if reads([*ids, ids[-1]]):
-                return (
-                    f"{len(ids) + 1} were read for a text of {len(ids)}: the last one of the text "
-                    "twice."
-                )
-            if reads(ids[-1:]):
-                return "only the last id of the text was read; the state must know all of it."
-            if reads(ids[:-1]):
-                return "the last id of the text was not read; the new ones come after it."
-        if got == right:
-            if len(read) > len(ids) + n:
-                return (
-                    f"the ids are right, but {len(read)} were read for a text of {len(ids) + n}: "
-                    "carry the state, and read each once."
-                )
-            return None
-        if any(characters > 1 for characters in lengths[1:]):
-            return (
-                "the state knows the text already, and gets it once more: after the first call, "
-                "feed only the last character."
-            )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            if [int(each) for each in answer(model, list(ids), n)] != got:
-                return "a second call writes another text: do not draw, take the most probable one."
-        if got[0] != right[0]:
-            return "the next character is predicted at the last position, `logits[0, -1]`."
-        return "from the second id on it goes wrong: feed the id just written, and the state."
-
-    def find_slip() -> str | None:
-        tasks = (([2, 0, 4, 5], 12), ([3], 9), ([1, 1, 2, 5, 0, 3, 4], 1))
-        return next(filter(None, (slip_of(*task) for task in tasks)), None)
 
     grade(answer, find_slip)
 
@@ -428,9 +266,14 @@ def bias_for(answer: Callable | None) -> None:
                 continue
             if hints:
                 return hints[0]
+            right = math.log(p / (1 - p))
+            for places in range(1, 7):
+                if math.isclose(b, round(b, places)) and abs(b - right) < 10.0**-places:
+                    return "right, but rounded: return the bias with all its decimals."
             kept = (0.5 + 0.5 * math.tanh(b / 2)) ** lag
+            digits = next((n for n in range(3, 17) if f"{kept:.{n}g}" != f"{share:.{n}g}"), 17)
             steps = f"{lag} steps" if lag > 1 else "1 step"
-            return f"with that, {kept:.3g} is left after {steps}, and not {share:g}."
+            return f"with that, {kept:.{digits}g} is left after {steps}, and not {share:g}."
         return None
 
     grade(answer, find_slip)

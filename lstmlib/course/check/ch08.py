@@ -32,11 +32,32 @@ def _real(got: object) -> float:
     return float(got) if infinite else number(got)
 
 
+def _why_not(text: str) -> str:
+    """Say why a text of brackets, accepted by a student, is no string of the language."""
+    if not text:
+        return "yours accepts the empty text; each string of the language begins with '('."
+    if text[0] == ")":
+        return f"yours accepts {text!r}, whose first bracket closes nothing."
+    depths = [2 * text[:k].count("(") - k for k in range(1, len(text) + 1)]
+    if 0 in depths:
+        where = f"here after {depths.index(0) + 1} of {len(text)} brackets"
+        return f"yours accepts {text!r}; a string ends where its brackets first balance, {where}."
+    many = f"{depths[-1]} bracket{'s are' if depths[-1] > 1 else ' is'}"
+    return f"yours accepts {text!r}, which is only a legal beginning: {many} open at its end."
+
+
 def _rounded(value: float, right: float) -> str | None:
-    """Say that a number is right, but rounded to two, three or four decimal places."""
-    if any(math.isclose(value, round(right, places)) for places in (2, 3, 4)):
-        return "right, but rounded: return the number with all its decimals."
+    """Say that a number is right, but rounded or cut off after two to eight decimal places."""
+    for places in range(2, 9):
+        if math.isclose(value, round(value, places)) and abs(value - right) < 10.0**-places:
+            return "right, but rounded: return the number with all its decimals."
     return None
+
+
+def _apart(a: float, b: float) -> tuple[str, str]:
+    """Write two numbers with so many digits that one sees the difference."""
+    pairs = ((f"{a:.{digits}g}", f"{b:.{digits}g}") for digits in range(4, 18))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (repr(a), repr(b)))
 
 
 def bracket_string(answer: Callable | None) -> None:
@@ -54,16 +75,9 @@ def bracket_string(answer: Callable | None) -> None:
         wrong = [text for text in texts if bool(got[text]) != _is_string(text)]
         if not wrong:
             return None
-        refused = [text for text in wrong if _is_string(text)]
-        if refused:
-            return f"{refused[0]!r} is a string of the language, and yours refuses it."
-        if wrong == [""]:
-            return "the empty text is no string of the language: each begins with '('."
-        if any(text in wrong for text in ("((", "(()")):
-            return "a bracket that is still open at the end makes a legal beginning, not a string."
-        if any(text in wrong for text in ("())(()", ")(")):
-            return "equal numbers are not enough: '())(()' closes what was never opened."
-        return "the string ends where it first balances, so '()()' is not one: look at every place."
+        if _is_string(wrong[0]):  # the shortest
+            return f"{wrong[0]!r} is a string of the language, and yours refuses it."
+        return _why_not(wrong[0])
 
     grade(answer, find_slip)
 
@@ -108,7 +122,9 @@ def masked_mean(answer: Callable | None) -> None:
         return _rounded(got, reference(nats, y)) or general
 
     def find_slip() -> str | None:
-        nats = np.array([[1.0, 2.0, 7.0, 7.0], [3.0, 1.0, 4.0, 8.0]])
+        nats = np.array(
+            [[1.13, 2.37, 7.91, 6.29], [3.71, 0.64, 4.48, 8.53]]
+        )  # no two means are equal
         y = np.array([[5, 2, IGNORE, IGNORE], [4, 6, 0, 2]])
         cases = [(nats, y), (nats[:1], y[:1]), (nats[1:, :3], y[1:, :3])]
         rng = np.random.default_rng(0)
@@ -146,7 +162,7 @@ def short_floor(answer: float | None) -> None:
         if got < 0:
             return "an entropy is never negative: it is the mean of -ln p."
         if math.isclose(got, right, rel_tol=0.012):
-            return "right method, but rounded too early: give three digits."
+            return "right method, but the third digit is missing or wrong: round only at the end."
         return "work out two numbers: the nats of a string, and its symbols in the mean."
 
     grade(answer, find_slip)
@@ -163,10 +179,19 @@ def repeat_floor(answer: Callable | None) -> None:
         count, word, length = parts(stop, words)
         return (count + (1 - stop) * word) / length
 
+    def slip_at(stop: float, words: int) -> str | None:
+        got, right = _real(call_answer(answer, stop, words)), reference(stop, words)
+        if math.isclose(got, right, rel_tol=1e-6):
+            return None
+        wanted, yours = _apart(right, got)
+        where = f"at stop = {stop} and {words} word{'s' * (words > 1)}"
+        return f"right at stop = 0.4 and 8 words; {where} the floor is {wanted}, and yours {yours}."
+
     def find_slip() -> str | None:
-        others = [(0.25, 3), (0.6, 1), (0.05, 30)]
-        # Not at 0.5, where `stop` and 1 - stop are the same.
-        stop, words = 0.2, 8
+        others = [(0.25, 3), (0.6, 1), (0.05, 30), (0.2, 8)]
+        # Not at 0.5, where `stop` and 1 - stop are the same, and not at 0.2, where 1 / stop - 1 is
+        # the 4 of section 2.
+        stop, words = 0.4, 8
         got = _real(call_answer(answer, stop, words))
         count, word, length = parts(stop, words)
         right, which = reference(stop, words), (1 - stop) * word
@@ -182,19 +207,15 @@ def repeat_floor(answer: Callable | None) -> None:
             count + which: "that is the entropy of a string; divide by its mean length.",
             right / math.log(2): "that is in bits; use the natural logarithm.",
             (stop * count + which) / length: "a string has more than one decision in the mean.",
+            ((1 - stop) * count + which) / length: "one decision is missing: to stop is one, too.",
             (4 * stop * count + which)
             / length: "your decisions are fixed; 4 are those of a `stop` of 1/4.",
         }
         for value, slip in slips.items():
             if math.isclose(got, value, rel_tol=1e-6):
-                if slip is None and not all(
-                    math.isclose(_real(call_answer(answer, *each)), reference(*each), rel_tol=1e-6)
-                    for each in others
-                ):
-                    return "right at stop = 0.2 and 8 words, and wrong at other numbers."
-                return slip
+                return slip or next(filter(None, (slip_at(*each) for each in others)), None)
         return _rounded(got, right) or (
-            f"at stop = 0.2 and 8 words, the decisions of a string have {count:.3f} nats in the "
+            f"at stop = 0.4 and 8 words, the decisions of a string have {count:.3f} nats in the "
             f"mean, the word has {which:.3f}, and a string has {length:g} symbols. Which of the "
             "three do you get?"
         )
@@ -231,17 +252,16 @@ def mean_length(answer: Callable | None) -> None:
                 for q, a in zip(below, got, strict=True)
                 if not math.isclose(a, reference(q), rel_tol=1e-6)
             )
-            return f"at q = {q:g} the length is {reference(q):g}, and yours is {a:g}."
+            right, yours = _apart(reference(q), a)
+            return f"at q = {q:g} the length is {right}, and yours is {yours}."
         for q in (0.5, 0.75):
             try:
                 length = answer(q)
-                if length is None:
-                    return f"at q = {q:g} yours returns None; return math.inf."
-                length = _real(length)
             except ZeroDivisionError:
-                return "right below 1/2; at q = 1/2 the length is math.inf, and yours divides by 0."
-            if length != math.inf:
-                return f"right below 1/2; at q = {q} the length has no bound: return math.inf."
+                return f"right below 1/2; at q = {q} the length is math.inf; yours divides by 0."
+            if np.ndim(length) or length != math.inf:
+                why = f"at q = {q} the length has no bound: return math.inf"
+                return f"right below 1/2; {why}, and not {length!r}."
         return None
 
     grade(answer, find_slip)
@@ -326,7 +346,7 @@ BUGS = {
     "bits": "a loss in bits is larger by 1 / ln 2 = 1.44.",
     "per string": "a loss per string is about 10 times as large, for a string has 10 symbols.",
     "padding counted": "padding is learned soon and costs nothing, so it lowers the mean by its "
-    "share; here 36 % of the tokens are padding.",
+    "share; in batches sorted by length that share is small.",
     "targets not shifted": "a network that sees its target copies it, and the loss falls to 0.",
     "none": "a floor is an expectation: on 5 000 strings the exact model itself is half a percent "
     "off.",

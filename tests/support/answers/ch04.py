@@ -55,6 +55,11 @@ def from_tensorflow(kernel, bias, D, order="igfo", add=(0, 1, 0, 0), first=0):
     return W[:D].T, W[D:].T, bias[columns] + np.repeat(add, H)
 
 
+def added(kernel):
+    """Add 1 to the forget gate's columns of the kernel."""
+    return kernel + np.repeat((0, 0, 1, 0), kernel.shape[1] // 4)
+
+
 def by_splitting(kernel, bias, D):
     i, g, f, o = np.split(np.vstack([kernel, bias]).T, 4)
     W = np.concatenate([i, f, g, o])
@@ -68,15 +73,29 @@ def in_the_checkpoint(kernel, bias, D):
     return from_tensorflow(kernel, bias, D, add=(0, 0, 0, 0))
 
 
-def stepped(clear=True, turn=False, cut=True, between=False, keep=False, rate=None):
+def stepped(
+    clear=True,
+    turn=False,
+    cut=True,
+    between=False,
+    keep=False,
+    rate=None,
+    clip=None,
+    decay=0,
+    reduction="mean",
+):
     def step(model, optimizer, x, y, state):
         logits, state = model(x, state)
         if clear:
             optimizer.zero_grad()
         y = y.T if turn else y
-        F.cross_entropy(logits.flatten(0, 1), y.flatten()).backward(retain_graph=keep)
+        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction=reduction)
+        loss.backward(retain_graph=keep)
         if between:
             optimizer.zero_grad()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.param_groups[0]["weight_decay"] = decay
         if rate:
             optimizer.param_groups[0]["lr"] = rate
         optimizer.step()
@@ -229,6 +248,11 @@ EXERCISES = {
             ),
             (lambda dx, ids, V: np.eye(V)[ids].T @ np.ones_like(dx), "counted the reads"),
             (lambda dx, ids, V: -np.eye(V)[ids].T @ dx, "row v is the sum"),
+            (lambda dx, ids, V: add_at(dx, ids, V).astype(int), "holds whole numbers"),
+            (
+                lambda dx, ids, V: (assign if V == 4 else add_at)(dx, ids, V),
+                "id 3 was read 3 times, and only its last gradient",
+            ),
             (lambda dx, ids, V: add_at(dx, ids, 7), "the table is (V, M)"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
@@ -254,9 +278,10 @@ EXERCISES = {
             (lambda state, k: detach(state) if k else (torch.zeros(2, 3),) * 2, "be a pair"),
             (lambda state, k: detach(state) if k else (), "be a pair"),
             (forgets, "is there a `return`"),
-            (lambda state, k: tuple(0 * part for part in state), "no batch gets a state"),
+            (lambda state, k: tuple(0 * part for part in state), "no batch gets a state: every"),
             (lambda state, k: None if k < 2 else tuple(p.detach() for p in state), "batch 0 alone"),
             (lambda state, k: tuple(p.detach() for p in state) if k % 4 else None, "batch 0 alone"),
+            (lambda state, k: detach(state) if k % 10 else None, "batch 0 alone"),
             (lambda state, k: tuple(p[-1:].detach() for p in state) if k else None, "every layer"),
             (lambda state, k: state[0].detach() if k else None, "a pair"),
             (lambda state, k: (state[0].detach(),) if k else None, "a pair"),
@@ -282,6 +307,22 @@ EXERCISES = {
             (lambda k, b, D: from_tensorflow(k, b, D, add=(0,) * 4), "PyTorch adds none"),
             (lambda k, b, D: from_tensorflow(k, b, D, add=(0, 0, 1, 0)), "the 1 went to g"),
             (lambda k, b, D: from_tensorflow(k, b, D, add=(0, 2, 0, 0)), "the matrices are right"),
+            (lambda k, b, D: from_tensorflow(added(k), b, D), "into the bias alone"),
+            (lambda k, b, D: from_tensorflow(added(k), b, D, add=(0,) * 4), "into the bias alone"),
+            (
+                lambda k, b, D: (
+                    from_tensorflow(k, b, D)[0],
+                    *from_tensorflow(k, b, D, "ifgo")[1:],
+                ),
+                "weight_ih is right, and weight_hh is not",
+            ),
+            (
+                lambda k, b, D: (
+                    from_tensorflow(k, b, D, "ifgo")[0],
+                    *from_tensorflow(k, b, D)[1:],
+                ),
+                "weight_hh is right, and weight_ih is not",
+            ),
             (lambda k, b, D: (k[:D].T, k[D:].T, b), "still in TensorFlow's order"),
             (lambda k, b, D: (k[:D], k[D:], b), "transposed?"),
             (lambda k, b, D: (*from_tensorflow(k, b, D)[:2], b[: len(b) // 4]), "bias_ih has"),
@@ -306,7 +347,11 @@ EXERCISES = {
             (stepped(between=True), "no weight has changed"),
             (without_dropout, "in training mode"),
             (gives_back, "return the state from before the batch?"),
-            (stepped(rate=0.1), "the weights are others"),
+            (stepped(rate=0.1), "0.2 times as long"),
+            (stepped(clip=1.0), "do not clip"),
+            (stepped(clip=5.0), "do not clip"),
+            (stepped(decay=0.1), "the weights are others"),
+            (stepped(reduction="sum"), "15 times as long: the loss is the mean"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, None), "the state of the batch before"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, s)[::-1], "not the one after"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, s)[0], "and nothing else"),
@@ -348,6 +393,12 @@ EXERCISES = {
             (lambda lag, share: logit(share), "over one step"),
             (lambda lag, share: logit(share) / lag, "the lag-th root of the share first"),
             (lambda lag, share: max(0, logit(share ** (1 / lag))), "0.5 is left after 1 step,"),
+            (lambda lag, share: round(logit(share ** (1 / lag)), 3), "right, but rounded"),
+            (lambda lag, share: logit(share ** (1 / lag)) // 1e-4 * 1e-4, "right, but rounded"),
+            (
+                lambda lag, share: logit(share ** (1 / lag)) + 3e-5,
+                "0.40001 is left after 40 steps, and not 0.4",
+            ),
             (lambda lag, share: share ** (1 / lag), "what one step keeps"),
             (lambda lag, share: math.log(share) / lag, "no exponential"),
             (lambda lag, share: logit(1 - share / lag), "is left after 40 steps"),

@@ -28,6 +28,30 @@ def by_stack(text):
     return text != "" and not stack
 
 
+def begins_well(text):
+    """Take a legal beginning for a string."""
+    return text != "" and LANGUAGES["brackets"].accepts_prefix(text)
+
+
+def at_balance(says, stop=None):
+    """Decide where the depth is first 0, or first no more than `stop`."""
+
+    def is_string(text):
+        depth = 0
+        for k, bracket in enumerate(text, 1):
+            depth += 1 if bracket == "(" else -1
+            if depth == 0 or (stop is not None and depth <= stop):
+                return says(depth, k, len(text))
+        return False
+
+    return is_string
+
+
+def unless(found):
+    """Mend the given function for the empty text, and for some of what goes on."""
+    return lambda text: text != "" and balanced(text) and not found(text)
+
+
 def forgets(*arguments):
     """Compute something, and return nothing."""
     len(arguments)
@@ -127,10 +151,26 @@ EXERCISES = {
     "bracket_string": Exercise(
         right=[lambda text: LANGUAGES["brackets"].accepts(text), by_stack],
         wrong=[
-            (balanced, "first balances"),
-            (lambda text: text.count("(") == text.count(")"), "closes what was never opened"),
-            (lambda text: text != "" and balanced(text), "first balances"),
-            (lambda text: LANGUAGES["brackets"].accepts_prefix(text), "a legal beginning"),
+            (balanced, "the empty text"),
+            (
+                lambda text: text and text.count("(") == text.count(")"),
+                "accepts ')(', whose first bracket closes nothing",
+            ),
+            (lambda text: text != "" and balanced(text), "accepts '()()'; a string ends where"),
+            (begins_well, "accepts '(', which is only a legal beginning: 1 bracket is open"),
+            (at_balance(lambda depth, k, n: True), "accepts ')(', whose first bracket"),
+            (
+                at_balance(lambda depth, k, n: depth == 0, stop=0),
+                "accepts '()('; a string ends where",
+            ),
+            (at_balance(lambda depth, k, n: k == n, stop=0), "accepts ')', whose first bracket"),
+            (at_balance(lambda depth, k, n: k == n), "accepts ')(', whose first bracket"),
+            (unless(lambda text: text.startswith("()(")), "balance, here after 4 of 6 brackets"),
+            (unless(lambda text: text.endswith(")()")), "balance, here after 2 of 6 brackets"),
+            (
+                lambda text: LANGUAGES["brackets"].accepts(text) or len(text) > 80,
+                "a string ends where its brackets first balance, here after 80 of 82 brackets",
+            ),
             (lambda text: text == "" or LANGUAGES["brackets"].accepts(text), "the empty text"),
             (lambda text: text == "()", "'(())' is a string of the language, and yours refuses"),
             (lambda text: bool(DEPTH_2.fullmatch(text)), r"'((()))' is a string"),
@@ -165,6 +205,8 @@ EXERCISES = {
             (lambda nats, y: nats[y != -100].sum() / len(y), "divide by the B strings"),
             (lambda nats, y: nats[y != -100].sum() / y.shape[1], "divide by T"),
             (lambda nats, y: nats[y > 0].mean(), "an id like any other"),
+            (lambda nats, y: nats[:, :-1].mean(), "add up the losses"),
+            (lambda nats, y: np.median(nats[y != -100]), "add up the losses"),
             (lambda nats, y: nats[y != y.min()].mean(), "leaves out its smallest id"),
             (lambda nats, y: np.array([nats[y != -100].mean()]), "yours has the shape (1,)"),
             (lambda nats, y: nats * (y != -100), "yours has the shape (2, 4)"),
@@ -173,6 +215,7 @@ EXERCISES = {
             (lambda nats, y: nats.max(), "add up the losses"),
             (lambda nats, y: nats[y == -100].mean(), "the mean of the padding"),
             (lambda nats, y: round(nats[y != -100].mean(), 2), "all its decimals"),
+            (lambda nats, y: nats[y != -100].mean() // 1e-2 * 1e-2, "all its decimals"),
             (forgets, "forget `return`"),
         ],
         unmoved=("axis_swapped",),
@@ -189,7 +232,8 @@ EXERCISES = {
             (1.5 * math.log(2) / (14 / 3), "must be weighted, and"),
             (math.log(2) * (1 / 6 + 1 / 10 + 1 / 18), "the mean of each string's share"),
             (-0.208, "never negative"),
-            (0.21, "rounded too early"),
+            (0.21, "the third digit"),
+            (0.207, "the third digit"),
             (2.0, "work out two numbers"),
             ("0.208 nats", "a finite number is asked for"),
         ],
@@ -215,11 +259,21 @@ EXERCISES = {
             ),
             (lambda stop, words: repeat_floor(stop, 3), "`words` is not used"),
             (lambda stop, words: repeat_floor(stop, words, symbols=7), "the last decision has no"),
-            (lambda stop, words: repeat_floor(0.2, words), "wrong at other numbers"),
-            (lambda stop, words: repeat_floor(stop, 8), "wrong at other numbers"),
-            (lambda stop, words: 0.2, "and a string has 19 symbols"),
+            (
+                lambda stop, words: repeat_floor(stop, words, decisions=1 / stop - 1),
+                "one decision is missing",
+            ),
+            (lambda stop, words: repeat_floor(0.4, words), "at stop = 0.25 and 3 words the floor"),
+            (lambda stop, words: repeat_floor(stop, 8), "at stop = 0.25 and 3 words the floor"),
+            (
+                lambda stop, words: repeat_floor(stop, words) if words > 1 else 0.0,
+                "at stop = 0.6 and 1 word the floor is 0.1979, and yours 0.",
+            ),
+            (lambda stop, words: 0.2, "and a string has 9 symbols"),
             (lambda stop, words: np.array([repeat_floor(stop, words)]), "yours has the shape"),
             (lambda stop, words: round(repeat_floor(stop, words), 3), "all its decimals"),
+            (lambda stop, words: round(repeat_floor(stop, words), 5), "all its decimals"),
+            (lambda stop, words: repeat_floor(stop, words) // 1e-3 * 1e-3, "all its decimals"),
             (forgets, "forget `return`"),
         ],
         unmoved=("axis_swapped", "in_place"),
@@ -235,12 +289,17 @@ EXERCISES = {
             (lambda q: mean_length(q) + 1, "counts brackets"),
             (
                 lambda q: round(mean_length(q), 2) if q < 0.5 else math.inf,
-                "2.66667, and yours is 2.67",
+                "2.667, and yours is 2.67",
+            ),
+            (
+                lambda q: round(mean_length(q), 5) if q < 0.5 else math.inf,
+                "2.666667, and yours is 2.66667",
             ),
             (lambda q: 1 + 1 / (2 * q - 1) if q < 0.5 else math.inf, "the sign"),
             (lambda q: 1 + 1 / (1 - q), "the depth also rises"),
             (lambda q: [mean_length(q)], "yours has the shape (1,)"),
-            (lambda q: mean_length(q) if q < 0.5 else "inf", "a finite number is asked for"),
+            (lambda q: mean_length(q) if q < 0.5 else "inf", "return math.inf, and not 'inf'"),
+            (lambda q: mean_length(q) if q < 0.5 else math.nan, "return math.inf, and not nan"),
             (lambda q: 1 + 1 / (1 - 2 * q), "yours divides by 0"),
             (lambda q: math.inf if q == 0.5 else 1 + 1 / (1 - 2 * q), "at q = 0.75"),
             (lambda q: 9, "at q = 0 the length is 2, and yours is 9"),
@@ -251,7 +310,7 @@ EXERCISES = {
             ),
             (
                 lambda q: mean_length(q) if q < 0.5 else None,
-                "at q = 0.5 yours returns None",
+                "return math.inf, and not None",
             ),
             (forgets, "forget `return`"),
         ],
@@ -295,7 +354,7 @@ EXERCISES = {
             (BUGS | {"a": "padding counted"}, "lowers the mean"),
             (BUGS | {"b": "none"}, "b is not 'none'"),
             (BUGS | {"c": "none"}, "0.0004 is far below the floor; no model can get there"),
-            (BUGS | {"c": "padding counted"}, "36 % of the tokens"),
+            (BUGS | {"c": "padding counted"}, "in batches sorted by length that share is small"),
             (BUGS | {"d": "padding counted"}, "d is not"),
             (BUGS | {"b": "overfitting"}, "is no cause here"),
             (BUGS | {"b": ...}, "b has no cause yet"),

@@ -1,0 +1,196 @@
+"""Checks of the exercises of chapter 04 that mend a function."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lstmlib.course.check.exercises import Slip, call_answer, grade
+from lstmlib.models import CharRNN, State, detach
+
+
+def _network(dropout: float = 0.0, scale: float = 1.0) -> CharRNN:
+    """Return a small network of float64 with large weights, always the same, in training mode.
+
+    The weights of its output layer are `scale` times as large.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = CharRNN(6, 16, num_layers=1, dropout=dropout).double()
+    generator = torch.Generator().manual_seed(1)  # one whose texts are varied
+    for parameter in model.parameters():
+        parameter.data.uniform_(-2, 2, generator=generator)
+    model.output.bias.data.zero_()
+    model.output.weight.data *= scale
+    return model
+
+
+def _stepped(
+    model: CharRNN,
+    x: Tensor,
+    y: Tensor,
+    state: State | None,
+    clear: bool = True,
+    turn: bool = False,
+) -> State:
+    """Make a step of SGD, with or without faults of the exercise; return the state."""
+    logits, state = model(x, state)
+    if clear:
+        model.zero_grad()
+    F.cross_entropy(logits.flatten(0, 1), (y.T if turn else y).flatten()).backward()
+    for parameter in model.parameters():
+        parameter.data -= 0.5 * parameter.grad
+    return detach(state)
+
+
+def repaired(answer: Callable | None) -> None:
+    """Check a function (model, optimizer, x, y, state) -> state, which is one step of training.
+
+    x and y are ids, (B, T) each; the check calls it with batches that follow each other.
+    """
+
+    def vector(model: CharRNN) -> Tensor:
+        return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+
+    def find_slip() -> str | None:
+        loud = {"scale": 8.0}  # the norm of the gradient is above 5, so that clipping shows
+        mine, state, modes = _network(**loud), None, []
+        mine.register_forward_hook(lambda module, *_: modes.append(module.training))
+        optimizer = torch.optim.SGD(mine.parameters(), lr=0.5)
+        faults = [(clear, turn) for clear in (True, False) for turn in (False, True)]
+        models = {fault: _network(**loud) for fault in faults}
+        states, stateless = dict.fromkeys(models), _network(**loud)
+        cut = (
+            "the state still hangs on the graph of this batch: the next `backward` would go back "
+            "into it. Cut h and c."
+        )
+        ids = torch.from_numpy(np.random.default_rng(0).integers(6, size=(3, 21)))
+        for k in range(0, 20, 5):
+            x, y, before = ids[:, k : k + 5], ids[:, k + 1 : k + 6], vector(mine)
+            given = [part.clone() for part in (x, y, *(state or ()))]
+            old = given[2:] and tuple(part.clone() for part in given[2:])
+            uncut = any(part.requires_grad for part in old)
+            try:
+                state = call_answer(answer, mine, optimizer, *given[:2], old or None)
+            except Slip as slip:
+                if callable(answer):
+                    return f"{slip} Or do you return the state from before the batch?"
+                raise
+            except RuntimeError:
+                if uncut:
+                    return cut
+                raise
+            if not all([*modes, mine.training]):
+                return "the network trains without dropout: leave it in training mode."
+            if not (torch.equal(given[0], x) and torch.equal(given[1], y)):
+                return "your function changed the batch that it was given."
+            if not all(map(torch.equal, old, given[2:])):
+                return "your function changed the state that it was given."
+            if [getattr(part, "ndim", 0) for part in state] != [3, 3]:
+                return "return the state, (h, c), and nothing else."
+            for (clear, turn), model in models.items():
+                states[clear, turn] = _stepped(model, x, y, states[clear, turn], clear, turn)
+            _stepped(stateless, x, y, None)
+            fits = {key: torch.allclose(vector(mine), vector(m)) for key, m in models.items()}
+            if fits[True, False]:
+                if not all(map(torch.allclose, state, states[True, False])):
+                    return "the state that comes back is not the one after this batch."
+                continue
+            if torch.equal(vector(mine), before):
+                return "no weight has changed. Is the gradient cleared between backward and step?"
+            if fits[False, False]:
+                return "each step still uses the gradients of all steps before: clear them first."
+            if fits[True, True] or fits[False, True]:
+                return (
+                    "the logits go through the first row, then the second; the targets go through "
+                    "the first column, so most stand beside the wrong logits."
+                )
+            if uncut:
+                return cut
+            if torch.allclose(vector(mine), vector(stateless)):
+                return "the state of the batch before is lost: give it to the model with x."
+            moved, wanted = vector(mine) - before, vector(models[True, False]) - before
+            times = float(moved.norm() / wanted.norm())
+            if torch.cosine_similarity(moved, wanted, dim=0) > 1 - 1e-6:
+                why = "do not clip" if times < 1 else "the loss is the mean over all characters"
+                return (
+                    f"the step goes the right way, but it is {times:.2g} times as long: {why}, and "
+                    "the learning rate stays as it is."
+                )
+            return "after this step the weights are others; change no more than the faults."
+        return None
+
+    grade(answer, find_slip)
+
+
+def continued(answer: Callable | None) -> None:
+    """Check a function (model, ids, n) -> the n most probable ids that follow, one by one.
+
+    Every character is read once, and dropout is off.
+    """
+
+    def reference(model: CharRNN, ids: list[int], n: int) -> list[int]:
+        new, state = [], None
+        for _ in range(n):
+            logits, state = model(torch.tensor([new[-1:] or ids]), state)
+            new.append(int(logits[0, -1].argmax()))
+        return new
+
+    def slip_of(ids: list[int], n: int) -> str | None:
+        model, calls, given = _network(dropout=0.5), [], list(ids)
+        right = reference(_network(), ids, n)
+        model.register_forward_hook(
+            lambda module, inputs, _: calls.append((inputs[0].flatten().tolist(), module.training))
+        )
+        with torch.random.fork_rng(devices=[]):
+            got = [int(each) for each in call_answer(answer, model, given, n)]
+        if given != ids:
+            return "your function changed the list that it was given; build another."
+        if any(training for _, training in calls):
+            return "the network wrote with dropout on: `model.eval()` first."
+        if n and got == ids + right:
+            return "return the new ids alone, without those that were given."
+        if len(got) != n:
+            return f"{n} new ids are asked for, and yours are {len(got)}."
+        read, lengths = [each for fed, _ in calls for each in fed], [len(fed) for fed, _ in calls]
+
+        def reads(start: list[int]) -> bool:
+            """Say whether the start was read, and the new ids after it, but perhaps the last."""
+            return read in (start + got, start + got[:-1])
+
+        if not reads(ids):
+            if reads([*ids, ids[-1]]):
+                return (
+                    f"{len(ids) + 1} were read for a text of {len(ids)}: the last one of the text "
+                    "twice."
+                )
+            if reads(ids[-1:]):
+                return "only the last id of the text was read; the state must know all of it."
+            if reads(ids[:-1]):
+                return "the last id of the text was not read; the new ones come after it."
+        if got == right:
+            if len(read) > len(ids) + n:
+                return (
+                    f"the ids are right, but {len(read)} were read for a text of {len(ids) + n}: "
+                    "carry the state, and read each once."
+                )
+            return None
+        if any(characters > 1 for characters in lengths[1:]):
+            return (
+                "the state knows the text already, and gets it once more: after the first call, "
+                "feed only the last character."
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            if [int(each) for each in answer(model, list(ids), n)] != got:
+                return "a second call writes another text: do not draw, take the most probable one."
+        if got[0] != right[0]:
+            return "the next character is predicted at the last position, `logits[0, -1]`."
+        return "from the second id on it goes wrong: feed the id just written, and the state."
+
+    def find_slip() -> str | None:
+        tasks = (([2, 0, 4, 5], 12), ([3], 9), ([1, 1, 2, 5, 0, 3, 4], 1))
+        return next(filter(None, (slip_of(*task) for task in tasks)), None)
+
+    grade(answer, find_slip)
