@@ -35,8 +35,10 @@ def gru_units(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         # With one bias a block, (10, 48) and (65, 93) give another number; with one in the GRU or
         # the LSTM alone, (9, 90) does. With (4, 5) and (12, 10) the GRU has exactly as many
-        # parameters as the LSTM.
+        # parameters as the LSTM. Four or five biases a unit in the GRU, in place of six, give
+        # another number at (65, 13) and (65, 18); (1000, 100) goes nearest to 4/3 of the units.
         tasks = ((65, 100), (10, 300), (90, 17), (10, 48), (65, 93), (9, 90), (4, 5), (12, 10))
+        tasks += ((65, 13), (65, 18), (1000, 100))
         given = [number(call_answer(answer, V, H)) for V, H in tasks]
 
         def fits(**counting: object) -> bool:
@@ -59,7 +61,8 @@ def gru_units(answer: Callable | None) -> None:
             else:
                 said += f"a GRU of {units:g} has more parameters"
                 said += ": one fewer is the last that fits." if units == most + 1 else "."
-            if any(fits(of_gru=a, of_lstm=b) for a, b in ((1, 1), (1, 2), (2, 1))):
+            counted = ((1, 1), (1, 2), (2, 1), (4 / 3, 2), (5 / 3, 2))
+            if any(fits(of_gru=a, of_lstm=b) for a, b in counted):
                 said += " Did you count both of PyTorch's biases, in both cells?"
             elif fits(output=False):
                 said += " Did you count the output layer?"
@@ -248,7 +251,10 @@ def bias_for(answer: Callable | None) -> None:
             p = share ** (1 / lag)
             slips = (
                 (math.log(p / (1 - p)), None),
-                (-math.log(p / (1 - p)), "the sign: a gate that keeps much has a bias above 0."),
+                (
+                    -math.log(p / (1 - p)),
+                    "the sign: a gate that keeps more than half has a bias above 0.",
+                ),
                 (
                     math.log(share / (1 - share)),
                     "that keeps the share over one step; it shrinks with each of the `lag` steps.",

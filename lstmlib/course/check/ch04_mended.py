@@ -98,7 +98,7 @@ def repaired(answer: Callable | None) -> None:
                     return "the state that comes back is not the one after this batch."
                 continue
             if torch.equal(vector(mine), before):
-                return "no weight has changed. Is the gradient cleared between backward and step?"
+                return "no weight has changed. Is there a step, and no gradient cleared before it?"
             if fits[False, False]:
                 return "each step still uses the gradients of all steps before: clear them first."
             if fits[True, True] or fits[False, True]:
@@ -185,6 +185,8 @@ def continued(answer: Callable | None) -> None:
             torch.manual_seed(1)
             if [int(each) for each in answer(model, list(ids), n)] != got:
                 return "a second call writes another text: do not draw, take the most probable one."
+        if n > 1 and got[:-1] == right[1:]:
+            return "each id stands one place too early: the first one is missing."
         if got[0] != right[0]:
             return "the next character is predicted at the last position, `logits[0, -1]`."
         return "from the second id on it goes wrong: feed the id just written, and the state."
