@@ -59,7 +59,7 @@ _COUNTED = (*_SAID, "clipped_norm")
 # compares those of "clipped-at-5" with it one by one; it takes means of 100 steps of every arm of
 # "spike-two-layers". Chapter 08 takes medians and means over the steps of the sweep.
 HISTORIES = {
-    "case-d-cpu/not-clipped": Keep(("skipped",)),
+    "case-d-cpu/not-clipped": Keep(_SAID),
     "case-d-cpu/clipped-at-5": Keep(_COUNTED, ()),
     "case-d-cpu/lower-rate": Keep(_COUNTED, ("near_0", "near_1"), stretches=200),
     "case-d-cpu/*": Keep(_COUNTED, (), stretches=200),
