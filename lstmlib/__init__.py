@@ -10,6 +10,8 @@ The modules follow that line, and each one imports only modules that stand above
     boilerplate    what a digital library puts around a book -> away
     readers        files -> decoded text: which reader a file wants
     corpora        names -> files: the registry, checked downloads, and reviews
+    books          a reader's own text: a file, or a whole folder of files
+    languages      which language a text is in, and where it changes
     cleaning       raw text -> clean text, with a report of what went
     vocab          characters <-> ids
     batching       windows, contiguous streams for stateful truncated BPTT, padded batches
@@ -41,6 +43,11 @@ The modules follow that line, and each one imports only modules that stand above
     preferences    a reader's choices between two texts, and what agrees with them
     report         all measures of a text beside those of held-out text: python -m lstmlib.report
     grammar_eval   how well a network knows a formal language
+    audit          what is in a text, and what can be expected of it, before training
+    book_run       a run on a reader's own text: its plan, kept, and what the clinic finds in it
+    model_card     what a network was trained on, how good it is, what it may be used for
+    explorer       one HTML page with a network in it
+    publishing     a folder with model, card and page, written whole or not at all
 
 What the notebooks alone use is in `course`: checks of numbers and exercises, figures, panels.
 """

@@ -37,6 +37,8 @@ MODULES = [
     "boilerplate",
     "readers",
     "corpora",
+    "books",
+    "languages",
     "cleaning",
     "vocab",
     "batching",
@@ -68,6 +70,11 @@ MODULES = [
     "preferences",
     "report",
     "grammar_eval",
+    "audit",
+    "book_run",
+    "model_card",
+    "explorer",
+    "publishing",
 ]
 LONGEST = 350
 """Lines of code of a file in lstmlib, comments and docstrings not counted."""
