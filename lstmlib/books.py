@@ -119,8 +119,9 @@ def load_book(name_or_path: str | Path, *, encoding: str | None = None, most: in
 def take_sample(text: str, most: int, pieces: int = PIECES) -> str:
     """Return pieces of a text, evenly spread, of `most` characters together at most.
 
-    A piece begins behind a line end, where there is one in its first tenth. The last one ends where
-    the text ends. A text of no more than `most` characters is returned as it is.
+    A piece begins and ends at the end of a line, where there is one in its first or last tenth. The
+    first one begins where the text does, and the last one ends there. A text of no more than `most`
+    characters is returned as it is.
     """
     if len(text) <= most:
         return text
@@ -128,8 +129,12 @@ def take_sample(text: str, most: int, pieces: int = PIECES) -> str:
     taken = []
     for k in range(pieces):
         begin = (len(text) - length) * k // (pieces - 1)
-        line = text.find("\n", begin, begin + length // 10) if begin else -1
-        taken.append(text[max(begin, line + 1) : begin + length])
+        end = begin + length
+        if k:
+            begin = text.find("\n", begin, begin + length // 10) + 1 or begin
+        if k < pieces - 1:
+            end = text.rfind("\n", end - length // 10, end) + 1 or end
+        taken.append(text[begin:end])
     return "".join(taken)
 
 

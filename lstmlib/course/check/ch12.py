@@ -14,6 +14,7 @@ from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import drop_control
 from lstmlib.publishing import PublishingError, check_published
 from lstmlib.sources import fingerprint
+from lstmlib.vocab import VocabError
 
 
 class _Line(NamedTuple):
@@ -125,7 +126,10 @@ def _cleaned(list_: CheckList) -> str:
 
 
 def _apart(list_: CheckList) -> str:
-    train, valid = split(list_["vocab"].encode(list_["text"]))
+    try:
+        train, valid = split(list_["vocab"].encode(list_["text"]))
+    except VocabError as error:
+        raise _Missing("the vocabulary is of another text; run section 2 again") from error
     if list_.notes_of_run()["texts"] != fingerprint(train, valid):
         raise _Missing("the run was on other texts; hand fit the two parts that split returned")
     return f"the run's checkpoint has the fingerprint of the first {len(train):,} characters"
