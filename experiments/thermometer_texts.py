@@ -107,7 +107,7 @@ def strings_of_json(value: object, key: str) -> Iterator[str]:
 def translations(catalogue: str) -> Iterator[str]:
     """Yield the translations of a catalogue of gettext, in their order."""
     entry = r'^msgstr(?:\[\d+\])? ((?:"(?:[^"\\]|\\.)*"\s*)+)'
-    head, _, entries = catalogue.partition("\n\n")  # the head is a translation of nothing
+    _head, _, entries = catalogue.partition("\n\n")  # the head is a translation of nothing
     for quoted in re.findall(entry, entries, re.MULTILINE):
         text = "".join(ast.literal_eval(line) for line in quoted.strip().split("\n"))
         if text:

@@ -6,7 +6,8 @@ The recipe is `lstmlib.thermometer.recipe`. In the folder's config.json, "source
 as `experiments.thermometer_texts` reads them, "budgets" are the characters to be trained on, in
 runs of their own, and of "long" texts there is a run of "long_budget" too. What is done stands in
 result.json. Started again, the program goes on with what is missing; the run that was cut off goes
-on from its checkpoint. Short runs come first. A text that is not there is named, and left out.
+on from its checkpoint. Runs are trained budget by budget, in the order of
+config.json. A text that is not there is named, and left out.
 
 A network is judged by its best validation loss: of so small a text that it is learnt by heart, the
 loss falls and rises again, and `fit` keeps the weights of its lowest point.
@@ -64,8 +65,8 @@ class Settings:
             raise ValueError(f"budgets is {self.budgets}; give one or more whole numbers above 0.")
 
     def runs(self, texts: list[str]) -> list[tuple[str, int]]:
-        """Return text and budget of each run, the short ones first."""
-        runs = [(name, budget) for budget in sorted(self.budgets) for name in texts]
+        """Return text and budget of each run, in the order in which they are to be trained."""
+        runs = [(name, budget) for budget in self.budgets for name in texts]
         return runs + [(name, self.long_budget) for name in self.long]
 
 
@@ -82,9 +83,7 @@ def train(folder: Path, text: str, budget: int, seed: int) -> dict:
     model = CharRNN(len(vocab), **arguments)
     checkpoints = Checkpoints(folder, vocab, every=1000, keep=1)
     note_settings(checkpoints, {"model": arguments, "training": asdict(training)})
-    history = fit(
-        model, train_ids, valid_ids, training, checkpoints=checkpoints, progress=False
-    )
+    history = fit(model, train_ids, valid_ids, training, checkpoints=checkpoints, progress=False)
     stop_if_interrupted(history, folder)
     remove_unfinished(folder)
     judged = [row for row in history.rows if row["valid_loss"] is not None]
@@ -100,6 +99,12 @@ def train(folder: Path, text: str, budget: int, seed: int) -> dict:
         "precision": history.precision,
         "seconds": history.rows[-1]["seconds"],
     }
+
+
+def is_shorter_run(size: int, vocab_size: int, budget: int, budgets: list) -> bool:
+    """Say whether a run is that of a smaller budget: a small text is not read more often."""
+    plan = recipe(size, vocab_size, budget)
+    return any(plan == recipe(size, vocab_size, less) for less in budgets if less < budget)
 
 
 def main(folder: Path, texts: Path) -> None:
@@ -119,6 +124,8 @@ def main(folder: Path, texts: Path) -> None:
             text = cut(whole_text(by_name[name].source, source, texts), by_name[name])
         except ValueError as error:
             print(f"{name}: {error}")
+            continue
+        if is_shorter_run(len(text), len(set(text)), budget, settings.budgets):
             continue
         about = {
             "sha256": sha256(text), "characters": len(text), "alphabet": len(set(text))

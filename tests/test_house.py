@@ -63,6 +63,7 @@ MODULES = [
     "generation",
     "metrics",
     "suffixes",
+    "thermometer",
     "calibration",
     "two_sample",
     "preferences",
