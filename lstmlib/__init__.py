@@ -38,6 +38,7 @@ The modules follow that line, and each one imports only modules that stand above
     generation     texts: one, a batch, a stream
     metrics        bits, perplexity, measures of a text, BLEU, intervals over texts
     suffixes       what a text copies from another: the longest matches, by a suffix array
+    thermometer    which loss can be expected of a text before training; is a loss any good
     calibration    do probabilities come true as often as they say
     two_sample     generated texts against real ones: a classifier, n-grams, a compressor
     preferences    a reader's choices between two texts, and what agrees with them

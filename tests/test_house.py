@@ -65,6 +65,7 @@ MODULES = [
     "generation",
     "metrics",
     "suffixes",
+    "thermometer",
     "calibration",
     "two_sample",
     "preferences",
