@@ -19,7 +19,7 @@ from lstmlib.vocab import Vocab
 
 MOST = 2_000_000
 """Characters that are measured at most; of a longer text a sample, see `take_sample`."""
-LEAST = 500
+LEAST = 1_000
 """Characters below which there is nothing to measure."""
 SHORT, LONG = 50, 100
 """The lengths of repeated passages that are counted, in characters."""
@@ -122,7 +122,7 @@ def audit(text: str) -> Audit:
     """Measure a text.
 
     Args:
-        text: any text of 500 characters or more. Of more than `MOST`, a sample is measured.
+        text: any text of 1,000 characters or more. Of more than `MOST`, a sample is measured.
 
     Raises:
         ValueError: the text is too short to measure, or no string.
@@ -131,8 +131,8 @@ def audit(text: str) -> Audit:
         raise ValueError(f"audit takes a text, and got {type(text).__name__}: audit(book.text).")
     if len(text.strip()) < LEAST:
         raise ValueError(
-            f"The text has {len(text.strip()):,} characters. Give one of {LEAST} or more: of fewer "
-            "nothing can be measured, and nothing learnt."
+            f"The text has {len(text.strip()):,} characters. Give one of {LEAST:,} or more: of "
+            "fewer nothing can be measured, and nothing learnt."
         )
     sample = take_sample(text, MOST)
     counts = Counter(sample)

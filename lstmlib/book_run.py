@@ -6,7 +6,7 @@ it beside the run's checkpoints, and reads it from there the next time.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from lstmlib.diagnostics import find_spikes
 from lstmlib.history import History
 from lstmlib.serialization import atomic_write
 from lstmlib.settings import TrainingConfig
-from lstmlib.thermometer import Plan, plan
+from lstmlib.thermometer import Expectation, Plan, plan
 from lstmlib.validation import check_number
 from lstmlib.vocab import Vocab
 
@@ -90,10 +90,11 @@ def _read_plan(path: Path, key: list) -> Plan:
         notes = json.loads(path.read_text(encoding="utf-8"))
         if notes["format"] != _FORMAT:
             raise ValueError("it is of another format")
-        values = {field.name: notes["plan"][field.name] for field in fields(Plan)}
+        kept, values = notes["key"], notes["plan"]
+        expected = values["expected"]
+        expected["caveats"] = tuple(expected["caveats"])
         values["training"] = TrainingConfig(**values["training"])
-        kept, caveats = notes["key"], values["caveats"]
-        found = Plan(**values | {"caveats": tuple(caveats)})
+        found = Plan(**values | {"expected": Expectation(**expected)})
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CheckpointError(
             f"{path} is no plan that one could go on with ({error!r}). Delete the folder to begin "

@@ -108,7 +108,7 @@ FAULTS = {
         },
     ),
     "another plan than the run's": (
-        lambda n: {"plan": replace(n["plan"], loss=0.1, low=0.0, high=9.0)},
+        lambda n: {"plan": replace(n["plan"], minutes=9.0)},
         {"planned before training": "train with plan.model"},
     ),
     "a run that was stopped": (stopped, {"trained to the end": "it goes on"}),

@@ -181,8 +181,8 @@ def test_any_script_is_measured():
 
 
 def test_what_cannot_be_measured_is_refused():
-    with pytest.raises(ValueError, match="Give one of 500 or more"):
-        audit("x" * 499)
+    with pytest.raises(ValueError, match="Give one of 1,000 or more"):
+        audit("x" * 999)
     with pytest.raises(ValueError, match="The text has 0 characters"):
         audit("\n" * 5000)
     with pytest.raises(ValueError, match=r"audit\(book.text\)"):

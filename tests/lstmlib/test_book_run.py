@@ -53,7 +53,7 @@ def test_a_damaged_plan_is_named(tmp_path, damage):
     elif damage == "settings":
         notes["plan"]["training"]["steps"] = -1
     elif damage == "number":
-        del notes["plan"]["loss"]
+        del notes["plan"]["expected"]["loss"]
     path.write_text(json.dumps(notes)[: 40 if damage == "cut" else None])
     with pytest.raises(CheckpointError, match="is no plan that one could go on with"):
         kept_plan(tmp_path, TEXT, VOCAB, 0.02)
