@@ -112,7 +112,7 @@ class Audit:
             "repeated": f"{repeats.short:.1%} of runs of {SHORT} characters, "
             f"{repeats.long:.1%} of {LONG}; the longest has {repeats.longest:,}",
             "held-out copies": f"{repeats.held_out:.1%} of the last tenth",
-            "library's words": f"{self.mark_count} lines",
+            "words of others": f"{self.mark_count} lines of a library or a publisher",
             "5-gram": f"{self.five_gram:.3f} nats per character",
         }
         return "\n".join(f"{name:<16} {said}" for name, said in rows.items())
@@ -303,11 +303,11 @@ def _on_held_out(found: Audit) -> str:
 def _on_marks(found: Audit) -> str:
     if not found.marks:
         return ""
-    line, words = found.marks[0]
+    (line, words), count = found.marks[0], found.mark_count
     return (
-        f"A library's or a publisher's words seem to be left in, on {found.mark_count:,} lines, "
-        f"the first on line {line:,}: “{_in_a_line(words)}”. Look there, and cut "
-        "out what is no part of the book. It also says under which licence the text stands."
+        f"A library's or a publisher's words seem to be left in, on {count:,} "
+        f"line{'s' if count > 1 else ''}, the first on line {line:,}: “{_in_a_line(words)}”. Cut "
+        "out what is no part of the book, and read it: a licence says what you may do with it."
     )
 
 

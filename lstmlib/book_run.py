@@ -177,22 +177,22 @@ def _sentences(found: Checkup) -> list[str]:
     said = [f"{found.steps:,} steps: {ends.get(found.ended, 'it has not ended')}."]
     if found.skipped:
         said.append(
-            f"{found.skipped} steps were skipped, since a loss or gradient was not finite. Halve "
-            "the learning rate, or clip lower."
+            f"Steps that were skipped, since a loss or gradient was not finite: {found.skipped}. "
+            "Halve the learning rate, or clip lower."
         )
     else:
         said.append("Every loss and every gradient was finite.")
     if found.spikes:
         first = ", ".join(map(str, found.spikes[:5]))
-        said.append(f"{len(found.spikes)} spikes of the loss, the first at steps {first}.")
+        said.append(f"Spikes of the loss: {len(found.spikes)}, at steps {first}.")
     else:
         said.append("No spike of the loss.")
     norms = f"gradient norm {found.norm:.2g} in the middle, {found.largest:.2g} at most"
     said.append(f"Clipped: {found.clipped:.1%} of the steps; {norms}.")
-    if found.rise > 0.02:
+    if found.rise > 0.05:
         said.append(
             f"The validation loss was lowest at step {found.best_step:,} and rose by "
-            f"{found.rise:.2f} after it: the network began to know its text by heart. The weights "
-            "of its best step are kept."
+            f"{found.rise:.2f} after it: the network learnt its text by heart. The weights of its "
+            "best step are kept."
         )
     return said

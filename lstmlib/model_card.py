@@ -136,10 +136,11 @@ def _front_matter(trained: TrainedBook) -> str:
 
 def _details(trained: TrainedBook) -> str:
     config, run = trained.model.config, trained.plan.training
-    row = trained.history.rows[-1]
+    row, layers = trained.history.rows[-1], config["num_layers"]
     return _list(
-        f"{config['num_layers']} layers ({config['cell']}) of {config['hidden_size']} units, "
-        f"{count_parameters(trained.model):,} weights, dropout {config['dropout']:g}",
+        f"{layers} {config['cell'].upper()} layer{'s' if layers > 1 else ''} of "
+        f"{config['hidden_size']} units, {count_parameters(trained.model):,} weights, "
+        f"dropout {config['dropout']:g}",
         f"it predicts the next character, one of {len(trained.vocab.characters):,}",
         f"trained by `lstmlib` on {row['characters']:,} characters in {len(trained.history):,} "
         f"steps of {run.batch_size} × {run.seq_len}, {row['seconds'] / 60:.1f} minutes "
@@ -166,7 +167,7 @@ def _use(trained: TrainedBook) -> str:
 
 def _data(trained: TrainedBook) -> str:
     book, audit = trained.book, trained.audit
-    encodings = ", ".join(dict.fromkeys(part.encoding or "none" for part in book.parts))
+    encodings = ", ".join(dict.fromkeys(part.encoding or "text in memory" for part in book.parts))
     whole = f" (a sample of {book.whole:,})" if book.whole > len(book.text) else ""
     rows = [
         f"title: {_plain(trained.name)}",
@@ -227,13 +228,22 @@ def _memorised(trained: TrainedBook) -> str:
     report = trained.report
     parts = [f"Looked for in {_plain(trained.written or 'a longer text that it wrote')}."]
     parts.append(_plain(report.yardstick))
-    for passage in report.passages[:PASSAGES]:
+    worded = [passage for passage in report.passages if _is_worded(passage.beginning)]
+    if len(worded) < len(report.passages):
+        count = len(report.passages) - len(worded)
+        parts.append(f"Of the longest, {count} of rules, digits and blanks are left out here.")
+    for passage in worded[:PASSAGES]:
         head, left_out, tail = passage.shortened(EXCERPT)
         shown = f"{head}{f' {left_out} ' if left_out else ''}{tail}"
         note = f" {passage.note}" if passage.note else ""
         parts.append(f"- {passage.length:,} characters, {passage.share:.0%} into the text.{note}")
         parts.append(_fenced(shown))
     return "\n\n".join(parts)
+
+
+def _is_worded(passage: str) -> bool:
+    """Say whether a passage is of letters, for the most part, and not the rule of a table."""
+    return sum(character.isalpha() for character in passage) >= len(passage) / 2
 
 
 def _measures(trained: TrainedBook) -> str:
@@ -250,7 +260,7 @@ def _measures(trained: TrainedBook) -> str:
 
 def _caveats(trained: TrainedBook) -> str:
     standing = [
-        "One run with one seed: another seed gives other texts, and a loss a few hundredths away.",
+        "One run with one seed: another seed gives another loss, and other texts.",
         "`explorer.html` holds the weights rounded to 16 bits.",
     ]
     if trained.history.ended == "interrupted":

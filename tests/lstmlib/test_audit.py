@@ -142,7 +142,7 @@ def test_a_licence_that_was_left_in_is_shown_with_its_line(line):
     text = f"{sentences(ENGLISH, 2000)}\n{line}\n{sentences(ENGLISH, 2000, 1)}"
     number = text[: text.index(line)].count("\n") + 1
     assert marks_in(text) == [(number, line)]
-    assert f"on 1 lines, the first on line {number}: “{line[:20]}" in said(text)
+    assert f"on 1 line, the first on line {number}: “{line[:20]}" in said(text)
 
 
 def test_a_novel_that_speaks_of_a_licence_has_none():

@@ -153,7 +153,7 @@ def test_a_sick_run_is_called_sick():
     assert found.clipped == 1 / 200 and found.largest == 80.0
     assert found.best_step == 100 and found.rise == pytest.approx(0.5)
     text = str(found)
-    assert "1 steps were skipped" in text and "the first at steps 121" in text
+    assert "not finite: 1. Halve" in text and "Spikes of the loss: 1, at steps 121." in text
     assert "lowest at step 100 and rose by 0.50" in text and "it has not ended" in text
 
 

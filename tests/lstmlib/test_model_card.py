@@ -63,6 +63,11 @@ def test_memorised_passages_are_shown_or_said_not_to_be_there():
     for passage in book.report.passages[:5]:
         assert f"- {passage.length:,} characters" in body
         assert passage.beginning[:100].rstrip() in body
+    rule = replace(book.report.passages[0], beginning="-----+----- 12345", length=999)
+    report = replace(book.report, passages=(rule, *book.report.passages))
+    with_rule = parts_of(model_card(changed(report=report)))[1]["Memorised passages"]
+    assert "999 characters" not in with_rule and "1 of rules, digits and blanks" in with_rule
+    assert "left out here" not in body
     nothing = Report("", ("",), (), (), book.report.curve, (), "Nothing of it stands there.")
     body = parts_of(model_card(changed(report=nothing)))[1]["Memorised passages"]
     assert "Nothing of it stands there." in body and "```" not in body

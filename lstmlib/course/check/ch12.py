@@ -16,6 +16,17 @@ from lstmlib.publishing import PublishingError, check_published
 from lstmlib.sources import fingerprint
 from lstmlib.vocab import VocabError
 
+_SECTIONS = {
+    **dict.fromkeys(("book", "audit"), "1, Audit"),
+    **dict.fromkeys(("text", "cleaning", "vocab"), "2, Cleaning"),
+    **dict.fromkeys(("plan", "minutes", "run"), "3, Plan"),
+    **dict.fromkeys(("history", "model", "loss", "why"), "4, Training"),
+    **dict.fromkeys(("samples", "prompt"), "6, Sampling"),
+    **dict.fromkeys(("written", "report"), "7, Report"),
+    **dict.fromkeys(("licence", "folder"), "8, Card and folder"),
+}
+"""What is noted -> the section that makes it."""
+
 
 class _Line(NamedTuple):
     """A line of the list: what is asked for, whether it is done, what was found or is to do."""
@@ -40,6 +51,9 @@ class CheckList:
     todo.show()
     """
 
+    KNOWN = frozenset(_SECTIONS)
+    """The names of what may be noted."""
+
     def __init__(self) -> None:
         self._made: dict[str, object] = {}
 
@@ -53,9 +67,11 @@ class CheckList:
         Raises:
             TypeError: another name, which no line of the list would ever look at.
         """
-        strange = sorted(made.keys() - _SECTIONS.keys())
+        strange = sorted(made.keys() - self.KNOWN)
         if strange:
-            raise TypeError(f"The list knows no {', '.join(strange)}; it knows {_KNOWN}.")
+            raise TypeError(
+                f"The list knows no {', '.join(strange)}; it knows {', '.join(_SECTIONS)}."
+            )
         self._made.update(made)
 
     @property
@@ -95,19 +111,6 @@ class CheckList:
         if loaded is None:
             raise _Missing("there is no checkpoint yet; run section 4, Training")
         return loaded[1]
-
-
-_SECTIONS = {
-    **dict.fromkeys(("book", "audit"), "1, Audit"),
-    **dict.fromkeys(("text", "cleaning", "vocab"), "2, Cleaning"),
-    **dict.fromkeys(("plan", "minutes", "run"), "3, Plan"),
-    **dict.fromkeys(("history", "model", "loss", "why"), "4, Training"),
-    **dict.fromkeys(("samples", "prompt"), "6, Sampling"),
-    **dict.fromkeys(("written", "report"), "7, Report"),
-    **dict.fromkeys(("licence", "folder"), "8, Card and folder"),
-}
-"""What is noted -> the section that makes it."""
-_KNOWN = ", ".join(_SECTIONS)
 
 
 def _read(list_: CheckList) -> str:

@@ -1,7 +1,5 @@
 """Figures of chapter 12."""
 
-import math
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -58,20 +56,19 @@ def text_map(found: Audit, title: str) -> Figure:
     said = ", ".join(f"{name or 'not recognised'} in {parts.count(name)}" for name in names)
     return with_alt(
         figure,
-        f"{title}, from beginning to end. Language: {said} of {len(parts)} parts. Repeated: "
+        f"{title}. Language: {said} of {len(parts)} parts. Repeated: "
         f"between {shares.min():.3g} and {shares.max():.3g} % of a twentieth of the text, "
         f"{shares[-2:].mean():.3g} % of the last tenth.",
     )
 
 
-def plan_and_run(history: History, plan: Plan, loss: float, uniform: float) -> Figure:
+def plan_and_run(history: History, plan: Plan, loss: float) -> Figure:
     """Draw the validation loss of a run against what was planned for its end.
 
     Args:
         history: the run.
         plan: made before it.
         loss: of the network that is kept, on the validation text, in nats per character.
-        uniform: the loss of a model that knows nothing, in nats per character.
     """
     figure, axis = new_figure(1, 1, 8, 4)
     rows = [row for row in history.rows if row["valid_loss"] is not None]
@@ -85,12 +82,10 @@ def plan_and_run(history: History, plan: Plan, loss: float, uniform: float) -> F
     )
     axis.plot([end], [loss], "D", color=BLACK, markersize=6, label="the network that is kept")
     axis.axhline(plan.five_gram, color=GREEN, linestyle="--", linewidth=1, label="5-gram model")
-    axis.axhline(uniform, color=PINK, linestyle=":", linewidth=1, label="knows nothing")
-    lowest = min(plan.low, np.nanmin(valid, initial=math.inf), loss)
     axis.set(xlabel="trained characters (million)", ylabel="loss\n(nats per character)")
-    axis.set(title="What was planned, and what came", ylim=(lowest - 0.15, uniform + 0.15))
+    axis.set(title="What was planned, and what came")
     axis.set_xlim(0, 1.06 * max(end, at.max(initial=0)))
-    axis.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
+    axis.legend(loc="upper right", bbox_to_anchor=(0.95, 0.95))
     return with_alt(
         figure,
         f"Validation loss from {valid[0]:.3g} to {valid[-1]:.3g} over {at[-1]:.3g} million "
