@@ -237,13 +237,14 @@ def _on_size(found: Audit) -> str:
     size = f"{count:,} {said}"
     if count < 20_000:
         return (
-            f"{size} are very few. Do not expect sentences, nor always words: the network soon "
-            "knows them by heart, and what it writes is copied or misspelt. Add texts of the kind."
+            f"{size} are very few. After some seconds the network has read them so often that more "
+            "time brings nothing. Expect the look of words, and many that are none. The last tenth "
+            "is short, so its loss says little. Add texts of the kind."
         )
     if count < 200_000:
         return (
-            f"{size} are few. Expect words and the look of the text, and hardly a sentence that "
-            "holds. It will soon be known by heart, so watch the validation loss."
+            f"{size} are few. After some minutes the network has read them so often that more time "
+            "brings little. Expect words and the look of the text. More text would help."
         )
     if count < 2_000_000:
         return f"{size} are a book. Expect words, phrases and layout, and no story that holds."

@@ -15,7 +15,9 @@ from charset_normalizer.cd import coherence_ratio
 PARTS = 20
 """The most parts that are looked at, evenly spread."""
 LENGTH = 4_000
-"""Characters of a part. Of fewer than about a thousand, the letters tell little."""
+"""Characters of a part."""
+SHORTEST = 1_000
+"""Characters of a part of a short text. In fewer, the letters tell little."""
 SURE = 0.8
 """The share of the parts that have to agree, for the answer to count as sure."""
 MARGIN = 0.1
@@ -87,9 +89,9 @@ def languages_of(text: str) -> Languages:
     Args:
         text: any text; at most `PARTS` · `LENGTH` characters of it are looked at.
     """
-    step = max(LENGTH, len(text) // PARTS)
-    starts = range(0, max(len(text) - LENGTH // 2, 1), step)
-    parts = [_Part(text[begin : begin + LENGTH]) for begin in starts]
+    length = min(LENGTH, max(len(text) // FEWEST, SHORTEST))
+    starts = range(0, max(len(text) - length // 2, 1), max(length, len(text) // PARTS))
+    parts = [_Part(text[begin : begin + length]) for begin in starts]
     nearest = Counter(part.nearest for part in parts if part.nearest)
     scripts = Counter(part.script for part in parts if part.script)
     main = nearest.most_common(1)[0][0] if nearest else ""
