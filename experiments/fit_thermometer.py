@@ -13,14 +13,15 @@ others, leaving out one after the other once more chooses the strength of the ri
 errors that the interval is made of.
 """
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from experiments.common import read_json, rounded, run_program, write_json
-from experiments.thermometer_texts import OPTIONS, cut, read_texts, whole_text
+from experiments.common import read_json, read_settings, rounded, run_program, write_json
+from experiments.thermometer_texts import OPTIONS, Settings
 from lstmlib.thermometer import Features, measure_features, predict_loss, row_of
 from lstmlib.vocab import Vocab
 
@@ -59,8 +60,8 @@ class Run:
 
 def read_runs(folder: Path) -> list[Run]:
     """Return the recorded runs of all texts whose features are known."""
-    sources, pieces = read_texts(folder)
-    of = {piece.name: sources[piece.source] for piece in pieces}
+    settings = read_settings(folder, Settings)
+    of = {name: settings.source_of(name) for name in settings.pieces}
     features = {
         name: as_features(each) for name, each in read_json(folder / "features.json").items()
     }
@@ -118,6 +119,8 @@ def fit(runs: list[Run]) -> dict:
     x = np.array([list(row.values()) for row in rows])  # (n, F)
     y = np.array([run.loss for run in runs])
     groups = np.array([run.package for run in runs])
+    if len(set(groups)) < 2:
+        raise ValueError("The runs are of fewer than 3 packages: train on more texts first.")
     most = np.where(np.isin(names, FALLING), 0.0, np.inf)
     tried = {r: left_out(x, y, groups, r, most) for r in RIDGES}
     strength = min(RIDGES, key=lambda r: np.abs(tried[r]).mean())
@@ -207,15 +210,14 @@ def measure_missing(folder: Path, texts: Path) -> None:
     path = folder / "features.json"
     known = read_json(path) if path.exists() else {}
     trained = {name.rsplit(" ", 1)[0] for name in read_json(folder / "result.json")["runs"]}
-    sources, pieces = read_texts(folder)
-    for piece in pieces:
-        if piece.name in trained and piece.name not in known:
-            text = cut(whole_text(piece.source, sources[piece.source], texts), piece)
+    settings = read_settings(folder, Settings)
+    for name in settings.pieces:
+        if name in trained and name not in known:
+            text = settings.text_of(name, texts)
             vocab = Vocab.from_text(text)
-            features = asdict(measure_features(vocab.encode(text), len(vocab)))
-            known[piece.name] = rounded(
-                {n: list(v) if isinstance(v, tuple) else v for n, v in features.items()}, 5
-            )
+            features = measure_features(vocab.encode(text), len(vocab))
+            # As a dictionary of what JSON has.
+            known[name] = rounded(json.loads(json.dumps(asdict(features))), 5)
             write_json(path, known)
 
 
