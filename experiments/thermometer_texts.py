@@ -78,10 +78,13 @@ class Piece:
         source: the name of its source.
         start: where the piece begins, in characters.
         length: characters; None goes on to the end.
+        budgets: characters to be trained on, each in a run of its own. The recipe reads a small
+            text no more often than so many times; then the run has fewer.
     """
 
     name: str
     source: str
+    budgets: list
     start: int = 0
     length: int | None = None
 
@@ -89,6 +92,8 @@ class Piece:
         check_whole(self, "start", least=0)
         if self.length is not None:
             check_whole(self, "length")
+        if not self.budgets or min(self.budgets) < 1:
+            raise ValueError(f"budgets is {self.budgets}; give one or more whole numbers above 0.")
 
 
 @dataclass(frozen=True)
@@ -97,28 +102,16 @@ class Settings:
 
     Attributes:
         seed: of the weights and of dropout.
-        budgets: characters to be trained on, each in a run of its own.
-        long_budget: characters of one run more.
-        long: the names of the texts that have it.
         sources: name -> arguments of Source.
         texts: arguments of Piece, one for each text.
     """
 
     seed: int
-    budgets: list
-    long_budget: int
-    long: list
     sources: dict
     texts: list
 
     def __post_init__(self) -> None:
         check_whole(self, "seed", least=0)
-        check_whole(self, "long_budget")
-        if not self.budgets or min(self.budgets) < 1:
-            raise ValueError(f"budgets is {self.budgets}; give one or more whole numbers above 0.")
-        for name in self.long:
-            if name not in self.pieces:
-                raise ValueError(f'A long run is of "{name}", which is no text.')
         for name, piece in self.pieces.items():
             if piece.source not in self.by_source:
                 raise ValueError(f'The text "{name}" is of "{piece.source}", which is no source.')

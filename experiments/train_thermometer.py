@@ -3,11 +3,9 @@
     .venv/bin/python -m experiments.train_thermometer runs/thermometer --texts FOLDER
 
 The recipe is `lstmlib.thermometer.recipe`. In the folder's config.json, "sources" and "texts" are
-as `experiments.thermometer_texts` reads them, "budgets" are the characters to be trained on, in
-runs of their own, and of "long" texts there is a run of "long_budget" too. What is done stands in
-result.json. Started again, the program goes on with what is missing; the run that was cut off goes
-on from its checkpoint. Runs are trained budget by budget, in the order of config.json. A text that
-is not there is named, and left out.
+as `experiments.thermometer_texts` reads them. What is done stands in result.json. Started again,
+the program goes on with what is missing, in the order of config.json; the run that was cut off goes
+on from its checkpoint. A text that is not there is named, and left out.
 
 A network is judged by its best validation loss: of so small a text that it is learnt by heart, the
 loss falls and rises again, and `fit` keeps the weights of its lowest point.
@@ -41,12 +39,6 @@ from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 
-def runs_of(settings: Settings) -> list[tuple[str, int]]:
-    """Return text and budget of each run, in the order in which they are to be trained."""
-    runs = [(name, budget) for budget in settings.budgets for name in settings.pieces]
-    return runs + [(name, settings.long_budget) for name in settings.long]
-
-
 def train(folder: Path, text: str, budget: int, seed: int) -> dict:
     """Train on a text after the recipe; return what came of it.
 
@@ -78,18 +70,13 @@ def train(folder: Path, text: str, budget: int, seed: int) -> dict:
     }
 
 
-def is_shorter_run(size: int, vocab_size: int, budget: int, budgets: list) -> bool:
-    """Say whether a run is that of a smaller budget: a small text is not read more often."""
-    plan = recipe(size, vocab_size, budget)
-    return any(plan == recipe(size, vocab_size, less) for less in budgets if less < budget)
-
-
 def main(folder: Path, texts: Path) -> None:
     """Train all runs that are not done and whose text is there."""
     settings = read_settings(folder, Settings)
     path = folder / "result.json"
     result = read_json(path) if path.exists() else {"texts": {}, "runs": {}}
-    for name, budget in runs_of(settings):
+    wanted = [(name, c) for name, piece in settings.pieces.items() for c in piece.budgets]
+    for name, budget in wanted:
         run = f"{name} {budget}"
         if run in result["runs"]:
             continue
@@ -97,8 +84,6 @@ def main(folder: Path, texts: Path) -> None:
             text = settings.text_of(name, texts)
         except ValueError as error:
             print(f"{name}: {error}")
-            continue
-        if is_shorter_run(len(text), len(set(text)), budget, settings.budgets):
             continue
         about = {"sha256": sha256(text), "characters": len(text), "alphabet": len(set(text))}
         if result["texts"].setdefault(name, about) != about:

@@ -345,14 +345,8 @@ def make_runs(systems, folder, data, monkeypatch):
 def one_source(config, corpus):
     """Return what makes of a config with texts of many sources one with a book alone."""
     source = next(s for s in config["sources"].values() if s["registry"] == "course")
-    texts = [{"name": "book", "source": "book", "length": 2000}]
-    return {
-        "sources": {"book": source | {"package": corpus}},
-        "texts": texts,
-        "budgets": [2000],
-        "long_budget": 3000,
-        "long": ["book"],
-    }
+    text = {"name": "book", "source": "book", "length": 2000, "budgets": [2000]}
+    return {"sources": {"book": source | {"package": corpus}}, "texts": [text]}
 
 
 @pytest.mark.parametrize("folder", CONFIGS, ids=lambda path: path.name)

@@ -46,7 +46,7 @@ def runs(n=12, noise=0.05, seed=0):
 def test_a_weak_ridge_is_least_squares():
     x, y = data()
     wanted, *_ = np.linalg.lstsq(np.c_[np.ones(len(y)), x], y, rcond=None)
-    np.testing.assert_allclose(ridge(x, y, 1e-9, FREE), wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ridge(x, y, 1e-9, FREE, rounds=1), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_a_ridge_is_the_one_of_scikit_learn():
@@ -56,8 +56,16 @@ def test_a_ridge_is_the_one_of_scikit_learn():
 
     x, y = data()
     model = make_pipeline(StandardScaler(), Ridge(3.0)).fit(x, y)
-    constant, *weights = ridge(x, y, 3.0, FREE)
+    constant, *weights = ridge(x, y, 3.0, FREE, rounds=1)
     np.testing.assert_allclose(constant + x @ weights, model.predict(x), rtol=1e-6)
+
+
+def test_one_run_that_is_unlike_all_others_does_not_bend_the_fit():
+    x, y = data()
+    wanted = ridge(x, y, 1e-6, FREE)
+    y[7] += 50
+    bent, robust = (ridge(x, y, 1e-6, FREE, rounds) for rounds in (1, 20))
+    assert np.abs(robust - wanted)[1:].max() < 0.1 < np.abs(bent - wanted)[1:].max()
 
 
 def test_a_bounded_weight_is_0_where_it_would_be_above():
@@ -126,8 +134,8 @@ def test_the_program_measures_fits_and_judges(tmp_path, monkeypatch, capsys):
     (tmp_path / "c.txt").write_text("I was hungry, and so was the old dog. " * 60)
     source = {"kind": "prose", "registry": "course", "version": "", "files": [], "licence": ""}
     sources = {n: source | {"package": str(tmp_path / f"{n}.txt")} for n in "abc"}
-    config = {"seed": 1, "budgets": [9], "long_budget": 9, "long": [], "sources": sources}
-    config |= {"texts": [{"name": n, "source": n} for n in "abc"]}
+    texts = [{"name": n, "source": n, "budgets": [9]} for n in "abc"]
+    config = {"seed": 1, "sources": sources, "texts": texts}
     (tmp_path / "config.json").write_text(json.dumps(config))
     done = {
         f"{n} {c}": {"characters": c, "valid_loss": 9e3 / c} for n in "abc" for c in (5000, 9000)

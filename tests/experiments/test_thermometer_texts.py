@@ -24,7 +24,6 @@ from experiments.thermometer_texts import (
 )
 
 PROSE = "The price of bread was high, and I was hungry.\n"
-CONFIG = {"seed": 1, "budgets": [100], "long_budget": 200, "long": []}
 
 
 def source(**changed):
@@ -93,10 +92,10 @@ def test_what_is_taken_of_a_file(form, content, texts):
 
 def test_a_piece_is_cut_and_cleaned():
     text = "“Bread!”\r\n" * 3000
-    assert cut(text, Piece("a", "b")) == '"Bread!"\n' * 3000
-    assert cut(text, Piece("a", "b", start=10, length=10)) == '"Bread!"\n'
+    assert cut(text, Piece("a", "b", [9])) == '"Bread!"\n' * 3000
+    assert cut(text, Piece("a", "b", [9], start=10, length=10)) == '"Bread!"\n'
     with pytest.raises(ValueError, match="^The source of a ends after 30000 characters"):
-        cut(text, Piece("a", "b", start=29_000, length=2_000))
+        cut(text, Piece("a", "b", [9], start=29_000, length=2_000))
 
 
 def test_a_package_is_fetched_once_with_its_registry_s_client(tmp_path, monkeypatch):
@@ -136,19 +135,22 @@ def test_what_a_registry_does_not_bring_is_one_sentence(tmp_path, monkeypatch):
     [
         ({"budgets": []}, "budgets is []; give one or more"),
         ({"budgets": [0]}, "budgets is [0]; give one or more"),
-        ({"long": ["z"]}, 'A long run is of "z", which is no text.'),
-        ({"texts": [{"name": "a", "source": "z"}]}, 'The text "a" is of "z", which is no source.'),
-        ({"texts": [{"name": "a", "source": "s", "start": -1}]}, "start is -1"),
-        ({"texts": [{"name": "a", "source": "s", "length": 0}]}, "length is 0"),
-        ({"sources": {"s": {"registry": "npm"}}}, 'The source "s" lacks'),
+        ({"source": "z"}, 'The text "a" is of "z", which is no source.'),
+        ({"start": -1}, "start is -1"),
+        ({"length": 0}, "length is 0"),
     ],
 )
 def test_settings_without_meaning_are_refused(changed, words):
-    sources = {"s": vars(source())}
-    given = CONFIG | {"sources": sources, "texts": [{"name": "a", "source": "s"}]} | changed
+    text = {"name": "a", "source": "s", "budgets": [9]} | changed
     with pytest.raises(ValueError) as error:
-        Settings(**given)
+        Settings(seed=1, sources={"s": vars(source())}, texts=[text])
     assert words in str(error.value)
+
+
+def test_a_source_without_meaning_is_refused():
+    text = {"name": "a", "source": "s", "budgets": [9]}
+    with pytest.raises(ValueError, match='The source "s" lacks files, licence, package, version'):
+        Settings(seed=1, sources={"s": {"kind": "a", "registry": "npm"}}, texts=[text])
     with pytest.raises(ValueError, match="registry is 'ftp'; choose one of debian, npm, pypi, cou"):
         source(registry="ftp")
 
@@ -157,8 +159,8 @@ def test_each_text_is_there_another_one_or_missing(tmp_path, capsys):
     (tmp_path / "book.txt").write_text(PROSE * 20, encoding="utf-8")
     book = vars(source(registry="course", package=str(tmp_path / "book.txt"), files=[]))
     gone = book | {"package": str(tmp_path / "gone.txt")}
-    texts = [{"name": n, "source": s} for n, s in (("same", "b"), ("other", "b"), ("none", "g"))]
-    config = CONFIG | {"sources": {"b": book, "g": gone}, "texts": texts}
+    texts = [{"name": n, "source": n[0], "budgets": [9]} for n in ("same", "other", "none")]
+    config = {"seed": 1, "sources": {"s": book, "o": book, "n": gone}, "texts": texts}
     (tmp_path / "config.json").write_text(json.dumps(config))
     settings = Settings(**config)
     same = thermometer_texts.sha256(settings.text_of("same", tmp_path))

@@ -4,12 +4,10 @@ import pytest
 import torch
 
 from experiments import train_thermometer
-from experiments.thermometer_texts import Settings
-from experiments.train_thermometer import is_shorter_run, main, runs_of
-from lstmlib.thermometer import EPOCHS, recipe
+from experiments.train_thermometer import main
+from lstmlib.thermometer import recipe
 
 PROSE = "The price of bread was high, and I was hungry: a cat sat on the mat, and a rat ran. "
-CONFIG = {"seed": 1, "budgets": [4000, 2000], "long_budget": 6000, "long": ["whole"]}
 
 
 @pytest.fixture
@@ -26,9 +24,9 @@ def folder(tmp_path):
     (tmp_path / "book.txt").write_text(PROSE * 40, encoding="utf-8")
     source = {"kind": "prose", "registry": "course", "package": str(tmp_path / "book.txt")}
     source |= {"version": "", "files": [], "licence": "none"}
-    texts = [{"name": "whole", "source": "book"}]
-    texts += [{"name": "piece", "source": "book", "start": 500, "length": 1000}]
-    config = CONFIG | {"sources": {"book": source}, "texts": texts}
+    whole = {"name": "whole", "source": "book", "budgets": [4000, 6000]}
+    piece = {"name": "piece", "source": "book", "start": 500, "length": 1000, "budgets": [2000]}
+    config = {"seed": 1, "sources": {"book": source}, "texts": [whole, piece]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     return tmp_path
 
@@ -37,14 +35,12 @@ def result_of(folder):
     return json.loads((folder / "result.json").read_text())
 
 
-def test_every_text_has_a_run_of_every_budget(folder, one_thread):
+def test_every_text_has_a_run_of_each_of_its_budgets(folder, one_thread):
     main(folder, folder / "texts")
     result = result_of(folder)
     assert set(result["texts"]) == {"whole", "piece"}
     assert result["texts"]["piece"]["characters"] == 1000
-    assert set(result["runs"]) == {
-        *("whole 4000", "whole 2000", "whole 6000", "piece 4000", "piece 2000")
-    }
+    assert list(result["runs"]) == ["whole 4000", "whole 6000", "piece 2000"]
     for name, run in result["runs"].items():
         text, budget = name.split()
         size = result["texts"][text]["characters"]
@@ -62,7 +58,7 @@ def test_what_is_done_is_not_trained_again_and_what_broke_off_goes_on(
     train = train_thermometer.train
 
     def broken(folder, text, budget, seed):
-        if budget == 2000:
+        if budget == 6000:
             raise KeyboardInterrupt
         return train(folder, text, budget, seed)
 
@@ -70,18 +66,18 @@ def test_what_is_done_is_not_trained_again_and_what_broke_off_goes_on(
     with pytest.raises(KeyboardInterrupt):
         main(folder, folder / "texts")
     before = result_of(folder)["runs"]
-    assert set(before) == {"whole 4000", "piece 4000"}
+    assert set(before) == {"whole 4000"}
     monkeypatch.setattr(train_thermometer, "train", train)
     main(folder, folder / "texts")
     after = result_of(folder)["runs"]
-    assert len(after) == 5
+    assert len(after) == 3
     assert {name: after[name] for name in before} == before  # with their seconds: not run again
 
 
 def test_a_missing_text_and_another_one_are_named(folder, one_thread, capsys):
     main(folder, folder / "texts")
     result = result_of(folder)
-    for name in ("whole 2000", "piece 2000"):
+    for name in ("whole 4000", "piece 2000"):
         del result["runs"][name]
     result["texts"]["whole"]["sha256"] = "0"
     (folder / "result.json").write_text(json.dumps(result))
@@ -94,17 +90,3 @@ def test_a_missing_text_and_another_one_are_named(folder, one_thread, capsys):
     (folder / "result.json").unlink()
     main(folder, folder / "texts")
     assert "whole: " in capsys.readouterr().out and not (folder / "result.json").exists()
-
-
-def test_a_small_text_has_no_run_longer_than_its_epochs():
-    budgets = [100_000, 400_000, 1_600_000]
-    assert not is_shorter_run(1_000_000, 80, 400_000, budgets)
-    assert not is_shorter_run(3_000, 80, 400_000, budgets)  # 108,000 are the most
-    assert is_shorter_run(3_000, 80, 1_600_000, budgets)
-    assert 100_000 < EPOCHS * 2_700 < 400_000
-
-
-def test_the_order_is_that_of_the_config(folder):
-    settings = Settings(**json.loads((folder / "config.json").read_text()))
-    wanted = [("whole", 4000), ("piece", 4000), ("whole", 2000), ("piece", 2000), ("whole", 6000)]
-    assert runs_of(settings) == wanted

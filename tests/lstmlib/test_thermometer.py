@@ -303,7 +303,7 @@ def test_a_planned_training_runs_and_is_judged(even_speed):
 
 def test_an_empty_text_and_a_short_one_are_refused():
     vocab = Vocab.from_text("abc")
-    for text in ("", "abc" * 333):
+    for text in ("", "abc" * 66):
         with pytest.raises(ValueError, match=f"^A text of {len(text)} characters is too short for"):
             plan(text, vocab, 1)
 
