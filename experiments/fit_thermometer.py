@@ -6,21 +6,22 @@ The runs stand in result.json. features.json has what is known of each text befo
 is missing there is measured, for which the text must be there. The fit goes to
 lstmlib/thermometer.json, where `lstmlib.thermometer` reads it, and its judgement to judged.json.
 
-The fit is a ridge regression (Hoerl & Kennard 1970). What grows with the characters has weights of
-0 or less. The fit is judged by leaving out one package after the other, with all texts of it. What
-is fitted, scaled, chosen and widened then knows nothing of the package that is left out. Within the
-others, leaving out one after the other once more chooses the strength of the ridge, and gives the
-errors that the interval is made of.
+The fit is a robust ridge regression (Hoerl & Kennard 1970, Huber 1964). What grows with the
+characters has weights of 0 or less. The fit is judged by leaving out one package after the other,
+with all texts of it. What is fitted, scaled, chosen and widened then knows nothing of the package
+that is left out. Within the others, leaving out one after the other once more chooses the strength
+of the ridge, and gives the errors that the interval is made of.
 """
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from experiments.common import read_json, rounded, run_program, write_json
-from experiments.thermometer_texts import OPTIONS, cut, read_texts, whole_text
+from experiments.common import read_json, read_settings, rounded, run_program, write_json
+from experiments.thermometer_texts import OPTIONS, Settings
 from lstmlib.thermometer import Features, measure_features, predict_loss, row_of
 from lstmlib.vocab import Vocab
 
@@ -28,8 +29,10 @@ FALLING = ("first reading", "rereading", "characters × gain of long contexts")
 """What grows with the characters: no weight of these is above 0."""
 SPREAD = ("size", "alphabet", "copied")
 """What the size of an error is made of."""
-RIDGES = (0.3, 1.0, 3.0, 10.0)
+RIDGES = (0.3, 1.0, 3.0)
 """Strengths of the ridge, of which one is chosen."""
+ROUNDS = 5
+"""Of the regression, from the second on with the errors of the one before."""
 COVERED = 0.8
 """The share of runs that the interval is to hold."""
 
@@ -59,8 +62,8 @@ class Run:
 
 def read_runs(folder: Path) -> list[Run]:
     """Return the recorded runs of all texts whose features are known."""
-    sources, pieces = read_texts(folder)
-    of = {piece.name: sources[piece.source] for piece in pieces}
+    settings = read_settings(folder, Settings)
+    of = {name: settings.source_of(name) for name in settings.pieces}
     features = {
         name: as_features(each) for name, each in read_json(folder / "features.json").items()
     }
@@ -81,22 +84,37 @@ def as_features(values: dict) -> Features:
 # The fit
 
 
-def ridge(x: np.ndarray, y: np.ndarray, strength: float, most: np.ndarray) -> np.ndarray:
+def ridge(
+    x: np.ndarray, y: np.ndarray, strength: float, most: np.ndarray, rounds: int = ROUNDS
+) -> np.ndarray:
     """Return constant and weights, (1 + F,), of a ridge regression whose weights are bounded.
+
+    After the first round, a run with a large error counts less, as in Huber 1964: one table or
+    catalogue that is unlike all other texts would else bend the fit for all of them.
 
     Args:
         x: what is known, (n, F).
         y: what is to be predicted, (n,).
         strength: of the ridge, on features of mean 0 and deviation 1.
         most: the largest weight of each feature, (F,), 0 or infinity.
+        rounds: 1 for least squares.
     """
     mean, scale = x.mean(0), x.std(0) + 1e-9
-    z, level = (x - mean) / scale, y.mean()
-    # A ridge is least squares with a row more for each weight, which asks it to be 0.
-    rows = np.vstack([z, np.sqrt(strength) * np.eye(x.shape[1])])
-    wanted = np.concatenate([y - level, np.zeros(x.shape[1])])
-    weights = lsq_linear(rows, wanted, (-np.inf, np.maximum(most, 1e-12))).x / scale
-    return np.concatenate([[level - mean @ weights], weights])
+    z, counts = (x - mean) / scale, np.ones(len(y))  # how much each run counts, (n,)
+    for _ in range(rounds):
+        center, level = np.average(z, axis=0, weights=counts), np.average(y, weights=counts)
+        root = np.sqrt(counts)
+        # A ridge is least squares with a row more for each weight, which asks it to be 0.
+        rows = np.vstack([root[:, None] * (z - center), np.sqrt(strength) * np.eye(x.shape[1])])
+        wanted = np.concatenate([root * (y - level), np.zeros(x.shape[1])])
+        bounds = (-np.inf, np.maximum(most, 1e-12))
+        weights = lsq_linear(rows, wanted, bounds, method="bvls").x
+        errors = np.abs(y - level - (z - center) @ weights)
+        # 1.345 robust standard deviations, Huber's usual limit.
+        limit = 1.345 * 1.4826 * np.median(errors) + 1e-9
+        counts = np.minimum(1.0, limit / np.maximum(errors, 1e-12))
+    weights = weights / scale
+    return np.concatenate([[level - (mean + scale * center) @ weights], weights])
 
 
 def left_out(
@@ -118,9 +136,11 @@ def fit(runs: list[Run]) -> dict:
     x = np.array([list(row.values()) for row in rows])  # (n, F)
     y = np.array([run.loss for run in runs])
     groups = np.array([run.package for run in runs])
+    if len(set(groups)) < 2:
+        raise ValueError("The runs are of fewer than 3 packages: train on more texts first.")
     most = np.where(np.isin(names, FALLING), 0.0, np.inf)
     tried = {r: left_out(x, y, groups, r, most) for r in RIDGES}
-    strength = min(RIDGES, key=lambda r: np.abs(tried[r]).mean())
+    strength = min(RIDGES, key=lambda r: np.median(np.abs(tried[r])))
     errors = np.abs(tried[strength])
     constant, *weights = ridge(x, y, strength, most)
     # How large an error is to be expected: a regression of its logarithm, held close to a constant.
@@ -207,15 +227,14 @@ def measure_missing(folder: Path, texts: Path) -> None:
     path = folder / "features.json"
     known = read_json(path) if path.exists() else {}
     trained = {name.rsplit(" ", 1)[0] for name in read_json(folder / "result.json")["runs"]}
-    sources, pieces = read_texts(folder)
-    for piece in pieces:
-        if piece.name in trained and piece.name not in known:
-            text = cut(whole_text(piece.source, sources[piece.source], texts), piece)
+    settings = read_settings(folder, Settings)
+    for name in settings.pieces:
+        if name in trained and name not in known:
+            text = settings.text_of(name, texts)
             vocab = Vocab.from_text(text)
-            features = asdict(measure_features(vocab.encode(text), len(vocab)))
-            known[piece.name] = rounded(
-                {n: list(v) if isinstance(v, tuple) else v for n, v in features.items()}, 5
-            )
+            features = measure_features(vocab.encode(text), len(vocab))
+            # As a dictionary of what JSON has.
+            known[name] = rounded(json.loads(json.dumps(asdict(features))), 5)
             write_json(path, known)
 
 

@@ -26,8 +26,8 @@ from experiments.common import (
     check_whole,
     corpus_text,
     make_settings,
-    read_config,
     read_json,
+    read_settings,
     run_program,
     sha256,
 )
@@ -78,10 +78,13 @@ class Piece:
         source: the name of its source.
         start: where the piece begins, in characters.
         length: characters; None goes on to the end.
+        budgets: characters to be trained on, each in a run of its own. The recipe reads a small
+            text no more often than so many times; then the run has fewer.
     """
 
     name: str
     source: str
+    budgets: list
     start: int = 0
     length: int | None = None
 
@@ -89,6 +92,56 @@ class Piece:
         check_whole(self, "start", least=0)
         if self.length is not None:
             check_whole(self, "length")
+        if not self.budgets or min(self.budgets) < 1:
+            raise ValueError(f"budgets is {self.budgets}; give one or more whole numbers above 0.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What config.json holds.
+
+    Attributes:
+        seed: of the weights and of dropout.
+        sources: name -> arguments of Source.
+        texts: arguments of Piece, one for each text.
+    """
+
+    seed: int
+    sources: dict
+    texts: list
+
+    def __post_init__(self) -> None:
+        check_whole(self, "seed", least=0)
+        for name, piece in self.pieces.items():
+            if piece.source not in self.by_source:
+                raise ValueError(f'The text "{name}" is of "{piece.source}", which is no source.')
+
+    @property
+    def by_source(self) -> dict[str, Source]:
+        """The sources by their names."""
+        return {
+            name: make_settings(Source, values, f'The source "{name}"')
+            for name, values in self.sources.items()
+        }
+
+    @property
+    def pieces(self) -> dict[str, Piece]:
+        """The texts by their names, in order."""
+        pieces = [make_settings(Piece, values, "A text") for values in self.texts]
+        return {piece.name: piece for piece in pieces}
+
+    def source_of(self, text: str) -> Source:
+        """Return the source of a text."""
+        return self.by_source[self.pieces[text].source]
+
+    def text_of(self, text: str, folder: Path) -> str:
+        """Return a text by its name, cleaned; what is fetched for it is kept in the folder.
+
+        Raises:
+            ValueError: as `whole_text` and `cut`.
+        """
+        piece = self.pieces[text]
+        return cut(whole_text(piece.source, self.source_of(text), folder), piece)
 
 
 # What is taken of a file
@@ -238,39 +291,20 @@ def cut(text: str, piece: Piece) -> str:
     return clean(part, straight_quotes=True, min_count=rare_count(part))[0]
 
 
-def read_texts(folder: Path) -> tuple[dict[str, Source], list[Piece]]:
-    """Return the sources by their names, and the texts, of a folder's config.json.
-
-    Raises:
-        ValueError: one of them has no meaning, or a text has no source.
-    """
-    config = read_config(folder)
-    sources = {
-        name: make_settings(Source, values, f'Source "{name}"')
-        for name, values in config["sources"].items()
-    }
-    pieces = [make_settings(Piece, values, "A text") for values in config["texts"]]
-    for piece in pieces:
-        if piece.source not in sources:
-            raise ValueError(f'The text "{piece.name}" is of "{piece.source}", which is no source.')
-    return sources, pieces
-
-
 def main(folder: Path, texts: Path) -> None:
     """Fetch all texts, and print of each whether it is there and is the one that was trained on."""
-    sources, pieces = read_texts(folder)
+    settings = read_settings(folder, Settings)
     recorded = read_json(folder / "result.json")["texts"]
     missing = 0
-    for piece in pieces:
+    for name in settings.pieces:
         try:
-            text = cut(whole_text(piece.source, sources[piece.source], texts), piece)
-            same = sha256(text) == recorded[piece.name]["sha256"]
+            same = sha256(settings.text_of(name, texts)) == recorded[name]["sha256"]
             said = "as recorded" if same else "another text than the one that was trained on"
         except (ValueError, OSError) as error:
             said, same = str(error), False
         missing += not same
-        print(f"{piece.name:<24} {said}")
-    print(f"{len(pieces) - missing} of {len(pieces)} texts are as recorded.")
+        print(f"{name:<24} {said}")
+    print(f"{len(settings.pieces) - missing} of {len(settings.pieces)} texts are as recorded.")
 
 
 OPTIONS = {

@@ -3,27 +3,24 @@
     .venv/bin/python -m experiments.train_thermometer runs/thermometer --texts FOLDER
 
 The recipe is `lstmlib.thermometer.recipe`. In the folder's config.json, "sources" and "texts" are
-as `experiments.thermometer_texts` reads them, "budgets" are the characters to be trained on, in
-runs of their own, and of "long" texts there is a run of "long_budget" too. What is done stands in
-result.json. Started again, the program goes on with what is missing; the run that was cut off goes
-on from its checkpoint. Runs are trained budget by budget, in the order of
-config.json. A text that is not there is named, and left out.
+as `experiments.thermometer_texts` reads them. What is done stands in result.json. Started again,
+the program goes on with what is missing, in the order of config.json; the run that was cut off goes
+on from its checkpoint. A text that is not there is named, and left out.
 
 A network is judged by its best validation loss: of so small a text that it is learnt by heart, the
 loss falls and rises again, and `fit` keeps the weights of its lowest point.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from experiments.common import (
-    check_whole,
     describe,
     note_settings,
-    read_config,
     read_json,
+    read_settings,
     remove_unfinished,
     rounded,
     run_program,
@@ -32,7 +29,7 @@ from experiments.common import (
     versions,
     write_json,
 )
-from experiments.thermometer_texts import OPTIONS, cut, read_texts, whole_text
+from experiments.thermometer_texts import OPTIONS, Settings
 from lstmlib.batching import split
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.models import CharRNN, count_parameters
@@ -40,34 +37,6 @@ from lstmlib.thermometer import recipe
 from lstmlib.throughput import keep_freed_memory
 from lstmlib.training import fit
 from lstmlib.vocab import Vocab
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What config.json holds beside sources and texts.
-
-    Attributes:
-        seed: of the weights and of dropout.
-        budgets: characters to be trained on, each in a run of its own.
-        long_budget: characters of one run more.
-        long: the texts that have it.
-    """
-
-    seed: int
-    budgets: list
-    long_budget: int
-    long: list
-
-    def __post_init__(self) -> None:
-        check_whole(self, "seed", least=0)
-        check_whole(self, "long_budget")
-        if not self.budgets or min(self.budgets) < 1:
-            raise ValueError(f"budgets is {self.budgets}; give one or more whole numbers above 0.")
-
-    def runs(self, texts: list[str]) -> list[tuple[str, int]]:
-        """Return text and budget of each run, in the order in which they are to be trained."""
-        runs = [(name, budget) for budget in self.budgets for name in texts]
-        return runs + [(name, self.long_budget) for name in self.long]
 
 
 def train(folder: Path, text: str, budget: int, seed: int) -> dict:
@@ -101,35 +70,22 @@ def train(folder: Path, text: str, budget: int, seed: int) -> dict:
     }
 
 
-def is_shorter_run(size: int, vocab_size: int, budget: int, budgets: list) -> bool:
-    """Say whether a run is that of a smaller budget: a small text is not read more often."""
-    plan = recipe(size, vocab_size, budget)
-    return any(plan == recipe(size, vocab_size, less) for less in budgets if less < budget)
-
-
 def main(folder: Path, texts: Path) -> None:
     """Train all runs that are not done and whose text is there."""
-    config = read_config(folder)
-    sources, pieces = read_texts(folder)
-    settings = Settings(**{n: config[n] for n in ("seed", "budgets", "long_budget", "long")})
+    settings = read_settings(folder, Settings)
     path = folder / "result.json"
     result = read_json(path) if path.exists() else {"texts": {}, "runs": {}}
-    by_name = {piece.name: piece for piece in pieces}
-    for name, budget in settings.runs(list(by_name)):
+    wanted = [(name, c) for name, piece in settings.pieces.items() for c in piece.budgets]
+    for name, budget in wanted:
         run = f"{name} {budget}"
         if run in result["runs"]:
             continue
-        source = sources[by_name[name].source]
         try:
-            text = cut(whole_text(by_name[name].source, source, texts), by_name[name])
+            text = settings.text_of(name, texts)
         except ValueError as error:
             print(f"{name}: {error}")
             continue
-        if is_shorter_run(len(text), len(set(text)), budget, settings.budgets):
-            continue
-        about = {
-            "sha256": sha256(text), "characters": len(text), "alphabet": len(set(text))
-        }  # fmt: skip
+        about = {"sha256": sha256(text), "characters": len(text), "alphabet": len(set(text))}
         if result["texts"].setdefault(name, about) != about:
             print(f"{name} is another text than the one that was trained on; it is left out.")
             continue

@@ -29,7 +29,7 @@ EPOCHS = 40
 """The most epochs of a plan: with more, a network learns nothing new of so small a text."""
 LARGER = 3_000_000
 """Trained characters from which the larger network is worth its time."""
-LEAST = 1_000
+LEAST = 200
 """Characters of the shortest text of which anything can be said."""
 COUNTED, JUDGED = 1_000_000, 100_000
 """The most characters of the training and of the validation text that n-grams are measured on."""
@@ -88,7 +88,7 @@ def measure_features(ids: np.ndarray, vocab_size: int) -> Features:
     if len(ids) < LEAST:
         raise ValueError(
             f"A text of {len(ids):,} characters is too short for a prediction: the loss is "
-            f"measured on its last tenth alone. Give a text of {LEAST:,} characters or more."
+            f"measured on its last tenth alone. Give a text of {LEAST} characters or more."
         )
     check_ids("ids", ids, vocab_size)
     train, valid = split(ids)  # (0.9 N,), (0.1 N,)
