@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lstmlib.corpora import load_corpus, registry
+from lstmlib import corpora
 from lstmlib.decoding import CorpusError
 from lstmlib.readers import as_text, read_book
 from lstmlib.validation import check_whole
@@ -101,7 +101,7 @@ def load_book(name_or_path: str | Path, *, encoding: str | None = None, most: in
     check_whole("most", most, at_least=1000)
     asked = as_text(name_or_path)
     folder = Path(asked).expanduser()
-    is_folder = asked not in registry() and asked.strip() and os.path.isdir(folder)
+    is_folder = asked not in corpora.registry() and asked.strip() and os.path.isdir(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         book = _of_folder(folder, encoding) if is_folder else _of_file(asked, encoding)
@@ -140,7 +140,7 @@ def take_sample(text: str, most: int, pieces: int = PIECES) -> str:
 
 def _of_file(asked: str, encoding: str | None) -> Book:
     try:
-        corpus = load_corpus(asked, encoding=encoding)
+        corpus = corpora.load_corpus(asked, encoding=encoding)
     except CorpusError as error:
         raise _with_what_to_do(error) from error
     part = Part(corpus.name, len(corpus.text), corpus.encoding)

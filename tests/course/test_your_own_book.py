@@ -36,7 +36,7 @@ def run_all(source, monkeypatch, tmp_path, change=lambda cell: cell):
     """Run every cell on a text, in the profile ci; return all names that they made."""
     monkeypatch.setenv("LSTMLIB_CORPUS", str(source))
     monkeypatch.setenv("LSTMLIB_PROFILE", "ci")
-    monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path / "runs"))
+    monkeypatch.setenv("LSTMLIB_OUTPUT", str(tmp_path / "output"))
     names: dict = {"__name__": "chapter"}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No font of this machine")
