@@ -125,7 +125,7 @@ def audit(text: str) -> Audit:
         text: any text of 1,000 characters or more. Of more than `MOST`, a sample is measured.
 
     Raises:
-        ValueError: the text is too short to measure, or no string.
+        ValueError: the text is too short to measure, of one character alone, or no string.
     """
     if not isinstance(text, str):
         raise ValueError(f"audit takes a text, and got {type(text).__name__}: audit(book.text).")
@@ -134,6 +134,8 @@ def audit(text: str) -> Audit:
             f"The text has {len(text.strip()):,} characters. Give one of {LEAST:,} or more: of "
             "fewer nothing can be measured, and nothing learnt."
         )
+    if len(set(text)) < 2:
+        raise ValueError(f"The text is {text[0]!r} alone, again and again. Give another text.")
     sample = take_sample(text, MOST)
     counts = Counter(sample)
     marks = marks_in(text)

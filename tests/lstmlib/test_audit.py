@@ -185,5 +185,7 @@ def test_what_cannot_be_measured_is_refused():
         audit("x" * 999)
     with pytest.raises(ValueError, match="The text has 0 characters"):
         audit("\n" * 5000)
+    with pytest.raises(ValueError, match="The text is 'a' alone"):
+        audit("a" * 5000)
     with pytest.raises(ValueError, match=r"audit\(book.text\)"):
         audit(load_corpus("messy-book"))
