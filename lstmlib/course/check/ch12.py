@@ -135,7 +135,7 @@ def _apart(list_: CheckList) -> str:
         raise _Missing("the vocabulary is of another text; run section 2 again") from error
     if list_.notes_of_run()["texts"] != fingerprint(train, valid):
         raise _Missing("the run was on other texts; hand fit the two parts that split returned")
-    return f"the run's checkpoint has the fingerprint of the first {len(train):,} characters"
+    return f"the checkpoint is of a run on the first {len(train):,} characters"
 
 
 def _planned(list_: CheckList) -> str:
