@@ -21,6 +21,8 @@ MOST = 4_000_000
 """The most characters of a book that are used. Training for minutes does not read more of it."""
 PIECES = 8
 """How many pieces, spread over the whole text, a sample has."""
+SHOWN = 20
+"""The most remarks that are printed; `remarks` has all."""
 MOST_FILES = 5_000
 LONGEST = 400_000_000
 """The most bytes that all files of a folder may have together."""
@@ -70,7 +72,9 @@ class Book:
         many = f"{len(self.parts)} files" if len(self.parts) > 1 else self.source
         encodings = ", ".join(dict.fromkeys(part.encoding or "memory" for part in self.parts))
         lines = [f"{self.name}: {len(self.text):,} characters, from {many} ({encodings})"]
-        return "\n".join([*lines, *(f"- {remark}" for remark in self.remarks)])
+        lines += [f"- {remark}" for remark in self.remarks[:SHOWN]]
+        more = len(self.remarks) - SHOWN
+        return "\n".join([*lines, *[f"- and {more:,} more remarks, see book.remarks"] * (more > 0)])
 
 
 def sha256(text: str) -> str:
@@ -105,7 +109,8 @@ def load_book(name_or_path: str | Path, *, encoding: str | None = None, most: in
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         book = _of_folder(folder, encoding) if is_folder else _of_file(asked, encoding)
-    remarks = (*(str(warning.message) for warning in caught), *book.remarks)
+    said = [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
+    remarks = tuple(_without_folder(remark, book) for remark in (*said, *book.remarks))
     text = book.text
     if len(text) > most:
         text = take_sample(text, most)
@@ -114,6 +119,18 @@ def load_book(name_or_path: str | Path, *, encoding: str | None = None, most: in
             f"{PIECES} pieces, evenly spread.",
         )
     return Book(book.name, text, book.parts, book.source, remarks, book.whole)
+
+
+def _without_folder(remark: str, book: Book) -> str:
+    """Return a remark that names files alone: where they lie is nobody's business but the reader's.
+
+    Remarks go into a model's card, which may be published.
+    """
+    path = Path(book.source)
+    folder = path if path.is_dir() else path.parent
+    for where in (folder.absolute(), folder):
+        remark = remark.replace(f"{where}{os.sep}", "")
+    return remark
 
 
 def take_sample(text: str, most: int, pieces: int = PIECES) -> str:

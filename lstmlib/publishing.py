@@ -168,8 +168,8 @@ def _check_free(folder: Path) -> None:
         check_published(folder)
     except PublishingError as error:
         raise PublishingError(
-            f"{folder} is not empty, and not as `publish` wrote it. Choose another folder, so that "
-            f"nothing of yours is lost. ({error})"
+            f"{folder} is not empty, and not as `publish` wrote it. Move it away or choose another "
+            f"folder, so that nothing of yours is lost. ({error})"
         ) from error
 
 

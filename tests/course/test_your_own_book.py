@@ -82,6 +82,7 @@ def test_the_whole_line_on_a_text(name, monkeypatch, tmp_path, capsys):
     language = {"кириллица.txt": ["ru"], "中文.txt": ["zh"], "verse.txt": ["en"]}.get(name)
     assert "license" not in front and (language is None or front["language"] == language)
     page = (made["folder"] / "explorer.html").read_text(encoding="utf-8")
+    assert all(str(tmp_path).encode() not in p.read_bytes() for p in made["folder"].iterdir())
     assert json.dumps(made["prompt"])[1:-1].replace("<", "\\u003c") in page
 
 
@@ -95,6 +96,7 @@ def test_a_folder_of_an_epub_a_page_and_what_cannot_be_read(monkeypatch, tmp_pat
     made = run_all(folder, monkeypatch, tmp_path)
     assert [part.name for part in made["book"].parts] == ["1.epub", "2.html"]
     assert "3.pdf is a PDF file" in made["card"].replace("\\", "")
+    assert str(tmp_path) not in made["card"]
     assert "Passed over" in capsys.readouterr().out
 
 

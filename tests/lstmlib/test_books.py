@@ -54,6 +54,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path):
         assert sum(name in remark for remark in book.remarks) == 1, name
     assert "again.txt has the same text as a.txt" in said
     assert "1 hidden files" in said and "copy-protected" in said
+    assert str(tmp_path) not in said  # a card may be published
     assert all(f"- {remark}" in str(book) for remark in book.remarks)
 
 
@@ -159,3 +160,24 @@ def test_folders_beyond_all_measure_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(books, "LONGEST", 20)
     with pytest.raises(CorpusError, match="28 bytes, more than 20"):
         load_book(tmp_path)
+
+
+def test_a_broken_file_is_named_without_its_folder(tmp_path, monkeypatch):
+    data = "Grüße aus Köln. ".encode() * 50
+    (tmp_path / "a.txt").write_bytes(data[:-3])
+    (tmp_path / "b.txt").write_bytes(data[1:100] + b"\xff" + data[100:])
+    monkeypatch.chdir(tmp_path.parent)
+    for source in (tmp_path, tmp_path.name, tmp_path / "b.txt"):
+        book = load_book(source)
+        assert any(remark.startswith("b.txt is utf-8, but broken") for remark in book.remarks)
+        assert tmp_path.name not in "".join(book.remarks)
+
+
+def test_of_very_many_remarks_some_are_printed(tmp_path):
+    (tmp_path / "a.txt").write_text("a text\n")
+    for k in range(books.SHOWN + 3):
+        (tmp_path / f"{k}.pdf").write_bytes(b"%PDF-1.7")
+    book = load_book(tmp_path)
+    assert len(book.remarks) == books.SHOWN + 3
+    lines = str(book).splitlines()
+    assert len(lines) == books.SHOWN + 2 and lines[-1] == "- and 3 more remarks, see book.remarks"
