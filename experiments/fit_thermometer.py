@@ -9,11 +9,13 @@ lstmlib/thermometer.json, where `lstmlib.thermometer` reads it, and its judgemen
 The fit is a robust ridge regression (Hoerl & Kennard 1970, Huber 1964). What grows with the
 characters has weights of 0 or less. The fit is judged by leaving out one package after the other,
 with all texts of it. What is fitted, scaled, chosen and widened then knows nothing of the package
-that is left out. Within the others, leaving out one after the other once more chooses the strength
-of the ridge, and gives the errors that the interval is made of.
+that is left out. Within the others, leaving out one after the other once more chooses what is
+read and the strength of the ridge, and gives the errors that the interval is made of.
 """
 
+import itertools
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,10 +27,16 @@ from experiments.thermometer_texts import OPTIONS, Settings
 from lstmlib.thermometer import Features, measure_features, predict_loss, row_of
 from lstmlib.vocab import Vocab
 
-FALLING = ("first reading", "rereading", "characters × gain of long contexts")
+GROWING = ("first reading", "rereading", "rereading × size", "larger network")
+GROWING += ("characters × gain of long contexts",)
 """What grows with the characters: no weight of these is above 0."""
 SPREAD = ("size", "alphabet", "copied")
 """What the size of an error is made of."""
+OF_TEXT = ("2-gram", "3-gram", "best n-gram", "size", "alphabet")
+OF_TEXT += ("3-gram's gain from text", "5-gram's gain from text")
+MORE = ("1-gram", "4-gram", "5-gram", "6-gram", "copied")
+SETS = ((*OF_TEXT, *GROWING), (*OF_TEXT, *MORE, *GROWING))
+"""Names of what a fit may read; one of the two is chosen."""
 RIDGES = (0.3, 1.0, 3.0)
 """Strengths of the ridge, of which one is chosen."""
 ROUNDS = 5
@@ -132,19 +140,25 @@ def left_out(
 def fit(runs: list[Run]) -> dict:
     """Return what `predict_loss` reads, fitted to runs."""
     rows = [row_of(run.features, run.characters) for run in runs]
-    names = list(rows[0])
-    x = np.array([list(row.values()) for row in rows])  # (n, F)
     y = np.array([run.loss for run in runs])
     groups = np.array([run.package for run in runs])
     if len(set(groups)) < 2:
         raise ValueError("The runs are of fewer than 3 packages: train on more texts first.")
-    most = np.where(np.isin(names, FALLING), 0.0, np.inf)
-    tried = {r: left_out(x, y, groups, r, most) for r in RIDGES}
-    strength = min(RIDGES, key=lambda r: np.median(np.abs(tried[r])))
-    errors = np.abs(tried[strength])
-    constant, *weights = ridge(x, y, strength, most)
+
+    def table(names: tuple[str, ...]) -> np.ndarray:
+        return np.array([[row[name] for name in names] for row in rows])
+
+    tried = {}
+    for names, strength in itertools.product(SETS, RIDGES):
+        most = np.where(np.isin(names, GROWING), 0.0, np.inf)
+        errors = np.abs(left_out(table(names), y, groups, strength, most))
+        # The worst fifth is left out: the interval does not hold it either.
+        score = np.sort(errors)[: math.ceil(COVERED * len(y))].mean()
+        tried[score] = names, strength, most, errors
+    names, strength, most, errors = tried[min(tried)]
+    constant, *weights = ridge(table(names), y, strength, most)
     # How large an error is to be expected: a regression of its logarithm, held close to a constant.
-    spread = x[:, [names.index(name) for name in SPREAD]]
+    spread = table(SPREAD)
     logs = np.log(errors + 0.01)
     level, *slopes = ridge(spread, logs, 10.0, np.full(len(SPREAD), np.inf))
     relative = errors / np.exp(level + spread @ slopes)

@@ -228,8 +228,9 @@ def fitted() -> dict:
 def row_of(features: Features, characters: int) -> dict[str, float]:
     """Return what the regression reads of a text and a run, by names.
 
-    What grows with the characters is "first reading" and "rereading", and products with numbers
-    that are 0 or more. Their weights are 0 or less, so a longer run never has a higher prediction.
+    What grows with the characters is "first reading" and "rereading", products of these with
+    numbers that are 0 or more, and the "larger network", which only a longer run has. Their weights
+    are 0 or less, so a longer run never has a higher prediction.
     """
     less, more = features.losses_of_less, features.losses
     train, best = 0.9 * features.size, min(more)
@@ -246,6 +247,8 @@ def row_of(features: Features, characters: int) -> dict[str, float]:
         "copied": features.copied,
         "first reading": first,
         "rereading": again,
+        "rereading × size": again * math.log(features.size / LEAST),
+        "larger network": float(characters >= LARGER),
         "characters × gain of long contexts": (first + again) * (more[0] - best),
     }
 
