@@ -9,11 +9,10 @@ lstmlib/thermometer.json, where `lstmlib.thermometer` reads it, and its judgemen
 The fit is a robust ridge regression (Hoerl & Kennard 1970, Huber 1964). What grows with the
 characters has weights of 0 or less. The fit is judged by leaving out one package after the other,
 with all texts of it. What is fitted, scaled, chosen and widened then knows nothing of the package
-that is left out. Within the others, leaving out one after the other once more chooses what is
-read and the strength of the ridge, and gives the errors that the interval is made of.
+that is left out. Within the others, leaving out one after the other once more chooses the strength
+of the ridge, and gives the errors that the interval is made of.
 """
 
-import itertools
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -28,16 +27,14 @@ from lstmlib.thermometer import Features, measure_features, predict_loss, row_of
 from lstmlib.vocab import Vocab
 
 GROWING = ("first reading", "rereading", "rereading × size", "larger network")
-GROWING += ("characters × gain of long contexts",)
+GROWING += ("characters × gain beyond trigrams",)
 """What grows with the characters: no weight of these is above 0."""
+READ = ("2-gram", "3-gram", "best n-gram", "3-gram of less text", "5-gram of less text", "alphabet")
+READ += GROWING
+"""What the regression reads."""
 SPREAD = ("size", "alphabet", "copied")
 """What the size of an error is made of."""
-OF_TEXT = ("2-gram", "3-gram", "best n-gram", "size", "alphabet")
-OF_TEXT += ("3-gram's gain from text", "5-gram's gain from text")
-MORE = ("1-gram", "4-gram", "5-gram", "6-gram", "copied")
-SETS = ((*OF_TEXT, *GROWING), (*OF_TEXT, *MORE, *GROWING))
-"""Names of what a fit may read; one of the two is chosen."""
-RIDGES = (0.3, 1.0, 3.0)
+RIDGES = (0.1, 0.3, 1.0)
 """Strengths of the ridge, of which one is chosen."""
 ROUNDS = 5
 """Of the regression, from the second on with the errors of the one before."""
@@ -148,15 +145,13 @@ def fit(runs: list[Run]) -> dict:
     def table(names: tuple[str, ...]) -> np.ndarray:
         return np.array([[row[name] for name in names] for row in rows])
 
-    tried = {}
-    for names, strength in itertools.product(SETS, RIDGES):
-        most = np.where(np.isin(names, GROWING), 0.0, np.inf)
-        errors = np.abs(left_out(table(names), y, groups, strength, most))
-        # The worst fifth is left out: the interval does not hold it either.
-        score = np.sort(errors)[: math.ceil(COVERED * len(y))].mean()
-        tried[score] = names, strength, most, errors
-    names, strength, most, errors = tried[min(tried)]
-    constant, *weights = ridge(table(names), y, strength, most)
+    x, most = table(READ), np.where(np.isin(READ, GROWING), 0.0, np.inf)  # (n, F), (F,)
+    tried = {r: np.abs(left_out(x, y, groups, r, most)) for r in RIDGES}
+    # The worst fifth has no say: the interval does not hold it either.
+    held = math.ceil(COVERED * len(y))
+    strength = min(RIDGES, key=lambda r: np.sort(tried[r])[:held].mean())
+    errors = tried[strength]
+    constant, *weights = ridge(x, y, strength, most)
     # How large an error is to be expected: a regression of its logarithm, held close to a constant.
     spread = table(SPREAD)
     logs = np.log(errors + 0.01)
@@ -171,7 +166,7 @@ def fit(runs: list[Run]) -> dict:
     }
     return {
         "constant": constant,
-        "weights": dict(zip(names, weights, strict=True)),
+        "weights": dict(zip(READ, weights, strict=True)),
         "ridge": strength,
         "spread": {"constant": level, "weights": dict(zip(SPREAD, slopes, strict=True))},
         "width": np.sort(relative)[rank - 1],

@@ -237,19 +237,22 @@ def row_of(features: Features, characters: int) -> dict[str, float]:
     # The logarithm of the characters is the sum of these two, but for a constant.
     first = math.log(min(characters, train) / 100_000)
     again = math.log(max(characters / train, 1.0))
-    order = {f"{n}-gram": loss for n, loss in enumerate(more[:6], start=1)}
-    return order | {
+    return {
+        "2-gram": more[1],
+        "3-gram": more[2],
         "best n-gram": best,
-        "size": math.log(features.size / 1_000_000),
+        "3-gram of less text": less[2],
+        "5-gram of less text": less[4],
         "alphabet": math.log(features.alphabet / 80),
-        "3-gram's gain from text": less[2] - more[2],
-        "5-gram's gain from text": less[4] - more[4],
-        "copied": features.copied,
         "first reading": first,
         "rereading": again,
         "rereading × size": again * math.log(features.size / LEAST),
+        # A short training comes as far as trigrams; what lies beyond is learnt in a longer one.
+        "characters × gain beyond trigrams": (first + again) * (more[2] - best),
         "larger network": float(characters >= LARGER),
-        "characters × gain of long contexts": (first + again) * (more[0] - best),
+        # What the error depends on, and not the loss.
+        "size": math.log(features.size / 1_000_000),
+        "copied": features.copied,
     }
 
 
