@@ -66,7 +66,7 @@ def train(folder: Path, text: str, budget: int, seed: int) -> dict:
         "dropout": arguments["dropout"],
         "parameters": count_parameters(model),
         "precision": history.precision,
-        "seconds": history.rows[-1]["seconds"],
+        "training_seconds": history.rows[-1]["seconds"],
     }
 
 
