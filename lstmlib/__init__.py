@@ -10,6 +10,8 @@ The modules follow that line, and each one imports only modules that stand above
     boilerplate    what a digital library puts around a book -> away
     readers        files -> decoded text: which reader a file wants
     corpora        names -> files: the registry, checked downloads, and reviews
+    books          a reader's own text: a file, or a whole folder of files
+    languages      which language a text is in, and where it changes
     cleaning       raw text -> clean text, with a report of what went
     vocab          characters <-> ids
     batching       windows, contiguous streams for stateful truncated BPTT, padded batches
@@ -36,11 +38,17 @@ The modules follow that line, and each one imports only modules that stand above
     generation     texts: one, a batch, a stream
     metrics        bits, perplexity, measures of a text, BLEU, intervals over texts
     suffixes       what a text copies from another: the longest matches, by a suffix array
+    thermometer    which loss can be expected of a text before training; is a loss any good
     calibration    do probabilities come true as often as they say
     two_sample     generated texts against real ones: a classifier, n-grams, a compressor
     preferences    a reader's choices between two texts, and what agrees with them
     report         all measures of a text beside those of held-out text: python -m lstmlib.report
     grammar_eval   how well a network knows a formal language
+    audit          what is in a text, and what can be expected of it, before training
+    book_run       a run on a reader's own text: its plan, kept, and what the clinic finds in it
+    model_card     what a network was trained on, how good it is, what it may be used for
+    explorer       one HTML page with a network in it
+    publishing     a folder with model, card and page, written whole or not at all
 
 What the notebooks alone use is in `course`: checks of numbers and exercises, figures, panels.
 """

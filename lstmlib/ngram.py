@@ -117,6 +117,11 @@ class NGramModel:
 
         Near the start, where fewer than n - 1 characters stand before, all of them are the context.
         """
+        *_, p = self._by_order(ids)
+        return p
+
+    def _by_order(self, ids: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield what `probabilities` returns, (len(ids) - 1,), at each order from 1 up."""
         # From the uniform distribution up: each order refines the probabilities of the order below.
         p = np.full(len(ids) - 1, 1 / self.vocab_size)
         longest = min(self.order, len(ids))
@@ -124,7 +129,7 @@ class NGramModel:
             if n == 1:
                 codes = codes[1:]  # the first character is given, not predicted
             p[-len(codes) :] = self._refine(p[-len(codes) :], codes, n)
-        return p
+            yield p
 
     def next_probabilities(self, context: np.ndarray) -> np.ndarray:
         """Return the distribution of the character after a context, (V,) float64."""
@@ -148,6 +153,20 @@ class NGramModel:
         if len(ids) < 2:
             raise ValueError(f"A text of {len(ids)} characters has no character to predict.")
         return float(-np.log(self.probabilities(ids)).mean())
+
+    def nats_by_order(self, ids: np.ndarray) -> list[float]:
+        """Return the mean loss over a text in nats per character of the models of order 1 … n.
+
+        The model of a lower order is part of this one, so all of them take no longer than one.
+
+        Raises:
+            ValueError: the text has fewer characters than the order, or fewer than 2.
+        """
+        if len(ids) < max(self.order, 2):
+            raise ValueError(
+                f"A text of {len(ids)} characters is too short for the order {self.order}."
+            )
+        return [float(-np.log(p).mean()) for p in self._by_order(ids)]
 
     def nats_per_symbol(self, sequences: Sequence[np.ndarray]) -> float:
         """Return the mean loss over whole sequences in nats per symbol. Each first id is given.

@@ -3,158 +3,26 @@
     .venv/bin/python page/build.py
     .venv/bin/python page/build.py model.safetensors --about "It was trained on sonnets."
 
-The page needs no kernel, no server and no network. It computes in JavaScript what the model
-computes in evaluation mode (network.js), from the very weights of the file.
+`lstmlib.explorer` puts the page together; this program is its command, for the course's own model.
 """
 
 import argparse
-import base64
-import hashlib
-import html
-import json
 import os
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
-
-from lstmlib.models import CharRNN, CoupledLSTM, count_parameters
+from lstmlib.explorer import PROMPT, arrays_of, explorer_page
 from lstmlib.serialization import ModelFileError, atomic_write, load_model
-from lstmlib.vocab import START, Vocab, VocabError
+from lstmlib.vocab import VocabError
+
+__all__ = ["arrays_of", "build", "main"]
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE.parent / "runs" / "help-pages" / "model.safetensors"
 ABOUT = "It was trained on the help pages inside Python."
 """What is said of MODEL; of another model, nothing is known unless it is said."""
-PROMPT = "The "
 BACK = "../README.md"
 """Where the course is from the page in its place."""
-CELLS = {"lstm": "LSTM", "cifg": "CIFG"}
-
-
-def arrays_of(model: CharRNN) -> dict[str, np.ndarray]:
-    """Return the weights as the page reads them, in the model's order.
-
-    They are float16 where all of the model's are, and else float32, with the names that PyTorch
-    gives them. A CIFG is written as the LSTM that it is, see `CoupledLSTM`.
-
-    Raises:
-        ValueError: a weight is not finite.
-    """
-    coupled = isinstance(model.layers, CoupledLSTM)
-    layers = model.layers.lstm_weights() if coupled else model.layers.state_dict()
-    named = {f"layers.{name}": weight for name, weight in layers.items()}
-    for part in ("embedding", "norm", "output"):
-        module = getattr(model, part) or nn.Identity()  # a network on one-hot inputs has none
-        named |= {f"{part}.{name}": weight for name, weight in module.state_dict().items()}
-    halves = all(weight.dtype == torch.float16 for weight in named.values())
-    dtype = torch.float16 if halves else torch.float32
-    arrays = {name: weight.detach().to(dtype).numpy() for name, weight in named.items()}
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"The weights {name} hold NaN or infinity. Train the model again.")
-    return arrays
-
-
-def header_of(
-    model: CharRNN, vocab: Vocab, prompt: str, arrays: dict[str, np.ndarray]
-) -> dict[str, object]:
-    """Return what the page must know besides the weights themselves."""
-    return {
-        "tokens": vocab.tokens,
-        "hiddenSize": model.config["hidden_size"],
-        "numLayers": model.config["num_layers"],
-        "normEps": model.norm.eps if model.config["output_norm"] else None,
-        "bytesPerWeight": next(iter(arrays.values())).itemsize,
-        "arrays": [[name, array.size] for name, array in arrays.items()],
-        "prompt": prompt,
-    }
-
-
-def description_of(model: CharRNN, vocab: Vocab, about: str) -> str:
-    """Say in words what a model is."""
-    layers, H = model.config["num_layers"], model.config["hidden_size"]
-    numerals = {1: "one", 2: "two", 3: "three", 4: "four"}
-    said = (
-        f"{numerals.get(layers, layers)} {CELLS[model.config['cell']]} "
-        f"layer{'s' if layers > 1 else ''} of {H} units with {count_parameters(model):,} weights, "
-        f"to predict the next character, one of {len(vocab.characters)}."
-    )
-    return f"The model: {said} {about}".strip()
-
-
-def way_back(address: str | None) -> str:
-    """Return a link to the course, or nothing where there is no address."""
-    if not address:
-        return ""
-    return f'<p><a href="{html.escape(address)}">The course that this page belongs to</a></p>'
-
-
-def build(
-    model: CharRNN, vocab: Vocab, about: str, prompt: str = PROMPT, back: str | None = None
-) -> str:
-    """Return the page.
-
-    Args:
-        model: an LSTM or a CIFG, of any size.
-        vocab: its vocabulary.
-        about: a sentence on what it was trained on.
-        prompt: what stands in the prompt's field at first.
-        back: the address of the course, for a link to it.
-
-    Raises:
-        ValueError: another cell, weights that are not finite, or no prompt to write on from.
-        VocabError: a character of the prompt is not in the vocabulary.
-    """
-    cell = model.config["cell"]
-    if cell not in CELLS:
-        raise ValueError(f"The model's cell is {cell!r}; the page has {' and '.join(CELLS)} only.")
-    vocab.encode(prompt)
-    if not prompt and START not in vocab:
-        raise ValueError("The prompt is empty; give at least one character to write on from.")
-    arrays = arrays_of(model)
-    # In a script element only "<" could end or disturb the data, and JSON can do without it.
-    header = json.dumps(header_of(model, vocab, prompt, arrays)).replace("<", "\\u003c")
-    weights = b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
-    style, *scripts = (f"\n{_source(n)}" for n in ("page.css", "network.js", "explorer.js"))
-    parts = {
-        "<!-- policy -->": policy_of(scripts, style),
-        "<!-- description -->": html.escape(description_of(model, vocab, about)),
-        "<!-- back -->": way_back(back),
-        '<link rel="stylesheet" href="page.css">': f"<style>{style}</style>",
-        "<!-- header -->": header,
-        "<!-- weights -->": base64.encodebytes(weights).decode(),
-        '<script src="network.js"></script>': f"<script>{scripts[0]}</script>",
-        '<script src="explorer.js"></script>': f"<script>{scripts[1]}</script>",
-    }
-    page = _source("page.html")
-    for mark, part in parts.items():
-        before, found, after = page.partition(mark)
-        assert found, f"page.html lacks {mark}"
-        page = before + part + after
-    return page
-
-
-def policy_of(scripts: list[str], style: str) -> str:
-    """Return the page's Content-Security-Policy: these scripts and this style run, nothing else.
-
-    A script or style is known by the SHA-256 of all that stands between its tags. A `style`
-    attribute in the page would not be applied; what a script sets in `element.style` is.
-    """
-
-    def hashes(texts: list[str]) -> str:
-        digests = (hashlib.sha256(text.encode("utf-8")).digest() for text in texts)
-        return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-
-    return (
-        f"default-src 'none'; script-src {hashes(scripts)}; style-src {hashes([style])}; "
-        "img-src data:; form-action 'none'; base-uri 'none'"
-    )
-
-
-def _source(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
+build = explorer_page
 
 
 def main(path: Path, about: str | None, prompt: str, out: Path, back: str | None = BACK) -> None:

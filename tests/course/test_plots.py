@@ -10,7 +10,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
+from own_texts import ENGLISH, GERMAN, sentences
 
+from lstmlib.audit import audit
 from lstmlib.calibration import calibration, reliability
 from lstmlib.course import plots
 from lstmlib.course.cases import Curve
@@ -20,6 +22,8 @@ from lstmlib.grammars import NDFA, Brackets
 from lstmlib.history import History
 from lstmlib.metrics import Interval, wilson_interval
 from lstmlib.sampling import apply_temperature, draw
+from lstmlib.settings import TrainingConfig
+from lstmlib.thermometer import Expectation, Plan
 
 
 def history(n=100, spike=3.0):
@@ -33,6 +37,21 @@ def history(n=100, spike=3.0):
         }
         for i in range(1, n + 1)
     )
+
+
+def run_by_characters():
+    """A history that also counts characters, 64 a step."""
+    rows = [row | {"characters": 64 * row["step"]} for row in history().rows]
+    return History(rows)
+
+
+PLAN = Plan(
+    {"hidden_size": 8},
+    TrainingConfig(steps=100),
+    *(6_400, 1e4, 1.0, False),
+    Expectation(0.5, 0.4, 0.7, 0.6, 6_400),
+)
+MIXED = sentences(ENGLISH, 24_000) + sentences(GERMAN, 16_000)
 
 
 SPEEDS = {
@@ -273,6 +292,8 @@ FIGURES = {
         {"new": "share", "copy": "characters"},
         "Measures",
     ),
+    "text_map": lambda: plots.text_map(audit(MIXED), "A text, from beginning to end"),
+    "plan_and_run": lambda: plots.plan_and_run(run_by_characters(), PLAN, 0.41),
     "counter": lambda: plots.counter(
         "(())", np.array([1, 2, 1, 0]), np.array([0.9, 2.1, 1.0, 0.1]), np.arange(4.0), "unit 7"
     ),
@@ -319,6 +340,35 @@ def test_a_curve_of_a_case_is_cut_off_above_and_says_so():
         plots.curves_of_cases({"A": Curve(np.ones(1), np.ones(1), np.ones(1), "a")}, "None", 0)
     with pytest.raises(ValueError, match="no curves"):
         plots.curves_of_cases({}, "None", 3)
+
+
+def test_a_map_of_a_text_shows_where_its_language_changes():
+    found = audit(MIXED)
+    figure = plots.text_map(found, "A text")
+    top, bottom = figure.axes
+    labels = [text.get_text() for text in top.get_legend().get_texts()]
+    assert labels == ["English", found.languages.second]
+    colors = [to_hex(patch.get_facecolor()) for patch in top.patches]
+    assert len(set(colors)) == 2 and colors == sorted(colors, key=colors.index)
+    assert list(found.repeats.by_part) == pytest.approx(bottom.patches[0].get_data()[0] / 100)
+    assert "English in" in figure.get_label() and "of the last tenth" in figure.get_label()
+
+
+def test_a_plan_is_drawn_beside_what_came_of_it():
+    figure = plots.plan_and_run(run_by_characters(), PLAN, 0.41)
+    (axis,) = figure.axes
+    lines = {line.get_label(): line for line in axis.get_lines()}
+    x, y = lines["validation loss of the run"].get_data()
+    assert list(x) == pytest.approx([64 * step / 1e6 for step in (25, 50, 75, 100)])
+    assert list(y) == pytest.approx([4.1 / step**0.5 for step in (25, 50, 75, 100)])
+    assert list(lines["the network that is kept"].get_ydata()) == [0.41]
+    assert set(lines["5-gram model"].get_ydata()) == {0.6}
+    (bars,) = axis.collections
+    assert [list(point) for point in bars.get_segments()[0]] == [
+        pytest.approx([0.0064, 0.4]),
+        pytest.approx([0.0064, 0.7]),
+    ]
+    assert "an interval from 0.4 to 0.7" in figure.get_label()
 
 
 def test_a_change_is_drawn_from_before_to_after():
@@ -1000,6 +1050,7 @@ def named(text):
         "time_by_size": lambda: plots.time_by_size([1, 2], {text: [1.0, 2.0]}),
         "prefix_reading": lambda: plots.prefix_reading(reading("$\\_", characters="$\\_"), text),
         "curves_of_cases": lambda: plots.curves_of_cases({text: Curve(y, y, y, text)}, text, 3.0),
+        "text_map": lambda: plots.text_map(audit(MIXED), text),
         "change_by_change": lambda: plots.change_by_change([(text, 2.0, 1.0, 1)], text),
         "cases_measured": lambda: plots.cases_measured(
             {text: {text: {text: (1.0, 0.5, 2.0)}}}, {text: text}, text
@@ -1046,6 +1097,7 @@ NO_CHARACTERS = set(FIGURES) - {
 
 def test_every_figure_is_named_so_or_shows_nothing_of_its_caller():
     fixed = {"ngram_losses", "clipping", "loop", "lstm_cell", "number_formats", "asynchronous"}
+    fixed |= {"plan_and_run"}
     assert set(named(NASTY)) == set(FIGURES) - fixed
 
 

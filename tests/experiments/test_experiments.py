@@ -342,6 +342,13 @@ def make_runs(systems, folder, data, monkeypatch):
         start(program, write(folder / name, small), monkeypatch)
 
 
+def one_source(config, corpus):
+    """Return what makes of a config with texts of many sources one with a book alone."""
+    source = next(s for s in config["sources"].values() if s["registry"] == "course")
+    text = {"name": "book", "source": "book", "length": 2000, "budgets": [2000]}
+    return {"sources": {"book": source | {"package": corpus}}, "texts": [text]}
+
+
 @pytest.mark.parametrize("folder", CONFIGS, ids=lambda path: path.name)
 def test_a_recorded_config_takes_two_steps(folder, tmp_path, data, one_thread, monkeypatch):
     """At tiny sizes, on a text of the test's own, by the program that made the run."""
@@ -352,6 +359,8 @@ def test_a_recorded_config_takes_two_steps(folder, tmp_path, data, one_thread, m
         small.setdefault("samples", TINY["samples"])
     if "probe" in small:
         small["probe"]["steps"] = 20  # the fewest that a clip value is read from
+    if "sources" in config:  # packages of registries, of which none is fetched here
+        small |= one_source(config, data["corpus"])
     copy = write(tmp_path / folder.name, small)
     if "systems" in config:  # it trains nothing: the runs that it measures take the two steps
         make_runs(config["systems"].values(), tmp_path, data, monkeypatch)
@@ -362,7 +371,7 @@ def test_a_recorded_config_takes_two_steps(folder, tmp_path, data, one_thread, m
     if "systems" in config:
         assert result["systems"].keys() == config["systems"].keys()
         return
-    if "seeds" in config:  # a sweep keeps no history
+    if "seeds" in config or "sources" in config:  # many runs keep no history
         assert all(run["valid_loss"] > 0 for run in result["runs"].values())
         return
     histories = [History.load(path).rows for path in copy.rglob("history.jsonl")]
@@ -375,6 +384,10 @@ def test_the_corpus_of_a_recorded_config_is_registered(folder):
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if "systems" in config:
         assert all((RUNS / s["run"] / "result.json").exists() for s in config["systems"].values())
+        return
+    if "sources" in config:
+        course = [s for s in config["sources"].values() if s["registry"] == "course"]
+        assert course and all(source["package"] in registry() for source in course)
         return
     config = config.get("settings", config)
     name = config.get("corpus") or config["data"].get("reviews")

@@ -64,6 +64,15 @@ def test_against_counting_by_hand(order):
     assert model.nats_per_char(np.array(test)) == pytest.approx(-np.log(expected).mean())
 
 
+def test_the_models_of_lower_order_are_part_of_one():
+    rng = np.random.default_rng(0)
+    train, test = rng.integers(0, 4, 90), rng.integers(0, 5, 30)
+    apart = [NGramModel(train, n, 5).nats_per_char(test) for n in range(1, 5)]
+    assert NGramModel(train, 4, 5).nats_by_order(test) == apart
+    with pytest.raises(ValueError, match="^A text of 3 characters is too short for the order 4"):
+        NGramModel(train, 4, 5).nats_by_order(test[:3])
+
+
 @given(
     st.lists(st.integers(0, 5), min_size=4, max_size=50), st.lists(st.integers(0, 5), max_size=6)
 )

@@ -104,6 +104,7 @@ from lstmlib.course.check.ch10 import (
     seconds_per_million,
     without_case,
 )
+from lstmlib.course.check.ch12 import CheckList
 from lstmlib.course.check.ch13 import (
     balance,
     honest_seconds,
@@ -118,6 +119,7 @@ from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
 __all__ = [
     "CAUSES",
+    "CheckList",
     "adagrad_changes",
     "adagrad_step",
     "adaptive_limit",

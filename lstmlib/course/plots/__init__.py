@@ -54,6 +54,7 @@ from lstmlib.course.plots.ch09 import (
     two_sample_by_temperature,
 )
 from lstmlib.course.plots.ch10 import cases_measured, change_by_change, curves_of_cases
+from lstmlib.course.plots.ch12 import plan_and_run, text_map
 from lstmlib.course.plots.ch13 import asynchronous, ranked, training_speeds
 from lstmlib.course.plots.style import (
     BLACK,
@@ -124,6 +125,7 @@ __all__ = [
     "one_step",
     "patients",
     "pieces_by_temperature",
+    "plan_and_run",
     "png",
     "prefix_reading",
     "quality_and_diversity",
@@ -136,6 +138,7 @@ __all__ = [
     "step_sizes",
     "stretched_circle",
     "temperature_bars",
+    "text_map",
     "time_by_size",
     "tradeoff",
     "training_by_epoch",
