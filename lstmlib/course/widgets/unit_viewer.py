@@ -172,9 +172,9 @@ class UnitViewer(Panel):
         default = next(iter(self.finds.values()), (1, "h", 0))
         first = reading.check(default if unit is None else unit)
         _, layers, units = reading.values["h"].shape
-        self.find = ipywidgets.Dropdown(
-            options=[_BY_NUMBER, *self.finds], description="Unit found for", **_WIDE
-        )
+        names = [_BY_NUMBER, *self.finds]
+        self.find = ipywidgets.Dropdown(options=names, description="Unit found for", **_WIDE)
+        self.find.index = int(unit is None and bool(self.finds))
         self.layer = _buttons("Layer", {str(n): n for n in range(1, layers + 1)}, first.layer)
         names = {"h": "h", "c": "tanh(c)"}
         self.part = _buttons("Part", {names[part]: part for part in reading.values}, first.part)
@@ -184,7 +184,7 @@ class UnitViewer(Panel):
         self.at = labelled_slider(ipywidgets.IntSlider, "Character", 0, 0, len(reading.text) - 1, 1)
         self.at.layout.width = "98%"
         self.text, self.details = ipywidgets.HTML(), ipywidgets.HTML()
-        self._pieces, self._shown = _pieces_of(reading.text), None
+        self._pieces, self._shown, self._choosing = _pieces_of(reading.text), None, False
         self.find.observe(lambda _: self._choose(), "value")
         for control in (self.layer, self.part, self.number, self.at):
             control.observe(lambda _: self._show(), "value")
@@ -203,10 +203,15 @@ class UnitViewer(Panel):
     def _choose(self) -> None:
         """Show the unit that was chosen from the list."""
         if self.find.value in self.finds:
+            self._choosing = True  # three controls change, and what lies between is not shown
             self.layer.value, self.part.value, self.number.value = self.finds[self.find.value]
+            self._choosing = False
+            self._show()
 
     def _show(self) -> None:
         """Show the unit, and the place; the text is sent anew only where it looks different."""
+        if self._choosing:
+            return
         unit, at = self.unit, min(self.at.value, len(self.reading.text) - 1)
         if self.finds.get(self.find.value, unit) != unit:
             self.find.value = _BY_NUMBER
