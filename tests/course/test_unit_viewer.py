@@ -10,9 +10,10 @@ import torch
 from chromium import browser, needs_chromium, screenshot
 from playwright.sync_api import expect
 
-from lstmlib.course.widgets import Unit, UnitViewer, read_units, unit_page, unit_viewer
+from lstmlib.course.widgets import UnitViewer, read_units, unit_page, unit_viewer
 from lstmlib.internals import states_along
 from lstmlib.models import CharRNN
+from lstmlib.probes import Unit
 from lstmlib.vocab import Vocab, VocabError
 
 ODD = "a<b>&\"x'\n\t\0\u202e\u200f😀e\u0301 שלום\ud800</script><!-- &amp;"
@@ -60,9 +61,9 @@ def test_the_values_are_the_states_and_the_expectations_the_models(cell):
     states = states_along(model, ids)
     assert list(reading.values) == ["h", "c"][: len(states)]
     assert reading.values["h"] == pytest.approx(states[0].numpy(), abs=1e-5)
-    assert reading.of((2, "h", 3)) == pytest.approx(states[0][:, 1, 3].numpy(), abs=1e-5)
+    assert reading.of(("h", 1, 3)) == pytest.approx(states[0][:, 1, 3].numpy(), abs=1e-5)
     if len(states) == 2:
-        assert reading.of(Unit(1, "c", 5)) == pytest.approx(
+        assert reading.of(Unit("c", 0, 5)) == pytest.approx(
             states[1][:, 0, 5].tanh().numpy(), abs=1e-5
         )
     with torch.no_grad():
@@ -77,7 +78,7 @@ def test_the_values_are_the_states_and_the_expectations_the_models(cell):
 
 @pytest.mark.parametrize(
     "unit",
-    [(0, "h", 0), (3, "h", 0), (1, "h", 6), (1, "h", -1), (1, "x", 0), (1, "h", 0.5), (1, "h"), 7],
+    [("h", -1, 0), ("h", 2, 0), ("h", 0, 6), ("h", 0, -1), ("x", 0, 0), ("h", 0, 0.5), ("h", 1), 7],
 )
 def test_a_unit_that_is_none_is_named_with_those_that_are(reading, unit):
     with pytest.raises(ValueError, match=r"no unit"):
@@ -87,8 +88,8 @@ def test_a_unit_that_is_none_is_named_with_those_that_are(reading, unit):
 
 
 def test_a_cell_without_a_cell_state_has_no_part_c():
-    with pytest.raises(ValueError, match="parts are h, and units go from 0 to 5"):
-        read(cell="gru").of((1, "c", 0))
+    with pytest.raises(ValueError, match="parts are h, layers go from 0 to 1, and units go from 0 to 5"):
+        read(cell="gru").of(("c", 0, 0))
 
 
 def test_a_text_that_cannot_be_read_is_refused_with_a_reason(reading):
@@ -105,8 +106,8 @@ def test_a_text_that_cannot_be_read_is_refused_with_a_reason(reading):
 
 
 def test_every_character_is_coloured_and_its_value_said(reading):
-    panel = UnitViewer(reading, unit=(2, "c", 4))
-    values, shown = reading.of((2, "c", 4)), spans(panel)
+    panel = UnitViewer(reading, unit=("c", 1, 4))
+    values, shown = reading.of(("c", 1, 4)), spans(panel)
     assert "".join(sign for *_, sign in shown).replace("↵\n", "\n") == TEXT[: len(shown)]
     for k, (style, said, _) in enumerate(shown):
         color, depth = re.match(r"background:(#\w{6})(\w\w)", style).groups()
@@ -122,8 +123,8 @@ def test_every_character_is_coloured_and_its_value_said(reading):
 
 
 def test_the_slider_goes_through_the_text_and_its_pieces(reading):
-    panel = UnitViewer(reading, unit=(1, "h", 2))
-    values, seen = reading.of((1, "h", 2)), set()
+    panel = UnitViewer(reading, unit=("h", 0, 2))
+    values, seen = reading.of(("h", 0, 2)), set()
     pieces = unit_viewer._pieces_of(TEXT)
     assert len(pieces) > 1 and [k for piece in pieces for k in piece] == list(range(len(TEXT)))
     for at in range(0, len(TEXT), 7):
@@ -146,29 +147,29 @@ def test_the_slider_goes_through_the_text_and_its_pieces(reading):
 
 
 def test_the_bars_are_the_values_around_the_place(reading):
-    panel = UnitViewer(reading, unit=(2, "h", 1))
+    panel = UnitViewer(reading, unit=("h", 1, 1))
     panel.at.value = 50
     drawn = re.findall(r'height="([\d.]+)" fill="(#\w+)"', panel.details.value)
-    values = reading.of((2, "h", 1))[20:81]
+    values = reading.of(("h", 1, 1))[20:81]
     heights = [float(h) * (1 if color == "#E69F00" else -1) / 36 for h, color in drawn]
     assert heights == pytest.approx(values.tolist(), abs=2e-3)
 
 
 def test_a_find_sets_the_unit_and_another_unit_leaves_the_find(reading):
-    finds = {"one": (2, "c", 5), "two": Unit(1, "h", 0)}
+    finds = {"one": ("c", 1, 5), "two": Unit("h", 0, 0)}
     panel = UnitViewer(reading, finds)
-    assert panel.find.value == "one" and UnitViewer(reading, finds, (1, "h", 1)).find.index == 0
-    assert panel.unit == (2, "c", 5) and repr(panel) == "UnitViewer(layer 2, c, unit 5)"
+    assert panel.find.value == "one" and UnitViewer(reading, finds, ("h", 0, 1)).find.index == 0
+    assert panel.unit == ("c", 1, 5) and repr(panel) == "UnitViewer(c, layer 1, unit 5)"
     panel.find.value = "two"
-    assert panel.unit == (1, "h", 0)
-    assert "Layer 1, hidden state h, unit 0" in panel.text.value
+    assert panel.unit == ("h", 0, 0)
+    assert "Hidden state h, layer 0, unit 0" in panel.text.value
     panel.number.value = 3
-    assert panel.find.value == "(by number)" and panel.unit == (1, "h", 3)
+    assert panel.find.value == "(by number)" and panel.unit == ("h", 0, 3)
     panel.find.value = "one"
-    assert panel.unit == (2, "c", 5) and panel.find.value == "one"
-    assert "tanh of the cell state c, unit 5" in panel.text.value
+    assert panel.unit == ("c", 1, 5) and panel.find.value == "one"
+    assert "tanh of the cell state c, layer 1, unit 5" in panel.text.value
     panel.number.value = 10**9  # the field stops at the last unit
-    assert panel.unit == (2, "c", 5)
+    assert panel.unit == ("c", 1, 5)
 
 
 def test_two_panels_of_one_page_do_not_mark_each_others_text(reading):
@@ -207,7 +208,7 @@ def data_of(page):
 
 
 def test_the_page_holds_the_values_and_asks_for_nothing(reading):
-    page = unit_page(reading, {"<one> & two": (2, "c", 5)}, "Units & <text>")
+    page = unit_page(reading, {"<one> & two": ("c", 1, 5)}, "Units & <text>")
     data = data_of(page)
     assert data["finds"] == [["<one> & two", 2, "c", 5]]
     assert data["text"] == [{"\n": "↵\n"}.get(c, c) for c in TEXT]
@@ -216,7 +217,7 @@ def test_the_page_holds_the_values_and_asks_for_nothing(reading):
     with pytest.raises(ValueError, match="5,001 characters; a page holds up to 5,000"):
         unit_page(read("a" * 5001))
     with pytest.raises(ValueError, match="no unit"):
-        unit_page(reading, {"it": (9, "c", 5)})
+        unit_page(reading, {"it": ("c", 8, 5)})
 
 
 def test_no_text_can_end_the_script_that_holds_it():
@@ -244,7 +245,7 @@ def opened(chromium, path, errors):
 @needs_chromium
 def test_the_page_follows_pointer_and_keys(chromium, reading, tmp_path):
     path, errors = tmp_path / "page.html", []
-    path.write_text(unit_page(reading, {"a find": (2, "c", 5)}), encoding="utf-8")
+    path.write_text(unit_page(reading, {"a find": ("c", 1, 5)}), encoding="utf-8")
     page = opened(chromium, path, errors)
     said, marked = page.locator("#said"), page.locator("#text .here")
 
@@ -257,9 +258,9 @@ def test_the_page_follows_pointer_and_keys(chromium, reading, tmp_path):
         alpha = float(re.search(r"/ ([\d.]+)\)", color)[1])
         assert alpha == pytest.approx(0.56 * abs(value), abs=6e-4)
 
-    shows(0, (2, "c", 5))
+    shows(0, ("c", 1, 5))
     page.locator("#text span").nth(17).hover()
-    shows(17, (2, "c", 5))
+    shows(17, ("c", 1, 5))
     page.mouse.move(1, 1)
     page.locator("#text").focus()
     second = TEXT.index("\n") + 1
@@ -273,14 +274,14 @@ def test_the_page_follows_pointer_and_keys(chromium, reading, tmp_path):
         ("ArrowDown", TEXT.index("\n", second)),
     ):
         page.keyboard.press(key)
-        shows(at, (2, "c", 5))
+        shows(at, ("c", 1, 5))
     page.keyboard.press("PageDown")
-    shows(TEXT.index("\n", second), (2, "c", 0))
+    shows(TEXT.index("\n", second), ("c", 1, 0))
     expect(page.locator("#find")).to_have_value("")
     page.keyboard.press("PageUp")
-    page.locator("#layer").select_option("1")
+    page.locator("#layer").select_option("0")
     page.locator("#part").select_option("h")
-    shows(TEXT.index("\n", second), (1, "h", 5))
+    shows(TEXT.index("\n", second), ("h", 0, 5))
     screenshot(page, "11_unit_page")
     assert errors == []
     page.close()
@@ -299,7 +300,7 @@ def test_the_page_shows_any_text(chromium, tmp_path):
 
 @needs_chromium
 def test_in_the_panel_a_pointer_shows_the_value_below_the_text(chromium, reading, tmp_path):
-    panel, errors, path = UnitViewer(reading, unit=(2, "c", 4)), [], tmp_path / "panel.html"
+    panel, errors, path = UnitViewer(reading, unit=("c", 1, 4)), [], tmp_path / "panel.html"
     panel.at.value = 9
     html = f"<!DOCTYPE html><meta charset=utf-8>{panel.text.value}{panel.details.value}"
     path.write_text(html, encoding="utf-8")
@@ -307,7 +308,7 @@ def test_in_the_panel_a_pointer_shows_the_value_below_the_text(chromium, reading
     characters = page.locator("span[data-said]")
     characters.nth(5).hover()
     told = characters.nth(5).evaluate("e => getComputedStyle(e, '::after').content")
-    assert unit_viewer.signed(reading.of((2, "c", 4))[5]) in told
+    assert unit_viewer.signed(reading.of(("c", 1, 4))[5]) in told
     outlined = characters.evaluate_all(
         "all => all.map(e => getComputedStyle(e).outlineStyle).map((s, k) => s == 'solid' ? k : -1)"
     )

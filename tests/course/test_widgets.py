@@ -505,7 +505,7 @@ def make(kind):
     model = CharRNN(len(own), 8, 1)
     if kind is UnitViewer:
         reading = read_units(model, own, "the quick " * 100)
-        return UnitViewer(reading, {"a": (1, "h", 3)}), reading
+        return UnitViewer(reading, {"a": ("h", 0, 3)}), reading
     return kind(model, own, "the "), model
 
 
@@ -536,7 +536,7 @@ def test_a_panel_that_fails_to_be_made_leaves_nothing(kind, model, vocab):
         TemperatureExplorer: lambda: TemperatureExplorer(model, vocab, "É"),
         SideBySide: lambda: SideBySide(model, vocab, "É"),
         PrefixExplorer: lambda: prefix_panel("É"),
-        UnitViewer: lambda: UnitViewer(read_units(model, vocab, "the"), {"a": (9, "h", 0)}),
+        UnitViewer: lambda: UnitViewer(read_units(model, vocab, "the"), {"a": ("h", 9, 0)}),
     }
     before = set(_instances)
     with pytest.raises(ValueError):

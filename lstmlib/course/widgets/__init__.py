@@ -15,7 +15,7 @@ from lstmlib.course.widgets.side_by_side import SideBySide
 from lstmlib.course.widgets.temperature_explorer import TemperatureExplorer
 from lstmlib.course.widgets.training_scrubber import TrainingScrubber
 from lstmlib.course.widgets.unit_page import unit_page
-from lstmlib.course.widgets.unit_viewer import Unit, UnitReading, UnitViewer, read_units
+from lstmlib.course.widgets.unit_viewer import UnitReading, UnitViewer, read_units
 
 __all__ = [
     "BlindComparison",
@@ -24,7 +24,6 @@ __all__ = [
     "SideBySide",
     "TemperatureExplorer",
     "TrainingScrubber",
-    "Unit",
     "UnitReading",
     "UnitViewer",
     "ranking_table",

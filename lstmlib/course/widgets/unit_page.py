@@ -36,7 +36,7 @@ def unit_page(
 
     Args:
         reading: as `read_units` returns it, of at most 5 000 characters.
-        finds: name -> unit, for a list to choose from; each (layer, part, number).
+        finds: name -> unit, for a list to choose from; each (part, layer, number).
         title: the head of the page.
 
     Raises:
@@ -154,7 +154,7 @@ let at = 0; // the character that is shown
 const option = (name, value) => new Option(name, value);
 element("find").append(option("(by number)", ""));
 data.finds.forEach((find, k) => element("find").append(option(find[0], k)));
-for (let n = 1; n <= data.layers; n += 1) element("layer").append(option(n, n));
+for (let n = 0; n < data.layers; n += 1) element("layer").append(option(n, n));
 for (const part of data.parts) element("part").append(option(NAMES[part], part));
 element("number").max = data.units - 1;
 const spans = data.text.map((sign, k) => {
@@ -169,7 +169,7 @@ text.append(...spans);
 function unit() {
   const typed = Math.round(Number(element("number").value)) || 0;
   return [
-    Number(element("layer").value) - 1,
+    Number(element("layer").value),
     data.parts.indexOf(element("part").value),
     Math.min(Math.max(typed, 0), data.units - 1),
   ];
@@ -275,7 +275,7 @@ for (const kind of ["mouseover", "click"]) {
 function choose() {
   const find = data.finds[element("find").value];
   if (!find) return;
-  [, element("layer").value, element("part").value, element("number").value] = find;
+  [, element("part").value, element("layer").value, element("number").value] = find;
   colour();
 }
 

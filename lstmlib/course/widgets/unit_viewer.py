@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from reprlib import repr as short
-from typing import NamedTuple
 
 import ipywidgets
 import numpy as np
@@ -19,8 +18,9 @@ from lstmlib.course.widgets.controls import (
     row_of,
 )
 from lstmlib.course.widgets.rendering import WIDE, as_html, svg, visible_sign
-from lstmlib.internals import states_along
+from lstmlib.internals import unit_states
 from lstmlib.models import CharRNN
+from lstmlib.probes import Unit
 from lstmlib.sampling import log_softmax
 from lstmlib.vocab import Vocab
 
@@ -28,24 +28,7 @@ LONGEST = 20_000
 """Characters of a text that can be read for a panel."""
 LIKELIEST = 5
 """Next characters of which the probability is shown."""
-PARTS = {"h": "hidden state h", "c": "tanh of the cell state c"}
-
-
-class Unit(NamedTuple):
-    """One number of a network's state.
-
-    Attributes:
-        layer: from 1.
-        part: "h", the hidden state, or "c", the cell state, of which the tanh is shown.
-        number: within its layer, from 0.
-    """
-
-    layer: int
-    part: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"layer {self.layer}, {self.part}, unit {self.number}"
+PARTS = {"h": "Hidden state h", "c": "tanh of the cell state c"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,23 +57,23 @@ class UnitReading:
         Raises:
             ValueError: there is no such unit.
         """
-        layer, part, number = self.check(unit)
-        return self.values[part][:, layer - 1, number]
+        part, layer, number = self.check(unit)
+        return self.values[part][:, layer, number]
 
     def check(self, unit: Unit | tuple) -> Unit:
         """Return a unit, or raise ValueError if the network has none of that name."""
         _, layers, units = self.values["h"].shape
         try:
-            layer, part, number = unit
+            part, layer, number = unit
         except (TypeError, ValueError):
-            raise ValueError(f"{short(unit)} is no unit; write (layer, part, number).") from None
+            raise ValueError(f"{short(unit)} is no unit; write (part, layer, number).") from None
         whole = all(isinstance(n, int | np.integer) for n in (layer, number))
-        if not (whole and 1 <= layer <= layers and part in self.values and 0 <= number < units):
+        if not (whole and part in self.values and 0 <= layer < layers and 0 <= number < units):
             raise ValueError(
-                f"There is no unit {short(tuple(unit))}: layers go from 1 to {layers}, parts are "
-                f"{' and '.join(self.values)}, and units go from 0 to {units - 1}."
+                f"There is no unit {short(tuple(unit))}: parts are {' and '.join(self.values)}, "
+                f"layers go from 0 to {layers - 1}, and units go from 0 to {units - 1}."
             )
-        return Unit(int(layer), part, int(number))
+        return Unit(part, int(layer), int(number))
 
 
 @torch.no_grad()
@@ -116,7 +99,7 @@ def read_units(model: CharRNN, vocab: Vocab, text: str) -> UnitReading:
     model.eval()
     try:
         with one_thread():
-            states = states_along(model, ids)  # each part (T, L, H)
+            states = unit_states(model, ids)  # each part (T, L, H)
             logits = model(ids[None])[0][0]  # (T, V)
     finally:
         model.train(was_training)
@@ -141,7 +124,7 @@ class UnitViewer(Panel):
 
     Args:
         reading: as `read_units` returns it.
-        finds: name -> unit, for a list to choose from; each (layer, part, number).
+        finds: name -> unit, for a list to choose from; each (part, layer, number).
         unit: the unit to begin with; None stands for the first of the finds, or unit 0.
 
     Raises:
@@ -169,13 +152,13 @@ class UnitViewer(Panel):
         """Make the controls, and show the first unit."""
         self.reading = reading
         self.finds = {name: reading.check(each) for name, each in finds.items()}
-        default = next(iter(self.finds.values()), (1, "h", 0))
+        default = next(iter(self.finds.values()), ("h", 0, 0))
         first = reading.check(default if unit is None else unit)
         _, layers, units = reading.values["h"].shape
         names = [_BY_NUMBER, *self.finds]
         self.find = ipywidgets.Dropdown(options=names, description="Unit found for", **_WIDE)
         self.find.index = int(unit is None and bool(self.finds))
-        self.layer = _buttons("Layer", {str(n): n for n in range(1, layers + 1)}, first.layer)
+        self.layer = _buttons("Layer", {str(n): n for n in range(layers)}, first.layer)
         names = {"h": "h", "c": "tanh(c)"}
         self.part = _buttons("Part", {names[part]: part for part in reading.values}, first.part)
         self.number = ipywidgets.BoundedIntText(
@@ -195,16 +178,16 @@ class UnitViewer(Panel):
     @property
     def unit(self) -> Unit:
         """The unit that is shown."""
-        return Unit(self.layer.value, self.part.value, self.number.value)
+        return Unit(self.part.value, self.layer.value, self.number.value)
 
     def _description(self) -> str:
-        return f"{self.unit}"
+        return "{}, layer {}, unit {}".format(*self.unit)
 
     def _choose(self) -> None:
         """Show the unit that was chosen from the list."""
         if self.find.value in self.finds:
             self._choosing = True  # three controls change, and what lies between is not shown
-            self.layer.value, self.part.value, self.number.value = self.finds[self.find.value]
+            self.part.value, self.layer.value, self.number.value = self.finds[self.find.value]
             self._choosing = False
             self._show()
 
@@ -242,7 +225,7 @@ class UnitViewer(Panel):
             f"<style>{_HOVER.replace('NAME', self._class())}</style>"
             f'<div class="{self._class()}" style="{box}"><div>{as_html(_head(unit))}.{where}</div>'
             f'<div style="{inside};border:1px solid #8888;padding:0 0.4em" role="region" '
-            f'aria-label="The text, coloured by {as_html(str(unit))}">{spans}</div></div>'
+            f'aria-label="The text, coloured by {as_html(_head(unit))}">{spans}</div></div>'
         )
 
     def _details(self, unit: Unit, at: int, piece: int) -> str:
@@ -320,7 +303,7 @@ def shown(character: str) -> str:
 
 
 def _head(unit: Unit) -> str:
-    return f"Layer {unit.layer}, {PARTS[unit.part]}, unit {unit.number}"
+    return f"{PARTS[unit.part]}, layer {unit.layer}, unit {unit.number}"
 
 
 def _said(reading: UnitReading, values: np.ndarray, k: int) -> str:
