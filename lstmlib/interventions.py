@@ -22,7 +22,7 @@ from lstmlib.internals import logits_with
 from lstmlib.metrics import Interval, mean_interval
 from lstmlib.models import CharRNN, State
 from lstmlib.probes import Unit
-from lstmlib.validation import check_whole
+from lstmlib.validation import check_choice, check_whole
 
 RANDOM = 50
 """Random units or directions that an effect is compared with."""
@@ -78,10 +78,13 @@ def set_unit_effect(
         seed: of random units and of the bootstrap.
 
     Raises:
-        ValueError: fewer than 2 places, a place or an id that is not there, no named character.
+        ValueError: fewer than 2 places, a place, unit or id that is not there, no named character.
     """
     run = _Run(model, ids, states, places, named, 1 if falls else -1)
     H = model.config["hidden_size"]
+    check_choice("part", unit.part, ("h", "c"))
+    check_whole("layer", unit.layer, 0, model.config["num_layers"] - 1)
+    check_whole("unit", unit.number, 0, H - 1)
     now = states["hc".index(unit.part)][run.places, unit.layer, unit.number]  # (P,)
     distance = target - now
 
@@ -116,7 +119,7 @@ def push_effect(
 
     Args:
         direction: (H,), such as the weights of a probe of this layer's c. Its length means nothing.
-        target: what c · direction becomes, where c · direction is taken with `direction` as given.
+        target: what c · direction is after the push.
         layer: whose c is pushed, from 0.
         model, ids, states, places, named, falls, seed: as for `set_unit_effect`.
 
@@ -125,6 +128,7 @@ def push_effect(
     """
     run = _Run(model, ids, states, places, named, 1 if falls else -1)
     H = model.config["hidden_size"]
+    check_whole("layer", layer, 0, model.config["num_layers"] - 1)
     length = float(np.linalg.norm(direction))
     if np.shape(direction) != (H,) or not length > 0:
         raise ValueError(f"The direction has shape {np.shape(direction)}; give ({H},), not all 0.")
