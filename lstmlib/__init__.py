@@ -11,6 +11,7 @@ The modules follow that line, and each one imports only modules that stand above
     readers        files -> decoded text: which reader a file wants
     corpora        names -> files: the registry, checked downloads, and reviews
     cleaning       raw text -> clean text, with a report of what went
+    annotations    what is true at each character of a text, by exact rules
     vocab          characters <-> ids
     batching       windows, contiguous streams for stateful truncated BPTT, padded batches
     grammars       formal languages: sample them, recognise them, know every probability
@@ -24,7 +25,7 @@ The modules follow that line, and each one imports only modules that stand above
     settings       the settings of a run, its optimizer, the learning rate of a step
     clipping       gradients cut by norm, by value, or unit by unit
     history        what each step of a run came to
-    internals      inside a network: gates, states, Jacobians
+    internals      inside a network: gates, states, Jacobians, units that are set
     diagnostics    what goes on in a step of training: gradients, gates, updates, spikes
     distributed    processes that train one model together
     sources        where the batches of a run come from: a text, windows, whole sequences
@@ -41,6 +42,8 @@ The modules follow that line, and each one imports only modules that stand above
     preferences    a reader's choices between two texts, and what agrees with them
     report         all measures of a text beside those of held-out text: python -m lstmlib.report
     grammar_eval   how well a network knows a formal language
+    probes         what can be read from a network's states, beside what controls give
+    interventions  whether a network uses what can be read from its states
 
 What the notebooks alone use is in `course`: checks of numbers and exercises, figures, panels.
 """

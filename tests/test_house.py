@@ -38,6 +38,7 @@ MODULES = [
     "readers",
     "corpora",
     "cleaning",
+    "annotations",
     "vocab",
     "batching",
     "grammars",
@@ -68,6 +69,8 @@ MODULES = [
     "preferences",
     "report",
     "grammar_eval",
+    "probes",
+    "interventions",
 ]
 LONGEST = 350
 """Lines of code of a file in lstmlib, comments and docstrings not counted."""
