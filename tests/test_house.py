@@ -52,6 +52,7 @@ MODULES = [
     "clipping",
     "history",
     "internals",
+    "reach",
     "diagnostics",
     "distributed",
     "sources",
