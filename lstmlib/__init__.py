@@ -26,6 +26,7 @@ The modules follow that line, and each one imports only modules that stand above
     clipping       gradients cut by norm, by value, or unit by unit
     history        what each step of a run came to
     internals      inside a network: gates, states, Jacobians, units that are set
+    reach          how far back a network looks, and which of its units remember
     diagnostics    what goes on in a step of training: gradients, gates, updates, spikes
     distributed    processes that train one model together
     sources        where the batches of a run come from: a text, windows, whole sequences

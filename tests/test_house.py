@@ -53,6 +53,7 @@ MODULES = [
     "clipping",
     "history",
     "internals",
+    "reach",
     "diagnostics",
     "distributed",
     "sources",
