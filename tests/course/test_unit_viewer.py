@@ -210,7 +210,7 @@ def data_of(page):
 def test_the_page_holds_the_values_and_asks_for_nothing(reading):
     page = unit_page(reading, {"<one> & two": ("c", 1, 5)}, "Units & <text>")
     data = data_of(page)
-    assert data["finds"] == [["<one> & two", 2, "c", 5]]
+    assert data["finds"] == [["<one> & two", "c", 1, 5]]
     assert data["text"] == [{"\n": "↵\n"}.get(c, c) for c in TEXT]
     assert "<title>Units &amp; &lt;text&gt;</title>" in page
     assert "http" not in page.replace("http-equiv", "") and "default-src 'none'" in page
