@@ -58,7 +58,8 @@ class Settings(Trained):
     """What config.json holds: the settings of `gate_ablations`, and what is measured.
 
     Attributes:
-        places: of the test text, where the reach is measured; half as many for the gradient.
+        places: of the test text, where a foreign past is tried; the gradient, which takes longer,
+            is measured at an eighth of them.
         longest: the largest distance, in characters.
         orders: of the counting models, the highest one.
         pieces: of `longest` characters each, on which the memory of a unit is measured.
@@ -72,7 +73,8 @@ class Settings(Trained):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self, "longest", "orders")
-        check_whole(self, "places", "pieces", least=4)  # an interval needs some
+        check_whole(self, "places", least=8)
+        check_whole(self, "pieces", least=4)  # an interval needs some
         if set(self.cells) - set(LAYERS):
             raise ValueError(f'"cells" is {self.cells}; choose from {", ".join(LAYERS)}.')
 
@@ -109,7 +111,7 @@ def curves_of(model: CharRNN, ids: np.ndarray, settings: Settings) -> dict:
     losses = loss_by_past(model, ids, settings.longest, settings.places)
     excess = losses.excess.mean(axis=0)  # (K+1,)
     intervals = [mean_interval(losses.excess[:, k]) for k in at]
-    norms = gradient_by_distance(model, ids, settings.longest, settings.places // 2)  # (P, K+1)
+    norms = gradient_by_distance(model, ids, settings.longest, settings.places // 8)  # (P, K+1)
     norms = norms[:, at]
     by_quantile = {name: np.quantile(norms, q, axis=0).tolist() for name, q in QUANTILES.items()}
     return {
@@ -167,6 +169,13 @@ def main(folder: Path) -> None:
     """Train all cells of a folder's config with all seeds, and measure them."""
     settings = read_settings(folder, Settings)
     trials = KeptTrials(folder, settings)
+    measured = {"places": settings.places, "longest": settings.longest, "pieces": settings.pieces}
+    if trials.result.get("measured", measured) != measured:
+        raise ValueError(
+            f"{folder} holds measures at other places, longest or pieces: "
+            f"{trials.result['measured']}. Delete its files but config.json to measure anew."
+        )
+    trials.write(measured=measured)
     curves, gates = Record(folder / "curves.json"), Record(folder / "gates.json")
     for cell in settings.cells:
         for run in trials.all_seeds(cell):
@@ -176,9 +185,9 @@ def main(folder: Path) -> None:
                 gates.add(run, gates_of(trials.network(run), trials.test_ids, settings))
     longest = settings.orders - 1
     counted = loss_by_order(trials.train_ids, trials.test_ids, len(trials.vocab), longest)
-    measured = {"places": settings.places, "longest": settings.longest, "pieces": settings.pieces}
-    measured["test_characters"] = len(trials.test_ids)
-    trials.write(measured=measured, ngram_losses=rounded(counted.tolist(), DIGITS))
+    trials.write(
+        test_characters=len(trials.test_ids), ngram_losses=rounded(counted.tolist(), DIGITS)
+    )
     remove_unfinished(folder)
 
 

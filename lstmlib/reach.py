@@ -49,8 +49,11 @@ def loss_by_past(
     this place. `full + excess.mean(axis=0)` is the loss over k; it falls to `full`.
     `metrics.mean_interval(excess[:, k])` gives its interval. Loss and excess are of the same
     character, so what is easy or hard about it does not add to the noise. Khandelwal et al. (2018)
-    ask so of a language model, by shuffling and dropping what is far away
+    ask so of language models of words, by shuffling, replacing and dropping the far past
     (https://doi.org/10.18653/v1/P18-1027).
+
+    The network does not know that its past is foreign, and trusts it. So for small k its loss can
+    lie far above that of a model that counts and sees k characters.
 
     Args:
         model: a network with any cell.

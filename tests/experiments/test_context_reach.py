@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from experiments import context_reach
 from experiments.common import read_settings
 from experiments.context_reach import KeptTrials, Settings, curves_of, gates_of, grid
+from lstmlib.metrics import mean_interval
 from lstmlib.models import CharRNN
 from lstmlib.reach import forget_gates
 
@@ -23,7 +25,7 @@ SMALL = {
     "training": {"steps": 3, "batch_size": 2, "seq_len": 10},
     "first_rate": 0.01,
     "seeds": [1, 2],
-    "places": 6,
+    "places": 8,
     "longest": 12,
     "orders": 3,
     "pieces": 4,
@@ -37,6 +39,12 @@ def write(folder, **changes):
     config = {"what": "a test", "corpus": str(book)} | SMALL | changes
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Intervals of few draws: there is one for each unit."""
+    monkeypatch.setattr(context_reach, "mean_interval", partial(mean_interval, draws=20))
 
 
 def read(name, folder=FOLDER):
@@ -128,7 +136,7 @@ def test_a_killed_run_goes_on_and_ends_alike(after, tmp_path, monkeypatch):
     [
         ({"cells": ["nfg"]}, r'"cells" is .*nfg.*; choose from lstm, gru, rnn, cifg'),
         ({"longest": 0}, "longest is 0; it must be a whole number, 1 or more"),
-        ({"places": 3}, "places is 3; it must be a whole number, 4 or more"),
+        ({"places": 7}, "places is 7; it must be a whole number, 8 or more"),
         ({"pieces": "4"}, "pieces is '4'; it must be a whole number"),
         ({"longest": 100}, "150 characters is too short for looking 100 .* give 403 or more"),
     ],
@@ -136,6 +144,14 @@ def test_a_killed_run_goes_on_and_ends_alike(after, tmp_path, monkeypatch):
 def test_settings_without_meaning_get_one_message(changes, message, tmp_path):
     folder = write(tmp_path / "run", **changes)
     with pytest.raises(ValueError, match=message):
+        context_reach.main(folder)
+
+
+def test_measures_of_other_settings_are_refused(tmp_path):
+    folder = write(tmp_path / "run", cells=["rnn"])
+    context_reach.main(folder)
+    write(folder, cells=["rnn"], places=9)
+    with pytest.raises(ValueError, match="holds measures at other places, longest or pieces: {'pl"):
         context_reach.main(folder)
 
 
