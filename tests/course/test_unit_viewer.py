@@ -88,7 +88,9 @@ def test_a_unit_that_is_none_is_named_with_those_that_are(reading, unit):
 
 
 def test_a_cell_without_a_cell_state_has_no_part_c():
-    with pytest.raises(ValueError, match="parts are h, layers go from 0 to 1, and units go from 0 to 5"):
+    with pytest.raises(
+        ValueError, match="parts are h, layers go from 0 to 1, and units go from 0 to 5"
+    ):
         read(cell="gru").of(("c", 0, 0))
 
 

@@ -21,6 +21,7 @@ from lstmlib.course.plots.style import (
     monospace_fonts,
     new_figure,
     plain_text,
+    upright_log,
     visible,
     with_alt,
 )
@@ -146,12 +147,15 @@ def scores_with_controls(
     check_drawable(kinds, "kinds", len(_MARKS))
     rows = [len(finds) for finds in networks.values()]
     figure, axes = new_figure(
-        len(networks), 1, 9.5, 1.1 + 0.55 * sum(rows) + 0.5 * len(rows),
+        len(networks), 1, 9.5, 1.1 + 0.5 * sum(rows) + 0.5 * len(rows),
         squeeze=False, sharex=True, height_ratios=rows,
     )  # fmt: skip
     said = []
     for axis, (name, finds) in zip(axes[:, 0], networks.items(), strict=True):
         axis.axvline(zero, color=BLACK, linewidth=1)
+        axis.grid(visible=False, axis="y")
+        for row in range(1, len(finds), 2):  # every second find stands on grey
+            axis.axhspan(row - 0.5, row + 0.5, color=BLACK, alpha=0.05, linewidth=0)
         for row, scores in enumerate(finds.values()):
             _draw_scores(axis, row, scores, kinds)
         axis.set(title=plain_text(name, 60), ylabel="find", yticks=range(len(finds)))
@@ -162,10 +166,10 @@ def scores_with_controls(
             said.append(f"{name}, {find}: {values}")
     axis.set_xlabel(plain_text(xlabel))
     figure.suptitle(plain_text(title))
-    handles = {h.get_label(): h for a in axes[:, 0] for h in a.containers}
-    figure.legend(
-        [handles[kind] for kind in kinds], kinds, loc="outside lower center", ncols=3, fontsize=9
-    )
+    names = list(map(legend_name, kinds))
+    drawn = {mark.get_label(): mark for axis in axes[:, 0] for mark in axis.containers}
+    marks = [drawn[name] for name in names]
+    figure.legend(marks, names, loc="outside lower center", ncols=3, fontsize=9)
     return with_alt(figure, f"{title}. {'; '.join(said)}.")
 
 
@@ -177,7 +181,14 @@ def _draw_scores(axis: Axes, row: int, scores: Mapping[str, Score], kinds: list[
         y = row + 0.13 * (place - (len(kinds) - 1) / 2)
         error = [[max(value - low, 0)], [max(high - value, 0)]]
         axis.errorbar(
-            value, y, xerr=error, fmt=marker, color=color, markersize=4.5, capsize=2, label=kind
+            value,
+            y,
+            xerr=error,
+            fmt=marker,
+            color=color,
+            markersize=4.5,
+            capsize=2,
+            label=legend_name(kind),
         )
 
 
@@ -217,6 +228,10 @@ def reach_curves(
         xlabel="true characters k before the prediction",
         ylabel="loss (nats per character)",
     )
+    upright_log(left)
+    left.set_yticks([1.5, 2, 3, 4, 5, 7, 10], ["1.5", "2", "3", "4", "5", "7", "10"])
+    left.set_yticks([], minor=True)
+    left.set_ylim(*_room([values for _, values in foreign.values()]))
     right.set(
         title="Gradient by distance",
         xlabel="characters before the prediction",
@@ -233,25 +248,31 @@ def reach_curves(
     )
 
 
+def _room(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the ends of a log scale that shows some curves, with a little room."""
+    every = np.concatenate([finite(values) for values in curves])
+    return 0.93 * np.nanmin(every), 1.07 * np.nanmax(every)
+
+
 def time_constants(
-    layers: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str
+    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str
 ) -> Figure:
     """Draw how long each unit keeps what is in its cell, and what the network loses without it.
 
     Args:
-        layers: name of a layer -> (time constant in characters (H,), rise of the loss in nats per
-            character when the unit's cell is held at its mean (H,)).
+        groups: name of some units, such as a layer -> (time constant in characters (H,), rise of
+            the loss in nats per character when the cell is held at its mean (H,)).
         title: stands above.
 
     Raises:
-        ValueError: no layer, or more than four.
+        ValueError: no group, or more than four.
     """
-    check_drawable(layers, "layers", 4)
+    check_drawable(groups, "groups", 4)
     figure, (left, right) = new_figure(1, 2, 10.5, 4.3)
     said = []
-    every = np.concatenate([finite(tau) for tau, _ in layers.values()])
+    every = np.concatenate([finite(tau) for tau, _ in groups.values()])
     bins = np.geomspace(np.nanmin(every), np.nanmax(every) * 1.001, 22)
-    for (name, (tau, effect)), (color, marker) in zip(layers.items(), _MARKS, strict=False):
+    for (name, (tau, effect)), (color, marker) in zip(groups.items(), _MARKS, strict=False):
         tau, effect = finite(tau), finite(effect)
         left.hist(tau, bins, histtype="step", linewidth=2, color=color, label=legend_name(name))
         right.plot(
