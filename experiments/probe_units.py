@@ -5,13 +5,14 @@
 The folder holds a network of `experiments.train_text`. It reads the beginning of its held-out text.
 Labels say what is true at each character (`lstmlib.annotations`). Probes are fitted on the first
 part and scored on the rest, beside controls (`lstmlib.probes`). Then the best unit of each label,
-and the direction of a probe, are set as if the label were the opposite (`lstmlib.interventions`).
+and the direction of a probe, are held as if the label were the opposite (`lstmlib.interventions`).
 
 The program writes probes.json, and passage.txt, a piece of the held-out text that shows the labels.
 It takes a few minutes, on one thread; stopped before its end, it leaves nothing but passage.txt.
 """
 
 import ast
+import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -30,7 +31,6 @@ from experiments.common import (
     run_program,
     sha256,
     versions,
-    write_json,
 )
 from experiments.train_text import Settings
 from lstmlib.annotations import prose_labels, python_labels
@@ -39,7 +39,7 @@ from lstmlib.cleaning import clean
 from lstmlib.internals import unit_states
 from lstmlib.interventions import Effect, push_effect, set_unit_effect
 from lstmlib.models import CharRNN, State
-from lstmlib.probes import ProbeResult, as_features, fit_probe, run_probes
+from lstmlib.probes import ProbeResult, Unit, as_features, fit_probe, run_probes
 from lstmlib.serialization import atomic_write, load_model
 from lstmlib.vocab import Vocab
 
@@ -48,8 +48,10 @@ READ = 120_000
 """Characters of the held-out text that are read at most."""
 FITTED = 0.6
 """Their share on which probes are fitted; the rest is scored."""
-FEWEST_PLACES, MOST_PLACES = 200, 400
-"""At how many characters a state is set: below the first number nothing is claimed."""
+PLACES = 200
+"""At how many characters, of each seed, a state is held; where there are fewer, none is."""
+WAYS = {"at once": 1, "held": 5}
+"""For how many characters it is held before a prediction is looked at."""
 PASSAGE = (1500, 2500)
 """Characters of passage.txt."""
 DIGITS = 3
@@ -64,7 +66,7 @@ class Claim:
         label: which one.
         characters: where the label is present, one of these may follow; where it is absent, less.
         present, absent: the label -> where it counts as the one or the other, (N,) bool.
-        after: the state is set after this character alone; "" is after any.
+        after: what comes after this character alone is looked at; "" is after any.
     """
 
     label: str
@@ -140,7 +142,8 @@ def main(folder: Path) -> None:
         "labels": {name: summary([each[name] for each in found]) for name in wanted},
         "interventions": [study.intervene(claim, found) for claim in claims],
     }
-    write_json(folder / "probes.json", rounded(result, DIGITS))
+    # One line: thousands of numbers, each on a line of its own, would be three times as long.
+    atomic_write(folder / "probes.json", (json.dumps(rounded(result, DIGITS)) + "\n").encode())
 
 
 class Study:
@@ -173,52 +176,40 @@ class Study:
     def intervene(self, claim: Claim, found: list[dict[str, ProbeResult]]) -> dict:
         """Return what happens to a claim's characters when its label is made to look the opposite.
 
-        It falls where the label is present and one of the characters comes next; it rises where the
-        label is absent.
+        Their probability should fall where the label is present and one of them comes next, and
+        rise where the label is absent.
         """
         label = self.labels[claim.label]
         here = np.isin(self.characters, list(claim.after or self.vocab.tokens))
         present, absent = claim.present(label) & here, claim.absent(label) & here
-        followed = np.isin(np.append(self.characters[1:], " "), list(claim.characters))
+        followed = np.isin(np.append(self.characters[1:], "\0"), list(claim.characters))
+        direction = self.direction(present, absent)
         sides = {"falls": (present & followed, absent), "rises": (absent, present)}
         entry = {"label": claim.label, "characters": claim.characters, "after": claim.after}
-        entry["units"] = [list(results[claim.label].best) for results in found]
-        direction = self.direction(present, absent)
-        for name, (where, opposite) in sides.items():
+        for side, (where, opposite) in sides.items():
             where = np.flatnonzero(where[self.fitted :]) + self.fitted
-            entry[name] = {"places": min(len(where), MOST_PLACES)}
-            if len(where) < FEWEST_PLACES:
-                continue
-            units, pushes = [], []
-            for seed, results in zip(SEEDS, found, strict=True):
-                places = np.random.default_rng(seed).choice(
-                    where, min(len(where), MOST_PLACES), replace=False
-                )
-                options = {"falls": name == "falls", "seed": seed}
-                units.append(self.set_unit(claim, results, opposite, places, options))
-                pushes.append(self.push(claim, direction, opposite, places, options))
-            entry[name] |= {"unit": together(units), "direction": together(pushes)}
+            entry[side] = {"places": len(where)}
+            for way, steps in WAYS.items() if len(where) >= PLACES else ():
+                units, pushes = [], []
+                for seed, results in zip(SEEDS, found, strict=True):
+                    drawn = np.random.default_rng(seed).choice(where, PLACES, replace=False)
+                    options = {"steps": steps, "falls": side == "falls", "seed": seed}
+                    options |= {"places": drawn, "named": self.named(claim)}
+                    best = results[claim.label].best
+                    units.append(self.set_unit(best, opposite, options))
+                    pushes.append(self.push(*direction, opposite, options))
+                entry[side][way] = {"unit": together(units), "direction": together(pushes)}
         return entry
 
     def named(self, claim: Claim) -> list[int]:
         """Return the ids of a claim's characters, of those that the vocabulary has."""
         return [self.vocab.id_of(c) for c in claim.characters if c in self.vocab.tokens]
 
-    def set_unit(
-        self,
-        claim: Claim,
-        results: Mapping[str, ProbeResult],
-        opposite: np.ndarray,
-        places: np.ndarray,
-        options: dict,
-    ) -> Effect:
-        """Set the best unit of a label to its mean over characters of the opposite."""
-        unit = results[claim.label].best
+    def set_unit(self, unit: Unit, opposite: np.ndarray, options: dict) -> Effect:
+        """Hold a unit at its mean over characters of the opposite, where probes are fitted."""
         values = self.states["hc".index(unit.part)][: self.fitted, unit.layer, unit.number]
         target = float(values[opposite[: self.fitted]].mean())
-        return set_unit_effect(
-            self.model, self.ids, self.states, unit, places, target, self.named(claim), **options
-        )
+        return set_unit_effect(self.model, self.ids, self.states, unit, target=target, **options)
 
     def direction(self, present: np.ndarray, absent: np.ndarray) -> tuple[int, np.ndarray]:
         """Return the layer and the weights (H,) of the probe of c that best tells two sides apart.
@@ -235,19 +226,12 @@ class Study:
             best = max(best, (area, layer, probe.weights), key=lambda found: found[0])
         return best[1:]
 
-    def push(
-        self,
-        claim: Claim,
-        direction: tuple[int, np.ndarray],
-        opposite: np.ndarray,
-        places: np.ndarray,
-        options: dict,
-    ) -> Effect:
-        """Push c of a layer along a direction, to its mean over characters of the opposite."""
-        layer, weights = direction
+    def push(self, layer: int, weights: np.ndarray, opposite: np.ndarray, options: dict) -> Effect:
+        """Hold c of a layer, along a direction, at its mean over characters of the opposite."""
         cells = self.states[1][: self.fitted, layer].numpy()[opposite[: self.fitted]]
-        given = (weights, places, float((cells @ weights).mean()), self.named(claim))
-        return push_effect(self.model, self.ids, self.states, *given, layer=layer, **options)
+        target = float((cells @ weights).mean())
+        given = (self.model, self.ids, self.states, weights)
+        return push_effect(*given, target=target, layer=layer, **options)
 
 
 def summary(results: list[ProbeResult]) -> dict:
