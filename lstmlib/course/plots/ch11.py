@@ -118,6 +118,8 @@ _MARKS = (
     (PINK, "v"),
     (BLACK, "x"),
 )
+_FLOOR = 1e-10
+"""Gradients below it are not drawn."""
 Score = tuple[float, float, float]
 """A value, and the ends of its interval."""
 
@@ -202,7 +204,8 @@ def reach_curves(
     Args:
         foreign: name -> (k, loss in nats per character when all but the last k characters are
             another text's). k = 0 is drawn at 0.
-        gradient: name -> (k, gradient of the loss by the character k steps before).
+        gradient: name -> (k, gradient of the loss by the character k steps before); what is below
+            1e-10 is not shown.
         title: stands above.
 
     Raises:
@@ -237,6 +240,7 @@ def reach_curves(
         xlabel="characters before the prediction",
         ylabel="norm of the gradient of the loss",
         yscale="log",
+        ylim=(_FLOOR, None),
     )
     left.legend(fontsize=9)
     figure.suptitle(plain_text(title))
