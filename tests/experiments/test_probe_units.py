@@ -17,8 +17,9 @@ from lstmlib.batching import split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.internals import unit_states
-from lstmlib.models import CharRNN
+from lstmlib.models import CharRNN, count_parameters
 from lstmlib.serialization import load_model, save_model
+from lstmlib.training import evaluate
 from lstmlib.vocab import Vocab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +120,30 @@ def test_a_passage_is_the_piece_with_most_changes(monkeypatch):
 # What was recorded
 
 
+def text_of(name):
+    """Return the settings, the clean text and the result of a recorded run; skip without a text."""
+    folder = ROOT / "runs" / name
+    settings = read_settings(folder, probe_units.Settings)
+    try:
+        text, _ = clean(load_corpus(settings.corpus).text, **settings.clean)
+    except CorpusError:
+        pytest.skip(f"{settings.corpus} is on no disk here, and there is no network")
+    return settings, text, json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_recorded_network_has_its_loss(name):
+    """On another Python the source differs: there the loss is only near."""
+    settings, text, result = text_of(name)
+    model, vocab = load_model(ROOT / "runs" / name / "model.safetensors")
+    assert {key: model.config[key] for key in settings.model} == settings.model
+    assert result["parameters"] == count_parameters(model)
+    loss = evaluate(model.float(), split(vocab.encode(text))[1])
+    same = sha256(text) == result["text_sha256"]
+    assert loss == pytest.approx(result["valid_loss"], abs=1e-3 if same else 0.2)
+    assert loss < result["five_gram_loss"] - 0.1
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_recorded_passage_has_labels_of_its_own(name):
     text = (ROOT / "runs" / name / "passage.txt").read_text(encoding="utf-8")
@@ -147,13 +172,8 @@ def test_a_recorded_verdict_follows_from_the_intervals(name):
 @pytest.mark.parametrize("name", RUNS)
 def test_the_best_units_that_are_recorded_have_their_score(name):
     """On another Python the source differs, and the score with it: there it is only near."""
-    folder, record = ROOT / "runs" / name, recorded(name)
-    settings = read_settings(folder, probe_units.Settings)
-    try:
-        text, _ = clean(load_corpus(settings.corpus).text, **settings.clean)
-    except CorpusError:
-        pytest.skip(f"{settings.corpus} is on no disk here, and there is no network")
-    model, vocab = load_model(folder / "model.safetensors")
+    record, (settings, text, _) = recorded(name), text_of(name)
+    model, vocab = load_model(ROOT / "runs" / name / "model.safetensors")
     begin = len(split(vocab.encode(text))[0])
     read = slice(begin, begin + record["text"]["read"])
     states = unit_states(model.float(), torch.as_tensor(vocab.encode(text[read])))
