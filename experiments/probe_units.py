@@ -269,6 +269,9 @@ def passage(
 
     A piece begins at one of the starts and ends before another. Where these are those of speeches
     or statements, the labels of a piece can be made of it alone.
+
+    Raises:
+        ValueError: no piece has the right length.
     """
     best, most = "", -1.0
     for k, start in enumerate(starts):
@@ -280,6 +283,8 @@ def passage(
                 labels = [label for label in annotate(piece).values() if label.dtype == bool]
                 changes = sum((np.diff(label) != 0).mean() for label in labels)
                 best, most = max((best, most), (piece, changes), key=lambda pair: pair[1])
+    if not best:
+        raise ValueError("The held-out text has no piece of {} to {} characters.".format(*PASSAGE))
     return best
 
 

@@ -17,13 +17,16 @@ from lstmlib.batching import split
 from lstmlib.cleaning import clean
 from lstmlib.corpora import CorpusError, load_corpus
 from lstmlib.internals import unit_states
-from lstmlib.models import CharRNN
+from lstmlib.models import CharRNN, count_parameters
 from lstmlib.serialization import load_model, save_model
+from lstmlib.training import evaluate
 from lstmlib.vocab import Vocab
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ("inside-python", "inside-shakespeare")
-SOURCES = ("subprocess", "argparse", "typing", "calendar", "textwrap", "tempfile", "ast")
+SOURCES = ("subprocess", "argparse", "typing", "ast", "textwrap", "calendar", "tempfile")
+
+SMALL = {"SEEDS": (1, 2), "READ": 40_000, "PLACES": 5, "PASSAGE": (100, 40_000)}
 
 
 def recorded(name):
@@ -39,7 +42,7 @@ def folder(tmp_path, monkeypatch):
     lib = Path(sysconfig.get_path("stdlib"))
     text = "".join((lib / f"{name}.py").read_text(encoding="utf-8") for name in SOURCES)
     monkeypatch.setattr(probe_units, "corpus_text", lambda name: text)
-    for name, value in {"SEEDS": (1, 2), "READ": 40_000, "PLACES": 5}.items():
+    for name, value in SMALL.items():
         monkeypatch.setattr(probe_units, name, value)
     config = json.loads((ROOT / "runs/inside-python/config.json").read_text(encoding="utf-8"))
     config["model"] |= {"hidden_size": 6, "embedding_size": 6}
@@ -110,10 +113,35 @@ def test_a_passage_is_the_piece_with_most_changes(monkeypatch):
     monkeypatch.setattr(probe_units, "PASSAGE", (8, 12))
     text = "aaaaaaaaaa\n\nb c d e f\n\nbbbbbb bbb\n\n"
     assert passage(text, [0, *speeches(text)], prose_labels) == "b c d e f\n\n"
-    assert passage(text, [], prose_labels) == ""
+    with pytest.raises(ValueError, match="has no piece of 8 to 12 characters"):
+        passage(text, [0], prose_labels)
 
 
 # What was recorded
+
+
+def text_of(name):
+    """Return the settings, the clean text and the result of a recorded run; skip without a text."""
+    folder = ROOT / "runs" / name
+    settings = read_settings(folder, probe_units.Settings)
+    try:
+        text, _ = clean(load_corpus(settings.corpus).text, **settings.clean)
+    except CorpusError:
+        pytest.skip(f"{settings.corpus} is on no disk here, and there is no network")
+    return settings, text, json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_recorded_network_has_its_loss(name):
+    """On another Python the source differs: there the loss is only near."""
+    settings, text, result = text_of(name)
+    model, vocab = load_model(ROOT / "runs" / name / "model.safetensors")
+    assert {key: model.config[key] for key in settings.model} == settings.model
+    assert result["parameters"] == count_parameters(model)
+    loss = evaluate(model.float(), split(vocab.encode(text))[1])
+    same = sha256(text) == result["text_sha256"]
+    assert loss == pytest.approx(result["valid_loss"], abs=1e-3 if same else 0.2)
+    assert loss < result["five_gram_loss"] - 0.1
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -144,13 +172,8 @@ def test_a_recorded_verdict_follows_from_the_intervals(name):
 @pytest.mark.parametrize("name", RUNS)
 def test_the_best_units_that_are_recorded_have_their_score(name):
     """On another Python the source differs, and the score with it: there it is only near."""
-    folder, record = ROOT / "runs" / name, recorded(name)
-    settings = read_settings(folder, probe_units.Settings)
-    try:
-        text, _ = clean(load_corpus(settings.corpus).text, **settings.clean)
-    except CorpusError:
-        pytest.skip(f"{settings.corpus} is on no disk here, and there is no network")
-    model, vocab = load_model(folder / "model.safetensors")
+    record, (settings, text, _) = recorded(name), text_of(name)
+    model, vocab = load_model(ROOT / "runs" / name / "model.safetensors")
     begin = len(split(vocab.encode(text))[0])
     read = slice(begin, begin + record["text"]["read"])
     states = unit_states(model.float(), torch.as_tensor(vocab.encode(text[read])))
