@@ -110,7 +110,8 @@ def test_a_text_that_cannot_be_read_is_refused_with_a_reason(reading):
 def test_every_character_is_coloured_and_its_value_said(reading):
     panel = UnitViewer(reading, unit=("c", 1, 4))
     values, shown = reading.of(("c", 1, 4)), spans(panel)
-    assert "".join(sign for *_, sign in shown).replace("↵\n", "\n") == TEXT[: len(shown)]
+    assert "".join(sign for *_, sign in shown).replace("↵", "\n") == TEXT[: len(shown)]
+    assert panel.text.value.count("</span>\n") == TEXT[: len(shown)].count("\n")
     for k, (style, said, _) in enumerate(shown):
         color, depth = re.match(r"background:(#\w{6})(\w\w)", style).groups()
         assert color == ("#E69F00" if values[k] > 0 else "#0072B2")

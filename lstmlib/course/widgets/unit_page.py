@@ -159,11 +159,11 @@ for (const part of data.parts) element("part").append(option(NAMES[part], part))
 element("number").max = data.units - 1;
 const spans = data.text.map((sign, k) => {
   const span = document.createElement("span");
-  span.textContent = sign;
+  span.textContent = sign === "↵\\n" ? "↵" : sign;
   span.dataset.k = k;
   return span;
 });
-text.append(...spans);
+spans.forEach((span, k) => text.append(span, data.text[k] === "↵\\n" ? "\\n" : ""));
 
 /** Return the unit that is chosen: its layer from 0, its part's place, and its number. */
 function unit() {

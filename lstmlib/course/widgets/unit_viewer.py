@@ -213,7 +213,7 @@ class UnitViewer(Panel):
         reading, values = self.reading, self.reading.of(unit)
         spans = "".join(
             f'<span style="{shade(values[k])}" data-said="{as_html(_said(reading, values, k))}">'
-            f"{shown(reading.text[k])}</span>"
+            f"{shown(reading.text[k])}</span>" + "\n" * (reading.text[k] == "\n")
             for k in self._pieces[piece]
         )
         many = len(self._pieces)
@@ -243,7 +243,7 @@ class UnitViewer(Panel):
 
 
 _BY_NUMBER = "(by number)"
-_WIDE = {"style": {"description_width": "6.5em"}, "layout": {"width": "24em", "max_width": "98%"}}
+_WIDE = {"style": {"description_width": "8em"}, "layout": {"width": "24em", "max_width": "98%"}}
 _NARROW = {"style": {"description_width": "3em"}, "layout": {"width": "9em"}}
 _LINES, _COLUMNS = 13, 84
 """Lines of a piece of the text, and characters that surely fit into one."""
@@ -260,7 +260,7 @@ _HOVER = (
 
 def _buttons(description: str, options: dict[str, object], value: object) -> ipywidgets.Widget:
     """Return a button for each of a few options."""
-    style = {"description_width": "3em", "button_width": "4.5em"}
+    style = {"description_width": "3em", "button_width": "5.5em"}
     return ipywidgets.ToggleButtons(
         options=options, value=value, description=description, style=style
     )
@@ -297,8 +297,6 @@ def shade(value: float) -> str:
 
 def shown(character: str) -> str:
     """Return a character as HTML that one can see, and that acts on nothing around it."""
-    if character == "\n":
-        return "↵\n"
     return as_html(character if character == " " else visible_sign(character))
 
 
