@@ -168,9 +168,10 @@ class Trials:
                 f"{path} holds runs of other settings or another text ({', '.join(others)}); "
                 "delete it to run anew."
             )
-        cells = self.settings.cells
-        runs = {name: run for name, run in done["runs"].items() if run["cell"] in cells}
-        return done | {"runs": runs}
+        wanted = self.settings.cells
+        runs = {name: run for name, run in done["runs"].items() if run["cell"] in wanted}
+        cells = {cell: each for cell, each in done["cells"].items() if cell in wanted}
+        return done | {"runs": runs, "cells": cells}
 
     def new_model(self, cell: str, seed: int) -> CharRNN:
         """Return the network of a cell and a seed before its training."""

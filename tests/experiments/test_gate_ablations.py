@@ -246,6 +246,14 @@ def test_runs_of_the_same_settings_are_taken_over(tmp_path, monkeypatch):
     assert trials_of(tmp_path / "fourth", taken_from="nowhere").result["runs"] == {}
 
 
+def test_a_cell_that_is_taken_out_of_the_config_is_left_out(tmp_path):
+    folder = write(tmp_path / "run")
+    gate_ablations.main(folder)
+    result = trials_of(folder, cells=["nfg"]).result
+    assert list(result["cells"]) == ["nfg"]
+    assert {run["cell"] for run in result["runs"].values()} == {"nfg"}
+
+
 def test_other_settings_are_refused_and_cells_may_be_added(tmp_path):
     folder = write(tmp_path / "run", cells=["lstm"])
     gate_ablations.main(folder)
