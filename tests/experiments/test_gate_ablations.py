@@ -271,8 +271,12 @@ def test_other_settings_are_refused_and_cells_may_be_added(tmp_path):
     [
         ({"cells": []}, r'"cells" is \[\]; it must list at least one, each once'),
         ({"cells": ["lstm", "lstm"]}, "each once"),
-        ({"cells": ["lstm", "ngi"]}, "cell is 'ngi'; choose one of lstm, gru, rnn, cifg, nig"),
+        (
+            {"cells": ["lstm", "ngi"]},
+            "a cell of \"cells\" is 'ngi'; choose one of lstm, gru, rnn, cifg, nig",
+        ),
         ({"seeds": []}, '"seeds" is'),
+        ({"seeds": [1, -2]}, 'a seed of "seeds" is -2; it must be a whole number, 0 or more'),
         ({"first_rate": 0}, "first_rate is 0; it must be"),
         ({"parameters": 1.5}, "parameters is 1.5; it must be a whole number"),
         ({"parameters": 30}, "parameters is 30; the nearest that the cell lstm can have"),
