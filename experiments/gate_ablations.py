@@ -29,7 +29,6 @@ import torch
 
 from experiments.ablated_cells import CELLS, build
 from experiments.common import (
-    check_choices,
     check_whole,
     describe,
     load_ids,
@@ -42,13 +41,14 @@ from experiments.common import (
     versions,
     write_json,
 )
+from lstmlib import validation
 from lstmlib.batching import split
 from lstmlib.history import TrainingDiverged
 from lstmlib.models import CharRNN, count_parameters
 from lstmlib.settings import TrainingConfig
 from lstmlib.throughput import keep_freed_memory
 from lstmlib.training import evaluate, fit
-from lstmlib.validation import check_number
+from lstmlib.validation import check_choice, check_number
 
 DIGITS = 5
 """Significant digits of what is recorded."""
@@ -90,15 +90,12 @@ class Settings:
             if not values or len(set(map(str, values))) < len(values):
                 raise ValueError(f'"{name}" is {values}; it must list at least one, each once.')
         for cell in self.cells:
-            check_choices(_Cell(cell), {"cell": CELLS})
+            check_choice('a cell of "cells"', cell, CELLS)
+        for seed in self.seeds:
+            validation.check_whole('a seed of "seeds"', seed, 0)
         if "learning_rate" in self.training:
             raise ValueError('"training" has learning_rate, which is searched for: remove it.')
         make_settings(TrainingConfig, self.training, '"training"')
-
-
-@dataclass(frozen=True)
-class _Cell:
-    cell: str
 
 
 def hidden_size_for(cell: str, parameters: int, vocab_size: int, embedding_size: int) -> int:
@@ -168,9 +165,10 @@ class Trials:
                 f"{path} holds runs of other settings or another text ({', '.join(others)}); "
                 "delete it to run anew."
             )
-        cells = self.settings.cells
-        runs = {name: run for name, run in done["runs"].items() if run["cell"] in cells}
-        return done | {"runs": runs}
+        wanted = self.settings.cells
+        runs = {name: run for name, run in done["runs"].items() if run["cell"] in wanted}
+        cells = {cell: each for cell, each in done["cells"].items() if cell in wanted}
+        return done | {"runs": runs, "cells": cells}
 
     def new_model(self, cell: str, seed: int) -> CharRNN:
         """Return the network of a cell and a seed before its training."""

@@ -52,6 +52,10 @@ def loss_by_past(
     ask so of language models of words, by shuffling, replacing and dropping the far past
     (https://doi.org/10.18653/v1/P18-1027).
 
+    Places lie close together, and an interval takes them as independent. Measured on an LSTM and
+    4 000 places, 14 characters apart: the standard error over stretches of 40 places was 0.9 to 1.2
+    times that over single places.
+
     The network does not know that its past is foreign, and trusts it. So for small k its loss can
     lie far above that of a model that counts and sees k characters.
 

@@ -246,6 +246,14 @@ def test_runs_of_the_same_settings_are_taken_over(tmp_path, monkeypatch):
     assert trials_of(tmp_path / "fourth", taken_from="nowhere").result["runs"] == {}
 
 
+def test_a_cell_that_is_taken_out_of_the_config_is_left_out(tmp_path):
+    folder = write(tmp_path / "run")
+    gate_ablations.main(folder)
+    result = trials_of(folder, cells=["nfg"]).result
+    assert list(result["cells"]) == ["nfg"]
+    assert {run["cell"] for run in result["runs"].values()} == {"nfg"}
+
+
 def test_other_settings_are_refused_and_cells_may_be_added(tmp_path):
     folder = write(tmp_path / "run", cells=["lstm"])
     gate_ablations.main(folder)
@@ -263,8 +271,12 @@ def test_other_settings_are_refused_and_cells_may_be_added(tmp_path):
     [
         ({"cells": []}, r'"cells" is \[\]; it must list at least one, each once'),
         ({"cells": ["lstm", "lstm"]}, "each once"),
-        ({"cells": ["lstm", "ngi"]}, "cell is 'ngi'; choose one of lstm, gru, rnn, cifg, nig"),
+        (
+            {"cells": ["lstm", "ngi"]},
+            "a cell of \"cells\" is 'ngi'; choose one of lstm, gru, rnn, cifg, nig",
+        ),
         ({"seeds": []}, '"seeds" is'),
+        ({"seeds": [1, -2]}, 'a seed of "seeds" is -2; it must be a whole number, 0 or more'),
         ({"first_rate": 0}, "first_rate is 0; it must be"),
         ({"parameters": 1.5}, "parameters is 1.5; it must be a whole number"),
         ({"parameters": 30}, "parameters is 30; the nearest that the cell lstm can have"),
