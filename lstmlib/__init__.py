@@ -13,6 +13,7 @@ The modules follow that line, and each one imports only modules that stand above
     books          a reader's own text: a file, or a whole folder of files
     languages      which language a text is in, and where it changes
     cleaning       raw text -> clean text, with a report of what went
+    annotations    what is true at each character of a text, by exact rules
     vocab          characters <-> ids
     batching       windows, contiguous streams for stateful truncated BPTT, padded batches
     grammars       formal languages: sample them, recognise them, know every probability
@@ -26,7 +27,8 @@ The modules follow that line, and each one imports only modules that stand above
     settings       the settings of a run, its optimizer, the learning rate of a step
     clipping       gradients cut by norm, by value, or unit by unit
     history        what each step of a run came to
-    internals      inside a network: gates, states, Jacobians
+    internals      inside a network: gates, states, Jacobians, units that are set
+    reach          how far back a network looks, and which of its units remember
     diagnostics    what goes on in a step of training: gradients, gates, updates, spikes
     distributed    processes that train one model together
     sources        where the batches of a run come from: a text, windows, whole sequences
@@ -44,6 +46,8 @@ The modules follow that line, and each one imports only modules that stand above
     preferences    a reader's choices between two texts, and what agrees with them
     report         all measures of a text beside those of held-out text: python -m lstmlib.report
     grammar_eval   how well a network knows a formal language
+    probes         what can be read from a network's states, beside what controls give
+    interventions  whether a network uses what can be read from its states
     audit          what is in a text, and what can be expected of it, before training
     book_run       a run on a reader's own text: its plan, kept, and what the clinic finds in it
     model_card     what a network was trained on, how good it is, what it may be used for

@@ -12,7 +12,9 @@ import hashlib
 import os
 import re
 import sys
+import sysconfig
 import tarfile
+import tokenize
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -150,9 +152,9 @@ def load_corpus(
             )
     if fallback is not None and str(fallback) not in names:
         raise CorpusError(f"There is no corpus {fallback!r} to fall back on: {', '.join(names)}.")
-    if entry and entry.get("builtin"):
-        return Corpus(asked, _python_docs(), None, "pydoc_data.topics")
     try:
+        if entry and entry.get("builtin"):
+            return _built_in(asked, entry)
         path = find_corpus(asked)
     except CorpusUnavailable as error:
         if fallback is None:
@@ -411,6 +413,28 @@ def _why_not(name: str, entry: dict, folder: Path, error: OSError) -> str:
     text = not _is_archive(file, {})
     hint = "; or call load_corpus with fallback='python-docs'" if text else ""
     return f"{name!r} {reason} {advice}{hint}."
+
+
+def _built_in(name: str, entry: dict) -> Corpus:
+    """Return a corpus that this Python brings with it."""
+    if "modules" in entry:
+        folder = Path(sysconfig.get_path("stdlib"))
+        text = "".join(_source(folder / module, name) for module in entry["modules"])
+        return Corpus(name, text, None, f"{len(entry['modules'])} modules in {folder}")
+    return Corpus(name, _python_docs(), None, "pydoc_data.topics")
+
+
+def _source(path: Path, name: str) -> str:
+    """Return the text of a module of the standard library, "\n" line ends, one at its end."""
+    try:
+        with tokenize.open(path) as file:  # in the encoding that the module declares (PEP 263)
+            return file.read().rstrip("\n") + "\n"
+    except (OSError, SyntaxError) as error:
+        raise CorpusUnavailable(
+            f"This Python has no source of its standard library that can be read: {path} "
+            f"({type(error).__name__}). {name!r} is made of it, so take another Python, such as "
+            "one from python.org, or another corpus."
+        ) from error
 
 
 def _python_docs() -> str:

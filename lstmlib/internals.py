@@ -1,13 +1,18 @@
-"""Inside a network: its gates, its states, and the Jacobians from state to state.
+"""Inside a network: its gates, its states and what follows when they are set, and Jacobians.
 
 Sizes in comments: B sequences, T steps, D inputs, H units, L layers, S numbers in a state.
 """
 
+import math
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lstmlib.models import CharRNN, State, lstm_by_steps
+from lstmlib.validation import check_choice, check_whole
 
 GATES = {
     "lstm": ("input gate", "forget gate", "candidate", "output gate"),
@@ -32,11 +37,7 @@ def gate_values(model: CharRNN, ids: Tensor, state: State | None = None) -> dict
     Raises:
         ValueError: the cell is another one.
     """
-    cell = model.config["cell"]
-    if cell not in ("lstm", "cifg"):
-        raise ValueError(f"The cell is {cell!r}; only LSTM and CIFG have these gates.")
-    layers = model.layers
-    weights = layers.lstm_weights() if cell == "cifg" else dict(layers.named_parameters())
+    cell, weights = model.config["cell"], _lstm_weights(model)
     x, values = model.embed(ids), {}  # x (B, T, D)
     for k in range(model.config["num_layers"]):
         # Training in bfloat16 leaves a state of another dtype than the weights.
@@ -46,6 +47,14 @@ def gate_values(model: CharRNN, ids: Tensor, state: State | None = None) -> dict
             if gate in GATES[cell] and gate != "candidate":  # which is no share between 0 and 1
                 values[f"layer {k + 1} · {gate}"] = torch.stack(steps, dim=1)  # (B, T, H)
     return values
+
+
+def _lstm_weights(model: CharRNN) -> Mapping[str, Tensor]:
+    """Return the weights as `lstm_by_steps` takes them; raise ValueError for another cell."""
+    cell, layers = model.config["cell"], model.layers
+    if cell not in ("lstm", "cifg"):
+        raise ValueError(f"The cell is {cell!r}; only LSTM and CIFG have these gates.")
+    return layers.lstm_weights() if cell == "cifg" else dict(layers.named_parameters())
 
 
 @torch.no_grad()
@@ -63,8 +72,7 @@ def states_along(model: CharRNN, ids: Tensor, state: State | None = None) -> Sta
     Raises:
         ValueError: ids have not the shape (T,), or T is 0.
     """
-    if ids.ndim != 1 or not len(ids):
-        raise ValueError(f"ids have the shape {tuple(ids.shape)}; give (T,), with T ≥ 1.")
+    _check_stream(ids)
     was_training = model.training
     model.eval()
     try:
@@ -75,6 +83,167 @@ def states_along(model: CharRNN, ids: Tensor, state: State | None = None) -> Sta
     finally:
         model.train(was_training)
     return tuple(torch.stack([part[:, 0] for part in parts]) for parts in zip(*states, strict=True))
+
+
+def _check_stream(ids: Tensor) -> None:
+    if ids.ndim != 1 or not len(ids):
+        raise ValueError(f"ids have the shape {tuple(ids.shape)}; give (T,), with T ≥ 1.")
+
+
+@torch.no_grad()
+def unit_states(model: CharRNN, ids: Tensor, state: State | None = None) -> State:
+    """Return the state after every character of a long text, fast.
+
+    This is `states_along`, cut into about √T pieces of √T characters. PyTorch's fused layers read
+    the text once, and tell the state at which each piece begins. Then all pieces are read side by
+    side, one step at a time. The values are the same up to rounding.
+
+    Args:
+        model, ids, state: as for `states_along`.
+
+    Returns:
+        (h,) or (h, c), each part (T, L, H), float32.
+
+    Raises:
+        ValueError: as `states_along`.
+    """
+    _check_stream(ids)
+    T = len(ids)
+    piece = math.isqrt(T - 1) + 1  # √T, rounded up
+    was_training = model.training
+    model.eval()
+    try:
+        begins = []  # the state before each piece, parts (L, 1, H)
+        for characters in ids.split(piece):
+            begins.append(state)
+            _, state = model(characters[None], state)
+        if begins[0] is None:
+            begins[0] = tuple(torch.zeros_like(part) for part in state)
+        state = tuple(torch.cat(parts, dim=1) for parts in zip(*begins, strict=True))  # (L, R, H)
+        # R rows of one piece each; the last one is filled up with characters that are not kept.
+        rows = F.pad(ids, (0, -T % piece)).view(-1, piece)  # (R, √T)
+        steps = []
+        for column in rows.unbind(1):
+            _, state = model(column[:, None], state)
+            steps.append(state)
+    finally:
+        model.train(was_training)
+    # √T arrays (L, R, H) become (R, √T, L, H), in which the characters stand in the text's order.
+    together = (torch.stack(parts).permute(2, 0, 1, 3) for parts in zip(*steps, strict=True))
+    return tuple(part.flatten(0, 1)[:T] for part in together)
+
+
+@torch.no_grad()
+def logits_with(
+    model: CharRNN,
+    ids: Tensor,
+    edit: Callable[[Tensor], Tensor],
+    *,
+    layer: int,
+    part: str = "c",
+    start: int = 0,
+    state: State | None = None,
+) -> Tensor:
+    """Return the logits of a network whose state is edited at every step from one step on.
+
+    What is edited acts on all that comes after it: an edited c on this step's h, an edited h on the
+    layer above, and both on the steps that follow. There is no dropout.
+
+    Args:
+        model: a network with the cell "lstm" or "cifg".
+        ids: (B, T) int64.
+        edit: takes c or h of the layer, (B, H), and returns what stands in its place, (B, H).
+        layer: from 0, the lowest.
+        part: "c", the cell, before h is made of it; or "h", the output.
+        start: the first step at which it is edited, from 0; T edits none.
+        state: the state to go on from, parts (L, B, H); None stands for zeros.
+
+    Returns:
+        (B, T, V).
+
+    Raises:
+        ValueError: another cell, a layer or step that is not there, or a part of another name.
+    """
+    weights, layers = _lstm_weights(model), model.config["num_layers"]
+    check_whole("layer", layer, 0, layers - 1)
+    check_choice("part", part, ("c", "h"))
+    check_whole("start", start, 0, ids.shape[1])
+    x = model.embed(ids)  # (B, T, D)
+    for k in range(layers):
+        before = None if state is None else tuple(each[k].to(x.dtype) for each in state)
+        if k == layer:
+            x = _edited_layer(x, before, weights, k, edit, part, start)
+        else:
+            x, _, _ = lstm_by_steps(x, before, weights, k)
+    return model.output(model.norm(x))
+
+
+def _edited_layer(
+    x: Tensor,
+    state: State | None,
+    weights: Mapping[str, Tensor],
+    layer: int,
+    edit: Callable[[Tensor], Tensor],
+    part: str,
+    start: int,
+) -> Tensor:
+    """Return the outputs (B, T, H) of one layer for inputs (B, T, D), as `logits_with` edits it."""
+    outputs = []
+    for t in range(x.shape[1]):
+        _, (h, c), [(_, _, _, o)] = lstm_by_steps(x[:, t : t + 1], state, weights, layer)
+        if t >= start and part == "c":
+            c = edit(c)  # (B, H)
+            h = o * c.tanh()  # (B, H): the output gate was set before c, and stays
+        elif t >= start:
+            h = edit(h)
+        state = (h, c)
+        outputs.append(h)
+    return torch.stack(outputs, dim=1)
+
+
+def set_units(
+    model: CharRNN,
+    ids: Tensor,
+    units: Sequence[int],
+    values: Sequence[float] | Tensor,
+    *,
+    layer: int,
+    part: str = "c",
+    start: int = 0,
+    state: State | None = None,
+) -> Tensor:
+    """Return the logits of a network in which some units are held at values from one step on.
+
+        logits = set_units(model, ids, [17], [0.0], layer=1)  # without the memory of unit 17
+
+    Args:
+        model, ids, layer, part, start, state: as for `logits_with`.
+        units: n different units of the layer, from 0.
+        values: (n,), or (B, n) with values for each sequence.
+
+    Returns:
+        (B, T, V).
+
+    Raises:
+        ValueError: a unit that is not there or is named twice, values of another shape, or as
+            `logits_with`.
+    """
+    units = [check_whole("a unit", unit, 0, model.config["hidden_size"] - 1) for unit in units]
+    if len(set(units)) < len(units):
+        raise ValueError(f"units are {units}; name each once.")
+    held = torch.as_tensor(values, dtype=model.output.weight.dtype, device=ids.device)
+    if held.shape not in ((len(units),), (len(ids), len(units))):
+        raise ValueError(
+            f"values have the shape {tuple(held.shape)}; give ({len(units)},), one for each unit, "
+            f"or ({len(ids)}, {len(units)})."
+        )
+
+    def edit(x: Tensor) -> Tensor:
+        x = x.clone()  # (B, H)
+        x[:, units] = held
+        return x
+
+    return logits_with(model, ids, edit, layer=layer, part=part, start=start, state=state)
 
 
 def recurrent_jacobians(model: CharRNN, ids: Tensor, state: State | None = None) -> Tensor:

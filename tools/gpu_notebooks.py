@@ -64,6 +64,7 @@ CHAPTERS = (
     Chapter(NOTEBOOKS / "01_data_cleaning.ipynb", 8, 60, False),
     Chapter(NOTEBOOKS / "09_measuring_text.ipynb", 25, 120, False),
     Chapter(NOTEBOOKS / "10_five_systems.ipynb", 15, 90, False),
+    Chapter(NOTEBOOKS / "11_inside_the_lstm.ipynb", 30, 150, False),
     Chapter(NOTEBOOKS / "12_your_own_book.ipynb", 60, 200, True),
 )
 

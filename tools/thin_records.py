@@ -72,6 +72,7 @@ HISTORIES = {
     "case-e-*": Keep(digits=6),
     "leaderboard/*": Keep(stretches=200),
     "help-pages": Keep(stretches=200),
+    "inside-*": Keep((*_COUNTED, "seconds"), digits=4, stretches=50),
 }
 
 

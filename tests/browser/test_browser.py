@@ -209,3 +209,35 @@ def test_the_prefix_explorer_reads_while_one_types(lab, chromium):
         assert_shows(place, "7")
         screenshot(page, "08_prefix_after")
         assert errors == []
+
+
+def test_the_unit_viewer_follows_pointer_and_keys(lab, chromium):
+    with notebook(lab, chromium, "11_inside_the_lstm.ipynb") as (page, errors):
+        page.set_viewport_size({"width": 1366, "height": 768})
+        place = slider(page, "Character").first
+        text = page.locator(".widget-html-content", has=page.locator("span[data-said]")).first
+        details = page.locator(".widget-html-content", has=page.locator("svg")).first
+        place.scroll_into_view_if_needed()
+        for at in range(1, 4):
+            press(place, "ArrowRight")
+            assert_shows(place, str(at))
+            expect(details).to_contain_text(f"Character {at} of")
+        outlined = text.locator("span[data-said]").nth(3).evaluate(STYLE, None)
+        assert outlined == "solid"
+        before = text.inner_html()
+        number = page.get_by_label("Unit", exact=True).first
+        number.press("ArrowUp")
+        number.press("Enter")
+        expect(text).to_contain_text("unit 107")
+        assert text.inner_html() != before
+        page.get_by_label("Unit found for").first.select_option("line_position")
+        expect(text).to_contain_text("Hidden state h, layer 1, unit 117")
+        character = text.locator("span[data-said]").nth(20)
+        character.hover()
+        assert "next: " in character.evaluate(SAID, None)
+        screenshot(page, "11_unit_viewer")
+        assert errors == []
+
+
+STYLE = "element => getComputedStyle(element).outlineStyle"
+SAID = "element => getComputedStyle(element, '::after').content"

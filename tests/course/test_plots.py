@@ -294,6 +294,30 @@ FIGURES = {
     ),
     "text_map": lambda: plots.text_map(audit(MIXED), "A text, from beginning to end"),
     "plan_and_run": lambda: plots.plan_and_run(run_by_characters(), PLAN, 0.41),
+    "units_along_text": lambda: plots.units_along_text(
+        "a $b\n<é>\n\nlong line", {"one": np.linspace(-1, 1, 19), "two": np.zeros(19)}, width=6
+    ),
+    "scores_with_controls": lambda: plots.scores_with_controls(
+        {
+            "a network": {
+                "strings": {"probe": (0.9, 0.8, 0.95), "untrained": (0.6, 0.5, 0.7)},
+                "depth": {"probe": (0.7, 0.7, 0.7)},
+            },
+            "another": {"speaker": {"probe": (0.99, 0.9, 1.0), "unit": (0.7, 0.6, 0.8)}},
+        },
+        "Scores",
+        "AUC",
+        0.5,
+    ),
+    "reach_curves": lambda: plots.reach_curves(
+        {"LSTM": ([0, 1, 3, 300], [7.0, 4.0, 2.0, 1.7]), "n-gram models": (range(2), [3.3, 2.5])},
+        {"LSTM": ([0, 1, 100], [0.6, 0.1, 1e-6])},
+        "Reach",
+    ),
+    "time_constants": lambda: plots.time_constants(
+        {"layer 0": ([1.0, 2.0, 50.0], [0.01, 0.0, -0.001]), "layer 1": ([0.5, None], [0, 0.1])},
+        "Time constants",
+    ),
     "counter": lambda: plots.counter(
         "(())", np.array([1, 2, 1, 0]), np.array([0.9, 2.1, 1.0, 0.1]), np.arange(4.0), "unit 7"
     ),
@@ -397,6 +421,70 @@ def test_each_kind_of_text_has_its_place_in_a_measure():
     assert "copy: held-out 5 to 5, τ = 0.5 8 to 8" in label
     with pytest.raises(ValueError, match="no measures"):
         plots.cases_measured({}, {}, "None")
+
+
+def test_a_text_is_drawn_once_a_unit_each_character_in_its_place():
+    figure = FIGURES["units_along_text"]()
+    first, second = [axis for axis in figure.axes if axis.images and axis.get_title()]
+    assert [axis.get_title() for axis in (first, second)] == ["one", "two"]
+    signs = {tuple(map(round, t.get_position())): t.get_text() for t in first.texts}
+    assert signs[0, 0] == "a" and signs[2, 0] == "\\$" and signs[4, 0] == "↵"
+    assert signs[1, 1] == "é" and signs[0, 2] == "↵" and signs[5, 3] == "l" and signs[0, 4] == "i"
+    grid = first.images[0].get_array()
+    assert grid.shape == (5, 6) and first.images[0].get_clim() == (-1, 1)
+    assert grid[0, :5].tolist() == np.linspace(-1, 1, 19)[:5].tolist() and grid[0, 5] == 0
+    above, below = (len(c.get_segments()) for c in first.collections)
+    assert (above, below) == (5, 5)  # 0.5 or more, -0.5 or less
+    assert "one: 0.5 or more at 5, −0.5 or less at 5 of 19 characters" in figure.get_label()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ab", {"one": [1.0]}), "one value for each"),
+        (("", {"one": []}), "at least"),
+        (("ab", {}), "no units"),
+        (("ab", {"one": [0, 0]}, 0), "width is 0"),
+        (("\n" * 61, {"one": np.zeros(61)}), "61 lines; this figure has room for 60"),
+    ],
+)
+def test_units_that_cannot_be_drawn_are_said(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        plots.units_along_text(*arguments)
+
+
+def test_scores_stand_in_rows_each_with_its_interval():
+    figure = FIGURES["scores_with_controls"]()
+    first, second = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["strings", "depth"]
+    named = {c.get_label(): c.lines[0].get_xdata().tolist() for c in first.containers[:2]}
+    assert named == {"probe": [0.9], "untrained": [0.6]}
+    bars = first.containers[0].lines[2][0].get_segments()[0]
+    assert bars[:, 0].tolist() == pytest.approx([0.8, 0.95])
+    assert {text.get_text() for text in figure.legends[0].texts} == {"probe", "untrained", "unit"}
+    assert "another, speaker: probe 0.99, unit 0.70" in figure.get_label()
+    assert first.get_ylim() == (1.5, -0.5) and second.get_ylim() == (0.5, -0.5)
+    with pytest.raises(ValueError, match="no finds of it"):
+        plots.scores_with_controls({"it": {}}, "None", "x", 0)
+
+
+def test_the_reach_has_no_character_and_three_hundred_on_one_scale():
+    left, right = FIGURES["reach_curves"]().axes
+    assert lines(left)["LSTM"].get_xdata().tolist() == [0, 1, 3, 300]
+    assert lines(left)["n-gram models"].get_ydata().tolist() == [3.3, 2.5]
+    assert right.get_yscale() == left.get_yscale() == "log"
+    low, high = left.get_ylim()
+    assert low < 1.7 and high > 7
+    assert "LSTM from 7 to 1.7" in FIGURES["reach_curves"]().get_label()
+
+
+def test_time_constants_are_counted_and_set_beside_what_a_unit_is_worth():
+    figure = FIGURES["time_constants"]()
+    left, right = figure.axes
+    assert lines(right)["layer 0"].get_xdata().tolist() == [1, 2, 50]
+    assert lines(right)["layer 0"].get_ydata().tolist() == [0.01, 0, -0.001]
+    assert left.get_xscale() == right.get_xscale() == "log"
+    assert "layer 0: median 2 characters, from 1 to 50" in figure.get_label()
 
 
 def lines(axis):
@@ -987,6 +1075,12 @@ def named(text):
     letters = "a$b\\_$^"
     grid, path = np.array([[1.0, 2], [3, 4]]), np.array([[1.0, 1.0]])
     return {
+        "units_along_text": lambda: plots.units_along_text(letters, {text: np.zeros(7)}),
+        "scores_with_controls": lambda: plots.scores_with_controls(
+            {text: {text: {text: (1.0, 0.5, 1.5)}}}, text, text, 0
+        ),
+        "reach_curves": lambda: plots.reach_curves({text: (x, y)}, {text: (x, y)}, text),
+        "time_constants": lambda: plots.time_constants({text: (y, y)}, text),
         "loss_and_gradient": lambda: plots.loss_and_gradient(history(), {text: 1.0}, text),
         "loss_and_gradient_by_epoch": lambda: plots.loss_and_gradient_by_epoch(
             by_epochs(), 40, 5.0, {text: 1.0}, text
@@ -1091,7 +1185,7 @@ CHARACTERS = ("character_counts", "windows_and_streams", "temperature_bars", "un
 NO_NAMES = {*CHARACTERS, "one_step", "pieces_by_temperature"}
 NO_CHARACTERS = set(FIGURES) - {
     *(*CHARACTERS, "gates", "one_step"),
-    *("distributions", "draws", "shaded_texts", "prefix_reading"),
+    *("distributions", "draws", "shaded_texts", "prefix_reading", "units_along_text"),
 }
 
 

@@ -11,7 +11,7 @@ from html import unescape
 import numpy as np
 import pytest
 import torch
-from ipywidgets import HTML, Button, SelectionSlider, ToggleButtons
+from ipywidgets import HTML, Button, Dropdown, SelectionSlider, ToggleButtons
 from ipywidgets.widgets.widget import _instances
 from jupyter_client.manager import start_new_kernel
 from matplotlib.image import imread
@@ -22,8 +22,10 @@ from lstmlib.course.widgets import (
     SideBySide,
     TemperatureExplorer,
     TrainingScrubber,
+    UnitViewer,
     controls,
     prefix_explorer,
+    read_units,
     side_by_side,
     temperature_explorer,
     training_scrubber,
@@ -501,10 +503,13 @@ def make(kind):
         ), model
     own = Vocab("the quick")
     model = CharRNN(len(own), 8, 1)
+    if kind is UnitViewer:
+        reading = read_units(model, own, "the quick " * 100)
+        return UnitViewer(reading, {"a": ("h", 0, 3)}), reading
     return kind(model, own, "the "), model
 
 
-PANELS = [TrainingScrubber, TemperatureExplorer, SideBySide, PrefixExplorer]
+PANELS = [TrainingScrubber, TemperatureExplorer, SideBySide, PrefixExplorer, UnitViewer]
 
 
 @pytest.mark.parametrize("kind", PANELS)
@@ -531,6 +536,7 @@ def test_a_panel_that_fails_to_be_made_leaves_nothing(kind, model, vocab):
         TemperatureExplorer: lambda: TemperatureExplorer(model, vocab, "É"),
         SideBySide: lambda: SideBySide(model, vocab, "É"),
         PrefixExplorer: lambda: prefix_panel("É"),
+        UnitViewer: lambda: UnitViewer(read_units(model, vocab, "the"), {"a": ("h", 9, 0)}),
     }
     before = set(_instances)
     with pytest.raises(ValueError):
@@ -665,7 +671,7 @@ def test_whatever_is_moved_or_typed_ends_in_a_picture_or_a_sentence(kind):
         old = getattr(control, "value", None)
         if isinstance(control, Button):
             control.click()
-        elif isinstance(control, SelectionSlider | ToggleButtons):
+        elif isinstance(control, Dropdown | SelectionSlider | ToggleButtons):
             control.index = rng.randrange(len(control.options))
         elif isinstance(old, str):
             control.value = rng.choice(TEXTS)

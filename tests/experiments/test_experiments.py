@@ -269,6 +269,7 @@ TINY = {
     **{"valid_windows": 2, "valid_characters": 50, "sample_length": 5, "sample_characters": 5},
     **{"strings": 60, "samples": 2},
     **{"texts": 6, "read": 10, "written": 20, "permutations": 3},
+    **{"parameters": 40_000, "places": 8, "longest": 5, "pieces": 4, "orders": 3},
 }
 """Of every setting that has one of these names, the size at which two steps take no time."""
 CONSTANTS = {"COUNTED": 4, "HELD_OUT": 10, "LONGEST": 40, "RARE": 3, "ROUNDS": 200, "WRITTEN": 5}

@@ -4,8 +4,10 @@ import hashlib
 import http.server
 import io
 import os
+import sysconfig
 import tarfile
 import threading
+import tokenize
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lstmlib import corpora, readers
+from lstmlib.cleaning import clean
 from lstmlib.corpora import find_corpus, load_corpus, load_reviews, registry
 from lstmlib.decoding import CorpusError, CorpusUnavailable
 from lstmlib.readers import read_text
@@ -90,6 +93,41 @@ def test_python_docs_is_long_and_repeats_little():
 def test_python_docs_has_no_paragraph_twice():
     paragraphs = [" ".join(p.split()) for p in load_corpus("python-docs").text.split("\n\n")]
     assert len(paragraphs) == len(set(paragraphs))
+
+
+def test_python_source_is_valid_python_that_repeats_little():
+    text, _ = clean(load_corpus("python-source").text, ascii_only=True)
+    assert 1_950_000 < len(text) < 2_300_000
+    assert "".join(sorted(set(text))) == "\n" + "".join(map(chr, range(32, 127)))
+    assert repeated_share(text) < 0.02
+    list(tokenize.generate_tokens(io.StringIO(text).readline))  # raises where it is not
+
+
+def test_python_source_has_modules_in_its_validation_part_alone():
+    corpus, modules = load_corpus("python-source"), registry()["python-source"]["modules"]
+    folder = Path(sysconfig.get_path("stdlib"))
+    sizes = [len(corpora._source(folder / module, corpus.name)) for module in modules]
+    assert len(corpus.text) == sum(sizes)
+    assert 0.08 < sum(sizes[-10:]) / sum(sizes) < 0.11
+    assert max(sizes) < 0.06 * sum(sizes)  # no module is most of the text
+
+
+def test_python_source_needs_the_sources(tmp_path, monkeypatch):
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / "python.zip"))
+    with pytest.raises(CorpusUnavailable, match=r"no source of its standard library.*abc\.py"):
+        load_corpus("python-source")
+    with pytest.warns(UserWarning, match="Using 'messy-book' instead of 'python-source'"):
+        assert load_corpus("python-source", fallback="messy-book").name == "messy-book"
+
+
+def test_a_module_is_read_in_the_encoding_that_it_declares(tmp_path):
+    (tmp_path / "old.py").write_bytes(
+        "# -*- coding: latin-1 -*-\r\nx = 'é'\r\n\r\n".encode("latin-1")
+    )
+    assert corpora._source(tmp_path / "old.py", "x") == "# -*- coding: latin-1 -*-\nx = 'é'\n"
+    (tmp_path / "bad.py").write_bytes(b"# coding: klingon\n")
+    with pytest.raises(CorpusUnavailable, match=r"bad\.py \(SyntaxError\)"):
+        corpora._source(tmp_path / "bad.py", "x")
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,12 @@ from lstmlib.course.plots.ch09 import (
     two_sample_by_temperature,
 )
 from lstmlib.course.plots.ch10 import cases_measured, change_by_change, curves_of_cases
+from lstmlib.course.plots.ch11 import (
+    reach_curves,
+    scores_with_controls,
+    time_constants,
+    units_along_text,
+)
 from lstmlib.course.plots.ch12 import plan_and_run, text_map
 from lstmlib.course.plots.ch13 import asynchronous, ranked, training_speeds
 from lstmlib.course.plots.style import (
@@ -130,21 +136,25 @@ __all__ = [
     "prefix_reading",
     "quality_and_diversity",
     "ranked",
+    "reach_curves",
     "reader_agreement",
     "reader_scores",
     "reliability_diagrams",
     "resampled_intervals",
+    "scores_with_controls",
     "shaded_texts",
     "step_sizes",
     "stretched_circle",
     "temperature_bars",
     "text_map",
     "time_by_size",
+    "time_constants",
     "tradeoff",
     "training_by_epoch",
     "training_moment",
     "training_speeds",
     "two_sample_by_temperature",
+    "units_along_text",
     "unrolled",
     "validity_by_epoch",
     "windows_and_streams",

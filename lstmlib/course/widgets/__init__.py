@@ -14,6 +14,8 @@ from lstmlib.course.widgets.prefix_explorer import PrefixExplorer
 from lstmlib.course.widgets.side_by_side import SideBySide
 from lstmlib.course.widgets.temperature_explorer import TemperatureExplorer
 from lstmlib.course.widgets.training_scrubber import TrainingScrubber
+from lstmlib.course.widgets.unit_page import unit_page
+from lstmlib.course.widgets.unit_viewer import UnitReading, UnitViewer, read_units
 
 __all__ = [
     "BlindComparison",
@@ -22,6 +24,10 @@ __all__ = [
     "SideBySide",
     "TemperatureExplorer",
     "TrainingScrubber",
+    "UnitReading",
+    "UnitViewer",
     "ranking_table",
     "read_choices",
+    "read_units",
+    "unit_page",
 ]

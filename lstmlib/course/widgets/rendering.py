@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from html import escape
+from unicodedata import category
 
 import numpy as np
 
@@ -65,7 +66,10 @@ WIDE, _HIGH = 720, 130  # of a drawing, in its own units
 def visible_sign(token: str) -> str:
     """Return a sign that one can see for a token: itself, a name, or its code point."""
     sign = {" ": "␣", "\n": "↵", "\t": "⇥"}.get(token, token)
-    return sign if sign.isprintable() else "".join(f"U+{ord(c):04X}" for c in sign)
+    if not sign.isprintable():
+        return "".join(f"U+{ord(c):04X}" for c in sign)
+    # An accent alone stands on a circle, as in the Unicode charts.
+    return "◌" * (category(sign[0])[0] == "M") + sign
 
 
 def svg(high: float, description: str, inside: str) -> str:
