@@ -2,8 +2,12 @@
 
 An exercise check takes the student's answer and prints one line: *not attempted yet*, *not yet* and
 why, or *right*. The answer stays the student's own. `hint("ch00.pairs")` gives a hint, and one more
-each time that it is called again.
+each time that it is called again. What stands here of an exercise is a `Check`, whose source tells
+nothing of the answer; the files of the chapters hold references, and are no attributes of this
+package (`from lstmlib.course.check import ch00` finds one).
 """
+
+import inspect
 
 from lstmlib.course.check.ch00 import (
     bits_per_character,
@@ -113,7 +117,7 @@ from lstmlib.course.check.ch13 import (
     told_apart,
     utilisation,
 )
-from lstmlib.course.check.exercises import hint
+from lstmlib.course.check.exercises import Check, hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
 __all__ = [
@@ -217,3 +221,11 @@ __all__ = [
     "without_case",
     "witten_bell",
 ]
+
+_functions = {name: value for name, value in globals().items() if inspect.isfunction(value)}
+globals().update(
+    {name: Check(f) for name, f in _functions.items() if f.__module__.startswith(f"{__name__}.ch")}
+)
+for _name in [name for name, value in globals().items() if inspect.ismodule(value)]:
+    del globals()[_name]
+del Check, _functions, _name
