@@ -178,7 +178,7 @@ def write(files: Mapping[str, File], out: Path) -> None:
         f"{hashlib.sha256(files[name].content).hexdigest()}  {name}\n" for name in sorted(files)
     )
     try:
-        _refuse_what_is_not_ours(out)
+        refuse_what_is_not_ours(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
             new, old = Path(folder) / "new", Path(folder) / "old"
@@ -197,8 +197,12 @@ def write(files: Mapping[str, File], out: Path) -> None:
         ) from None
 
 
-def _refuse_what_is_not_ours(out: Path) -> None:
-    """Refuse a folder that holds anything else than an edition as it was written."""
+def refuse_what_is_not_ours(out: Path) -> None:
+    """Refuse a folder that holds anything else than an edition as it was written.
+
+    Raises:
+        EditionError: it does; the message names the first such file.
+    """
     if not out.exists():
         return
     listed = {}
@@ -228,6 +232,7 @@ def main() -> None:
     arguments = parser.parse_args()
     out = (arguments.out or ROOT / "editions" / arguments.edition).absolute()
     try:
+        refuse_what_is_not_ours(out)  # before the work
         write(EDITIONS[arguments.edition](), out)
     except EditionError as error:
         raise SystemExit(str(error)) from None
