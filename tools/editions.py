@@ -189,7 +189,12 @@ def write(files: Mapping[str, File], out: Path) -> None:
                 path.chmod(0o755 if file.program else 0o644)
             if out.exists():
                 out.rename(old)
-            new.rename(out)
+            try:
+                new.rename(out)
+            except OSError:
+                if old.exists():
+                    old.rename(out)
+                raise
     except OSError as error:
         raise EditionError(
             f"The edition could not be written to {out}: {error.strerror}. Name another folder "
