@@ -123,8 +123,8 @@ def _read(root: Path, name: str) -> File:
 def _notebook(root: Path, name: str) -> NotebookNode:
     try:
         return nbformat.read(root / name, as_version=4)
-    except nbformat.reader.NotJSONError as error:
-        raise EditionError(f"{name} is no notebook: {str(error)[:60]}") from None
+    except (ValueError, nbformat.ValidationError) as error:
+        raise EditionError(f"{name} is no notebook: {str(error).splitlines()[0]}") from None
 
 
 def broken_links(files: Mapping[str, File]) -> list[str]:

@@ -108,7 +108,10 @@ def _look_at_exercise(cell: NotebookNode, place: str) -> None:
             f"{place}: the exercise says {text[:60]!r}, not 'not attempted yet'. Put the stub back "
             "in, and run it: make notebooks NB=…"
         )
-    nodes = ast.walk(ast.parse(cell.source))
+    try:
+        nodes = list(ast.walk(ast.parse(cell.source)))
+    except SyntaxError as error:
+        raise EditionError(f"{place}: the exercise is no Python: {error.msg}.") from None
     if not any(isinstance(node, ast.Constant) and node.value is ... for node in nodes):
         raise EditionError(f"{place}: the exercise has no `...` where the answer is to be written.")
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, 
 import answer_key  # noqa: E402
 from student_notebook import EditionError, tags  # noqa: E402
 
-from editions import File, broken_links  # noqa: E402
+from editions import File, broken_links, instructor, tracked  # noqa: E402
 from lstmlib.course.check.exercises import hints_of  # noqa: E402
 
 CHAPTER = ROOT / "notebooks/10_five_systems.ipynb"
@@ -95,3 +95,20 @@ def test_the_index_names_every_page(notebook):
     written = answer_key.pages({"notebooks/12_your_own.ipynb": without})
     assert set(written) == {"answer-key/README.md", "answer-key/12_your_own.md"}
     assert "(12_your_own.md)" in written["answer-key/README.md"]
+
+
+def test_the_instructors_edition_is_the_whole_course_and_a_page_for_each_chapter(monkeypatch):
+    """What is said of wrong answers is left out: it takes long, and one chapter has it above."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the git checkout")
+    monkeypatch.setattr(answer_key, "_wrong", lambda chapter, name: [])
+    files = instructor()
+    chapters = {name for name in tracked(ROOT) if re.fullmatch(r"notebooks/[^/]*\.ipynb", name)}
+    pages = {f"answer-key/{Path(name).stem}.md" for name in chapters}
+    assert set(files) == {*tracked(ROOT), *pages, "answer-key/README.md"}
+    assert not broken_links(files)
+    for name in chapters:
+        chapter = f"ch{Path(name).name[:2]}"
+        page = files[f"answer-key/{Path(name).stem}.md"].content.decode()
+        heads = re.findall(r"^## (\w+)$", page, re.M)
+        assert set(hints_of(chapter)) <= set(heads)

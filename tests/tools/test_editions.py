@@ -264,6 +264,7 @@ HEADING = new_markdown_cell("## Solutions")
         ([exercise("right\n"), HEADING, solution()], "cell 2: the exercise says 'right'"),
         ([exercise(""), HEADING, solution()], "the exercise says ''"),
         ([exercise(source="x = 1\ncheck.x(x)")], "has no `...`"),
+        ([exercise(source="x = ...\ncheck.x(x")], "the exercise is no Python"),
         ([exercise(), solution(), HEADING], "cell 3: .*stands before the heading"),
         ([exercise(), solution()], "stands before the heading"),
         ([exercise(), HEADING, solution(tag=None)], "give it the tag `solution`"),
@@ -297,6 +298,8 @@ def test_a_solution_below_its_heading_is_cut_with_it():
 
 @pytest.fixture(scope="module")
 def students(tmp_path_factory):
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the git checkout")
     out = tmp_path_factory.mktemp("editions") / "student"
     write(student(), out)
     return out
@@ -446,6 +449,15 @@ def test_only_a_checkout_can_be_written_from(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(EditionError, match="no git checkout"):
         editions.tracked(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"not json", b"{}", b"\xff\xfe", b""])
+def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/00_x.ipynb").write_bytes(content)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    with pytest.raises(EditionError, match=r"^notebooks/00_x\.ipynb is no notebook: [^\n]+$"):
+        student(tmp_path)
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
