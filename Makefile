@@ -19,7 +19,7 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor release stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -28,6 +28,9 @@ help:
 	@echo "make test-oldest   every notebook again, computed as the oldest processors compute"
 	@echo "make test-pythons  what needs no PyTorch, on each Python that is on this machine"
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
+	@echo "make student       write the course for a class: no solutions, no answers (OUT=folder)"
+	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
+	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
 	@echo "make gpu-pack      build the folder to carry to a bare GPU machine (tools/gpu.py says what runs there)"
@@ -97,6 +100,13 @@ pins: $(FOR_CHECKS)
 # What a machine with a GPU and no network lacks: wheels and texts. Then: tools/gpu.py
 gpu-pack: $(FOR_CHECKS)
 	$(PY) tools/gpu_pack.py
+
+# Into editions/, or into OUT: written whole or not at all.
+student instructor: $(FOR_CHECKS)
+	$(PY) tools/editions.py $@ $(if $(OUT),--out "$(OUT)")
+
+release: $(FOR_CHECKS)
+	$(PY) tools/release.py $(if $(OUT),--out "$(OUT)")
 
 clean:
 	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack *.egg-info

@@ -57,4 +57,4 @@ The modules follow that line, and each one imports only modules that stand above
 What the notebooks alone use is in `course`: checks of numbers and exercises, figures, panels.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.9.0"

@@ -2,6 +2,10 @@
 
 import copy
 import importlib
+import inspect
+import pydoc
+import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from lstmlib.course import check
 from lstmlib.course.check import exercises
 
 CHAPTERS = sorted(path.stem for path in Path(exercises.__file__).parent.glob("ch[0-9][0-9].py"))
+CHECKS = [name for name in check.__all__ if isinstance(getattr(check, name), exercises.Check)]
 ANSWERS = {
     f"{chapter}.{name}": (getattr(check, name), exercise)
     for chapter in CHAPTERS
@@ -218,3 +223,73 @@ def test_a_number_is_asked_for(nothing):
 @pytest.mark.parametrize("one", [1, 1.0, np.float32(1), np.ones(()), torch.ones(())])
 def test_a_number_is_a_number_of_any_library(one):
     assert exercises.number(one) == 1.0
+
+
+# What one call shows of a check
+
+
+def shown(of):
+    """Return all that one call shows of an object: source, ??, help, repr, vars, a traceback."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    views = [repr(of), str(of), pydoc.render_doc(of), str(inspect.signature(of))]
+    views += [str(getattr(of, "__dict__", "")), str(inspect.getdoc(of))]
+    inspector = InteractiveShell.instance().inspector
+    views += [str(value) for value in inspector.info(of, oname="check.x", detail_level=1).values()]
+    for look in (inspect.getsource, inspect.getcomments):
+        try:
+            views.append(str(look(of)))
+        except TypeError:  # there is no source
+            continue
+    for held in ("__wrapped__", "__closure__", "__defaults__", "__kwdefaults__", "__code__"):
+        views.append(str(getattr(of, held, "")))
+    try:
+        of("an answer", *[object()] * 9)
+    except TypeError:
+        views.append(traceback.format_exc())
+    return "\n".join(views)
+
+
+def secrets_of(function):
+    """Return the lines of a check's file, its own docstring left out."""
+    told = {line.strip(" \"'") for line in (function.__doc__ or "").splitlines()}
+    source = inspect.getsource(sys.modules[function.__module__])
+    lines = {line.strip() for line in source.splitlines()}
+    return {
+        line
+        for line in lines
+        if len(line) >= 24 and line.strip(" \"'") not in told and not line.startswith("def ")
+    }
+
+
+def function_of(name):
+    return getattr(importlib.import_module(getattr(check, name)._chapter), name)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_one_call_shows_nothing_of_a_reference(name):
+    text = shown(getattr(check, name))
+    assert function_of(name).__doc__.splitlines()[0] in text, "it says what it is for"
+    assert not [line for line in secrets_of(function_of(name)) if line in text]
+
+
+def test_a_check_that_is_exported_as_it_is_would_be_found():
+    function = function_of("pairs")
+    assert [line for line in secrets_of(function) if line in shown(function)]
+
+
+def test_every_exercise_is_sealed_and_no_file_of_a_chapter_is_an_attribute():
+    in_hints = {n for p in exercises.HINTS.glob("*.toml") for n in exercises.hints_of(p.stem)}
+    assert in_hints <= set(CHECKS)
+    assert not [name for name, value in vars(check).items() if inspect.ismodule(value)]
+
+
+def test_a_check_that_stops_shows_its_words_and_not_its_code(capsys):
+    with pytest.raises(TypeError) as caught:
+        check.bits_per_character(1.0, nats="1.3")
+    frames = traceback.extract_tb(caught.tb)
+    assert [Path(frame.filename).name for frame in frames] == [
+        "test_exercises.py",
+        "exercises.py",
+    ]
+    assert caught.value.__suppress_context__

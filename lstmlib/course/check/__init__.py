@@ -2,7 +2,9 @@
 
 An exercise check takes the student's answer and prints one line: *not attempted yet*, *not yet* and
 why, or *right*. The answer stays the student's own. `hint("ch00.pairs")` gives a hint, and one more
-each time that it is called again.
+each time that it is called again. What stands here of an exercise is a `Check`, whose source tells
+nothing of the answer; the files of the chapters hold references, and are no attributes of this
+package (`from lstmlib.course.check import ch00` finds one).
 """
 
 from lstmlib.course.check.ch00 import (

@@ -127,7 +127,7 @@ def repaired(answer: Callable | None) -> None:
 def continued(answer: Callable | None) -> None:
     """Check a function (model, ids, n) -> the n most probable ids that follow, one by one.
 
-    Every character is read once, and dropout is off.
+    Every character is read once.
     """
 
     def reference(model: CharRNN, ids: list[int], n: int) -> list[int]:

@@ -16,7 +16,7 @@ from lstmlib.models import CharRNN, detach
 def finish_step(answer: Callable | None) -> None:
     """Check a function (model, loss, state, optimizer, limit) -> (loss, state): the end of a step.
 
-    It trains the model in place; the loss that it returns is a number, the state is cut off.
+    It trains the model in place; it returns the loss as a number, and the state for the next batch.
     """
     rng = np.random.default_rng(0)
     batches = [

@@ -81,7 +81,7 @@ def _slip_of_jacobian(got: np.ndarray, W_h: np.ndarray, h: np.ndarray) -> str | 
 
 
 def steps_to_undo(answer: float | None) -> None:
-    """Check the least number of factors of 0.75 that take a factor of 45 below 1: 14."""
+    """Check the least number of factors of 0.75 that take a factor of 45 below 1."""
 
     def find_slip() -> str | None:
         got, exact = number(answer), math.log(45) / math.log(1 / 0.75)

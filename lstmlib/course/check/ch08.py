@@ -61,7 +61,7 @@ def _apart(a: float, b: float) -> tuple[str, str]:
 
 
 def bracket_string(answer: Callable | None) -> None:
-    """Check a function text -> whether it is brackets that first balance where they end."""
+    """Check a function text -> whether it is a whole string of the language of brackets."""
 
     def find_slip() -> str | None:
         texts = ["".join(text) for n in range(9) for text in product("()", repeat=n)]

@@ -217,7 +217,7 @@ def novelty_at(answer: Callable | None) -> None:
 
 
 def mended_interval(answer: Callable | None) -> None:
-    """Check a function (losses (T, C), draws, rng) -> (low, high), a bootstrap over texts."""
+    """Check a function (losses (T, C), draws, rng) -> (low, high), 95 % of the mean."""
 
     def of(losses: np.ndarray, draws: int = 2000, seed: int = 1) -> tuple[float, float]:
         given = losses.copy()

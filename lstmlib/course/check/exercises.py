@@ -1,6 +1,7 @@
 """How an answer to an exercise is graded, and how its hints come one by one."""
 
 import dis
+import importlib
 import inspect
 import math
 import sys
@@ -23,6 +24,35 @@ _shown: Counter[str] = Counter()
 
 class Slip(Exception):
     """What is wrong with an answer; the message is for the student."""
+
+
+class Check:
+    """The check of an exercise: it can be called, and says what it is for.
+
+    It holds no function, only the place of one. So its source, its repr, `help` and `??` tell
+    nothing of the reference, nor does a traceback: the frames below this one are left out.
+
+    Args:
+        function: a check of a chapter's file. Call it itself to see the whole traceback of a check
+            that stops.
+    """
+
+    def __init__(self, function: Callable):
+        self.__name__ = self.__qualname__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.__signature__ = inspect.signature(function)
+        self._chapter = function.__module__
+
+    def __call__(self, *arguments: object, **named: object) -> None:
+        """Grade an answer, and print the verdict."""
+        function = getattr(importlib.import_module(self._chapter), self.__name__)
+        try:
+            function(*arguments, **named)
+        except BaseException as error:  # also an answer that runs for ever, and is interrupted
+            raise error.with_traceback(None) from None
+
+    def __repr__(self) -> str:
+        return f"<check.{self.__name__}: {str(self.__doc__).splitlines()[0]}>"
 
 
 def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
