@@ -327,10 +327,7 @@ def test_notebooks_import_lstmlib_and_what_is_installed():
 
 
 def test_there_are_notebooks_numbered_without_a_gap():
-    """13 is optional, and stands apart: 12 is still to come."""
-    numbers = [int(p.name[:2]) for p in NOTEBOOKS if not p.name.startswith("13")]
-    assert numbers == list(range(len(numbers)))
-    assert len(numbers) >= 12
+    assert [int(p.name[:2]) for p in NOTEBOOKS] == list(range(14))
 
 
 def test_a_chapter_leads_to_the_next_one_and_back():
