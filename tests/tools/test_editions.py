@@ -325,6 +325,17 @@ def test_the_files_that_chapters_name_are_in_the_students_edition(students):
             assert (students / name).exists() == (ROOT / name).exists(), name
 
 
+FOR_INSTRUCTORS = {".ci", "CHANGELOG.md", "CONTRIBUTING.md", "tests", "tools"}
+FOR_INSTRUCTORS |= {".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
+
+
+def test_of_every_folder_it_is_said_for_whom_it_is(students):
+    """A new one goes into FOR_STUDENTS of tools/editions.py, or into the list above."""
+    there = {name.partition("/")[0] for name in editions.tracked(ROOT)}
+    decided = {name.partition("/")[0] for name in editions.FOR_STUDENTS} | FOR_INSTRUCTORS
+    assert there <= decided
+
+
 def test_checksums_are_those_of_the_files(students):
     lines = (students / "SHA256SUMS").read_text().splitlines()
     for line in lines:
