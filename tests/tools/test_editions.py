@@ -315,7 +315,13 @@ def test_the_students_edition_holds_what_its_chapters_read_and_no_key(students):
     assert not list(students.rglob("make_patients.py"))
     everything = "".join(p.read_text("utf-8") for p in students.rglob("*.md"))
     assert "BEGIN SOLUTION" not in everything and "CONTRIBUTING.md)" not in everything
-    assert "## For instructors" not in (students / "README.md").read_text("utf-8")
+    readme = (students / "README.md").read_text("utf-8")
+    assert "## For instructors" not in readme and "## Licence" in readme
+    makefile = (students / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^(\w+)[\w ]*:(?!=)", makefile, re.M))
+    assert targets == {"help", "lab", "stale", "clean"}
+    for name in re.findall(r"(?:sh|\$\(PY\)) (tools/\S+)", makefile):
+        assert (students / name).is_file(), name
 
 
 def test_the_files_that_chapters_name_are_in_the_students_edition(students):
