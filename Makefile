@@ -23,6 +23,7 @@ PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbv
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
+# for instructors
 	@echo "make test          run every check: style, tests, every notebook under nbval"
 	@echo "make test-offline  what uses real books (corpora, runs, chapters 01, 03), with no data and no network"
 	@echo "make test-oldest   every notebook again, computed as the oldest processors compute"
@@ -34,6 +35,7 @@ help:
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
 	@echo "make gpu-pack      build the folder to carry to a bare GPU machine (tools/gpu.py says what runs there)"
+# for all
 	@echo "make clean         remove the environment and caches"
 
 # Reinstalled only when the list of dependencies or the tested versions change.
@@ -57,6 +59,7 @@ lab: $(INSTALLED)
 	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ]; then flags="$$flags --no-browser"; fi; \
 	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab $$flags
 
+# for instructors
 test: $(FOR_CHECKS)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -107,6 +110,7 @@ student instructor: $(FOR_CHECKS)
 
 release: $(FOR_CHECKS)
 	$(PY) tools/release.py $(if $(OUT),--out "$(OUT)")
+# for all
 
 clean:
 	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack *.egg-info

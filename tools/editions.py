@@ -53,7 +53,7 @@ A_KEY = ("experiments/make_patients.py",)
 
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.M | re.S)
 """What is code in Markdown, in blocks and in lines."""
-_OF_INSTRUCTORS = re.compile(r"<!-- for instructors -->\n.*?<!-- for all -->\n", re.S)
+_OF_INSTRUCTORS = re.compile(r"^(<!--|#) for instructors.*?^\1 for all[^\n]*\n", re.M | re.S)
 
 
 class File(NamedTuple):
@@ -88,8 +88,8 @@ def student(root: Path = ROOT) -> dict[str, File]:
     for name in [name for name in files if name.endswith(".ipynb")]:
         notebook = student_notebook(_notebook(root, name), name)
         files[name] = File((nbformat.writes(notebook) + "\n").encode())
-    readme = files["README.md"].content.decode()
-    files["README.md"] = File(_OF_INSTRUCTORS.sub("", readme).encode())
+    for name in {"README.md", "Makefile"} & set(files):
+        files[name] = File(_OF_INSTRUCTORS.sub("", files[name].content.decode()).encode())
     return files
 
 

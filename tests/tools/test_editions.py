@@ -315,7 +315,13 @@ def test_the_students_edition_holds_what_its_chapters_read_and_no_key(students):
     assert not list(students.rglob("make_patients.py"))
     everything = "".join(p.read_text("utf-8") for p in students.rglob("*.md"))
     assert "BEGIN SOLUTION" not in everything and "CONTRIBUTING.md)" not in everything
-    assert "## For instructors" not in (students / "README.md").read_text("utf-8")
+    readme = (students / "README.md").read_text("utf-8")
+    assert "## For instructors" not in readme and "## Licence" in readme
+    makefile = (students / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^(\w+)[\w ]*:(?!=)", makefile, re.M))
+    assert targets == {"help", "lab", "stale", "clean"}
+    for name in re.findall(r"(?:sh|\$\(PY\)) (tools/\S+)", makefile):
+        assert (students / name).is_file(), name
 
 
 def test_the_files_that_chapters_name_are_in_the_students_edition(students):
@@ -323,6 +329,17 @@ def test_the_files_that_chapters_name_are_in_the_students_edition(students):
         source = "\n".join(cell.source for cell in code(full(path)))
         for name in re.findall(r"""["']((?:runs|benchmarks|datasets)/[\w./-]+)["']""", source):
             assert (students / name).exists() == (ROOT / name).exists(), name
+
+
+FOR_INSTRUCTORS = {".ci", "CHANGELOG.md", "CONTRIBUTING.md", "tests", "tools"}
+FOR_INSTRUCTORS |= {".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
+
+
+def test_of_every_folder_it_is_said_for_whom_it_is(students):
+    """A new one goes into FOR_STUDENTS of tools/editions.py, or into the list above."""
+    there = {name.partition("/")[0] for name in editions.tracked(ROOT)}
+    decided = {name.partition("/")[0] for name in editions.FOR_STUDENTS} | FOR_INSTRUCTORS
+    assert there <= decided
 
 
 def test_checksums_are_those_of_the_files(students):
