@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
 import answer_key  # noqa: E402
+from editions import File, broken_links, instructor, tracked  # noqa: E402
 from student_notebook import EditionError, tags  # noqa: E402
 
-from editions import File, broken_links, instructor, tracked  # noqa: E402
 from lstmlib.course.check.exercises import hints_of  # noqa: E402
 
 CHAPTER = ROOT / "notebooks/10_five_systems.ipynb"

@@ -19,10 +19,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
-from student_notebook import SECRET, said, student_notebook, tags  # noqa: E402
-
 import editions  # noqa: E402
 from editions import EditionError, File, broken_links, student, write  # noqa: E402
+from student_notebook import SECRET, said, student_notebook, tags  # noqa: E402
+
 from lstmlib.course import check  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -7,6 +7,8 @@ nothing of the answer; the files of the chapters hold references, and are no att
 package (`from lstmlib.course.check import ch00` finds one).
 """
 
+import inspect
+
 from lstmlib.course.check.ch00 import (
     bits_per_character,
     clipped_epoch,
@@ -126,7 +128,7 @@ from lstmlib.course.check.ch13 import (
     told_apart,
     utilisation,
 )
-from lstmlib.course.check.exercises import hint
+from lstmlib.course.check.exercises import Check, hint
 from lstmlib.course.check.facts import band, bands, enough_text, fact, has_room
 
 __all__ = [
@@ -239,3 +241,11 @@ __all__ = [
     "without_case",
     "witten_bell",
 ]
+
+_functions = {name: value for name, value in globals().items() if inspect.isfunction(value)}
+globals().update(
+    {name: Check(f) for name, f in _functions.items() if f.__module__.startswith(f"{__name__}.ch")}
+)
+for _name in [name for name, value in globals().items() if inspect.ismodule(value)]:
+    del globals()[_name]
+del Check, _functions, _name
