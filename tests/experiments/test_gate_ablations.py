@@ -325,3 +325,13 @@ def test_both_folders_have_the_same_lstm():
     for cell in ("lstm", "cifg"):
         assert results[0]["cells"][cell] == results[1]["cells"][cell]
     assert results[0]["text_sha256"] == results[1]["text_sha256"]
+
+
+def test_what_the_gates_bought_in_every_seed():
+    """Between cells that all seeds tell apart; with 2 million characters read, and at this size."""
+    cells = json.loads((RUNS / "gate-ablations/result.json").read_text(encoding="utf-8"))["cells"]
+    losses = {cell: summary["test_losses"] for cell, summary in cells.items()}
+    for worse in ("nfg", "nog", "noaf"):
+        assert min(losses[worse]) > max(losses["lstm"]), worse
+    assert max(losses["cifg"]) < min(losses["lstm"])
+    assert min(losses["nig"]) < max(losses["lstm"]) and min(losses["lstm"]) < max(losses["nig"])
