@@ -8,7 +8,9 @@ size at which the network has as many parameters as "parameters" says, or as nea
 **The learning rate** is chosen for each cell in the same way. The first seed trains with the first
 rate and with twice that, to the end. Then the rate is doubled or halved on, in the direction of the
 lower validation loss, until the loss is not lower any more. So the rate that is chosen has been
-compared with half of it and with twice of it. The other seeds train with the chosen rate.
+compared with half of it and with twice of it. The other seeds train with the chosen rate. A run
+that diverges, or ends no better than if all characters were equally likely, has failed: from there
+the search goes on to lower rates.
 
 **The texts**: the last tenth is held out. Its first half chooses the rate; its second half, which
 nothing was chosen by, gives the test loss.
@@ -52,6 +54,8 @@ from lstmlib.validation import check_choice, check_number
 
 DIGITS = 5
 """Significant digits of what is recorded."""
+LOWEST = -10
+"""The search gives up where first_rate · 2^LOWEST fails, too."""
 SHARED = ("corpus", "characters", "parameters", "embedding_size", "training", "first_rate")
 """Settings that all runs of a folder have in common."""
 
@@ -225,14 +229,19 @@ class Trials:
             if k not in tried:
                 rate = self.settings.first_rate * 2.0**k
                 run = self.run(cell, rate, self.settings.seeds[0])
-                diverged = run["ended"] == "diverged" or run["valid_loss"] is None
-                tried[k] = math.inf if diverged else run["valid_loss"]
+                tried[k] = math.inf if self.failed(run) else run["valid_loss"]
             return tried[k]
 
         best, step = (1, 1) if loss(1) < loss(0) else (0, -1)
-        while loss(best + step) < loss(best):
+        # From a rate that failed there is a way down alone, but not for ever.
+        while loss(best + step) < loss(best) or (loss(best) == math.inf and best > LOWEST):
             best += step
         return self.settings.first_rate * 2.0**best
+
+    def failed(self, run: dict) -> bool:
+        """Say whether a run diverged, or ended no better than if all characters were alike."""
+        loss, alike = run["valid_loss"], math.log(len(self.vocab))
+        return run["ended"] == "diverged" or loss is None or loss >= alike
 
     def all_seeds(self, cell: str) -> list[dict]:
         """Train a cell with every seed at the rate that is chosen for it; return the runs."""

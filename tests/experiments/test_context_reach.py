@@ -195,3 +195,21 @@ def test_the_recorded_curves_fall_to_the_loss_with_the_whole_past():
 def test_counting_models_have_their_best_order_inside():
     losses = read("result.json")["ngram_losses"]
     assert losses[0] > losses[1] > losses[2] and 2 < int(np.argmin(losses)) < len(losses) - 1
+
+
+def test_the_cells_reach_differently_far_in_every_seed():
+    reaches = {
+        cell: [measured["reach"]["0.01"] for measured in seeds.values()]
+        for cell, seeds in read("curves.json").items()
+    }
+    assert max(reaches["rnn"]) < min(reaches["lstm"])
+    assert max(reaches["lstm"]) < min(reaches["cifg"] + reaches["gru"])
+
+
+def test_units_of_the_lstm_that_forget_slowly_are_not_those_that_it_uses():
+    """Half of its units have long time constants, and their memory is worth nothing."""
+    for measured in read("gates.json")["lstm"].values():
+        tau = np.array([np.inf if each is None else each for each in measured["mean"]])
+        worth, slow = np.array(measured["worth"]), tau > 30
+        assert slow.mean() > 0.25
+        assert np.abs(worth[slow]).sum() < 0.1 * worth[tau < 10].sum()
