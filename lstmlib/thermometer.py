@@ -322,7 +322,7 @@ def _caveats(features: Features, outside: dict[str, float], recorded: dict) -> l
         "5-gram": "The loss of the 5-gram model",
     }
     for name in outside:
-        low, high = (f"{number:,.6g}" for number in recorded[name])
+        low, high = (f"{n:.2f}" if name == "5-gram" else f"{n:,.0f}" for n in recorded[name])
         said.append(
             f"{words[name]} is outside of what was recorded, {low} to {high}: the interval is "
             "wider, and says less."
