@@ -86,15 +86,18 @@ def pairs_in(text, answer):
 def lines_cut(notebook):
     """Return the lines that only an instructor may see, those of what an exercise gives left out.
 
-    Short lines say nothing, and the first line of a function stands in the stub.
+    Short lines say nothing. The head of a function stands in the stub, on one line or on several.
     """
     cut = [cell.source for cell in notebook.cells if SECRET & tags(cell)]
     for cell in notebook.cells:
         cut += re.findall(r"<details>.*?</details>", cell.source, re.S)
     lines = {line.strip() for source in cut for line in source.splitlines()}
+    stubs = [cell.source for cell in notebook.cells if "exercise" in tags(cell)]
+    heads = re.findall(r"^def \w+\(\n(.*?)^\)", "\n".join(stubs), re.S | re.M)
+    given = {line.strip() for head in heads for line in head.splitlines()}
     return {
         line
-        for line in lines - TAUGHT
+        for line in lines - TAUGHT - given
         if len(line) >= 24 and not re.match(r"def |check\.|<details|### ", line)
     }
 
