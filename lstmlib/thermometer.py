@@ -229,8 +229,9 @@ def row_of(features: Features, characters: int) -> dict[str, float]:
     """Return what the regression reads of a text and a run, by names.
 
     What grows with the characters is "first reading" and "rereading", products of these with
-    numbers that are 0 or more, and the "larger network", which only a longer run has. Their weights
-    are 0 or less, so a longer run never has a higher prediction.
+    numbers that are 0 or more, and what the "larger network" of a longer run brings, which is the
+    more, the larger the text. Their weights are 0 or less, so a longer run never has a higher
+    prediction.
     """
     less, more = features.losses_of_less, features.losses
     train, best = 0.9 * features.size, min(more)
@@ -249,7 +250,8 @@ def row_of(features: Features, characters: int) -> dict[str, float]:
         "rereading × size": again * math.log(features.size / LEAST),
         # A short training comes as far as trigrams; what lies beyond is learnt in a longer one.
         "characters × gain beyond trigrams": (first + again) * (more[2] - best),
-        "larger network": float(characters >= LARGER),
+        # No smaller text than this can be trained on long enough for it: the logarithm is above 0.
+        "larger network × size": (characters >= LARGER) * math.log(features.size * EPOCHS / LARGER),
         # What the error depends on, and not the loss.
         "size": math.log(features.size / 1_000_000),
         "copied": features.copied,
