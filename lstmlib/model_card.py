@@ -204,7 +204,11 @@ def _results(trained: TrainedBook) -> str:
             plan.loss,
             f"80 % interval {plan.low:.3f} to {plan.high:.3f}",
         ),
-        ("5-gram model", plan.five_gram, "counts on the same split"),
+        (
+            "5-gram model",
+            plan.five_gram,
+            "counts on the same split; of a long text, on samples",
+        ),
         ("knows nothing", math.log(len(trained.vocab)), "every character equally likely"),
     ]
     table = ["| | nats per character | |", "|---|---|---|"]

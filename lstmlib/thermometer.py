@@ -200,6 +200,7 @@ class Expectation:
         five_gram: the loss of the 5-gram model, in nats per character.
         characters: that the run is trained on.
         caveats: sentences on what makes the prediction less sure.
+        uniform: ln V, the loss of a model that knows nothing. No expected loss is above it.
     """
 
     loss: float
@@ -208,6 +209,7 @@ class Expectation:
     five_gram: float
     characters: int
     caveats: tuple[str, ...] = ()
+    uniform: float = math.inf
 
     def __str__(self) -> str:
         lines = [
@@ -274,6 +276,8 @@ def predict_loss(features: Features, characters: int, fit: dict | None = None) -
     read = min(characters, EPOCHS * (features.size - round(features.size / 10)))
     fit, row = fit or fitted(), row_of(features, read)
     loss = fit["constant"] + sum(fit["weights"][name] * row[name] for name in fit["weights"])
+    uniform = math.log(features.alphabet)
+    loss = min(loss, uniform)  # before its first step, a network knows nothing, and no less
     spread_of = fit["spread"]["constant"]
     spread_of += sum(w * row[name] for name, w in fit["spread"]["weights"].items())
     outside = beyond_records(features, read, fit["range"])
@@ -281,10 +285,11 @@ def predict_loss(features: Features, characters: int, fit: dict | None = None) -
     return Expectation(
         loss=max(loss, 0.0),
         low=max(loss - half, 0.0),
-        high=max(loss + half, 0.0),
+        high=min(max(loss + half, 0.0), uniform),
         five_gram=features.five_gram,
         characters=read,
         caveats=tuple(_caveats(features, outside, fit["range"])),
+        uniform=uniform,
     )
 
 
@@ -329,6 +334,11 @@ def _caveats(features: Features, outside: dict[str, float], recorded: dict) -> l
             f"{words[name]} is outside of what was recorded, {low} to {high}: the interval is "
             "wider, and says less."
         )
+    if min(features.losses) > 0.9 * math.log(features.alphabet):
+        said.append(
+            "On the last tenth, models that count do hardly better than one that knows nothing: "
+            "look whether it is another kind of text than the rest."
+        )
     if features.copied > 0.1:
         said.append(
             f"{features.copied:.0%} of the last tenth stands in the training text too, in passages "
@@ -336,8 +346,8 @@ def _caveats(features: Features, outside: dict[str, float], recorded: dict) -> l
         )
     if features.sampled:
         said.append(
-            f"The text is large: the n-grams were counted on {COUNTED:,} characters, taken from "
-            f"all of it, and measured on {JUDGED:,} of its last tenth at most."
+            f"The text is large: the n-grams were counted on {COUNTED:,} characters, spread over "
+            f"its first nine tenths, and measured on {JUDGED:,} of its last tenth at most."
         )
     return said
 
@@ -401,6 +411,11 @@ class Plan:
     def five_gram(self) -> float:
         """The loss of the 5-gram model, in nats per character."""
         return self.expected.five_gram
+
+    @property
+    def uniform(self) -> float:
+        """The loss of a model that knows nothing, in nats per character."""
+        return self.expected.uniform
 
     @property
     def seconds(self) -> float:
@@ -507,6 +522,12 @@ def judge(loss: float, expected: Expectation | Plan) -> str:
     loss = check_number("loss", loss, at_least=0)
     found = f"A loss of {loss:.2f} nats per character is"
     between = f"the interval from {expected.low:.2f} to {expected.high:.2f}"
+    if loss >= expected.uniform:
+        return (
+            f"{found} no better than that of a model that knows nothing, {expected.uniform:.2f}. "
+            "The last tenth may be another kind of text than the rest, or the training has not "
+            "begun to learn."
+        )
     if loss > expected.high:
         said = (
             f"{found} above {between}: about nine of ten such runs end lower. Look for a fault: a "
@@ -521,6 +542,8 @@ def judge(loss: float, expected: Expectation | Plan) -> str:
         )
     else:
         said = f"{found} inside {between}: it is what such a training reaches on this text."
+    if expected.caveats and not expected.low <= loss <= expected.high:
+        said += " But the interval itself is not sure here, as the plan says."
     if loss > expected.five_gram:
         said += f" Counting does better: the 5-gram model has {expected.five_gram:.2f}."
     return said

@@ -16,6 +16,8 @@ MOST = 2 * 10**6
 """The most characters of all pieces of a text together."""
 SHORTEST = 10
 """Copied passages that are shorter are not listed, in characters."""
+REPEATED = 300
+"""Characters: phrases and chance give no common passage of that length."""
 
 
 def measure_text(
@@ -133,11 +135,23 @@ def _notes(
     return tuple(notes)
 
 
+def _meaning_of(longest: int) -> str:
+    """Say what the longest passage is that held-out text shares with the training text."""
+    if longest >= REPEATED:
+        return (
+            "That is more than phrases and chance give: the held-out text repeats the training "
+            "text, so it is no yardstick for copies."
+        )
+    return (
+        "A copy no longer than that is what phrases and chance give. The longer a text, the longer "
+        "its longest match."
+    )
+
+
 def _yardstick(texts: Texts, spans: list, longest: int) -> str:
     said = (
         f"The longest passage of the held-out text ({len(texts.held_out):,} characters) that "
-        f"stands in the training text has {longest:,} characters. A copy no longer than that is "
-        "what phrases and chance give. The longer a text, the longer its longest match. What is "
+        f"stands in the training text has {longest:,} characters. {_meaning_of(longest)} What is "
         "copied several times is listed once, at its first place. Characters are counted from 0 "
         "and lines from 1, in the texts without what a digital library puts around them."
     )

@@ -223,7 +223,7 @@ def test_what_was_never_recorded_is_said_and_widens_the_interval(changed, words)
     )
     outside = predict_loss(features_of(**{"losses": (9.0,) * 7, **changed}), 4_000_000, fit_of)
     assert any(words in caveat for caveat in outside.caveats)
-    assert outside.high - outside.loss > inside.high - inside.loss
+    assert outside.loss - outside.low > inside.loss - inside.low  # the other end is that of ln V
 
 
 def test_a_training_longer_than_any_recorded_one_is_said():
@@ -337,7 +337,8 @@ def test_forty_and_six_thousand_distinct_characters(alphabet, size, even_speed):
     ids = np.concatenate([np.arange(alphabet), random_ids(size, alphabet)])
     vocab = Vocab(chr(0x4E00 + k) for k in range(alphabet))
     planned = plan(ids, vocab, minutes=1)
-    assert 0 <= planned.low <= planned.loss < planned.high
+    assert 0 <= planned.low <= planned.loss <= planned.high <= math.log(alphabet) + 1e-9
+    assert planned.low < planned.high
     assert ("embedding_size" in planned.model) == (alphabet == 6_000)
     said = any("distinct characters is outside" in caveat for caveat in planned.caveats)
     assert said == (alphabet == 6_000)
@@ -366,7 +367,7 @@ def test_of_twenty_megabytes_no_more_is_counted_than_of_a_smaller_text(even_spee
     assert counted == [80_000, 8_000, 10_000, 8_000]
     assert peak < 100e6  # the ids themselves have 160 MB
     said = " ".join(planned.caveats)
-    assert "n-grams were counted on 80,000 characters, taken from all of it" in said
+    assert "n-grams were counted on 80,000 characters, spread over its first nine tenths" in said
     assert "number of the text's characters is outside" in said
 
 
@@ -389,3 +390,16 @@ def test_a_loss_is_judged_by_the_interval():
 def test_what_is_no_loss_is_refused(loss):
     with pytest.raises(ValueError, match="^loss is "):
         judge(loss, predict_loss(features_of(), 4_000_000))
+
+
+def test_no_loss_above_that_of_knowing_nothing_is_expected():
+    """A last tenth in another script: models that count are worse there than guessing."""
+    characters = 20_000 * "the cat sat on the mat. "[:18]
+    text = characters[:90_000] + "αβγδεζηθικ" * 1_000
+    vocab = Vocab.from_text(text)
+    expected = expect(text, vocab, 400_000)
+    assert expected.low < expected.high <= math.log(len(vocab)) == expected.uniform
+    assert expected.low <= expected.loss <= expected.high
+    assert any("another kind of text" in caveat for caveat in expected.caveats)
+    said = judge(expected.uniform + 0.1, expected)
+    assert "knows nothing" in said and "ten such runs" not in said

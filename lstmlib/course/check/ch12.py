@@ -16,6 +16,8 @@ from lstmlib.publishing import PublishingError, check_published
 from lstmlib.sources import fingerprint
 from lstmlib.vocab import VocabError
 
+WIDE = 1.0
+"""Nats: an interval that is wider says nothing of a loss."""
 _SECTIONS = {
     **dict.fromkeys(("book", "audit"), "1, Audit"),
     **dict.fromkeys(("text", "cleaning", "vocab"), "2, Cleaning"),
@@ -164,13 +166,17 @@ def _trained(list_: CheckList) -> str:
 
 def _explained(list_: CheckList) -> str:
     loss, plan = list_["loss"], list_["plan"]
-    if plan.low <= loss <= plan.high:
+    inside = plan.low <= loss <= plan.high
+    if inside and plan.high - plan.low <= WIDE:
         return f"{loss:.2f} is inside"
     side = "below" if loss < plan.low else "above"
+    if inside:
+        side = "inside, but of an interval so wide that it says nothing"
     why = str(list_._made.get("why") or "").strip()
     if not why or not math.isfinite(loss):
         raise _Missing(
-            f"{loss:.2f} is {side} the interval; write into why what you think the cause is"
+            f"{loss:.2f} is {side if inside else f'{side} the interval'}; write into why what you "
+            "think the cause is"
         )
     return f"{loss:.2f} is {side}, and explained"
 
@@ -209,7 +215,7 @@ def _looked_at(list_: CheckList) -> str:
 
 def _licensed(list_: CheckList) -> str:
     licence = str(list_._made.get("licence") or "").strip()
-    if not licence:
+    if not any(map(str.isalpha, licence)):
         raise _Missing("not stated; write into licence what you know of the text's rights")
     return licence
 
