@@ -98,6 +98,7 @@ def balanced_accuracy(answer: Callable | None) -> None:
                 "that is the share among the places where the label is false; the others count, "
                 "too.": quiet,
                 "two shares were added; a mean is half of that.": hits + quiet,
+                "that is the geometric mean; half of the sum is asked for.": (hits * quiet) ** 0.5,
                 "at the places where the label is false, `predicted` is right if it is False.": (
                     hits + 1 - quiet
                 )
@@ -110,7 +111,7 @@ def balanced_accuracy(answer: Callable | None) -> None:
             for slip, value in slips.items():
                 if math.isclose(got, value, abs_tol=1e-9):
                     return slip
-            return f"in one of the cases it is {right:.3f}, and yours gives {got:.3f}."
+            return f"in one of the cases it is {right:.6g}, and yours gives {got:.6g}."
         return None
 
     grade(answer, find_slip)
@@ -160,7 +161,9 @@ def auc(answer: Callable | None) -> None:
             for slip, value in slips.items():
                 if math.isclose(got, value, abs_tol=1e-9):
                     return slip
-            return f"in one of the cases it is {right:.3f}, and yours gives {got:.3f}."
+            if reference(values, label, 0) < got < reference(values, label, 1):
+                return "it goes wrong at ties: two that are equal count a half, in any order."
+            return f"in one of the cases it is {right:.6g}, and yours gives {got:.6g}."
         return None
 
     grade(answer, find_slip)
@@ -258,7 +261,13 @@ def foreign_past(answer: Callable | None) -> None:
         ]
         for places, others, past, k in cases:
             given = ids.copy(), places.copy(), others.copy()
-            got = call_answer(answer, *given, past, k)
+            try:
+                got = call_answer(answer, *given, past, k)
+            except Exception as error:
+                if k or isinstance(error, Slip):
+                    raise
+                stopped = f"your code stopped with {type(error).__name__}: {error}"
+                return f"at k = 0 there is no true character, and there {stopped}"
             kept = zip(given, (ids, places, others), strict=True)
             if not all(np.array_equal(a, b) for a, b in kept):
                 return CHANGED
@@ -269,6 +278,12 @@ def foreign_past(answer: Callable | None) -> None:
                 continue
             if k == 0:
                 return "at k = 0 the row is the other place's past alone."
+            if np.array_equal(got, reference(ids, others, places, past, k)):
+                return "`places` and `others` are swapped: the foreign past is that of `others`."
+            if np.array_equal(got, right[:, ::-1]):
+                return "each row runs backwards; the network reads a text from its beginning."
+            if np.array_equal(got, right[::-1]):
+                return "the rows are in the wrong order: the first belongs to the first place."
             own, before = right[:, past:], right[:, :past]
             if np.array_equal(got, np.concatenate([own, before], axis=1)):
                 return "the foreign past comes first, and the true characters last."
@@ -299,7 +314,7 @@ def reach_of(answer: Callable | None) -> None:
              "the k is asked for from which on it *stays* within."),
             (np.array([1.0, 0.5, 0.2]), 0.05, 3, "where it never stays within, return the number "
              "of values given."),
-            (np.array([0.01, 0.0, 0.02]), 0.05, 0, "it may be within from k = 0 on."),
+            (np.array([0.01, 0.0, 0.02]), 0.05, 0, "all are within: it may be so from k = 0 on."),
             (np.array([1.0, 0.01, -0.2, 0.0]), 0.05, 1, "below 0 the foreign past even helped: "
              "that is within, too."),
             (np.array([1.0, 0.02, 0.03, 0.2]), 0.1, 4, "the last value lies above: it does not "
@@ -307,7 +322,13 @@ def reach_of(answer: Callable | None) -> None:
         ]  # fmt: skip
         for excess, tolerance, right, slip in cases:
             given = excess.copy()
-            got = number(call_answer(answer, given, tolerance))
+            try:
+                got = number(call_answer(answer, given, tolerance))
+            except Exception as error:
+                if not slip or isinstance(error, Slip):
+                    raise
+                stopped = f"your code stopped with {type(error).__name__}: {error}"
+                return f"{slip} For {excess.tolist()} and {tolerance} {stopped}"
             if not np.array_equal(given, excess):
                 return CHANGED
             if got == right:

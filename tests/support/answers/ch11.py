@@ -108,6 +108,11 @@ def reach(excess, tolerance):
     return int(above[-1]) + 1 if len(above) else 0
 
 
+def reach_of_the_last(excess, tolerance):
+    """There is no last one above if all are within."""
+    return int(np.flatnonzero(excess > tolerance)[-1]) + 1
+
+
 def reach_by_loop(excess, tolerance):
     k = len(excess)
     while k > 0 and excess[k - 1] <= tolerance:
@@ -156,6 +161,8 @@ EXERCISES = {
             (precision, "*have* the label"),
             (lambda p, y: balanced(y, p), "*have* the label"),
             (lambda p, y: 0.5, "in one of the cases"),
+            (lambda p, y: (p[y].mean() * (~p[~y]).mean()) ** 0.5, "the geometric mean"),
+            (lambda p, y: balanced(p, y) + 1e-4, "it is 0.818901, and yours gives 0.819001"),
             (forgets, "forget `return`"),
             (raises, "RuntimeError: oh no"),
         ],
@@ -170,7 +177,7 @@ EXERCISES = {
             (lambda v, y: max(auc(v, y), 1 - auc(v, y)), "below 0.5 is possible"),
             (lambda v, y: ((v > 0) == y).mean(), "at one threshold"),
             (lambda v, y: auc(v, y) * y.sum() * (~y).sum(), "divide by all"),
-            (auc_of_sorted, "in one of the cases"),
+            (auc_of_sorted, "goes wrong at ties"),
             (lambda v, y: np.corrcoef(v, y)[0, 1], "in one of the cases"),
             (forgets, "forget `return`"),
         ],
@@ -220,9 +227,12 @@ EXERCISES = {
             (lambda i, p, o, n, k: rows(i, p - 1, o - 1, n, k), "one too early"),
             (lambda i, p, o, n, k: rows(i, p - 1, o, n, k), "up to the place"),
             (lambda i, p, o, n, k: rows(i, p, o - 1, n, k), "ends with the character"),
-            (rows_from_the_end, "ValueError"),
+            (rows_from_the_end, "at k = 0 there is no true character, and there your code stopped"),
             (lambda i, p, o, n, k: rows(i, p, o, n, k) if k else rows(i, p, p, n, k), "at k = 0"),
-            (lambda i, p, o, n, k: rows(i, o, p, n, k), "the first row here"),
+            (lambda i, p, o, n, k: rows(i, o, p, n, k), "are swapped"),
+            (lambda i, p, o, n, k: rows(i, p, o, n, k)[:, ::-1], "backwards"),
+            (lambda i, p, o, n, k: rows(i, p, o, n, k)[::-1], "wrong order"),
+            (lambda i, p, o, n, k: rows(i, p - 1, o - 2, n, k), "the first row here"),
             (lambda i, p, o, n, k: rows(i, p, o, n, k).T, "must have the shape"),
             (lambda i, p, o, n, k: rows(i, p, o, n, max(k, 1)), "must have the shape"),
             (forgets, "forget `return`"),
@@ -238,6 +248,7 @@ EXERCISES = {
             (lambda e, t: reach(abs(e), t), "even helped"),
             (lambda e, t: reach(e, t) if e[-1] <= t else -1, "the number of values"),
             (lambda e, t: max(reach(e, t), 1), "from k = 0 on"),
+            (reach_of_the_last, "from k = 0 on. For [0.01, 0.0, 0.02] and 0.05 your code stopped"),
             (lambda e, t: int((e > t).sum()), "*stays* within"),
             (lambda e, t: e[reach(e, t)], "that is an excess"),
             (lambda e, t: 17, "yours gives 17"),
