@@ -4,6 +4,7 @@
 and what a 5-gram model achieves. `Audit.verdict` says in plain sentences what follows from that.
 """
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -99,7 +100,8 @@ class Audit:
     def verdict(self) -> tuple[str, ...]:
         """What follows for training, a sentence or two for each finding."""
         found = [_on_size(self), _on_alphabet(self), _on_language(self), _on_repeats(self)]
-        return tuple(filter(None, [*found, _on_held_out(self), _on_marks(self)]))
+        found += [_on_held_out(self), _on_last_tenth(self), _on_marks(self)]
+        return tuple(filter(None, found))
 
     def __str__(self) -> str:
         repeats, lines = self.repeats, "short, as of verse" if self.verse else "of prose"
@@ -290,6 +292,17 @@ def _on_repeats(found: Audit) -> str:
         f"Of its runs of {LONG} characters, {repeats.long:.0%} stood in it before: {most}, and "
         f"only about {new:,} characters are new. The longest begins "
         f"“{_in_a_line(repeats.passage)}”. Take the copies out."
+    )
+
+
+def _on_last_tenth(found: Audit) -> str:
+    nothing = math.log(found.distinct)
+    if found.five_gram <= 0.9 * nothing:
+        return ""
+    return (
+        f"On the last tenth, a 5-gram model has a loss of {found.five_gram:.2f} nats; one that "
+        f"knows nothing has {nothing:.2f}. Look whether the last tenth is another kind of text than the "
+        "rest, such as notes, an index or another script. If so, cut it off."
     )
 
 

@@ -23,6 +23,8 @@ from lstmlib.serialization import save_model
 MODEL, CARD, PAGE = "model.safetensors", "README.md", "explorer.html"
 REPORT, SETTINGS = "report.html", "settings.json"
 _FORMAT = "lstmlib-published-1"
+_LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""What a look at a folder in macOS or Windows leaves in it."""
 
 
 class PublishingError(Exception):
@@ -80,7 +82,7 @@ def check_published(folder: str | Path) -> dict:
         if settings["format"] != _FORMAT:
             raise ValueError("it is of another format")
         expected = settings["files"]
-        found = {path.name for path in folder.iterdir()} - {SETTINGS}
+        found = {path.name for path in folder.iterdir()} - {SETTINGS, *_LEFT_BY_SYSTEMS}
         wrong = sorted(found ^ expected.keys())
         wrong += [n for n in expected if n in found and _digest(folder / n) != expected[n]]
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -189,3 +189,10 @@ def test_what_cannot_be_measured_is_refused():
         audit("a" * 5000)
     with pytest.raises(ValueError, match=r"audit\(book.text\)"):
         audit(load_corpus("messy-book"))
+
+
+def test_a_last_tenth_of_another_kind_is_named():
+    prose = load_corpus("messy-book").text[:6_000]
+    odd = audit(prose + "".join(chr(0x30A1 + k * 7 % 80) for k in range(667)))
+    assert any("another kind of text than the rest" in said for said in odd.verdict)
+    assert not any("another kind of text" in said for said in audit(prose).verdict)

@@ -60,6 +60,14 @@ def test_what_is_not_ours_is_left_alone(tmp_path, strange):
     assert names(tmp_path) == ["book"] and (tmp_path / "book" / strange).read_text() == "mine"
 
 
+def test_what_a_look_at_the_folder_leaves_in_it_is_no_file_of_the_readers(tmp_path):
+    folder = publish(tmp_path / "book", trained()[0])
+    (folder / ".DS_Store").write_bytes(b"\0")
+    assert check_published(folder)
+    publish(folder, trained()[0])
+    assert check_published(folder)
+
+
 def test_a_file_added_by_hand_or_changed_keeps_the_folder(tmp_path):
     folder = publish(tmp_path / "book", trained()[0])
     (folder / "notes.txt").write_text("mine")
