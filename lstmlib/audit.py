@@ -301,8 +301,8 @@ def _on_last_tenth(found: Audit) -> str:
         return ""
     return (
         f"On the last tenth, a 5-gram model has a loss of {found.five_gram:.2f} nats; one that "
-        f"knows nothing has {nothing:.2f}. Look whether the last tenth is another kind of text than the "
-        "rest, such as notes, an index or another script. If so, cut it off."
+        f"knows nothing has {nothing:.2f}. Look whether the last tenth is another kind of text "
+        "than the rest, such as notes, an index or another script. If so, cut it off."
     )
 
 

@@ -121,6 +121,7 @@ def _settings(trained: TrainedBook) -> dict:
         "format": _FORMAT,
         "title": trained.name,
         "licence": trained.licence,
+        "why": trained.why,
         "text_sha256": trained.book.sha256,
         "clean_text_sha256": sha256(trained.text),
         "files_read": [asdict(part) for part in trained.book.parts],

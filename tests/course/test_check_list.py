@@ -134,6 +134,14 @@ FAULTS = {
         lambda n: {"written": n["written"] + "!"},
         {"memorisation looked at": "the report is of another text"},
     ),
+    "a licence of a question mark": (
+        lambda n: {"licence": "?"},
+        {"licence stated": "write into licence", "folder written": "licence; run section 8"},
+    ),
+    "a cause that was written after the folder": (
+        lambda n: {"why": "another cause"},
+        {"folder written": "why or licence; run section 8"},
+    ),
     "no licence": (
         lambda n: {"licence": ""},
         {"licence stated": "write into licence", "folder written": "licence; run section 8"},
@@ -188,3 +196,14 @@ def test_a_run_on_all_of_the_text_is_found_out(notes, tmp_path):
 def test_the_folder_is_of_this_loss(notes, tmp_path):
     folder = publish(tmp_path / "other", changed(loss=9.9))
     assert list_of(notes | {"folder": folder}).left == ("folder written",)
+
+
+def test_what_was_written_before_the_training_went_on_is_not_ticked(notes):
+    todo, history = check.CheckList(), notes.pop("history")
+    todo.note(**notes, history=History(history.rows[:1]))
+    todo.note(history=history)
+    said = {item.name: item.said for item in todo.items if not item.done}
+    assert said == {
+        "samples written": "the training went on after that; run section 6 again",
+        "memorisation looked at": "the training went on after that; run section 7 again",
+    }

@@ -58,6 +58,7 @@ class CheckList:
 
     def __init__(self) -> None:
         self._made: dict[str, object] = {}
+        self._trained: dict[str, int] = {}  # what was written -> steps that were trained before
 
     def note(self, **made: object) -> None:
         """Keep what a section of the chapter has made.
@@ -75,6 +76,15 @@ class CheckList:
                 f"The list knows no {', '.join(strange)}; it knows {', '.join(_SECTIONS)}."
             )
         self._made.update(made)
+        if self._made.get("history") is not None:
+            steps = len(self._made["history"])
+            self._trained |= dict.fromkeys({"samples", "written"} & made.keys(), steps)
+
+    def check_fresh(self, name: str) -> None:
+        """Raise _Missing if the training went on after something was written."""
+        if self._trained.get(name) != len(self["history"]):
+            section = _SECTIONS[name].partition(",")[0]
+            raise _Missing(f"the training went on after that; run section {section} again")
 
     @property
     def items(self) -> list[_Line]:
@@ -192,6 +202,7 @@ def _finite(list_: CheckList) -> str:
 
 def _sampled(list_: CheckList) -> str:
     samples, prompt = list_["samples"], list_["prompt"]
+    list_.check_fresh("samples")
     whole = [
         text for text in samples.values() if text.startswith(prompt) and len(text) > len(prompt)
     ]
@@ -202,6 +213,7 @@ def _sampled(list_: CheckList) -> str:
 
 def _looked_at(list_: CheckList) -> str:
     report, written, text = list_["report"], list_["written"], list_["text"]
+    list_.check_fresh("written")
     if f" {len(written):,} characters" not in report.texts[0]:
         raise _Missing("the report is of another text; run section 7 again")
     if not report.passages:
@@ -225,9 +237,10 @@ def _published(list_: CheckList) -> str:
         settings = check_published(list_["folder"])
     except PublishingError as error:
         raise _Missing(f"{error}") from error
-    now = [sha256(list_["text"]), list_["loss"], str(list_._made.get("licence") or "")]
-    if [settings["clean_text_sha256"], settings["loss"], settings["licence"]] != now:
-        raise _Missing("the folder is of an earlier run or licence; run section 8 again")
+    now = {"clean_text_sha256": sha256(list_["text"]), "loss": list_["loss"]}
+    now |= {name: str(list_._made.get(name) or "") for name in ("licence", "why")}
+    if any(settings.get(name, "") != value for name, value in now.items()):
+        raise _Missing("the folder is of an earlier run, why or licence; run section 8 again")
     return f"{len(settings['files']) + 1} files, whole"
 
 
