@@ -43,7 +43,7 @@ def test_every_number_of_the_card_is_the_measured_one():
     assert "says: it is a test" in results and f"{len(book.history)} steps" in results
     for row in book.report.rows:
         assert row.measure.name in sections["Measures beside held-out text"]
-    assert book.samples["τ = 0.5"] in sections["Samples"]
+    assert book.samples["τ = 0.5"].rstrip() in sections["Samples"]
     for caveat in book.plan.caveats:
         assert caveat in sections["Caveats"].replace("\\", "")
     for finding in book.audit.verdict:
