@@ -39,7 +39,7 @@ from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 
-def train(folder: Path, text: str, budget: int, seed: int) -> dict:
+def train(folder: Path, text: str, budget: int, seed: int, device: torch.device) -> dict:
     """Train on a text after the recipe; return what came of it.
 
     Raises:
@@ -49,7 +49,7 @@ def train(folder: Path, text: str, budget: int, seed: int) -> dict:
     train_ids, valid_ids = split(vocab.encode(text))
     arguments, training = recipe(len(text), len(vocab), budget)
     torch.manual_seed(seed)
-    model = CharRNN(len(vocab), **arguments)
+    model = CharRNN(len(vocab), **arguments).to(device)
     checkpoints = Checkpoints(folder, vocab, every=1000, keep=1)
     note_settings(checkpoints, {"model": arguments, "training": asdict(training)})
     history = fit(model, train_ids, valid_ids, training, checkpoints=checkpoints, progress=False)
@@ -67,6 +67,7 @@ def train(folder: Path, text: str, budget: int, seed: int) -> dict:
         "parameters": count_parameters(model),
         "precision": history.precision,
         "training_seconds": history.rows[-1]["seconds"],
+        "device": describe(device),
     }
 
 
@@ -74,6 +75,7 @@ def main(folder: Path, texts: Path) -> None:
     """Train all runs that are not done and whose text is there."""
     settings = read_settings(folder, Settings)
     path = folder / "result.json"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     result = read_json(path) if path.exists() else {"texts": {}, "runs": {}}
     wanted = [(name, c) for name, piece in settings.pieces.items() for c in piece.budgets]
     for name, budget in wanted:
@@ -89,7 +91,7 @@ def main(folder: Path, texts: Path) -> None:
         if result["texts"].setdefault(name, about) != about:
             print(f"{name} is another text than the one that was trained on; it is left out.")
             continue
-        result["runs"][run] = rounded(train(folder, text, budget, settings.seed), 5)
+        result["runs"][run] = rounded(train(folder, text, budget, settings.seed, device), 5)
         result |= {"machine": describe(torch.device("cpu")), "versions": versions()}
         write_json(path, result)
         print(run, result["runs"][run]["valid_loss"], flush=True)

@@ -57,10 +57,10 @@ def test_what_is_done_is_not_trained_again_and_what_broke_off_goes_on(
 ):
     train = train_thermometer.train
 
-    def broken(folder, text, budget, seed):
+    def broken(folder, text, budget, seed, device):
         if budget == 6000:
             raise KeyboardInterrupt
-        return train(folder, text, budget, seed)
+        return train(folder, text, budget, seed, device)
 
     monkeypatch.setattr(train_thermometer, "train", broken)
     with pytest.raises(KeyboardInterrupt):

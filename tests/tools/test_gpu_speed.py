@@ -184,7 +184,16 @@ def test_of_a_record_that_was_cut_off_the_missing_rows_are_measured(tool, tmp_pa
     def compare(device, hidden, config, first, seconds):
         measured.append(hidden)
         ratio = {"fit()": 0.9, "waiting": 0.8}
-        return {"hidden_size": hidden, "precision": config.precision, "ratio": ratio}
+        return row(hidden, 6) | {"ratio": ratio}
+
+    def row(hidden, rounds):
+        ratio = {"fit()": 0.95}
+        return {
+            "hidden_size": hidden,
+            "precision": "float32",
+            "rounds": rounds,
+            "ratio": ratio,
+        }
 
     program = SimpleNamespace(FIT="fit()", WAITING="waiting", compare=compare)
     monkeypatch.setattr(tool, "module", lambda path: program)
@@ -192,8 +201,8 @@ def test_of_a_record_that_was_cut_off_the_missing_rows_are_measured(tool, tmp_pa
     monkeypatch.setattr(tool, "PRECISIONS", ("float32",))
     ours = given(tmp_path / "out")
     ours.rehearse = False
-    row = {"hidden_size": 1024, "precision": "float32", "ratio": {"fit()": 0.95}}
-    record = {"machine": tool.machine(ours.device), "rehearsal": False, "rows": [row]}
+    few = row(512, 3)  # of too few rounds: measured again
+    record = {"machine": tool.machine(ours.device), "rehearsal": False, "rows": [row(1024, 6), few]}
     tool.write_json(gpu_machine.ROOT / tool.OVERHEAD, record)
     tool.overhead(ours, 0)
     found = read(ours.out / tool.OVERHEAD)
