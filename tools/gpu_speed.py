@@ -40,7 +40,7 @@ SIZES = {
         "batch": (64, 128),
         "steps": (60, 10),
         "turns": 9.0,  # seconds of rounds for each model
-        "rounds": 6,  # a row of fewer is measured again: its medians swing by a tenth
+        "rounds": 5,  # a row of fewer is measured again: its medians swing by a tenth
         "least": 0.1,
         "beside": [(256, 64, 64), (1024, 64, 64)],
         "generation": {"length": 250, "rounds": 5, "checked": 100},

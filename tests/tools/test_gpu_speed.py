@@ -184,7 +184,7 @@ def test_of_a_record_that_was_cut_off_the_missing_rows_are_measured(tool, tmp_pa
     def compare(device, hidden, config, first, seconds):
         measured.append(hidden)
         ratio = {"fit()": 0.9, "waiting": 0.8}
-        return row(hidden, 6) | {"ratio": ratio}
+        return row(hidden, 5) | {"ratio": ratio}
 
     def row(hidden, rounds):
         ratio = {"fit()": 0.95}
@@ -202,7 +202,7 @@ def test_of_a_record_that_was_cut_off_the_missing_rows_are_measured(tool, tmp_pa
     ours = given(tmp_path / "out")
     ours.rehearse = False
     few = row(512, 3)  # of too few rounds: measured again
-    record = {"machine": tool.machine(ours.device), "rehearsal": False, "rows": [row(1024, 6), few]}
+    record = {"machine": tool.machine(ours.device), "rehearsal": False, "rows": [row(1024, 5), few]}
     tool.write_json(gpu_machine.ROOT / tool.OVERHEAD, record)
     tool.overhead(ours, 0)
     found = read(ours.out / tool.OVERHEAD)
