@@ -50,7 +50,6 @@ DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 LONGEST_REVIEW = 2**20
 """The most bytes of a review. The longest of the Large Movie Review Dataset has 14 000."""
 
-_HEADING = re.compile(r"\n([*=\-~^\"])\1+\Z")
 # No name begins with a dot: not "..", and not "._1_9.txt", which macOS packs beside "1_9.txt".
 _REVIEW = re.compile(r"(?:\./)?[^/.][^/]*/(?:train|test)/(?:pos|neg)/[^/.][^/]*\.txt")
 _BREAK = re.compile(r"<br ?/?>", re.I)
@@ -416,12 +415,10 @@ def _why_not(name: str, entry: dict, folder: Path, error: OSError) -> str:
 
 
 def _built_in(name: str, entry: dict) -> Corpus:
-    """Return a corpus that this Python brings with it."""
-    if "modules" in entry:
-        folder = Path(sysconfig.get_path("stdlib"))
-        text = "".join(_source(folder / module, name) for module in entry["modules"])
-        return Corpus(name, text, None, f"{len(entry['modules'])} modules in {folder}")
-    return Corpus(name, _python_docs(), None, "pydoc_data.topics")
+    """Return a corpus of the modules that this Python brings with it."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    text = "".join(_source(folder / module, name) for module in entry["modules"])
+    return Corpus(name, text, None, f"{len(entry['modules'])} modules in {folder}")
 
 
 def _source(path: Path, name: str) -> str:
@@ -435,25 +432,3 @@ def _source(path: Path, name: str) -> str:
             f"({type(error).__name__}). {name!r} is made of it, so take another Python, such as "
             "one from python.org, or another corpus."
         ) from error
-
-
-def _python_docs() -> str:
-    """Return CPython's help topics as one text, in which no paragraph occurs twice.
-
-    The topics quote one another. If a paragraph stood in the training and in the validation part,
-    memory would be measured there. So only its first place is kept. A topic of which only headings
-    are left is dropped.
-    """
-    from pydoc_data.topics import topics
-
-    seen, kept = set(), []
-    for name in sorted(topics):
-        new = []
-        for paragraph in re.split(r"\n\s*\n", topics[name]):
-            key = " ".join(paragraph.split())
-            if key and key not in seen:
-                seen.add(key)
-                new.append(paragraph.strip("\n").rstrip())
-        if not all(_HEADING.search(paragraph) for paragraph in new):
-            kept += new
-    return "\n\n".join(kept) + "\n"

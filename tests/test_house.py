@@ -263,7 +263,7 @@ def test_what_trains_on_a_gpu_needs_only_what_such_a_machine_has():
     pytest.importorskip("torch")
     names = re.findall(r'^    "([\w-]+)[>=]', (ROOT / "pyproject.toml").read_text(), re.M)
     imported_as = {"charset-normalizer": "charset_normalizer"}
-    blocked = {imported_as.get(name, name) for name in names} | {"IPython", "pydoc_data"}
+    blocked = {imported_as.get(name, name) for name in names} | {"IPython"}
     assert {"lxml", "pooch", "matplotlib", "jupyterlab", "pytest"} < blocked
     # PyTorch itself depends on filelock.
     blocked -= {"torch", "numpy", "tqdm", "safetensors", "filelock", "setuptools"}

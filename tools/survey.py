@@ -8,9 +8,8 @@ OUT.jsonl: the value of every band, the facts that did not hold, both sides of e
 comparison, the cells that stopped, and the strict cells whose output is not the committed one (for
 seed 0 alone). The notebooks stay as they are.
 
-Other processors and other Pythons' help pages come from the environment that it is started in, such
-as ATEN_CPU_CAPABILITY=default, or PYTHONPATH=FOLDER with another Python's pydoc_data in FOLDER.
---text puts a reader's own text in the place of the default corpus.
+Other processors come from the environment that it is started in, such as
+ATEN_CPU_CAPABILITY=default. --text puts a reader's own text in the place of the default corpus.
 """
 
 import argparse

@@ -4,6 +4,8 @@ import hashlib
 import http.server
 import io
 import os
+import platform
+import runpy
 import sysconfig
 import tarfile
 import threading
@@ -36,8 +38,9 @@ def register(folder, data: bytes, url: str = "http://127.0.0.1:9/book.txt"):
     (folder / "registry.toml").write_text(
         f'[book]\nfile = "book.txt"\nurl = "{url}"\n'
         f'sha256 = "{hashlib.sha256(data).hexdigest()}"\n'
-        "[python-docs]\nbuiltin = true\n"
+        '[python-docs]\nfile = "python-docs.txt"\nbundled = true\n'
     )
+    (folder / "python-docs.txt").write_text("Help on a topic.\n", encoding="utf-8")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -81,13 +84,33 @@ def repeated_share(text, n=50):
     return sum(window in head for window in tail) / len(tail)
 
 
-def test_python_docs_is_long_and_repeats_little():
+def test_python_docs_is_the_same_in_every_python_and_repeats_little():
+    """All numbers of the course are of this text."""
+    path = corpora.DATASETS / "python-docs.txt"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == "2ff6a661ef97ac1bb32913eea94fd8fbc7d2085b56ef93b1846bf1b017263369"
+    assert load_corpus("python-docs").text.encode() == path.read_bytes()
+    assert repeated_share(load_corpus("python-docs").text) < 0.05
+
+
+def test_python_docs_is_made_of_the_help_topics():
     from pydoc_data.topics import topics
 
-    text = load_corpus("python-docs").text
-    as_shipped = "\n\n".join(topics[name] for name in sorted(topics))
-    assert len(text) > 250_000
-    assert repeated_share(text) < 0.05 < 0.08 < repeated_share(as_shipped)
+    script = runpy.run_path(str(corpora.DATASETS / "make_python_docs.py"))
+    built = script["as_text"](topics)
+    assert repeated_share("\n\n".join(topics[name] for name in sorted(topics))) > 0.08
+    assert repeated_share(built) < 0.05
+    if platform.python_version() == script["PYTHON"]:
+        assert built == load_corpus("python-docs").text
+    else:
+        with pytest.raises(SystemExit, match=f"is that of Python {script['PYTHON']}"):
+            script["main"]()
+
+
+def test_help_topics_become_one_text_without_what_was_said_before():
+    script = runpy.run_path(str(corpora.DATASETS / "make_python_docs.py"))
+    topics = {"b": "Two\n***\n\nSaid  once.\n", "a": "One\n***\n\nSaid once.\n\n New. \n", "c": ""}
+    assert script["as_text"](topics) == "One\n***\n\nSaid once.\n\n New.\n"
 
 
 def test_python_docs_has_no_paragraph_twice():
@@ -187,7 +210,7 @@ def test_no_network_says_where_to_put_the_file(datasets):
     register(datasets, b"x", url="http://192.0.2.1/book.txt")
     with pytest.raises(CorpusError, match=r"could not be downloaded.*LSTMLIB_DATA.*fallback"):
         load_corpus("book")
-    assert [p.name for p in datasets.iterdir()] == ["registry.toml"]
+    assert {p.name for p in datasets.iterdir()} == {"registry.toml", "python-docs.txt"}
 
 
 def test_fallback_is_visible(datasets):
@@ -209,7 +232,7 @@ def test_download_cut_off_half_way_leaves_nothing_and_recovers(datasets, server)
     server["cut"] = True
     with pytest.raises(CorpusError, match=r"could not be downloaded|wrong SHA-256"):
         load_corpus("book")
-    assert [p.name for p in datasets.iterdir()] == ["registry.toml"]
+    assert {p.name for p in datasets.iterdir()} == {"registry.toml", "python-docs.txt"}
     server["cut"] = False
     assert load_corpus("book").text == server["data"].decode()
 
@@ -231,7 +254,7 @@ def test_download_with_wrong_hash_is_thrown_away(datasets, server):
     register(datasets, b"another book", server["url"])
     with pytest.raises(CorpusError, match="wrong SHA-256"):
         load_corpus("book")
-    assert [p.name for p in datasets.iterdir()] == ["registry.toml"]
+    assert {p.name for p in datasets.iterdir()} == {"registry.toml", "python-docs.txt"}
 
 
 def test_shared_folder_is_used(datasets, tmp_path, monkeypatch):
@@ -471,7 +494,8 @@ file = "book.txt"
 url = "http://192.0.2.1/book.txt"
 sha256 = "00"
 [python-docs]
-builtin = true
+file = "python-docs.txt"
+bundled = true
 """
 
 
