@@ -162,7 +162,9 @@ def load_corpus(
         got = load_corpus(fallback, keep_boilerplate=keep_boilerplate)
         return Corpus(got.name, got.text, got.encoding, got.source, asked)
     text, encoding = read_book(path, encoding=encoding, keep_boilerplate=keep_boilerplate)
-    return Corpus(asked if entry else path.name, text, encoding, str(path))
+    # Bundled texts lie at the same place in every checkout.
+    source = f"datasets/{path.name}" if entry and entry.get("bundled") else str(path)
+    return Corpus(asked if entry else path.name, text, encoding, source)
 
 
 def _is_archive(name_or_path: str, names: dict[str, dict]) -> bool:
