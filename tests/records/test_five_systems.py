@@ -277,7 +277,7 @@ ALLOWED = re.compile(
     r"|\b[Cc]hapters? \d\d( to \d\d)?|\b[Ss]ections? \d|\b[Ee]xercises? \d+|\[\d\d ·"
     r"|\b\w+ et al\. \d{4}|\w+ \d{4}\]|\(\d{4}\)"  # references
     r"|[Tt]emperatures? 1( and 0\.5)?|[Tt]emperature 0\.5|τ = [\d.]+|, at 0\.5 they"
-    r"|\*distinct-2\*|at 0 or 1\b|[Ss]eeds?,? (\d(, \d and \d)?)|ci: .*|ln 2|moves by 5",
+    r"|\*distinct-2\*|at 0 or 1\b|[Ss]eeds?,? (\d(, \d and \d)?)|NVIDIA \w+|ci: .*|ln 2|moves by 5",
     re.M,
 )
 
