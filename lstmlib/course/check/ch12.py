@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,10 +10,10 @@ import torch
 
 from lstmlib.batching import split
 from lstmlib.book_run import kept_plan
-from lstmlib.books import sha256
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import drop_control
-from lstmlib.publishing import PublishingError, check_published
+from lstmlib.model_card import TrainedBook
+from lstmlib.publishing import PublishingError, changed_since
 from lstmlib.sources import fingerprint
 from lstmlib.vocab import VocabError
 
@@ -25,9 +26,11 @@ _SECTIONS = {
     **dict.fromkeys(("history", "model", "loss", "why"), "4, Training"),
     **dict.fromkeys(("samples", "prompt"), "6, Sampling"),
     **dict.fromkeys(("written", "report"), "7, Report"),
-    **dict.fromkeys(("licence", "folder"), "8, Card and folder"),
+    **dict.fromkeys(("title", "licence", "language", "trained", "folder"), "8, Card and folder"),
 }
 """What is noted -> the section that makes it."""
+_IN_FOLDER = {field.name for field in fields(TrainedBook)} & _SECTIONS.keys() - {"written"}
+"""Of these, what the folder is made from. There "written" is how a text was written, in words."""
 
 
 class _Line(NamedTuple):
@@ -65,7 +68,8 @@ class CheckList:
 
         Args:
             made: by their names book, audit, text, cleaning, vocab, plan, minutes, run, history,
-                model, loss, why, samples, prompt, written, report, licence, folder.
+                model, loss, why, samples, prompt, written, report, title, licence, language,
+                trained, folder.
 
         Raises:
             TypeError: another name, which no line of the list would ever look at.
@@ -233,15 +237,16 @@ def _licensed(list_: CheckList) -> str:
 
 
 def _published(list_: CheckList) -> str:
+    folder, made = list_["folder"], list_._made
+    now = replace(list_["trained"], **{n: made[n] for n in _IN_FOLDER if made.get(n) is not None})
     try:
-        settings = check_published(list_["folder"])
-    except PublishingError as error:
+        changed = changed_since(folder, now)
+    except (PublishingError, ValueError) as error:
         raise _Missing(f"{error}") from error
-    now = {"clean_text_sha256": sha256(list_["text"]), "loss": list_["loss"]}
-    now |= {name: str(list_._made.get(name) or "") for name in ("licence", "why")}
-    if any(settings.get(name, "") != value for name, value in now.items()):
-        raise _Missing("the folder is of an earlier run, why or licence; run section 8 again")
-    return f"{len(settings['files']) + 1} files, whole"
+    if changed:
+        names = ", ".join(name.partition(".")[0].replace("_", " ") for name in changed)
+        raise _Missing(f"the folder was written with another {names}; run section 8 again")
+    return "whole, and as it would be written now"
 
 
 _LINES: dict[str, Callable[[CheckList], str]] = {
