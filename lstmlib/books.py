@@ -192,26 +192,33 @@ def _of_folder(folder: Path, encoding: str | None) -> Book:
     """Read all files of a folder."""
     paths, remarks = _files(folder)
     texts: dict[str, Part] = {}
+    unread = []
     for path in paths:
         name = path.relative_to(folder).as_posix()
         try:
             text, found = read_book(path, encoding=encoding)
         except CorpusError as error:
-            remarks.append(f"Passed over: {_with_what_to_do(error)}")
+            unread.append(f"{_with_what_to_do(error)}")
+            remarks.append(f"Passed over: {unread[-1]}")
             continue
         if text in texts:
             remarks.append(f"Passed over: {name} has the same text as {texts[text].name}.")
             continue
         texts[text] = Part(name, len(text), found)
     if not texts:
-        reasons = " ".join(remarks[:3]) or "It holds no files."
-        raise CorpusError(
-            f"{folder} holds no text that can be read. {reasons} Put text, HTML or EPUB files "
-            "into it, or give another folder."
-        )
+        raise CorpusError(f"{folder} holds no text that can be read. {_why_nothing(unread)}")
     text = "\n\n".join(text.strip("\n") + "\n" for text in texts)
     parts = tuple(texts.values())
     return Book(folder.resolve().name, text, parts, str(folder), tuple(remarks), len(text))
+
+
+def _why_nothing(unread: list[str]) -> str:
+    """Return what is wrong with a folder without a text, and what to do, once for all its files."""
+    if not unread:
+        return "It holds no files. Put text, HTML or EPUB files into it, or give another folder."
+    more = len(unread) - 1
+    others = f" So it is, or alike, with {more:,} more file{'s' if more > 1 else ''}."
+    return f"{unread[0]}{others * (more > 0)}"
 
 
 def _files(folder: Path) -> tuple[list[Path], list[str]]:

@@ -316,8 +316,8 @@ def _caveats(trained: TrainedBook) -> str:
     found = {name: finding.fact for name, finding in trained.audit.findings.items()}
     if trained.stated:  # the reader knows better than the letters
         found.pop("language", None)
-    caveats = [*trained.plan.expected.caveats, *found.values()]
-    return _list(*map(_plain, caveats), *standing)
+    planned = [f"On the planned loss: {caveat}" for caveat in trained.plan.expected.caveats]
+    return _list(*map(_plain, [*planned, *found.values()]), *standing)
 
 
 def _list(*items: str) -> str:

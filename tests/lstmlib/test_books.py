@@ -92,8 +92,14 @@ def test_an_empty_folder_says_what_to_put_there(tmp_path):
     ):
         load_book(tmp_path)
     (tmp_path / "scan.pdf").write_bytes(b"%PDF-1.7\n...")
-    with pytest.raises(CorpusError, match=r"scan.pdf is a PDF file.*\(OCR\)"):
+    with pytest.raises(CorpusError, match=r"scan.pdf is a PDF file.*\(OCR\)") as error:
         load_book(tmp_path)
+    assert "more file" not in str(error.value) and "Put text" not in str(error.value)
+    for k in range(9):
+        (tmp_path / f"{k}.pdf").write_bytes(b"%PDF-1.7\n...")
+    with pytest.raises(CorpusError, match=r"0.pdf is a PDF file.* with 9 more files.") as error:
+        load_book(tmp_path)
+    assert str(error.value).count("(OCR)") == 1
 
 
 @pytest.mark.parametrize("name", ["scan.html", "scan.epub", "scan.pdf"])

@@ -43,7 +43,10 @@ def text_map(found: Audit, title: str) -> Figure:
         top.axvspan(left, right, color=colors[name], linewidth=0)
     sure = found.languages.sure or found.languages.second
     worded = {n: (n if sure else f"perhaps {n}") if n else "not recognised" for n in names}
-    labels = [Patch(color=colors[n], label=plain_text(worded[n])) for n in names[:5]]
+    labels = [Patch(color=colors[n], label=plain_text(worded[n])) for n in names[: len(_COLORS)]]
+    if others := len(names) - len(labels):
+        said = worded[names[-1]] if others == 1 else f"{others} others"
+        labels.append(Patch(color="0.8", label=plain_text(said)))
     top.legend(handles=labels, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     top.set(title=plain_text(title), yticks=[], xlim=(0, 100))
     top.set_ylabel("language", rotation=0, ha="right", va="center")
@@ -55,10 +58,10 @@ def text_map(found: Audit, title: str) -> Figure:
     bottom.set(xlabel="place in the text (%)", ylim=(0, max(10, 1.15 * shares.max())))
     bottom.set_ylabel(f"repeated: runs of {SHORT}\nthat stood before (%)")
     bottom.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
-    said = ", ".join(f"{worded[name]} in {parts.count(name)}" for name in names)
+    shown = ", ".join(f"{worded[name]} in {parts.count(name)}" for name in names)
     return with_alt(
         figure,
-        f"{title}. Language: {said} of {len(parts)} parts. Repeated: of the runs of {SHORT} "
+        f"{title}. Language: {shown} of {len(parts)} parts. Repeated: of the runs of {SHORT} "
         f"characters, between {shares.min():.3g} and {shares.max():.3g} % of each twentieth of the "
         "text stood in the text before it.",
     )
