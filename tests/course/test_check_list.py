@@ -33,9 +33,14 @@ def notes(tmp_path):
     return trained()[1] | {"folder": publish(tmp_path / "book", trained()[0])}
 
 
+FILLED_IN = ("title", "licence", "language", "why")
+
+
 def list_of(notes):
-    todo = check.CheckList()
-    todo.note(**notes)
+    """Return a list that was told of these, but for what the reader fills in."""
+    filled_in = {name: notes.get(name, getattr(trained()[0], name)) for name in FILLED_IN}
+    todo = check.CheckList(lambda: filled_in)
+    todo.note(**{name: made for name, made in notes.items() if name not in FILLED_IN})
     return todo
 
 
@@ -233,11 +238,23 @@ def test_the_folder_is_of_this_loss(notes, tmp_path):
 
 
 def test_what_was_written_before_the_training_went_on_is_not_ticked(notes):
-    todo, history = check.CheckList(), notes.pop("history")
-    todo.note(**notes, history=History(history.rows[:1]))
+    history = notes["history"]
+    todo = list_of(notes | {"history": History(history.rows[:1])})
     todo.note(history=history)
     said = {item.name: item.said for item in todo.items if not item.done}
     assert said == {
         "samples written": "the training went on after that; run section 6 again",
         "memorisation looked at": "the training went on after that; run section 7 again",
     }
+
+
+def test_what_the_reader_fills_in_is_looked_up_anew_each_time(notes):
+    filled_in = {name: getattr(trained()[0], name) for name in FILLED_IN}
+    todo = check.CheckList(lambda: filled_in)
+    todo.note(**notes)
+    assert todo.left == ()
+    filled_in["title"] = "Another"
+    assert todo.left == ("folder written",)
+    folder = publish(notes["folder"], replace(trained()[0], **filled_in))
+    todo.note(folder=folder)
+    assert todo.left == ()

@@ -68,8 +68,7 @@ def trained() -> tuple[TrainedBook, dict]:
     names += ("samples", "prompt", "report")
     notes = dict(zip(names, parts, strict=True))
     notes |= {"written": written, "run": run, "minutes": MINUTES, "trained": result}
-    stated = {name: getattr(result, name) for name in ("title", "licence", "language", "why")}
-    return result, notes | stated
+    return result, notes
 
 
 def changed(**changes: object) -> TrainedBook:
