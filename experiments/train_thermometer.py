@@ -68,6 +68,7 @@ def train(folder: Path, text: str, budget: int, seed: int, device: torch.device)
         "precision": history.precision,
         "training_seconds": history.rows[-1]["seconds"],
         "device": describe(device),
+        "versions": versions(),
     }
 
 
@@ -92,7 +93,6 @@ def main(folder: Path, texts: Path) -> None:
             print(f"{name} is another text than the one that was trained on; it is left out.")
             continue
         result["runs"][run] = rounded(train(folder, text, budget, settings.seed, device), 5)
-        result |= {"machine": describe(torch.device("cpu")), "versions": versions()}
         write_json(path, result)
         print(run, result["runs"][run]["valid_loss"], flush=True)
 

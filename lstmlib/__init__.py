@@ -3,6 +3,7 @@
 The modules follow that line, and each one imports only modules that stand above it:
 
     validation     checks of arguments: one kind of mistake, one message
+    findings       what is found, and what to do about it
     runtime        which machine is this, how large may a run be, where are its files
     decoding       bytes -> text, with the declared encoding weighed against them
     markup         markup -> the text that a reader of it sees

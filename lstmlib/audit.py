@@ -13,6 +13,7 @@ import numpy as np
 
 from lstmlib.batching import split
 from lstmlib.books import sha256, take_sample
+from lstmlib.findings import Finding
 from lstmlib.languages import Languages, languages_of
 from lstmlib.ngram import NGramModel
 from lstmlib.suffixes import longest_matches
@@ -50,10 +51,9 @@ class Repeats:
         longest: length of the longest passage that stands in it twice, in characters.
         first, second: two places of that passage, in characters from the beginning.
         passage: its first characters.
-        held_out: the share of the last tenth that stands in the text before it, in passages of 50
-            characters or more.
-        by_part: of each twentieth of the text, in order, the share of the places at which a passage
-            of 50 characters begins that also stands somewhere else.
+        held_out: the held-out copies, the share of the last tenth that stands in the text before
+            it, in passages of 50 characters or more.
+        by_part: `short` of each twentieth of the text, in order.
     """
 
     short: float
@@ -97,11 +97,15 @@ class Audit:
     five_gram: float
 
     @property
+    def findings(self) -> dict[str, Finding]:
+        """What follows for training: what a finding is about -> what is found, and what to do."""
+        found = {name: look(self) for name, look in _LOOKS.items()}
+        return {name: finding for name, finding in found.items() if finding}
+
+    @property
     def verdict(self) -> tuple[str, ...]:
-        """What follows for training, a sentence or two for each finding."""
-        found = [_on_size(self), _on_alphabet(self), _on_language(self), _on_repeats(self)]
-        found += [_on_held_out(self), _on_last_tenth(self), _on_marks(self)]
-        return tuple(filter(None, found))
+        """The findings in words, a few sentences each."""
+        return tuple(map(str, self.findings.values()))
 
     def __str__(self) -> str:
         repeats, lines = self.repeats, "short, as of verse" if self.verse else "of prose"
@@ -113,7 +117,8 @@ class Audit:
             "lines": lines,
             "repeated": f"{repeats.short:.1%} of runs of {SHORT} characters, "
             f"{repeats.long:.1%} of {LONG}; the longest has {repeats.longest:,}",
-            "held-out copies": f"{repeats.held_out:.1%} of the last tenth",
+            "held-out copies": f"{repeats.held_out:.1%} of the last tenth, in passages of {SHORT} "
+            "or more",
             "words of others": f"{self.mark_count} lines of a library or a publisher",
             "5-gram": f"{self.five_gram:.3f} nats per character",
         }
@@ -175,33 +180,20 @@ def repeats_in(text: str) -> Repeats:
     at = int(np.argmax(common))
     longest = int(common[at])
     places = sorted((int(order[at]), int(order[min(at + 1, len(order) - 1)])))
-    # A place has a double somewhere if the suffix above it or below it shares that much.
-    double = np.maximum(common, np.insert(common[:-1], 0, 0)) >= SHORT  # in the suffixes' order
-    doubles = np.empty(len(text), dtype=bool)
-    doubles[order] = double
+    # Suffixes that begin with the same run stand together. The first of them in the text is new.
+    begins = np.flatnonzero(np.insert(common[:-1] < SHORT, 0, True))  # of each group, in the order
+    repeated = np.ones(len(text), dtype=bool)  # whether the run at a place stood before, (N,)
+    repeated[np.minimum.reduceat(order, begins)] = False
     shares = [(common >= n).sum() / max(len(text) - n + 1, 1) for n in (SHORT, LONG)]
     cut = len(split(ids)[0])
-    held_out = longest_matches(text[cut:], text[:cut]).lengths  # (N / 10,)
     return Repeats(
         *map(float, shares),
         longest,
         *places,
         text[places[0] : places[0] + min(longest, 120)],
-        covered(held_out, SHORT),
-        tuple(float(part.mean()) for part in np.array_split(doubles, PARTS)),
+        longest_matches(text[cut:], text[:cut]).covered(SHORT),
+        tuple(float(part.mean()) for part in np.array_split(repeated, PARTS)),
     )
-
-
-def covered(lengths: np.ndarray, shortest: int) -> float:
-    """Return the share of a text that lies in matches of some length or more.
-
-    Args:
-        lengths: the length of the longest match that begins at each place, (N,) integers.
-        shortest: the least length that counts, in characters.
-    """
-    ends = np.where(lengths >= shortest, np.arange(len(lengths)) + lengths, 0)  # (N,)
-    # A place is covered if a match that began at it or before it ends behind it.
-    return float((np.maximum.accumulate(ends) > np.arange(len(lengths))).mean())
 
 
 def marks_in(text: str) -> list[tuple[int, str]]:
@@ -234,97 +226,118 @@ def _new(found: Audit) -> int:
     return round(found.measured * (1 - found.repeats.long))
 
 
-def _on_size(found: Audit) -> str:
+def _on_size(found: Audit) -> Finding:
     count, said = found.characters, "characters"
     if found.repeats.long > 0.5:  # copies teach nothing more
         count, said = _new(found), "characters that are new"
     size = f"{count:,} {said}"
     if count < 20_000:
-        return (
-            f"{size} are very few. After some seconds the network has read them so often that more "
-            "time brings nothing. Expect the look of words, and many that are none. The last tenth "
-            "is short, so its loss says little. Add texts of the kind."
+        return Finding(
+            f"{size} are very few. Expect the look of words, and many that are none. The last "
+            "tenth is short, so its loss says little.",
+            "After some seconds the network has read them so often that more time brings nothing. "
+            "Add texts of the kind.",
         )
     if count < 200_000:
-        return (
-            f"{size} are few. After some minutes the network has read them so often that more time "
-            "brings little. Expect words and the look of the text. More text would help."
+        return Finding(
+            f"{size} are few. Expect words and the look of the text.",
+            "After some minutes the network has read them so often that more time brings little. "
+            "More text would help.",
         )
     if count < 2_000_000:
-        return f"{size} are a book. Expect words, phrases and layout, and no story that holds."
-    return f"{size} are plenty: the minutes of training are the limit, and not the text."
+        return Finding(
+            f"{size} are a book. Expect words, phrases and layout, and no story that holds."
+        )
+    return Finding(f"{size} are plenty: the time for training is the limit, and not the text.")
 
 
-def _on_alphabet(found: Audit) -> str:
+def _on_alphabet(found: Audit) -> Finding | None:
     if found.distinct >= MANY:
-        return (
+        return Finding(
             f"The text has {found.distinct:,} distinct characters, and {found.seldom:,} of them "
             "occur under 10 times: these cannot be learnt. A character says more than one of a "
             "small alphabet, so its loss is higher, and compares only with such texts."
         )
     if found.distinct < FEW:
-        return (
+        return Finding(
             f"The text has only {found.distinct} distinct characters: its loss is lower than that "
             "of texts with capitals and marks, and compares only with such texts."
         )
-    return ""
+    return None
 
 
-def _on_language(found: Audit) -> str:
+def _on_language(found: Audit) -> Finding | None:
     languages = found.languages
     if languages.second:
-        return (
+        return Finding(
             f"Parts of it are in {languages.main}, others in {languages.second}. The network "
-            "learns both, each from less text, and changes over as it writes. Keep one."
+            "learns both, each from less text, and changes over as it writes.",
+            "Keep one.",
         )
     if not languages.sure:
-        return "Its language was not recognised for sure; give it yourself where a card asks."
-    return ""
+        return Finding(
+            "Its language was not recognised for sure.",
+            "State it yourself, in `language` beside the title.",
+        )
+    return None
 
 
-def _on_repeats(found: Audit) -> str:
+def _on_repeats(found: Audit) -> Finding | None:
     repeats = found.repeats
     if repeats.long < 0.05:
-        return ""
+        return None
     new = _new(found)
     most = "nearly all of it is repeated" if repeats.long > 0.5 else "much of it is repeated"
-    return (
+    return Finding(
         f"Of its runs of {LONG} characters, {repeats.long:.0%} stood in it before: {most}, and "
         f"only about {new:,} characters are new. The longest begins "
-        f"“{_in_a_line(repeats.passage)}”. Take the copies out."
+        f"“{_in_a_line(repeats.passage)}”.",
+        "Take the copies out.",
     )
 
 
-def _on_last_tenth(found: Audit) -> str:
+def _on_last_tenth(found: Audit) -> Finding | None:
     nothing = math.log(found.distinct)
     if found.five_gram <= 0.9 * nothing:
-        return ""
-    return (
+        return None
+    return Finding(
         f"On the last tenth, a 5-gram model has a loss of {found.five_gram:.2f} nats; one that "
-        f"knows nothing has {nothing:.2f}. Look whether the last tenth is another kind of text "
-        "than the rest, such as notes, an index or another script. If so, cut it off."
+        f"knows nothing has {nothing:.2f}. It may be another kind of text than the rest.",
+        "Look whether it is, such as notes, an index or another script. If so, cut it off.",
     )
 
 
-def _on_held_out(found: Audit) -> str:
+def _on_held_out(found: Audit) -> Finding | None:
     if found.repeats.held_out < 0.05:
-        return ""
-    return (
-        f"{found.repeats.held_out:.0%} of the last tenth stands in the text before it, in "
-        f"passages of {SHORT} characters or more. There memory is enough, so the validation loss "
-        "looks better than it is."
+        return None
+    return Finding(
+        f"{found.repeats.held_out:.0%} of the last tenth are held-out copies: they stand in the "
+        f"text before it, in passages of {SHORT} characters or more. There memory is enough, so "
+        "the validation loss looks better than it is."
     )
 
 
-def _on_marks(found: Audit) -> str:
+def _on_marks(found: Audit) -> Finding | None:
     if not found.marks:
-        return ""
+        return None
     (line, words), count = found.marks[0], found.mark_count
-    return (
+    return Finding(
         f"A library's or a publisher's words seem to be left in, on {count:,} "
-        f"line{'s' if count > 1 else ''}, the first on line {line:,}: “{_in_a_line(words)}”. Cut "
-        "out what is no part of the book, and read it: a licence says what you may do with it."
+        f"line{'s' if count > 1 else ''}, the first on line {line:,}: “{_in_a_line(words)}”.",
+        "Cut out what is no part of the book, and read it: a licence says what you may do with it.",
     )
+
+
+_LOOKS = {
+    "size": _on_size,
+    "alphabet": _on_alphabet,
+    "language": _on_language,
+    "repeats": _on_repeats,
+    "held-out copies": _on_held_out,
+    "last tenth": _on_last_tenth,
+    "words of others": _on_marks,
+}
+"""What a finding is about -> the look that finds it."""
 
 
 def _in_a_line(passage: str, most: int = 60) -> str:

@@ -15,6 +15,7 @@ import torch
 from lstmlib.books import sha256
 from lstmlib.checkpoints import CheckpointError
 from lstmlib.diagnostics import find_spikes
+from lstmlib.findings import Finding
 from lstmlib.history import History
 from lstmlib.serialization import atomic_write
 from lstmlib.settings import TrainingConfig
@@ -140,8 +141,13 @@ class Checkup:
         """Whether no step was skipped and no loss leapt."""
         return not self.skipped and not self.spikes
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found, and what to do about it."""
+        return tuple(_findings(self))
+
     def __str__(self) -> str:
-        return "\n".join(_sentences(self))
+        return "\n".join(map(str, self.findings))
 
 
 def check_up(history: History) -> Checkup:
@@ -170,29 +176,36 @@ def check_up(history: History) -> Checkup:
     )
 
 
-def _sentences(found: Checkup) -> list[str]:
+def _findings(found: Checkup) -> list[Finding]:
     """Return what was found, and what to do about it."""
     ends = {"all steps": "all steps were taken", "early": "it ended early, as planned"}
-    ends["interrupted"] = "it was stopped by hand: run the cell of the training again, it goes on"
-    said = [f"{found.steps:,} steps: {ends.get(found.ended, 'it has not ended')}."]
+    ends["interrupted"] = "it was stopped by hand"
+    again = (
+        "Run the cell of the training again: it goes on." if found.ended == "interrupted" else ""
+    )
+    said = [Finding(f"{found.steps:,} steps: {ends.get(found.ended, 'it has not ended')}.", again)]
     if found.skipped:
+        skipped = "Steps that were skipped, since a loss or gradient was not finite"
         said.append(
-            f"Steps that were skipped, since a loss or gradient was not finite: {found.skipped}. "
-            "Halve the learning rate, or clip lower."
+            Finding(f"{skipped}: {found.skipped}.", "Halve the learning rate, or clip lower.")
         )
     else:
-        said.append("Every loss and every gradient was finite.")
+        said.append(Finding("Every loss and every gradient was finite."))
     if found.spikes:
         first = ", ".join(map(str, found.spikes[:5]))
-        said.append(f"Spikes of the loss: {len(found.spikes)}, at steps {first}.")
+        more = len(found.spikes) - 5
+        others = f" and {more} more" if more > 0 else ""
+        said.append(Finding(f"Spikes of the loss: {len(found.spikes)}, at steps {first}{others}."))
     else:
-        said.append("No spike of the loss.")
+        said.append(Finding("No spike of the loss."))
     norms = f"gradient norm {found.norm:.2g} in the middle, {found.largest:.2g} at most"
-    said.append(f"Clipped: {found.clipped:.1%} of the steps; {norms}.")
+    said.append(Finding(f"Clipped: {found.clipped:.1%} of the steps; {norms}."))
     if found.rise > 0.05:
         said.append(
-            f"The validation loss was lowest at step {found.best_step:,} and rose by "
-            f"{found.rise:.2f} after it: the network learnt its text by heart. The weights of its "
-            "best step are kept."
+            Finding(
+                f"The validation loss was lowest at step {found.best_step:,} and rose by "
+                f"{found.rise:.2f} after it: the network learnt its text by heart. The weights of "
+                "its best step are kept."
+            )
         )
     return said

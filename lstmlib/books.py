@@ -54,6 +54,7 @@ class Book:
         remarks: sentences on what reading it met: files that were passed over, broken places, a
             sample that was taken.
         whole: characters of the whole text, before a sample was taken.
+        facts: of the remarks, what whoever gets a model has to know of its text. No file is named.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Book:
     source: str
     remarks: tuple[str, ...]
     whole: int
+    facts: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -111,21 +113,37 @@ def load_book(name_or_path: str | Path, *, encoding: str | None = None, most: in
         book = _of_folder(folder, encoding) if is_folder else _of_file(asked, encoding)
     said = [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
     remarks = tuple(_without_folder(remark, book) for remark in (*said, *book.remarks))
-    text = book.text
+    text, facts = book.text, _facts(len(said), len(book.remarks))
     if len(text) > most:
         text = take_sample(text, most)
-        remarks += (
+        sample = (
             f"The text has {book.whole:,} characters. A sample of {len(text):,} is used: "
-            f"{PIECES} pieces, evenly spread.",
+            f"{PIECES} pieces, evenly spread."
         )
-    return Book(book.name, text, book.parts, book.source, remarks, book.whole)
+        remarks, facts = (*remarks, sample), (*facts, sample)
+    return Book(book.name, text, book.parts, book.source, remarks, book.whole, facts)
+
+
+def _facts(doubts: int, passed_over: int) -> tuple[str, ...]:
+    """Return what a card says of the reading."""
+    said = []
+    if doubts:
+        said.append(
+            "There was a doubt in reading it, such as a broken place or a guessed encoding."
+            if doubts == 1
+            else f"There were {doubts:,} doubts in reading it, such as broken places or guessed "
+            "encodings."
+        )
+    if passed_over:
+        said.append(
+            "Not all that lay in its folder is part of it: some was hidden, could not be read, or "
+            "was there twice."
+        )
+    return tuple(said)
 
 
 def _without_folder(remark: str, book: Book) -> str:
-    """Return a remark that names files alone: where they lie is nobody's business but the reader's.
-
-    Remarks go into a model's card, which may be published.
-    """
+    """Return a remark that names files alone: what a notebook shows may be handed on."""
     path = Path(book.source)
     folder = path if path.is_dir() else path.parent
     for where in (folder.absolute(), folder):
@@ -138,7 +156,8 @@ def take_sample(text: str, most: int, pieces: int = PIECES) -> str:
 
     A piece begins and ends at the end of a line, where there is one in its first or last tenth. The
     first one begins where the text does, and the last one ends there. A text of no more than `most`
-    characters is returned as it is.
+    characters is returned as it is. (`lstmlib.thermometer.spread` says why it has pieces of its
+    own.)
     """
     if len(text) <= most:
         return text
@@ -173,26 +192,33 @@ def _of_folder(folder: Path, encoding: str | None) -> Book:
     """Read all files of a folder."""
     paths, remarks = _files(folder)
     texts: dict[str, Part] = {}
+    unread = []
     for path in paths:
         name = path.relative_to(folder).as_posix()
         try:
             text, found = read_book(path, encoding=encoding)
         except CorpusError as error:
-            remarks.append(f"Passed over: {_with_what_to_do(error)}")
+            unread.append(f"{_with_what_to_do(error)}")
+            remarks.append(f"Passed over: {unread[-1]}")
             continue
         if text in texts:
             remarks.append(f"Passed over: {name} has the same text as {texts[text].name}.")
             continue
         texts[text] = Part(name, len(text), found)
     if not texts:
-        reasons = " ".join(remarks[:3]) or "It holds no files."
-        raise CorpusError(
-            f"{folder} holds no text that can be read. {reasons} Put text, HTML or EPUB files "
-            "into it, or give another folder."
-        )
+        raise CorpusError(f"{folder} holds no text that can be read. {_why_nothing(unread)}")
     text = "\n\n".join(text.strip("\n") + "\n" for text in texts)
     parts = tuple(texts.values())
     return Book(folder.resolve().name, text, parts, str(folder), tuple(remarks), len(text))
+
+
+def _why_nothing(unread: list[str]) -> str:
+    """Return what is wrong with a folder without a text, and what to do, once for all its files."""
+    if not unread:
+        return "It holds no files. Put text, HTML or EPUB files into it, or give another folder."
+    more = len(unread) - 1
+    others = f" So it is, or alike, with {more:,} more file{'s' if more > 1 else ''}."
+    return f"{unread[0]}{others * (more > 0)}"
 
 
 def _files(folder: Path) -> tuple[list[Path], list[str]]:

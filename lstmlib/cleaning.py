@@ -15,6 +15,8 @@ from lstmlib.validation import check_choice, check_number, check_whole
 
 NEWLINES = ("keep", "space")
 FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+LISTED, SHOWN = 20, 10
+"""The most kinds of vanished characters that are all listed, and how many of more than these."""
 
 # The characters to drop are listed here. `unicodedata` is not asked, since its Unicode differs from
 # Python to Python: an old one would drop an emoji that is newer than itself. The list holds control
@@ -80,10 +82,21 @@ class CleaningReport:
     def __str__(self) -> str:
         lines = [f"{'step':<22}{'characters':>12}{'distinct':>10}"]
         lines += [f"{s.name:<22}{s.characters:>12,}{s.distinct:>10}" for s in self.steps]
-        gone = sorted(self.vanished.items(), key=lambda item: -item[1])
-        listed = ", ".join(f"{c!r} ×{n:,}" for c, n in gone) or "nothing"
-        lines.append(f"vanished (dropped or replaced): {listed}")
+        lines.append(f"vanished (dropped or replaced): {self.listed}")
         return "\n".join(lines)
+
+    @property
+    def listed(self) -> str:
+        """What vanished, in words: all of it, or of a long list the most frequent and the sums."""
+        gone = sorted(self.vanished.items(), key=lambda item: -item[1])
+        count = SHOWN if len(gone) > LISTED else len(gone)
+        said = ", ".join(f"{c!r} ×{n:,}" for c, n in gone[:count]) or "nothing"
+        if count == len(gone):
+            return said
+        return (
+            f"{sum(self.vanished.values()):,} characters of {len(gone):,} kinds: {said}, and "
+            f"{len(gone) - count:,} others; the report's `vanished` has all"
+        )
 
 
 def clean(

@@ -3,13 +3,19 @@
 The text is cut into parts. For each part, its main script decides first; then charset-normalizer
 compares the frequencies of the part's letters with those of the languages that it knows. Kindred
 languages, such as Norwegian and Danish, look alike to it, so the answer says how many parts agree.
+Letters tell nothing where few words come again and again, in code, in tables and in lists of names:
+such a text has no language for sure. A reader who knows better states it, see `stated_languages`.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
+from babel import Locale
+from babel.core import get_global, parse_locale
 from charset_normalizer.cd import coherence_ratio
 
 PARTS = 20
@@ -26,10 +32,22 @@ SECOND = 0.15
 """The share of parts in a second language from which a text is of two languages."""
 FEWEST = 4
 """Parts below which no answer is sure."""
+FEW_WORDS = 80
+"""Distinct words below which letters are as frequent as these few words have them."""
+FEW_HAN = 50
+"""The same of Han characters, which are words themselves."""
+SIGNS = 0.1
+"""The share of digits and signs above which a text is code or a table, and no prose."""
+CAPITALS = 0.6
+"""The share of words with a capital from which a text is a list of names. German has a third."""
+_SIGN = re.compile(r"[\d{}()\[\]=<>;_+*/\\|&%$#@^~`]")
+_WORD = re.compile(r"[^\W\d_]+")
 # Scripts of one great language. Han without any kana is Chinese.
 _ONE_LANGUAGE = {"Han": "Chinese", "Hangul": "Korean", "Georgian": "Georgian"}
 _ONE_LANGUAGE["Armenian"] = "Armenian"
 _JAPANESE = ("Hiragana", "Katakana")
+_BY_SCRIPT = {"Japanese", *_ONE_LANGUAGE.values()} - {"Chinese"}
+"""Languages that their script tells, in however few words."""
 _CODES = {
     **{"English": "en", "German": "de", "French": "fr", "Dutch": "nl", "Italian": "it"},
     **{"Polish": "pl", "Spanish": "es", "Russian": "ru", "Japanese": "ja", "Portuguese": "pt"},
@@ -52,6 +70,7 @@ class Languages:
         agreeing: how many parts are nearest to the main language.
         parts: of each part, in order, the language that it is taken to be in; "" where none.
         second: another language that a good share of the parts is clearly nearer to; "" if none.
+        doubt: why the letters of this text tell little of its language; "" if they do.
     """
 
     main: str
@@ -59,12 +78,13 @@ class Languages:
     agreeing: int
     parts: tuple[str, ...]
     second: str
+    doubt: str = ""
 
     @property
     def sure(self) -> bool:
-        """Whether there are parts enough, and most of them agree."""
-        count = len(self.parts)
-        return bool(self.main) and count >= FEWEST and self.agreeing >= SURE * count
+        """Whether letters tell, there are parts enough, and most of them agree."""
+        count, told = len(self.parts), bool(self.main) and not self.doubt
+        return told and count >= FEWEST and self.agreeing >= SURE * count
 
     @property
     def code(self) -> str:
@@ -74,13 +94,15 @@ class Languages:
     def __str__(self) -> str:
         count = f"{self.agreeing} of {len(self.parts)} parts"
         if not self.main:
-            return f"not recognised ({self.script or 'no'} letters)"
+            return f"not recognised ({self.doubt or f'{self.script} letters'})"
         if self.second:
             others = sum(name not in ("", self.main) for name in self.parts)
             return f"mixed: {self.main} ({count}) and {self.second} ({others})"
         if self.sure:
             return f"{self.main} ({self.script} letters; {count} agree)"
-        return f"not sure: {self.main} is nearest ({self.script} letters; {count} agree)"
+        agree = f"{self.script} letters; {count} agree"
+        why = f"; {self.doubt}" if self.doubt else ""
+        return f"not certain: {self.main} is nearest ({agree}{why})"
 
 
 def languages_of(text: str) -> Languages:
@@ -97,20 +119,118 @@ def languages_of(text: str) -> Languages:
     main = nearest.most_common(1)[0][0] if nearest else ""
     taken = tuple(part.compared_with(main) for part in parts)
     script = scripts.most_common(1)[0][0] if scripts else ""
-    return Languages(main, script, nearest[main], taken, _second(parts, taken, main, script))
+    doubt = _doubt("".join(text[begin : begin + length] for begin in starts), main)
+    second = _second(parts, taken, main, script, told=not doubt)
+    return Languages(main, script, nearest[main], taken, second, doubt)
 
 
-def _second(parts: list["_Part"], taken: tuple[str, ...], main: str, script: str) -> str:
-    """Return the language of a good share of the parts beside the main one, or ""."""
+def _doubt(text: str, main: str) -> str:
+    """Return why the letters of a text tell little of its language, or ""."""
+    words, visible = _WORD.findall(text), "".join(text.split())
+    if not words:
+        return "no letters"
+    if main in _BY_SCRIPT:
+        return ""
+    if main == "Chinese":
+        han = {character for character in visible if _script(character) == "Han"}
+        return f"only {len(han)} distinct characters" if len(han) < FEW_HAN else ""
+    few, several = {word.casefold() for word in words}, [word for word in words if len(word) > 1]
+    if len(few) < FEW_WORDS:
+        return f"only {len(few)} distinct word{'s' if len(few) > 1 else ''}"
+    signs = len(_SIGN.findall(visible)) / len(visible)
+    if signs > SIGNS:
+        return f"{signs:.0%} digits and signs, as of code or a table"
+    names = sum(word[0].isupper() and not word.isupper() for word in several)
+    if names >= CAPITALS * len(several) > 0:
+        return f"{names / len(several):.0%} of the words have a capital, as in a list of names"
+    return ""
+
+
+def _second(
+    parts: list["_Part"], taken: tuple[str, ...], main: str, script: str, told: bool
+) -> str:
+    """Return the language of a good share of the parts beside the main one, or "".
+
+    Where letters do not tell (`told`), only another script is another language.
+    """
     enough = max(SECOND * len(parts), 2)
     pairs = list(zip(parts, taken, strict=True))
     # Parts in another script are another language together, though each may be named differently.
     foreign = Counter(name for part, name in pairs if part.script != script and name != main)
-    others = Counter(name for name in taken if name not in ("", main))
+    others = Counter(name for name in taken if told and name not in ("", main))
     for counts, count in ((others, max(others.values(), default=0)), (foreign, foreign.total())):
         if count >= enough:
             return counts.most_common(1)[0][0]
     return ""
+
+
+class Stated(NamedTuple):
+    """A language as a reader states it.
+
+    Attributes:
+        name: for people, such as "German".
+        code: its BCP 47 tag, such as "de"; "" where the name has none that is known.
+    """
+
+    name: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.code or 'no code is known for this name'})"
+
+
+def stated_languages(stated: str) -> tuple[Stated, ...]:
+    """Return the languages that a reader states, in order; () for "".
+
+    Each is a tag of BCP 47, such as "de", "pt-BR" or "zh-Hant", or a plain name. The English name
+    of a language finds its tag, and so does its own name if the audit knows the language. Another
+    name stands as it is. Names and tags are those of Unicode's CLDR, from Babel.
+
+    Args:
+        stated: one or more, with commas between them.
+
+    Raises:
+        ValueError: one of them is neither a tag that is known nor a name.
+    """
+    if not isinstance(stated, str):
+        raise ValueError(
+            f'language is {stated!r}; give a code such as "de" or "pt-BR", or a name, in quotes.'
+        )
+    asked = [" ".join(each.split()) for each in stated.split(",")]
+    return tuple(_stated(each) for each in asked if each)
+
+
+def _stated(asked: str) -> Stated:
+    english = Locale("en")
+    codes = {Locale(code).display_name.casefold(): code for code in _CODES.values()}
+    codes |= {name.casefold(): code for code, name in english.languages.items() if "_" not in code}
+    tag = codes.get(asked.casefold(), asked.replace("_", "-"))
+    if found := _of_tag(tag, english):
+        return found
+    # What is as short as a tag, or has a hyphen where a tag has one, is no name.
+    if re.fullmatch(r"[^\W\d_]{4,}(?:[ '’().-]+[^\W\d_]+)*\)?", asked):
+        return Stated(asked, "")
+    raise ValueError(
+        f'language is "{asked}", which is neither a known code of BCP 47, such as "de" or "pt-BR", '
+        'nor the name of a language: give one of these, or "" for what the audit finds.'
+    )
+
+
+def _of_tag(tag: str, english: Locale) -> Stated | None:
+    """Return the language of a BCP 47 tag whose parts are all known, or None."""
+    try:
+        language, region, script, variant = parse_locale(tag, sep="-")[:4]
+    except ValueError:
+        return None
+    language = get_global("language_aliases").get(language, language)  # deu is written de
+    said = [(script, english.scripts), (region, english.territories)]
+    said += [(variant and variant.upper(), english.variants)]
+    names = [names.get(part) for part, names in said if part]
+    if language not in english.languages or None in names:
+        return None
+    name, parts = english.languages[language], (language, script, region, variant)
+    written = "-".join(part for part in parts if part)
+    return Stated(f"{name} ({', '.join(names)})" if names else name, written)
 
 
 class _Part:

@@ -2,7 +2,8 @@
 
 The headings are those of Mitchell et al. 2019, *Model Cards for Model Reporting*. The card is
 Markdown with the YAML front matter that model hubs read. Every number in it comes from what was
-measured, and what was not stated is said not to be.
+measured, and what was not stated is said not to be. It is written for whoever gets the model, so it
+holds facts and caveats, and nothing of what the one who trained it could have done.
 """
 
 import json
@@ -15,9 +16,10 @@ from lstmlib.book_run import Checkup, check_up
 from lstmlib.books import Book, sha256
 from lstmlib.cleaning import CleaningReport
 from lstmlib.history import History
+from lstmlib.languages import Stated, stated_languages
 from lstmlib.models import CharRNN, count_parameters
 from lstmlib.report import Report
-from lstmlib.thermometer import Plan, judge
+from lstmlib.thermometer import Plan, verdict_on
 from lstmlib.vocab import Vocab
 
 LICENCES = (
@@ -53,6 +55,7 @@ class TrainedBook:
         title: the book's title; the file's name if it is "".
         licence: the licence or the state of the text's rights, as the reader gives it; "" if it is
             not stated.
+        language: the text's language, as `stated_languages` reads it; "" for what the audit found.
         why: the reader's own words on a loss outside of the plan's interval; "" if there are none.
     """
 
@@ -71,7 +74,17 @@ class TrainedBook:
     written: str = ""
     title: str = ""
     licence: str = ""
+    language: str = ""
     why: str = ""
+
+    @property
+    def stated(self) -> tuple[Stated, ...]:
+        """The languages that the reader states, () if they are as the audit found them.
+
+        Raises:
+            ValueError: what is stated is no language.
+        """
+        return stated_languages(self.language)
 
     @property
     def name(self) -> str:
@@ -88,7 +101,8 @@ def model_card(trained: TrainedBook) -> str:
     """Return the card: YAML front matter, and Markdown.
 
     Raises:
-        ValueError: the loss is not a finite number, or there is no sample.
+        ValueError: the loss is not a finite number, there is no sample, or what is stated as the
+            language is none.
     """
     if not math.isfinite(trained.loss):
         raise ValueError(f"The loss is {trained.loss}; a card is written of a finite one.")
@@ -125,13 +139,32 @@ def licence_fields(licence: str) -> dict[str, str]:
 
 def _front_matter(trained: TrainedBook) -> str:
     fields: dict[str, object] = dict(licence_fields(trained.licence))
-    if trained.audit.languages.code and not trained.audit.languages.second:
-        fields["language"] = [trained.audit.languages.code]
+    if codes := _language_codes(trained):
+        fields["language"] = codes
     fields |= {"library_name": "lstmlib", "pipeline_tag": "text-generation"}
     fields["tags"] = ["character-level", "lstm", "text-generation"]
     # Each value as JSON, which is YAML, too: no title can break it.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
     return "\n".join(["---", *lines, "---"])
+
+
+def _language_codes(trained: TrainedBook) -> list[str]:
+    """Return the codes of the text's languages, [] if they are not known for sure."""
+    if trained.stated:
+        return [language.code for language in trained.stated if language.code]
+    found = trained.audit.languages
+    return [found.code] if found.code and not found.second else []
+
+
+def _language(trained: TrainedBook) -> str:
+    if not trained.stated:
+        return f"{trained.audit.languages}, by the frequencies of its letters"
+    return f"{_named(trained)}, as stated by whoever trained the model"
+
+
+def _named(trained: TrainedBook) -> str:
+    """Return the stated languages in words."""
+    return _plain(" and ".join(map(str, trained.stated)))
 
 
 def _details(trained: TrainedBook) -> str:
@@ -175,13 +208,25 @@ def _data(trained: TrainedBook) -> str:
         f"{'s' if len(book.parts) > 1 else ''} ({encodings}); {len(trained.text):,} after cleaning",
         f"SHA-256 of the text as read (UTF-8): `{book.sha256}`",
         f"SHA-256 of the clean text: `{sha256(trained.text)}`",
-        f"language: {audit.languages}",
+        f"language: {_language(trained)}",
         f"distinct characters: {audit.distinct:,} as read, {len(trained.vocab.characters):,} after "
         f"cleaning ({', '.join(step.name for step in trained.cleaning.steps[1:])})",
+        *_vanished(trained.cleaning),
         "split: the last tenth was for validation, and not trained on",
-        *(_plain(remark) for remark in book.remarks),
+        *(_plain(fact) for fact in book.facts),
     ]
     return f"{_licence(trained.licence)}\n\n{_list(*rows)}"
+
+
+def _vanished(cleaning: CleaningReport) -> list[str]:
+    """Return what the network cannot read or write, since cleaning took it out of the text."""
+    kinds, count = len(cleaning.vanished), sum(cleaning.vanished.values())
+    if not kinds:
+        return []
+    return [
+        f"dropped or replaced in cleaning: {count:,} characters of {kinds:,} "
+        f"kind{'s' if kinds > 1 else ''}, listed in `settings.json`; the network knows none of them"
+    ]
 
 
 def _licence(licence: str) -> str:
@@ -190,8 +235,7 @@ def _licence(licence: str) -> str:
         return f"**Licence of the text, as stated by whoever trained the model:** {_plain(stated)}."
     return (
         "**Licence of the text: not stated.** A model that was trained on a text under copyright "
-        "can repeat parts of it. Until the licence is known, do not publish this folder; use it "
-        "for yourself."
+        "can repeat parts of it. Until the licence is known, do not pass this model on."
     )
 
 
@@ -213,14 +257,14 @@ def _results(trained: TrainedBook) -> str:
     ]
     table = ["| | nats per character | |", "|---|---|---|"]
     table += [f"| {name} | {loss:.3f} | {note} |" for name, loss, note in rows]
-    verdict = judge(trained.loss, plan)
+    verdict = verdict_on(trained.loss, plan).fact
     if trained.why:
         verdict += f" The one who trained it says: {_plain(trained.why)}"
     return "\n".join([*table, "", verdict, "", _health(found)])
 
 
 def _health(found: Checkup) -> str:
-    return " ".join(f"{line}" for line in str(found).split("\n"))
+    return " ".join(finding.fact for finding in found.findings)
 
 
 def _samples(trained: TrainedBook) -> str:
@@ -269,8 +313,11 @@ def _caveats(trained: TrainedBook) -> str:
     ]
     if trained.history.ended == "interrupted":
         standing.insert(0, "The training was stopped by hand before its end.")
-    found = dict.fromkeys([*trained.plan.caveats, *trained.audit.verdict])
-    return _list(*(_plain(each) for each in found), *standing)
+    found = {name: finding.fact for name, finding in trained.audit.findings.items()}
+    if trained.stated:  # the reader knows better than the letters
+        found.pop("language", None)
+    planned = [f"On the planned loss: {caveat}" for caveat in trained.plan.expected.caveats]
+    return _list(*map(_plain, [*planned, *found.values()]), *standing)
 
 
 def _list(*items: str) -> str:

@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from lstmlib.serialization import save_model
 MODEL, CARD, PAGE = "model.safetensors", "README.md", "explorer.html"
 REPORT, SETTINGS = "report.html", "settings.json"
 _FORMAT = "lstmlib-published-1"
+SHOWN = 5
+"""The most files of a changed folder that are named."""
 _LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What a look at a folder in macOS or Windows leaves in it."""
 
@@ -77,6 +80,46 @@ def check_published(folder: str | Path) -> dict:
         PublishingError: it is missing, a file of it is missing or changed, or there are others.
     """
     folder = Path(folder)
+    settings, fault = _look_at(folder)
+    if not settings:
+        raise PublishingError(f"{folder} is no published folder: {fault}. Publish it again.")
+    if fault:
+        raise PublishingError(
+            f"{folder} is not as it was published: {fault}. Publish it again into another folder."
+        )
+    return settings
+
+
+def changed_since(folder: str | Path, trained: TrainedBook) -> tuple[str, ...]:
+    """Return what a published folder holds otherwise than it would if it were published now.
+
+    These are the names of settings, such as "title" or "loss"; where all are as they were, the
+    names of files. () is a folder that is up to date.
+
+    Args:
+        folder: as `publish` wrote it.
+        trained: what was done with the book, as it is now.
+
+    Raises:
+        PublishingError: the folder is not whole, or there is no room to write its files anew.
+        ValueError: as `publish`.
+    """
+    settings = check_published(folder)
+    # What JSON makes of tuples, it makes of them on both sides.
+    now = json.loads(json.dumps(_settings(trained)))
+    changed = tuple(name for name, value in now.items() if settings.get(name) != value)
+    if changed:
+        return changed
+    try:
+        with tempfile.TemporaryDirectory() as stage:
+            files = _write(Path(stage), trained)
+    except OSError as error:
+        raise PublishingError(f"{folder} could not be compared ({error}). Make room.") from error
+    return tuple(name for name, digest in files.items() if settings["files"][name] != digest)
+
+
+def _look_at(folder: Path) -> tuple[dict, str]:
+    """Return the settings of a folder, {} if it is none of ours, and what is wrong with it."""
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         if settings["format"] != _FORMAT:
@@ -86,25 +129,21 @@ def check_published(folder: str | Path) -> dict:
         wrong = sorted(found ^ expected.keys())
         wrong += [n for n in expected if n in found and _digest(folder / n) != expected[n]]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise PublishingError(
-            f"{folder} is no published folder that is whole ({error}). Publish it again."
-        ) from error
-    if wrong:
-        raise PublishingError(
-            f"{folder} is not as it was published: {', '.join(wrong[:5])} is missing, changed or "
-            "strange to it. Publish it again into another folder."
-        )
-    return settings
+        return {}, str(error)
+    more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    listed = ", ".join(wrong[:SHOWN]) + more
+    return settings, f"{listed} is missing, changed or strange to it" if wrong else ""
 
 
-def _write(stage: Path, trained: TrainedBook) -> None:
-    """Write all files into a folder of their own."""
+def _write(stage: Path, trained: TrainedBook) -> dict[str, str]:
+    """Write all files into a folder of their own; return their SHA-256, but for the settings'."""
     save_model(stage / MODEL, trained.model, trained.vocab)
     texts = {CARD: model_card(trained), PAGE: _page(trained), REPORT: trained.report.html()}
     for name, text in texts.items():
         _write_text(stage / name, text)
     files = {name: _digest(stage / name) for name in (MODEL, *texts)}
     _write_text(stage / SETTINGS, json.dumps(_settings(trained) | {"files": files}, indent=1))
+    return files
 
 
 def _page(trained: TrainedBook) -> str:
@@ -121,11 +160,13 @@ def _settings(trained: TrainedBook) -> dict:
         "format": _FORMAT,
         "title": trained.name,
         "licence": trained.licence,
+        "language": trained.language,
         "why": trained.why,
         "text_sha256": trained.book.sha256,
         "clean_text_sha256": sha256(trained.text),
         "files_read": [asdict(part) for part in trained.book.parts],
         "cleaning": [step.name for step in trained.cleaning.steps],
+        "vanished": trained.cleaning.vanished,
         "model": trained.model.config,
         "plan": plan,
         "loss": trained.loss,
@@ -167,13 +208,13 @@ def _check_free(folder: Path) -> None:
         return
     if folder.is_dir() and not any(folder.iterdir()):
         return
-    try:
-        check_published(folder)
-    except PublishingError as error:
+    settings, fault = _look_at(folder)
+    if fault:
+        what = f"`publish` wrote it, but {fault}" if settings else "`publish` did not write it"
         raise PublishingError(
-            f"{folder} is not empty, and not as `publish` wrote it. Move it away or choose another "
-            f"folder, so that nothing of yours is lost. ({error})"
-        ) from error
+            f"{folder} holds something of yours ({what}): move it away or choose another folder, "
+            "so that nothing of yours is lost."
+        )
 
 
 def _put_in_place(stage: Path, folder: Path) -> None:

@@ -67,6 +67,19 @@ class Matches:
         share = 1 - seen / np.maximum(of_length, 1)
         return np.where(of_length > 0, share, np.nan)
 
+    def covered(self, shortest: int) -> float:
+        """Return the share of the text that lies in matches of `shortest` characters or more.
+
+        Raises:
+            ValueError: shortest is no whole number, 1 or more.
+        """
+        check_whole("shortest", shortest)
+        places = np.arange(len(self.lengths))
+        ends = np.where(self.lengths >= shortest, places + self.lengths, 0)  # (n,)
+        # A place is covered if a match that began at it or before it ends behind it.
+        inside = np.maximum.accumulate(ends) > places
+        return float(inside.mean()) if len(inside) else 0.0
+
     def spans(self, count: int = 10, shortest: int = 1) -> list[CopiedSpan]:
         """Return the longest copied passages, longest first; no two of them overlap in the text.
 
@@ -92,7 +105,7 @@ class Matches:
         return spans
 
 
-def longest_matches(text: str, training: str) -> Matches:
+def longest_matches(text: str | np.ndarray, training: str | np.ndarray) -> Matches:
     """Return the longest match of a text with the training text, from each place of the text.
 
     The two texts are joined, and all suffixes of the whole are sorted (the suffix array of Manber &
@@ -102,8 +115,8 @@ def longest_matches(text: str, training: str) -> Matches:
     stays under a gigabyte. Then a match of more than `REACH` characters may be given in parts.
 
     Args:
-        text: the text whose matches are looked for.
-        training: the text in which they are looked for.
+        text: the text whose matches are looked for, or its ids, (n,) integers.
+        training: the text in which they are looked for, or its ids.
     """
     codes = [_code_points(each) for each in (text, training)]
     lengths = np.zeros(len(text), dtype=np.int64)
@@ -120,8 +133,10 @@ def longest_matches(text: str, training: str) -> Matches:
     return Matches(lengths, sources)
 
 
-def _code_points(text: str) -> np.ndarray:
-    """Return the code point of every character, (len(text),) uint32."""
+def _code_points(text: str | np.ndarray) -> np.ndarray:
+    """Return the code point of every character, (len(text),) uint32; ids as they are."""
+    if isinstance(text, np.ndarray):
+        return text
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 

@@ -17,10 +17,12 @@ import numpy as np
 import torch
 
 from lstmlib.batching import split
+from lstmlib.findings import Finding
 from lstmlib.models import CharRNN
 from lstmlib.ngram import NGramModel
 from lstmlib.precision import has_bfloat16
 from lstmlib.settings import TrainingConfig
+from lstmlib.suffixes import longest_matches
 from lstmlib.throughput import training_throughput
 from lstmlib.validation import check_ids, check_number, check_whole
 from lstmlib.vocab import Vocab
@@ -36,7 +38,7 @@ COUNTED, JUDGED = 1_000_000, 100_000
 ORDER = 7
 """Of the longest n-grams."""
 PASSAGE = 64
-"""Characters of a passage that counts as a repeat. A power of 2."""
+"""Characters of a passage of the last tenth that counts as a copy."""
 WORKING = 0.85
 """The share of a run's time that its steps take; the rest goes to validation and checkpoints."""
 
@@ -99,42 +101,20 @@ def measure_features(ids: np.ndarray, vocab_size: int) -> Features:
         alphabet=vocab_size,
         losses=tuple(NGramModel(counted, ORDER, vocab_size).nats_by_order(judged)),
         losses_of_less=tuple(NGramModel(less, ORDER, vocab_size).nats_by_order(judged)),
-        copied=copied_share(judged, counted),
+        copied=longest_matches(judged, counted).covered(PASSAGE),
         sampled=len(counted) < len(train) or len(judged) < len(valid),
     )
 
 
 def spread(ids: np.ndarray, most: int, pieces: int = 8) -> np.ndarray:
     """Return a text (N,), or so many characters of it in equal pieces from its begin to its end."""
+    # `lstmlib.books.take_sample` makes other pieces, which begin and end with lines. These are of
+    # one length. The recorded features were counted on them, and would change with the pieces.
     if len(ids) <= most:
         return ids
     length = most // pieces
     starts = np.linspace(0, len(ids) - length, pieces).astype(int)
     return np.concatenate([ids[start : start + length] for start in starts])
-
-
-def copied_share(text: np.ndarray, training: np.ndarray) -> float:
-    """Return the share of a text that stands in passages which the training text has too.
-
-    Passages are of PASSAGE characters. Each gets a number, by doubling: the number of 2k characters
-    is that of a pair of numbers of k characters (Karp, Miller & Rosenberg 1972).
-
-    Args:
-        text, training: ids, (n,) and (m,) integers.
-    """
-    if min(len(text), len(training)) < PASSAGE:
-        return 0.0
-    numbers, length = np.concatenate([training, text]).astype(np.int64), 1  # (m + n,)
-    while length < PASSAGE:
-        pairs = numbers[:-length] * 2**31 + numbers[length:]  # each number is below 2^31
-        numbers, length = np.unique(pairs, return_inverse=True)[1].astype(np.int64), 2 * length
-    # Those that begin in the training text and end there; those that begin in the text.
-    known = numbers[: len(training) - PASSAGE + 1]
-    starts = np.flatnonzero(np.isin(numbers[len(training) :], known))
-    depth = np.zeros(len(text) + 1)  # of how many passages a character is part
-    depth[starts] += 1
-    depth[starts + PASSAGE] -= 1
-    return float((depth.cumsum()[:-1] > 0).mean())
 
 
 # The recipe
@@ -320,7 +300,7 @@ def _caveats(features: Features, outside: dict[str, float], recorded: dict) -> l
     if valid < 3_000:
         said.append(
             f"The last tenth has {valid:,} characters: another piece of the same book would give "
-            "another loss, and the network will hardly learn words from so little."
+            "another loss, and so small a text teaches a network hardly any words."
         )
     words = {
         "size": "The number of the text's characters",
@@ -337,12 +317,13 @@ def _caveats(features: Features, outside: dict[str, float], recorded: dict) -> l
     if min(features.losses) > 0.9 * math.log(features.alphabet):
         said.append(
             "On the last tenth, models that count do hardly better than one that knows nothing: "
-            "look whether it is another kind of text than the rest."
+            "it may be another kind of text than the rest."
         )
     if features.copied > 0.1:
         said.append(
-            f"{features.copied:.0%} of the last tenth stands in the training text too, in passages "
-            f"of {PASSAGE} characters or more: the loss looks better than it would on new text."
+            f"{features.copied:.0%} of the last tenth are held-out copies of {PASSAGE} characters "
+            "or more, which the training text has, too: the loss looks better than it would on new "
+            "text."
         )
     if features.sampled:
         said.append(
@@ -510,7 +491,15 @@ def measure_speed(size: int, vocab_size: int, characters: int, device: torch.dev
 
 
 def judge(loss: float, expected: Expectation | Plan) -> str:
-    """Say in one or two sentences whether a loss is what was to be expected.
+    """Say in a few sentences whether a loss is what was to be expected, and where to look if not.
+
+    Args and errors: as of `verdict_on`, which keeps fact and advice apart.
+    """
+    return str(verdict_on(loss, expected))
+
+
+def verdict_on(loss: float, expected: Expectation | Plan) -> Finding:
+    """Return whether a loss is what was to be expected, and where to look for a fault if not.
 
     Args:
         loss: in nats per character of the last tenth.
@@ -523,27 +512,28 @@ def judge(loss: float, expected: Expectation | Plan) -> str:
     found = f"A loss of {loss:.2f} nats per character is"
     between = f"the interval from {expected.low:.2f} to {expected.high:.2f}"
     if loss >= expected.uniform:
-        return (
+        return Finding(
             f"{found} no better than that of a model that knows nothing, {expected.uniform:.2f}. "
             "The last tenth may be another kind of text than the rest, or the training has not "
             "begun to learn."
         )
+    advice = ""
     if loss > expected.high:
-        said = (
-            f"{found} above {between}: about nine of ten such runs end lower. Look for a fault: a "
-            "learning rate too high or too low, a training that was stopped early, a last tenth of "
-            "another kind than the rest."
+        fact = f"{found} above {between}: about nine of ten such runs end lower."
+        advice = (
+            "Look for a fault: a learning rate too high or too low, a training that was stopped "
+            "early, a last tenth of another kind than the rest."
         )
     elif loss < expected.low:
-        said = (
+        fact = (
             f"{found} below {between}: about nine of ten such runs end higher. Either the network "
             "or its training is better than the plan's, or the last tenth stands in the training "
             "text."
         )
     else:
-        said = f"{found} inside {between}: it is what such a training reaches on this text."
+        fact = f"{found} inside {between}: it is what such a training reaches on this text."
     if expected.caveats and not expected.low <= loss <= expected.high:
-        said += " But the interval itself is not sure here, as the plan says."
+        fact += " But the interval itself is not sure here, as the caveats of the plan say."
     if loss > expected.five_gram:
-        said += f" Counting does better: the 5-gram model has {expected.five_gram:.2f}."
-    return said
+        fact += f" Counting does better: the 5-gram model has {expected.five_gram:.2f}."
+    return Finding(fact, advice)

@@ -33,9 +33,14 @@ def notes(tmp_path):
     return trained()[1] | {"folder": publish(tmp_path / "book", trained()[0])}
 
 
+FILLED_IN = ("title", "licence", "language", "why")
+
+
 def list_of(notes):
-    todo = check.CheckList()
-    todo.note(**notes)
+    """Return a list that was told of these, but for what the reader fills in."""
+    filled_in = {name: notes.get(name, getattr(trained()[0], name)) for name in FILLED_IN}
+    todo = check.CheckList(lambda: filled_in)
+    todo.note(**{name: made for name, made in notes.items() if name not in FILLED_IN})
     return todo
 
 
@@ -78,6 +83,12 @@ def skipped(notes):
     return {"history": history}
 
 
+def moved(model):
+    model = copy.deepcopy(model)
+    model.output.bias.data[0] += 1
+    return model
+
+
 def broken(notes):
     model = copy.deepcopy(notes["model"])
     model.output.bias.data[0] = float("inf")
@@ -95,7 +106,7 @@ FAULTS = {
             "text cleaned": "run section 2 again",
             "validation part untouched": "the vocabulary is of another text",
             "planned before training": "is the plan of another text",
-            "folder written": "of an earlier run",
+            "folder written": "with another clean text sha256; run section 8",
         },
     ),
     "a text that was changed after the run": (
@@ -104,12 +115,15 @@ FAULTS = {
             "text cleaned": "run section 2 again",
             "validation part untouched": "the run was on other texts",
             "planned before training": "is the plan of another text",
-            "folder written": "of an earlier run",
+            "folder written": "with another clean text sha256; run section 8",
         },
     ),
     "another plan than the run's": (
         lambda n: {"plan": replace(n["plan"], minutes=9.0)},
-        {"planned before training": "train with plan.model"},
+        {
+            "planned before training": "train with plan.model",
+            "folder written": "with another plan; run section 8",
+        },
     ),
     "a run that was stopped": (stopped, {"trained to the end": "it goes on"}),
     "a loss above, without a word": (
@@ -124,11 +138,31 @@ FAULTS = {
     "a weight that is not finite": (broken, {"nothing infinite, no NaN": "a weight is not finite"}),
     "a sample of the prompt alone": (
         lambda n: {"samples": {"τ = 1": "The "}},
-        {"samples written": "run section 6 again"},
+        {"samples written": "run section 6 again", "folder written": "another README; run"},
     ),
     "no sample at all": (
         lambda n: {"samples": {}},
-        {"samples written": "run section 6 again"},
+        {"samples written": "run section 6 again", "folder written": "There is no sample"},
+    ),
+    "a title that was changed after the folder": (
+        lambda n: {"title": "Another book"},
+        {"folder written": "with another title; run section 8"},
+    ),
+    "a language that was stated after the folder": (
+        lambda n: {"language": "de"},
+        {"folder written": "with another language; run section 8"},
+    ),
+    "a language that is none": (
+        lambda n: {"language": "xx"},
+        {"folder written": "another language"},
+    ),
+    "another prompt": (
+        lambda n: {"prompt": "Th"},
+        {"folder written": "with another explorer; run section 8"},
+    ),
+    "a network that was trained on": (
+        lambda n: {"model": moved(n["model"])},
+        {"folder written": "with another model, explorer; run section 8"},
     ),
     "a report on another text": (
         lambda n: {"written": n["written"] + "!"},
@@ -140,7 +174,7 @@ FAULTS = {
     ),
     "a cause that was written after the folder": (
         lambda n: {"why": "another cause"},
-        {"folder written": "why or licence; run section 8"},
+        {"folder written": "with another why; run section 8"},
     ),
     "no licence": (
         lambda n: {"licence": ""},
@@ -149,12 +183,17 @@ FAULTS = {
 }
 
 
+IN_FOLDER = {name for name in FAULTS if "loss" in name} | {"a run that was stopped"}
+IN_FOLDER |= {"a step that was skipped", "a weight that is not finite"}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_takes_its_tick_away(notes, fault):
     changes, expected = FAULTS[fault]
     todo = list_of(notes | changes(notes))
     said = {item.name: item.said for item in todo.items if not item.done}
-    also = {"folder written"} if "loss" in fault else set()  # the folder has the other loss
+    # The folder has the other loss, the whole run, the network that is whole.
+    also = {"folder written"} if fault in IN_FOLDER else set()
     assert set(said) - also == set(expected), said
     for name, words in expected.items():
         assert words in said[name]
@@ -199,11 +238,23 @@ def test_the_folder_is_of_this_loss(notes, tmp_path):
 
 
 def test_what_was_written_before_the_training_went_on_is_not_ticked(notes):
-    todo, history = check.CheckList(), notes.pop("history")
-    todo.note(**notes, history=History(history.rows[:1]))
+    history = notes["history"]
+    todo = list_of(notes | {"history": History(history.rows[:1])})
     todo.note(history=history)
     said = {item.name: item.said for item in todo.items if not item.done}
     assert said == {
         "samples written": "the training went on after that; run section 6 again",
         "memorisation looked at": "the training went on after that; run section 7 again",
     }
+
+
+def test_what_the_reader_fills_in_is_looked_up_anew_each_time(notes):
+    filled_in = {name: getattr(trained()[0], name) for name in FILLED_IN}
+    todo = check.CheckList(lambda: filled_in)
+    todo.note(**notes)
+    assert todo.left == ()
+    filled_in["title"] = "Another"
+    assert todo.left == ("folder written",)
+    folder = publish(notes["folder"], replace(trained()[0], **filled_in))
+    todo.note(folder=folder)
+    assert todo.left == ()

@@ -375,7 +375,16 @@ def test_a_map_of_a_text_shows_where_its_language_changes():
     colors = [to_hex(patch.get_facecolor()) for patch in top.patches]
     assert len(set(colors)) == 2 and colors == sorted(colors, key=colors.index)
     assert list(found.repeats.by_part) == pytest.approx(bottom.patches[0].get_data()[0] / 100)
-    assert "English in" in figure.get_label() and "of the last tenth" in figure.get_label()
+    assert "English in" in figure.get_label() and "perhaps" not in figure.get_label()
+    assert "Repeated: of the runs of 50 characters, between" in figure.get_label()
+
+
+def test_a_language_that_is_not_certain_is_drawn_as_such():
+    line = "It was a fine day and the sun shone on the town.\n" * 400
+    figure = plots.text_map(audit(line), "A line")
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels and all(label.startswith("perhaps ") for label in labels)
+    assert f"{labels[0]} in" in figure.get_label()
 
 
 def test_a_plan_is_drawn_beside_what_came_of_it():

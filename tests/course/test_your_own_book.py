@@ -93,11 +93,34 @@ def test_a_folder_of_an_epub_a_page_and_what_cannot_be_read(monkeypatch, tmp_pat
     epub(folder / "1.epub", paragraphs)
     (folder / "2.html").write_text(f"<html><body>{paragraphs[:3000]}</p></body></html>")
     (folder / "3.pdf").write_bytes(b"%PDF-1.7\n...")
-    made = run_all(folder, monkeypatch, tmp_path)
+    stated = ('language = ""', 'language = "en-GB"')
+    made = run_all(folder, monkeypatch, tmp_path, lambda cell: cell.replace(*stated))
     assert [part.name for part in made["book"].parts] == ["1.epub", "2.html"]
-    assert "3.pdf is a PDF file" in made["card"].replace("\\", "")
-    assert str(tmp_path) not in made["card"]
-    assert "Passed over" in capsys.readouterr().out
+    card, said = made["card"], capsys.readouterr().out
+    assert "3.pdf" not in card and "Not all that lay in its folder is part of it" in card
+    assert str(tmp_path) not in card
+    assert "Passed over: 3.pdf is a PDF file" in said
+    assert "you state        English (United Kingdom) (en-GB)" in said
+    assert yaml.safe_load(card.split("---\n")[1])["language"] == ["en-GB"]
+    assert "folder written" not in made["todo"].left
+    # The reader fills in what is left, runs that cell and the list, and not section 8.
+    exec('title, licence = "My letters", "they are mine"', made)
+    exec(cells()[-2], made)
+    said = capsys.readouterr().out
+    assert "[x] licence stated: they are mine" in said
+    assert "[ ] folder written: the folder was written with another title, licence; run" in said
+
+
+def test_what_is_no_language_is_refused_before_the_training(monkeypatch, tmp_path):
+    (tmp_path / "a.txt").write_text(sentences(ENGLISH, 3_000), encoding="utf-8")
+    with pytest.raises(ValueError, match='language is "xx"'):
+        run_all(
+            tmp_path / "a.txt",
+            monkeypatch,
+            tmp_path,
+            lambda cell: cell.replace('language = ""', 'language = "xx"'),
+        )
+    assert not list(tmp_path.glob("output/**/*.safetensors"))
 
 
 def test_the_reader_stops_the_training_and_the_same_cell_goes_on(monkeypatch, tmp_path, capsys):

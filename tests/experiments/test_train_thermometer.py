@@ -49,6 +49,7 @@ def test_every_text_has_a_run_of_each_of_its_budgets(folder, one_thread):
         assert run["characters"] == read and run["hidden_size"] == model["hidden_size"]
         assert run["valid_loss"] <= run["last_loss"] and run["best_at"] <= read
         assert run["training_seconds"] > 0 and run["precision"] in ("bfloat16", "float32")
+        assert run["device"] and run["versions"]["torch"] == torch.__version__
     assert not list(folder.glob("step-*"))
 
 

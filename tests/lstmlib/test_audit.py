@@ -16,7 +16,7 @@ from own_texts import (
 )
 
 from lstmlib import audit as module
-from lstmlib.audit import audit, covered, marks_in, repeats_in
+from lstmlib.audit import audit, marks_in, repeats_in
 from lstmlib.batching import split
 from lstmlib.books import sha256
 from lstmlib.corpora import load_corpus
@@ -63,21 +63,22 @@ def test_the_share_of_the_last_tenth_is_counted_by_hand():
     assert inside.mean() > 0.25
 
 
-def test_each_part_has_the_share_of_places_with_a_double():
+@given(st.lists(st.sampled_from(["ab" * 30, "x" * 80, "cd\n", "é"]), min_size=2, max_size=12))
+def test_each_part_has_the_share_of_its_runs_that_stood_before(pieces):
+    text = "".join(pieces) + "and some other end of it, long enough for twenty parts"
+    seen, before = set(), np.zeros(len(text))
+    for k in range(len(text) - 49):
+        before[k] = text[k : k + 50] in seen
+        seen.add(text[k : k + 50])
+    found = repeats_in(text)
+    assert found.by_part == pytest.approx([part.mean() for part in np.array_split(before, 20)])
+    assert found.short == pytest.approx(before.sum() / (len(text) - 49))
+
+
+def test_the_map_shows_the_second_of_two_equal_pages():
     page = sentences(ENGLISH, 1000)
-    text = sentences(GERMAN, 9000) + page + page
-    parts = repeats_in(text).by_part
-    assert len(parts) == 20 and max(parts[:16]) < 0.05
-    assert min(parts[17:]) > 0.7
-    # A run that begins in the last 49 characters of a page goes on otherwise in the other one.
-    assert sum(parts) / 20 == pytest.approx((2000 - 49 - 49) / len(text), abs=0.02)
-
-
-def test_what_is_covered_by_matches():
-    lengths = np.array([0, 3, 2, 1, 0, 0, 5, 4, 3, 2])
-    assert covered(lengths, 3) == 0.7
-    assert covered(lengths, 4) == 0.4
-    assert covered(lengths, 6) == 0
+    parts = repeats_in(sentences(GERMAN, 9000) + page + page).by_part
+    assert len(parts) == 20 and max(parts[:18]) < 0.1 and min(parts[18:]) > 0.8
 
 
 def test_the_numbers_are_of_this_text():
@@ -117,7 +118,10 @@ def test_one_page_again_and_again_is_no_large_text():
     assert found.verdict[0].startswith("1,") or found.verdict[0].startswith("2,")
     assert "characters that are new are very few" in found.verdict[0]
     assert "nearly all of it is repeated" in said(text) and "Take the copies out" in said(text)
-    assert "100% of the last tenth stands in the text before it" in said(text)
+    assert "100% of the last tenth are held-out copies: they stand in the text before" in said(text)
+    facts = " ".join(finding.fact for finding in found.findings.values())
+    assert "nearly all of it is repeated" in facts and "held-out copies" in facts
+    assert "Take the copies out" not in facts and "Add texts" not in facts
 
 
 def test_two_languages_are_named():

@@ -101,7 +101,7 @@ def test_a_run_that_is_stopped_goes_on_with_its_plan(tmp_path):
 
     stopped, _ = the_cell(stop)
     assert stopped.ended == "interrupted" and len(stopped) == 3
-    assert "it was stopped by hand: run the cell of the training again" in str(check_up(stopped))
+    assert "it was stopped by hand. Run the cell of the training again" in str(check_up(stopped))
     whole, model = the_cell()
     assert whole.ended in ("all steps", "early") and len(whole) > 3
     assert [row["loss"] for row in whole.rows[:3]] == [row["loss"] for row in stopped.rows]
@@ -155,6 +155,26 @@ def test_a_sick_run_is_called_sick():
     text = str(found)
     assert "not finite: 1. Halve" in text and "Spikes of the loss: 1, at steps 121." in text
     assert "lowest at step 100 and rose by 0.50" in text and "it has not ended" in text
+    facts = " ".join(finding.fact for finding in found.findings)
+    assert "not finite: 1." in facts and "Halve" not in facts
+
+
+def test_of_many_spikes_the_first_are_named_and_all_are_counted():
+    losses = [2.0 + 0.01 * (k % 7) for k in range(1200)]
+    for k in range(120, 1200, 150):
+        losses[k] = 9.0
+    found = check_up(rows(losses, [1.0] * 1200))
+    assert len(found.spikes) == 8
+    assert "Spikes of the loss: 8, at steps 121, 271, 421, 571, 721 and 3 more." in str(found)
+
+
+def test_only_a_run_that_was_stopped_is_to_be_gone_on_with():
+    history = rows([2.0, 1.9])
+    assert "again" not in str(check_up(history))
+    history.ended = "interrupted"
+    found = check_up(history)
+    assert "stopped by hand. Run the cell of the training again: it goes on." in str(found)
+    assert "again" not in found.findings[0].fact
 
 
 def test_a_run_without_a_step_or_a_validation():

@@ -54,7 +54,10 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path):
         assert sum(name in remark for remark in book.remarks) == 1, name
     assert "again.txt has the same text as a.txt" in said
     assert "1 hidden files" in said and "copy-protected" in said
-    assert str(tmp_path) not in said  # a card may be published
+    assert str(tmp_path) not in said  # what a notebook shows may be handed on
+    (fact,) = book.facts
+    assert "Not all that lay in its folder is part of it" in fact
+    assert not any(name in fact for name in ("again", "picture", "paper", "empty", "bought"))
     assert all(f"- {remark}" in str(book) for remark in book.remarks)
 
 
@@ -89,8 +92,14 @@ def test_an_empty_folder_says_what_to_put_there(tmp_path):
     ):
         load_book(tmp_path)
     (tmp_path / "scan.pdf").write_bytes(b"%PDF-1.7\n...")
-    with pytest.raises(CorpusError, match=r"scan.pdf is a PDF file.*\(OCR\)"):
+    with pytest.raises(CorpusError, match=r"scan.pdf is a PDF file.*\(OCR\)") as error:
         load_book(tmp_path)
+    assert "more file" not in str(error.value) and "Put text" not in str(error.value)
+    for k in range(9):
+        (tmp_path / f"{k}.pdf").write_bytes(b"%PDF-1.7\n...")
+    with pytest.raises(CorpusError, match=r"0.pdf is a PDF file.* with 9 more files.") as error:
+        load_book(tmp_path)
+    assert str(error.value).count("(OCR)") == 1
 
 
 @pytest.mark.parametrize("name", ["scan.html", "scan.epub", "scan.pdf"])
@@ -134,7 +143,7 @@ def test_a_large_text_is_sampled_and_the_book_says_so(tmp_path):
     said = (
         f"The text has {len(whole):,} characters. A sample of {len(book.text):,} is used: 8 pieces"
     )
-    assert book.remarks[0].startswith(said)
+    assert book.remarks[0].startswith(said) and book.facts == book.remarks
 
 
 def test_a_sample_has_pieces_of_all_of_a_text_that_begin_with_lines():
@@ -171,6 +180,8 @@ def test_a_broken_file_is_named_without_its_folder(tmp_path, monkeypatch):
         book = load_book(source)
         assert any(remark.startswith("b.txt is utf-8, but broken") for remark in book.remarks)
         assert tmp_path.name not in "".join(book.remarks)
+        assert book.facts[0].startswith("There w") and "doubt" in book.facts[0]
+        assert "b.txt" not in "".join(book.facts)
 
 
 def test_of_very_many_remarks_some_are_printed(tmp_path):

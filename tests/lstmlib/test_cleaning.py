@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmlib.cleaning import clean, drop_control, rare_count
+from lstmlib.cleaning import LISTED, SHOWN, clean, drop_control, rare_count
 from lstmlib.corpora import Corpus, load_corpus
 
 
@@ -183,6 +183,19 @@ def test_report_counts_exactly():
 
 def test_report_of_clean_text_says_nothing_vanished():
     assert str(clean("abc")[1]).endswith("vanished (dropped or replaced): nothing")
+
+
+def test_of_many_kinds_that_vanished_the_most_frequent_are_listed_and_all_are_counted():
+    rare = [chr(0x4E00 + k) for k in range(LISTED + 1)]
+    text = "ab" * 500 + "".join(c * (k + 1) for k, c in enumerate(rare))
+    total = sum(range(1, LISTED + 2))
+    report = clean(text, min_count=100)[1]
+    said = str(report).splitlines()[-1]
+    assert f"{total} characters of {LISTED + 1} kinds: '{rare[-1]}' ×{LISTED + 1}, " in said
+    assert said.count("×") == SHOWN and f"and {LISTED + 1 - SHOWN} others" in said
+    assert "the report's `vanished` has all" in said and len(report.vanished) == LISTED + 1
+    few = clean(text.replace(rare[-1], ""), min_count=100)[1]
+    assert str(few).count("×") == LISTED and "others" not in str(few)
 
 
 @given(st.text(), st.booleans(), st.sampled_from(["keep", "space"]))

@@ -10,7 +10,8 @@ import torch
 from trained_book import changed, trained
 
 from lstmlib import publishing
-from lstmlib.publishing import PublishingError, check_published, publish
+from lstmlib.cleaning import CleaningReport
+from lstmlib.publishing import PublishingError, changed_since, check_published, publish
 from lstmlib.serialization import load_model
 
 FILES = ["README.md", "explorer.html", "model.safetensors", "report.html", "settings.json"]
@@ -55,8 +56,10 @@ def test_an_empty_folder_may_be_taken(tmp_path):
 def test_what_is_not_ours_is_left_alone(tmp_path, strange):
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / strange).write_text("mine")
-    with pytest.raises(PublishingError, match="so that nothing of yours is lost"):
+    with pytest.raises(PublishingError, match="`publish` did not write it") as error:
         publish(tmp_path / "book", trained()[0])
+    advice = re.findall(r"(?i)publish it|move it|choose another|run the cell", str(error.value))
+    assert advice == ["move it", "choose another"] and str(error.value).count(". ") == 0
     assert names(tmp_path) == ["book"] and (tmp_path / "book" / strange).read_text() == "mine"
 
 
@@ -71,8 +74,9 @@ def test_what_a_look_at_the_folder_leaves_in_it_is_no_file_of_the_readers(tmp_pa
 def test_a_file_added_by_hand_or_changed_keeps_the_folder(tmp_path):
     folder = publish(tmp_path / "book", trained()[0])
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(PublishingError, match=r"notes.txt is missing, changed or strange"):
+    with pytest.raises(PublishingError, match=r"notes.txt is missing, changed or strange") as error:
         publish(folder, trained()[0])
+    assert "Publish it again" not in str(error.value) and "move it away" in str(error.value)
     (folder / "notes.txt").unlink()
     with open(folder / "README.md", "a", encoding="utf-8") as card:
         card.write("My own words.\n")
@@ -147,7 +151,7 @@ def test_a_folder_of_another_format_is_not_ours(tmp_path):
     (folder / "settings.json").write_text(json.dumps(settings | {"format": "other"}))
     with pytest.raises(PublishingError, match="it is of another format"):
         check_published(folder)
-    with pytest.raises(PublishingError, match="is no published folder that is whole"):
+    with pytest.raises(PublishingError, match="is no published folder: .*No such file"):
         check_published(tmp_path / "missing")
 
 
@@ -159,3 +163,51 @@ def test_weights_that_are_not_finite_are_not_published(tmp_path):
     with pytest.raises(ValueError):
         publish(tmp_path / "book", changed(model=model))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, ()),
+        ({"title": "Another"}, ("title",)),
+        ({"licence": ""}, ("licence",)),
+        ({"language": "de"}, ("language",)),
+        ({"why": "", "loss": 9.9}, ("why", "loss")),
+        ({"samples": {"τ = 1": "The other"}}, ("README.md",)),
+        ({"written": "in another way"}, ("README.md",)),
+        ({"prompt": "He "}, ("explorer.html",)),
+    ],
+)
+def test_what_was_changed_since_is_named(tmp_path, changes, found):
+    folder = publish(tmp_path / "book", trained()[0])
+    assert changed_since(folder, changed(**changes)) == found
+    assert changed_since(publish(folder, changed(**changes)), changed(**changes)) == ()
+    assert names(tmp_path) == ["book"]
+
+
+def test_a_network_that_was_trained_on_is_not_the_one_of_the_folder(tmp_path):
+    import copy
+
+    folder = publish(tmp_path / "book", trained()[0])
+    model = copy.deepcopy(trained()[0].model)
+    model.output.bias.data[0] += 1
+    assert changed_since(folder, changed(model=model)) == ("model.safetensors", "explorer.html")
+    (folder / "README.md").unlink()
+    with pytest.raises(PublishingError, match="README.md is missing"):
+        changed_since(folder, trained()[0])
+
+
+def test_of_many_strange_files_some_are_named_and_all_are_counted(tmp_path):
+    folder = publish(tmp_path / "book", trained()[0])
+    for k in range(9):
+        (folder / f"{k}.txt").touch()
+    with pytest.raises(PublishingError, match=r"4.txt and 4 more is missing, changed or strange"):
+        check_published(folder)
+
+
+def test_the_settings_hold_all_that_vanished_in_cleaning(tmp_path):
+    cleaning = CleaningReport(trained()[0].cleaning.steps, {"é": 7, "\ud800": 1})
+    book = changed(cleaning=cleaning)
+    folder = publish(tmp_path / "book", book)
+    assert check_published(folder)["vanished"] == cleaning.vanished
+    assert changed_since(folder, book) == ()

@@ -128,3 +128,21 @@ def test_wrong_numbers_get_one_sentence(wrong):
         matches.spans(wrong)
     with pytest.raises(ValueError, match="shortest is"):
         matches.spans(1, wrong)
+
+
+def test_what_is_covered_by_matches():
+    matches = suffixes.Matches(np.array([0, 3, 2, 1, 0, 0, 5, 4, 3, 2]), np.zeros(10, dtype=int))
+    assert matches.covered(3) == 0.7
+    assert matches.covered(4) == 0.4
+    assert matches.covered(6) == 0
+    assert longest_matches("", "abc").covered(1) == 0
+    with pytest.raises(ValueError, match="shortest is 0"):
+        matches.covered(0)
+
+
+@given(TEXTS, TEXTS)
+def test_ids_are_matched_as_their_text_is(text, training):
+    ids = [np.array([ord(c) for c in each], dtype=np.int64) for each in (text, training)]
+    found, wanted = longest_matches(*ids), longest_matches(text, training)
+    assert found.lengths.tolist() == wanted.lengths.tolist()
+    assert found.sources.tolist() == wanted.sources.tolist()

@@ -14,11 +14,11 @@ from lstmlib import thermometer
 from lstmlib.batching import split
 from lstmlib.models import CharRNN
 from lstmlib.ngram import NGramModel
+from lstmlib.suffixes import longest_matches
 from lstmlib.thermometer import (
     EPOCHS,
     LARGER,
     Features,
-    copied_share,
     expect,
     judge,
     measure_features,
@@ -26,6 +26,7 @@ from lstmlib.thermometer import (
     predict_loss,
     recipe,
     spread,
+    verdict_on,
 )
 from lstmlib.training import evaluate, fit
 from lstmlib.vocab import Vocab
@@ -86,7 +87,7 @@ def test_a_large_text_is_counted_in_pieces_from_all_of_it():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_copied_share_is_that_of_a_slow_search(seed):
+def test_the_held_out_copies_are_those_of_a_slow_search(seed):
     rng = np.random.default_rng(seed)
     training = rng.integers(0, 3, 700)
     parts = [rng.integers(0, 3, rng.integers(1, 90)), training[100 : 100 + 64 + 20 * seed]]
@@ -97,17 +98,18 @@ def test_the_copied_share_is_that_of_a_slow_search(seed):
         if tuple(text[i : i + length]) in known:
             inside[i : i + length] = True
     assert inside.any() and not inside.all()
-    assert copied_share(text, training) == pytest.approx(inside.mean())
+    copied = longest_matches(text, training).covered(length)
+    assert copied == pytest.approx(inside.mean())
 
 
-def test_a_text_shorter_than_a_passage_copies_nothing():
-    assert copied_share(np.zeros(10, dtype=int), np.zeros(900, dtype=int)) == 0
-    assert copied_share(np.zeros(64, dtype=int), np.zeros(900, dtype=int)) == 1
-
-
-def test_a_passage_does_not_reach_from_the_training_text_into_the_text():
-    training, text = np.arange(100), np.arange(100, 200)
-    assert copied_share(text, training) == 0
+def test_the_held_out_copies_are_those_of_the_last_tenth():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 5, 4_000)
+    ids[3_700:3_800] = ids[100:200]
+    # By chance the copy may go on for some characters.
+    assert measure_features(ids, 5).copied == pytest.approx(100 / 400, abs=0.01)
+    ids[3_700:3_800] = ids[3_850:3_950]  # a repeat inside the last tenth is no copy
+    assert measure_features(ids, 5).copied == 0
 
 
 # The recipe
@@ -235,7 +237,7 @@ def test_a_training_longer_than_any_recorded_one_is_said():
 
 def test_repeated_passages_are_said():
     expected = predict_loss(features_of(copied=0.31), 4_000_000)
-    assert any("31% of the last tenth stands in the training text" in c for c in expected.caveats)
+    assert any("31% of the last tenth are held-out copies of 64 ch" in c for c in expected.caveats)
 
 
 # The plan
@@ -381,9 +383,11 @@ def test_a_loss_is_judged_by_the_interval():
     assert judge(1.35, expected).endswith("it is what such a training reaches on this text.")
     assert "above the interval from 1.30 to 1.50" in judge(1.55, expected)
     assert "Look for a fault" in judge(1.55, expected)
+    assert "Look for a fault" not in verdict_on(1.55, expected).fact
+    assert judge(1.55, expected) == str(verdict_on(1.55, expected))
     assert "below the interval from 1.30 to 1.50" in judge(1.2, expected)
     assert "5-gram" not in judge(1.55, expected)
-    assert judge(1.7, expected).endswith("Counting does better: the 5-gram model has 1.60.")
+    assert "Counting does better: the 5-gram model has 1.60." in verdict_on(1.7, expected).fact
 
 
 @pytest.mark.parametrize("loss", [math.nan, -0.1, None, "1.3"])

@@ -151,3 +151,17 @@ def test_what_is_recorded_is_small():
     assert sum(sizes) < 120_000
     json.loads(DATA.read_text())
     assert DATA.stat().st_size < 10_000
+
+
+def test_every_run_says_where_it_was_trained_and_the_readme_what_that_means():
+    gpu = {name for name, run in RESULT["runs"].items() if "device" in run}
+    assert gpu and RESULT["machine"] and RESULT["versions"]
+    for name in gpu:
+        assert RESULT["runs"][name]["versions"].keys() == RESULT["versions"].keys(), name
+    prose = " ".join((ROOT / "runs/README.md").read_text(encoding="utf-8").split())
+    seconds = sum(RESULT["runs"][name]["training_seconds"] for name in gpu)
+    (device,) = {RESULT["runs"][name]["device"] for name in gpu}
+    assert f"{seconds:.0f} s on {device} |" in prose
+    (budget,) = {int(name.rsplit(" ", 1)[1]) for name in gpu}
+    assert f"the two whose budget is {budget:,} characters".replace(",", " ") in prose
+    assert len(gpu) == 2

@@ -4,20 +4,34 @@ import random
 import zipfile
 from pathlib import Path
 
-ENGLISH = (
+# A word that stands three times is drawn three times as often. Of few words, letters
+# are not as frequent as the language has them.
+ENGLISH = 3 * (
     "the old man went slowly through the street and thought of the time when he was still young it "
     "had been a fine day and the sun shone on every roof of that little town nobody spoke with him "
-    "but he did not feel alone there were other things to be done before night came with its cold"
+    "but he did not feel alone there were other things to be done before night came with its cold "
+) + (
+    "he had told her that they would see this house where their mother lived as child came door "
+    "morning said late she an hour no one who could have shown them which way take then both out "
+    "because what wanted most hear wind look at stones shore asked if all world given only laughed"
 )
-GERMAN = (
+GERMAN = 3 * (
     "der alte Mann ging langsam durch die Straße und dachte an die Zeit als er noch jung gewesen "
     "war es war ein schöner Tag und die Sonne schien auf jedes Dach der kleinen Stadt niemand "
-    "sprach mit ihm aber er fühlte sich nicht allein es gab noch andere Dinge die zu tun waren"
+    "sprach mit ihm aber er fühlte sich nicht allein es gab noch andere Dinge die zu tun waren "
+) + (
+    "er hatte ihr gesagt dass sie Haus sehen würden in dem ihre Mutter als Kind lebte kam Morgen "
+    "Tür spät sei schon eine Stunde dort keiner konnte ihnen den Weg zeigen dann gingen beide "
+    "Meer weil vor allem Wind hören auf Steine Ufer schauen wollte fragte ob alles was Welt gegeben"
 )
-RUSSIAN = (
+RUSSIAN = 3 * (
     "старик медленно шёл по улице и думал о том времени когда он был ещё молод это был прекрасный "
     "день и солнце светило на каждую крышу маленького города никто с ним не говорил но он не "
-    "чувствовал себя одиноким были и другие дела которые надо было сделать до холодной ночи"
+    "чувствовал себя одиноким были и другие дела которые надо было сделать до холодной ночи "
+) + (
+    "сказал ей они увидят дом в котором её мать жила ребёнком вот утром она подошла к двери уже "
+    "поздно там целый час мог показать им дорогу потом оба вышли морю потому больше всего хотел "
+    "слышать ветер смотреть камни берега спросила всё ли дал мир только засмеялся взял за руку"
 )
 CHINESE = (
     "老人慢慢地走过街道想着自己年轻的时候那是一个美好的日子阳光照在小城的屋顶上没有人和他说话但他并不觉得孤单"

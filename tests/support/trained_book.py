@@ -67,8 +67,8 @@ def trained() -> tuple[TrainedBook, dict]:
     names = ("book", "audit", "text", "cleaning", "plan", "history", "model", "vocab", "loss")
     names += ("samples", "prompt", "report")
     notes = dict(zip(names, parts, strict=True))
-    notes |= {"written": written, "run": run, "minutes": MINUTES, "licence": "CC0-1.0"}
-    return result, notes | {"why": "it is a test"}
+    notes |= {"written": written, "run": run, "minutes": MINUTES, "trained": result}
+    return result, notes
 
 
 def changed(**changes: object) -> TrainedBook:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,10 +10,10 @@ import torch
 
 from lstmlib.batching import split
 from lstmlib.book_run import kept_plan
-from lstmlib.books import sha256
 from lstmlib.checkpoints import CheckpointError, Checkpoints
 from lstmlib.cleaning import drop_control
-from lstmlib.publishing import PublishingError, check_published
+from lstmlib.model_card import TrainedBook
+from lstmlib.publishing import PublishingError, changed_since
 from lstmlib.sources import fingerprint
 from lstmlib.vocab import VocabError
 
@@ -22,12 +23,14 @@ _SECTIONS = {
     **dict.fromkeys(("book", "audit"), "1, Audit"),
     **dict.fromkeys(("text", "cleaning", "vocab"), "2, Cleaning"),
     **dict.fromkeys(("plan", "minutes", "run"), "3, Plan"),
-    **dict.fromkeys(("history", "model", "loss", "why"), "4, Training"),
+    **dict.fromkeys(("history", "model", "loss"), "4, Training"),
     **dict.fromkeys(("samples", "prompt"), "6, Sampling"),
     **dict.fromkeys(("written", "report"), "7, Report"),
-    **dict.fromkeys(("licence", "folder"), "8, Card and folder"),
+    **dict.fromkeys(("trained", "folder"), "8, Card and folder"),
 }
 """What is noted -> the section that makes it."""
+_IN_FOLDER = {field.name for field in fields(TrainedBook)} & _SECTIONS.keys() - {"written"}
+"""Of these, what the folder is made from. There "written" is how a text was written, in words."""
 
 
 class _Line(NamedTuple):
@@ -48,15 +51,20 @@ class CheckList:
     Nothing is ticked because a cell was run. Each line is looked up in what that cell made: the
     text, the checkpoints on disk, the history, the folder.
 
-    todo = CheckList()
+    todo = CheckList(lambda: {"title": title, "licence": licence, "language": "", "why": ""})
     todo.note(book=book, audit=found)
     todo.show()
+
+    Args:
+        filled_in: returns what the reader filled in, by the names title, licence, language, why. It
+            is asked each time, so that a change is seen at once. A name that is missing is empty.
     """
 
     KNOWN = frozenset(_SECTIONS)
     """The names of what may be noted."""
 
-    def __init__(self) -> None:
+    def __init__(self, filled_in: Callable[[], dict[str, str]] = dict) -> None:
+        self.filled_in = filled_in
         self._made: dict[str, object] = {}
         self._trained: dict[str, int] = {}  # what was written -> steps that were trained before
 
@@ -65,7 +73,7 @@ class CheckList:
 
         Args:
             made: by their names book, audit, text, cleaning, vocab, plan, minutes, run, history,
-                model, loss, why, samples, prompt, written, report, licence, folder.
+                model, loss, samples, prompt, written, report, trained, folder.
 
         Raises:
             TypeError: another name, which no line of the list would ever look at.
@@ -182,7 +190,7 @@ def _explained(list_: CheckList) -> str:
     side = "below" if loss < plan.low else "above"
     if inside:
         side = "inside, but of an interval so wide that it says nothing"
-    why = str(list_._made.get("why") or "").strip()
+    why = list_.filled_in().get("why", "").strip()
     if not why or not math.isfinite(loss):
         raise _Missing(
             f"{loss:.2f} is {side if inside else f'{side} the interval'}; write into why what you "
@@ -226,22 +234,24 @@ def _looked_at(list_: CheckList) -> str:
 
 
 def _licensed(list_: CheckList) -> str:
-    licence = str(list_._made.get("licence") or "").strip()
+    licence = list_.filled_in().get("licence", "").strip()
     if not any(map(str.isalpha, licence)):
         raise _Missing("not stated; write into licence what you know of the text's rights")
     return licence
 
 
 def _published(list_: CheckList) -> str:
+    folder, made = list_["folder"], list_._made
+    parts = {name: made[name] for name in _IN_FOLDER & made.keys()}
+    now = replace(list_["trained"], **parts, **list_.filled_in())
     try:
-        settings = check_published(list_["folder"])
-    except PublishingError as error:
+        changed = changed_since(folder, now)
+    except (PublishingError, ValueError) as error:
         raise _Missing(f"{error}") from error
-    now = {"clean_text_sha256": sha256(list_["text"]), "loss": list_["loss"]}
-    now |= {name: str(list_._made.get(name) or "") for name in ("licence", "why")}
-    if any(settings.get(name, "") != value for name, value in now.items()):
-        raise _Missing("the folder is of an earlier run, why or licence; run section 8 again")
-    return f"{len(settings['files']) + 1} files, whole"
+    if changed:
+        names = ", ".join(name.partition(".")[0].replace("_", " ") for name in changed)
+        raise _Missing(f"the folder was written with another {names}; run section 8 again")
+    return "whole, and as it would be written now"
 
 
 _LINES: dict[str, Callable[[CheckList], str]] = {

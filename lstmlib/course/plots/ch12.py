@@ -26,7 +26,7 @@ _COLORS = (SKY, ORANGE, PINK, GREEN)
 
 
 def text_map(found: Audit, title: str) -> Figure:
-    """Draw a text from its beginning to its end: its language, and what also stands elsewhere.
+    """Draw a text from its beginning to its end: its language, and how much of it is repeated.
 
     Args:
         found: the audit of the text.
@@ -41,7 +41,12 @@ def text_map(found: Audit, title: str) -> Figure:
     edges = np.linspace(0, 100, len(parts) + 1)
     for name, left, right in zip(parts, edges[:-1], edges[1:], strict=True):
         top.axvspan(left, right, color=colors[name], linewidth=0)
-    labels = [Patch(color=colors[n], label=plain_text(n or "not recognised")) for n in names[:5]]
+    sure = found.languages.sure or found.languages.second
+    worded = {n: (n if sure else f"perhaps {n}") if n else "not recognised" for n in names}
+    labels = [Patch(color=colors[n], label=plain_text(worded[n])) for n in names[: len(_COLORS)]]
+    if others := len(names) - len(labels):
+        said = worded[names[-1]] if others == 1 else f"{others} others"
+        labels.append(Patch(color="0.8", label=plain_text(said)))
     top.legend(handles=labels, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     top.set(title=plain_text(title), yticks=[], xlim=(0, 100))
     top.set_ylabel("language", rotation=0, ha="right", va="center")
@@ -51,14 +56,14 @@ def text_map(found: Audit, title: str) -> Figure:
     bottom.stairs(shares, edges, fill=True, color=BLUE)
     bottom.axvspan(90, 100, color=BLACK, alpha=0.12, linewidth=0, label="last tenth:\nheld out")
     bottom.set(xlabel="place in the text (%)", ylim=(0, max(10, 1.15 * shares.max())))
-    bottom.set_ylabel(f"runs of {SHORT} that also\nstand elsewhere (%)")
+    bottom.set_ylabel(f"repeated: runs of {SHORT}\nthat stood before (%)")
     bottom.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
-    said = ", ".join(f"{name or 'not recognised'} in {parts.count(name)}" for name in names)
+    shown = ", ".join(f"{worded[name]} in {parts.count(name)}" for name in names)
     return with_alt(
         figure,
-        f"{title}. Language: {said} of {len(parts)} parts. Repeated: "
-        f"between {shares.min():.3g} and {shares.max():.3g} % of a twentieth of the text, "
-        f"{shares[-2:].mean():.3g} % of the last tenth.",
+        f"{title}. Language: {shown} of {len(parts)} parts. Repeated: of the runs of {SHORT} "
+        f"characters, between {shares.min():.3g} and {shares.max():.3g} % of each twentieth of the "
+        "text stood in the text before it.",
     )
 
 
