@@ -385,7 +385,7 @@ def verdicts(answer: Mapping | None) -> None:
             raise Slip(f"{unknown[0]!r} is none of the three words of the task.")
         hints = {
             "a": "a: does each score clear its own controls, and the intervention its own?",
-            "b": "b: the scores are above their own controls. And what do other units do, set as far?",
+            "b": "b: the scores are above their own controls. What do other units do, set as far?",
             "c": "c: what do the last eight characters say without any network?",
             "d": "d: which way does the prediction move, and which way was claimed?",
             "e": "e: is the untrained network any worse?",
