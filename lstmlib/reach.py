@@ -56,8 +56,8 @@ def loss_by_past(
     4 000 places, 14 characters apart: the standard error over stretches of 40 places was 0.9 to 1.2
     times that over single places.
 
-    The network does not know that its past is foreign, and trusts it. So for small k its loss can
-    lie far above that of a model that counts and sees k characters.
+    The network is not told that its past is foreign. For small k its loss can lie far above that of
+    a model that counts and sees k characters.
 
     Args:
         model: a network with any cell.

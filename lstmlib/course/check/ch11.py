@@ -99,6 +99,10 @@ def balanced_accuracy(answer: Callable | None) -> None:
                 "too.": quiet,
                 "two shares were added; a mean is half of that.": hits + quiet,
                 "that is the geometric mean; half of the sum is asked for.": (hits * quiet) ** 0.5,
+                "divide each count by the places of its own class, not by all of them.": (
+                    predicted == label
+                ).mean()
+                / 2,
                 "at the places where the label is false, `predicted` is right if it is False.": (
                     hits + 1 - quiet
                 )
@@ -108,6 +112,10 @@ def balanced_accuracy(answer: Callable | None) -> None:
                 slips[
                     "divide by how many places *have* the label, not by how many were said to."
                 ] = (label[predicted].mean() + 1 - label[~predicted].mean()) / 2
+            if hits + quiet:
+                slips["that is the harmonic mean; half of the sum is asked for."] = (
+                    2 * hits * quiet / (hits + quiet)
+                )
             for slip, value in slips.items():
                 if math.isclose(got, value, abs_tol=1e-9):
                     return slip
@@ -186,6 +194,8 @@ def mended_split(answer: Callable | None) -> None:
                 continue
             if np.intersect1d(train, test).size:
                 return "some places are in both parts: the probe is scored on what it has seen."
+            if train.size and test.size and train.min() > test.max():
+                return "the order is turned round: fit on the first part, and score on a later one."
             if train.size and test.size and train.max() > test.min():
                 return (
                     "places of one part still lie between those of the other. Neighbours have "
@@ -280,6 +290,8 @@ def foreign_past(answer: Callable | None) -> None:
                 return "at k = 0 the row is the other place's past alone."
             if np.array_equal(got, reference(ids, others, places, past, k)):
                 return "`places` and `others` are swapped: the foreign past is that of `others`."
+            if np.array_equal(got, reference(ids, places, others, k, past)):
+                return "`past` and `k` are swapped: the foreign past has `past` characters."
             if np.array_equal(got, right[:, ::-1]):
                 return "each row runs backwards; the network reads a text from its beginning."
             if np.array_equal(got, right[::-1]):
@@ -324,8 +336,12 @@ def reach_of(answer: Callable | None) -> None:
             given = excess.copy()
             try:
                 got = number(call_answer(answer, given, tolerance))
+            except Slip as error:
+                if not slip:
+                    raise
+                return f"{error} Here, {slip}"
             except Exception as error:
-                if not slip or isinstance(error, Slip):
+                if not slip:
                     raise
                 stopped = f"your code stopped with {type(error).__name__}: {error}"
                 return f"{slip} For {excess.tolist()} and {tolerance} {stopped}"
@@ -368,9 +384,9 @@ def verdicts(answer: Mapping | None) -> None:
         if unknown:
             raise Slip(f"{unknown[0]!r} is none of the three words of the task.")
         hints = {
-            "a": "a: does the score clear every control, and the intervention its own?",
-            "b": "b: the score is high. And what does a random unit do when it is set?",
-            "c": "c: what do the last three characters say without any network?",
+            "a": "a: does each score clear its own controls, and the intervention its own?",
+            "b": "b: the scores are above their own controls. What do other units do, set as far?",
+            "c": "c: what do the last eight characters say without any network?",
             "d": "d: which way does the prediction move, and which way was claimed?",
             "e": "e: is the untrained network any worse?",
         }

@@ -7,6 +7,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -86,17 +87,45 @@ def is_stub(answer: object) -> bool:
 
 
 def call_answer(function: Callable, *arguments: object) -> object:
-    """Call a student's function; a result of None is the forgotten `return`.
+    """Call a student's function; a result of None is a forgotten `return`, or a forgotten case.
 
     Raises:
-        Slip: the answer is no function, or returns nothing.
+        Slip: the answer is no function, or returns nothing. If it returns something elsewhere, the
+            message names the input for which it does not.
     """
     if not callable(function):
         raise Slip(f"a function is asked for, and yours is {type(function).__name__!r}.")
+    given = " and ".join(map(_briefly, arguments))  # before the function can change it
     result = function(*arguments)
+    if result is None and _has_return(function):
+        raise Slip(f"for {given} your function returns nothing: did you forget this case?")
     if result is None:
         raise Slip("your function returns nothing; did you forget `return`?")
     return result
+
+
+def _has_return(function: Callable) -> bool:
+    """Say whether there is a way on which a function returns something that is not plain None."""
+    if not inspect.isfunction(function):
+        return False
+    for before, step in pairwise(dis.get_instructions(function)):
+        # Python 3.12 and 3.13 return a constant in one step, the others in two.
+        value = step if step.opname == "RETURN_CONST" else before
+        if step.opname.startswith("RETURN_") and not (
+            "CONST" in value.opname and value.argval is None
+        ):
+            return True
+    return False
+
+
+def _briefly(argument: object) -> str:
+    """Return an argument of a function as a message shows it: short, and without an address."""
+    said = repr(argument.tolist() if hasattr(argument, "tolist") else argument)
+    if len(said) <= 60 and not said.startswith("<"):
+        return said
+    shape = getattr(argument, "shape", None)
+    kind = type(argument).__name__
+    return f"a {kind}" if shape is None else f"a {kind} of the shape {tuple(shape)}"
 
 
 def number(answer: object) -> float:

@@ -34,6 +34,11 @@ def precision(predicted, label):
     return float(np.mean([s.mean() if len(s) else 0.0 for s in said]))
 
 
+def harmonic(predicted, label):
+    hits, quiet = predicted[label].mean(), (~predicted[~label]).mean()
+    return 2 * hits * quiet / (hits + quiet) if hits + quiet else 0.0
+
+
 def auc(values, label):
     yes, no = values[label][:, None], values[~label][None]
     return (yes > no).mean() + (yes == no).mean() / 2
@@ -120,6 +125,21 @@ def reach_by_loop(excess, tolerance):
     return k
 
 
+def reach_if_any(excess, tolerance):
+    """What never stays within is forgotten."""
+    for k in range(len(excess)):
+        if (excess[k:] <= tolerance).all():
+            return k
+
+
+def reach_if_above(excess, tolerance):
+    """What is within from the beginning on is forgotten."""
+    for k in range(len(excess) - 1, -1, -1):
+        if excess[k] > tolerance:
+            return k + 1
+    return None
+
+
 def first_within(excess, tolerance):
     within = np.flatnonzero(excess <= tolerance)
     return int(within[0]) if len(within) else len(excess)
@@ -162,6 +182,8 @@ EXERCISES = {
             (lambda p, y: balanced(y, p), "*have* the label"),
             (lambda p, y: 0.5, "in one of the cases"),
             (lambda p, y: (p[y].mean() * (~p[~y]).mean()) ** 0.5, "the geometric mean"),
+            (harmonic, "the harmonic mean"),
+            (lambda p, y: ((p & y).mean() + (~p & ~y).mean()) / 2, "of its own class"),
             (lambda p, y: balanced(p, y) + 1e-4, "it is 0.818901, and yours gives 0.819001"),
             (forgets, "forget `return`"),
             (raises, "RuntimeError: oh no"),
@@ -190,7 +212,7 @@ EXERCISES = {
             (lambda n, s, g: (np.arange(0, n, 2), np.arange(1, n, 2)), "Neighbours"),
             (lambda n, s, g: parts(n, s, 0), "the gap is missing"),
             (lambda n, s, g: (np.arange(int(s * n)), np.arange(n)), "in both parts"),
-            (lambda n, s, g: parts(n, s, g)[::-1], "Neighbours"),
+            (lambda n, s, g: parts(n, s, g)[::-1], "turned round"),
             (lambda n, s, g: parts(n, s, g + 1), "one place too many"),
             (lambda n, s, g: parts(n, 1 - s, g), "rounded down"),
             (lambda n, s, g: (np.arange(int(s * n) - g), np.arange(int(s * n), n)), "rounded down"),
@@ -229,7 +251,8 @@ EXERCISES = {
             (lambda i, p, o, n, k: rows(i, p, o - 1, n, k), "ends with the character"),
             (rows_from_the_end, "at k = 0 there is no true character, and there your code stopped"),
             (lambda i, p, o, n, k: rows(i, p, o, n, k) if k else rows(i, p, p, n, k), "at k = 0"),
-            (lambda i, p, o, n, k: rows(i, o, p, n, k), "are swapped"),
+            (lambda i, p, o, n, k: rows(i, o, p, n, k), "`others` are swapped"),
+            (lambda i, p, o, n, k: rows(i, p, o, k, n), "`past` and `k` are swapped"),
             (lambda i, p, o, n, k: rows(i, p, o, n, k)[:, ::-1], "backwards"),
             (lambda i, p, o, n, k: rows(i, p, o, n, k)[::-1], "wrong order"),
             (lambda i, p, o, n, k: rows(i, p - 1, o - 2, n, k), "the first row here"),
@@ -256,6 +279,12 @@ EXERCISES = {
                 lambda e, t: reach(e[:-1], t) if len(e) == 4 and t > 0.05 else reach(e, t),
                 "last value",
             ),
+            (
+                reach_if_any,
+                "for [1.0, 0.5, 0.2] and 0.05 your function returns nothing: did you forget this "
+                "case? Here, where it never stays within",
+            ),
+            (reach_if_above, "for [0.01, 0.0, 0.02] and 0.05 your function returns nothing"),
             (forgets, "forget `return`"),
         ],
         unmoved=("axis_swapped", "dtype"),
@@ -264,8 +293,9 @@ EXERCISES = {
         right=[SAID, dict(reversed(SAID.items()))],
         wrong=[
             (SAID | {"a": "only correlates"}, "the intervention its own"),
-            (SAID | {"b": "used"}, "a random unit"),
-            (SAID | {"c": "used"}, "last three characters"),
+            (SAID | {"b": "used"}, "other units"),
+            (SAID | {"b": "nothing found"}, "above their own controls"),
+            (SAID | {"c": "used"}, "last eight characters"),
             (SAID | {"d": "used"}, "which way was claimed"),
             (SAID | {"e": "only correlates"}, "untrained network"),
             (SAID | {"b": "used", "c": "used"}, "3 of 5 are right"),
