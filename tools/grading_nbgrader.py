@@ -13,11 +13,14 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
+    ClearHiddenTests,
+    GetGrades,
     IgnorePattern,
     LimitOutput,
     NbGraderPreprocessor,
@@ -28,8 +31,6 @@ from traitlets import Integer
 from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
-VERDICTS = ("NotAttempted", "NotYet")
-"""Errors that a check raises itself: nobody needs to see where."""
 
 
 def settings(config: Config) -> None:
@@ -37,6 +38,7 @@ def settings(config: Config) -> None:
     # nbgrader starts `alembic` by its bare name, which fails in a venv that is not activated.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     config.ClearSolutions.code_stub = {"python": ""}  # what stands above the solution is the stub
+    config.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests, CSSHTMLHeaderPreprocessor]
     config.Autograde.autograde_preprocessors = [
         Apart,
         IgnorePattern,
@@ -67,7 +69,7 @@ class Apart(NbGraderPreprocessor):
             ran = self._ran(worker, [answer.source, test.source])
             if _lacks_a_name(ran):  # it may stand in another cell of the student's
                 again = self._ran(worker, [*own, answer.source, test.source])
-                ran = ran if _lacks_a_name(again) else again
+                ran = ran if again["ended"] or _lacks_a_name(again) else again
             _write(ran, answer, test)
         return nb, resources
 
@@ -86,10 +88,10 @@ def _answer_to(test: NotebookNode, code: list[NotebookNode]) -> NotebookNode:
 
 
 def _lacks_a_name(ran: dict) -> bool:
-    """Say whether an answer stopped for want of a name; an answer that died lacks it, too."""
+    """Say whether an answer or its check stopped for want of a name."""
     errors = [cell["error"] for cell in ran["cells"] if cell["error"]]
     said = [f"{kind}: {message}" for kind, message, _ in errors]
-    return bool(ran["ended"]) or any("NameError: name" in text for text in said)
+    return any("NameError: name" in text for text in said)
 
 
 def _write(ran: dict, answer: NotebookNode, test: NotebookNode) -> None:
@@ -101,12 +103,14 @@ def _write(ran: dict, answer: NotebookNode, test: NotebookNode) -> None:
         if result["text"]:
             cell.outputs.append(new_output("stream", name="stdout", text=result["text"]))
         if result["error"]:
-            cell.outputs.append(_error(result["error"]))
+            kind, message, traceback = result["error"]
+            # Where a test stopped is the grader's own affair, and hidden.
+            cell.outputs.append(_error([kind, message, traceback if cell is answer else []]))
 
 
 def _error(error: list) -> NotebookNode:
     kind, message, traceback = error
-    lines = [message] if kind in VERDICTS else traceback or [message]
+    lines = traceback or [f"{kind}: {message}"]
     return new_output("error", ename=kind, evalue=message, traceback=lines)
 
 
