@@ -103,7 +103,9 @@ def run_apart(running: InteractiveShell, job: dict) -> dict:
         os.close(reading)
         _be_the_copy(running, job, writing)
     os.close(writing)
-    told = _read(reading, time.monotonic() + WAITING * job["seconds"])
+    until = time.monotonic() + WAITING * job["seconds"]
+    told = _read(reading, until)
+    late = time.monotonic() >= until
     os.close(reading)
     for kill in (os.killpg, os.kill):  # what it has started, too
         try:
@@ -113,7 +115,7 @@ def run_apart(running: InteractiveShell, job: dict) -> dict:
     _, status = os.waitpid(child, 0)
     if told.endswith(b"\n"):
         return {"cells": json.loads(told), "ended": None}
-    return {"cells": [], "ended": _why(status, job)}
+    return {"cells": [], "ended": _why(status, late, job)}
 
 
 def _be_the_copy(running: InteractiveShell, job: dict, writing: int) -> None:
@@ -159,16 +161,14 @@ def _read(reading: int, until: float) -> bytes:
     return told
 
 
-def _why(status: int, job: dict) -> str:
+def _why(status: int, late: bool, job: dict) -> str:
     """Say why a copy has ended without a result."""
+    if late:
+        return f"your code did not end in {WAITING * job['seconds']} seconds."
     if os.WIFEXITED(status):
         return "your code ended Python itself, as os._exit does."
     if os.WTERMSIG(status) == signal.SIGXCPU:
         return f"your code computed for more than {job['seconds']} seconds; does a loop never end?"
-    if os.WTERMSIG(status) == signal.SIGKILL:
-        return (
-            f"your code did not end in {WAITING * job['seconds']} seconds, or used up its limits."
-        )
     return f"your code brought Python down (signal {os.WTERMSIG(status)})."
 
 
