@@ -211,8 +211,14 @@ def _shares(rows: list[Row]) -> str:
 # A class that is made up
 
 
-def trial(students: int, chapter: str, course: Path, seed: int = 0) -> list[str]:
-    """Grade a class that is made up, in a folder that does not exist yet; return what is wrong.
+def trial(students: int, chapter: str, course: Path, seconds: int = 10) -> list[str]:
+    """Grade a class that is made up; return a line for each row that is other than it should be.
+
+    Args:
+        students: how many; every kind of mangling comes in turn.
+        chapter: two digits.
+        course: a folder that does not exist yet.
+        seconds: of the processor, for each answer.
 
     Raises:
         EditionError: the chapter has no exercises.
@@ -225,17 +231,19 @@ def trial(students: int, chapter: str, course: Path, seed: int = 0) -> list[str]
     import submissions
 
     editions.write(assignment.files([chapter]), course)
+    with (course / "nbgrader_config.py").open("a") as config:
+        print(f"get_config().Apart.seconds = {seconds}", file=config)
     grading_run.nbgrader(course, "generate_assignment", f"ch{chapter}")
-    made = submissions.hand_in(course, f"ch{chapter}", students, seed)
+    made = submissions.hand_in(course, f"ch{chapter}", students)
     grading_run.grade(course, [chapter])
-    rows = rows_of(course)
+    rows = {(row.student, row.exercise): row for row in rows_of(course)}
     return [
-        f"{row.student} ({one.kind}), {row.exercise}: {row.outcome}, and not {wanted}. {row.words}"
-        for row in rows
-        for one in [made[row.student]]
-        for wanted in [one.expected[row.exercise]]
-        if not submissions.fits(row.outcome, wanted)
-    ] + [f"{name} has no row" for name in set(made) - {row.student for row in rows}]
+        f"{student} ({one.kind}), {exercise}: {row}; it should be {wanted}"
+        for student, one in made.items()
+        for exercise, wanted in one.expected.items()
+        for row in [rows.get((student, exercise))]
+        if row is None or not submissions.fits(row.outcome, wanted)
+    ]
 
 
 def main() -> None:
