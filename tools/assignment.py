@@ -53,8 +53,11 @@ CONFIG = '''"""Written by tools/assignment.py; the programs that grade stand in 
 import sys
 
 sys.path.insert(0, {tools!r})
-from grading_nbgrader import settings
-
+try:
+    from grading_nbgrader import settings
+except ImportError as error:
+    # nbgrader would only warn, go on without, and give nobody a point.
+    raise SystemExit(f"{{error}}. The course was moved from {tools}? Correct the path here.")
 settings(get_config())  # noqa: F821
 '''
 

@@ -13,6 +13,7 @@ import copy
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,16 +214,17 @@ def _with_others(
     return [each for n, cell in enumerate(released) for each in (cell, *behind.get(n, []))]
 
 
-def binds(cell: Cell) -> set[str]:
+def binds(cell: Cell) -> frozenset[str]:
     """Return the names that a cell makes, also if it is no whole Python."""
     return _names(cell.source)
 
 
-def _names(source: str) -> set[str]:
+@lru_cache(maxsize=1000)  # the cells of a class are mostly the same
+def _names(source: str) -> frozenset[str]:
     try:
-        return bound(source)
+        return frozenset(bound(source))
     except (SyntaxError, ValueError):
-        return {name for pair in BINDS.findall(source) for name in pair if name}
+        return frozenset(name for pair in BINDS.findall(source) for name in pair if name)
 
 
 def parses(source: str) -> bool:

@@ -10,8 +10,8 @@ once. Its result is null, or what stopped them. Each further line is a job:
 Its cells run in a copy of this process, made by fork: imports cost nothing, and whatever a cell
 does, such as os._exit, a loop without an end or a name bound anew, ends with it. The result is
 {"cells": [{"text": printed, "error": [name, message, [line, …]] or null}, …], "ended": null}, or
-"ended" says in words why there are no cells. `seconds` are of the processor, so a busy machine
-takes no point from anyone; WAITING times as many may pass on the clock.
+"ended" says in words why there are no cells. `seconds` are of the processor, not of the clock, so
+a busy machine takes no point from anyone, unless it is WAITING times as slow.
 """
 
 import io

@@ -9,6 +9,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,6 +89,7 @@ def written(chapter: str, name: str, stub: str, choice: str, rng: Rng) -> str:
     return f"{helpers}\n\n{asked} = {segment}".strip()
 
 
+@cache
 def _segments(source: str, name: str, choice: str) -> list[str]:
     """Return the answers to an exercise as they stand in the file of answers."""
     for node in ast.walk(ast.parse(source)):
@@ -103,7 +105,19 @@ def _segments(source: str, name: str, choice: str) -> list[str]:
 
 def _helpers(source: str, segment: str) -> str:
     """Return the imports, functions and constants of a file that an answer needs, in order."""
-    parts, wanted, todo = {}, set(), [segment]
+    parts, wanted, todo = _parts(source), set(), [segment]
+    while todo:
+        text = todo.pop()
+        new = {name for name in parts if re.search(rf"\b{name}\b", text)} - wanted
+        wanted |= new
+        todo += [parts[name] for name in new]
+    return "\n".join(dict.fromkeys(text for name, text in parts.items() if name in wanted))
+
+
+@cache
+def _parts(source: str) -> dict[str, str]:
+    """Return what a file of answers defines: name -> its text."""
+    parts = {}
     every = (Path(__file__).parent / "answers/__init__.py").read_text(encoding="utf-8") + source
     for node in ast.parse(every).body:
         text = ast.get_source_segment(every, node)
@@ -111,12 +125,7 @@ def _helpers(source: str, segment: str) -> str:
             text = f"@{ast.get_source_segment(every, line)}\n{text}"
         for bound in _names_of(node):
             parts.setdefault(bound, text)
-    while todo:
-        text = todo.pop()
-        new = {name for name in parts if re.search(rf"\b{name}\b", text)} - wanted
-        wanted |= new
-        todo += [parts[name] for name in new]
-    return "\n".join(dict.fromkeys(text for name, text in parts.items() if name in wanted))
+    return parts
 
 
 def _names_of(node: ast.stmt) -> list[str]:

@@ -227,6 +227,18 @@ def test_feedback_has_the_checks_words_and_nothing_hidden(course):
         assert seed not in text and "HIDDEN" not in text and "grading_cases" not in text
 
 
+def test_without_the_programs_that_grade_nbgrader_stops_and_gives_no_grades(course, tmp_path):
+    config = (course / "nbgrader_config.py").read_text()
+    (tmp_path / "nbgrader_config.py").write_text(config.replace(str(ROOT), "/moved/away"))
+    run = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "autograde", "ch02"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1 and "/moved/away/tools? Correct the path here." in run.stderr
+
+
 def test_a_course_that_is_in_use_is_never_written_over(course):
     run = program("02", "--out", course)
     assert run.returncode == 1 and "holds what is no edition" in run.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMITS = {"seconds": 1, "megabytes": 300, "characters": 1000}
+LIMITS = {"seconds": 2, "megabytes": 300, "characters": 1000}
+
+ENDLESS = "computed for more than 2 seconds|did not end in 12 seconds"
+"""The second on a machine that is so busy that two seconds of the processor take so long."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def test_cells_run_as_in_a_kernel_and_leave_nothing_behind(ask):
 )
 def test_what_ends_python_or_never_ends_is_said_in_words(ask, source, said):
     ran = ask(source, "1")
-    assert ran["cells"] == [] and said in ran["ended"]
+    assert ran["cells"] == [] and re.search(said, ran["ended"])
     assert ask("print(1)")["cells"][0]["text"] == "1\n"
 
 
