@@ -19,7 +19,7 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor release stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -31,6 +31,8 @@ help:
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
 	@echo "make student       write the course for a class: no solutions, no answers (OUT=folder)"
 	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
+	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder)"
+	@echo "make grade         grade what lies in its submitted/, and say how the class did (COURSE=folder)"
 	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
@@ -107,6 +109,14 @@ gpu-pack: $(FOR_CHECKS)
 # Into editions/, or into OUT: written whole or not at all.
 student instructor: $(FOR_CHECKS)
 	$(PY) tools/editions.py $@ $(if $(OUT),--out "$(OUT)")
+
+# A course folder of nbgrader: exercises go out, and what comes back is graded.
+COURSE ?= editions/assignment
+assignment: $(FOR_CHECKS)
+	$(PY) tools/assignment.py $(CHAPTERS) $(if $(OUT),--out "$(OUT)")
+
+grade: $(FOR_CHECKS)
+	$(PY) tools/grading_run.py "$(COURSE)" $(CHAPTERS)
 
 release: $(FOR_CHECKS)
 	$(PY) tools/release.py $(if $(OUT),--out "$(OUT)")

@@ -294,3 +294,25 @@ def test_a_check_that_stops_shows_its_words_and_not_its_code(capsys):
         "exercises.py",
     ]
     assert caught.value.__suppress_context__
+
+
+# Graded
+
+
+def test_a_graded_check_raises_its_words_and_prints_only_what_is_right(capsys):
+    with exercises.grading():
+        with pytest.raises(exercises.NotYet, match="^not yet: the targets are the inputs"):
+            check.pairs(lambda ids: (ids, ids))
+        with pytest.raises(exercises.NotAttempted, match="^not attempted yet$"):
+            check.pairs(...)
+        assert capsys.readouterr().out == ""
+        check.pairs(lambda ids: (ids[:-1], ids[1:]))
+    check.pairs(...)
+    assert capsys.readouterr().out == "right\nnot attempted yet\n"
+
+
+def test_grading_ends_with_its_block_also_after_an_error(capsys):
+    with pytest.raises(exercises.NotYet), exercises.grading():
+        check.pairs(lambda ids: 1)
+    check.pairs(lambda ids: 1)
+    assert capsys.readouterr().out.startswith("not yet: ")

@@ -6,7 +6,9 @@ import inspect
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,10 +23,19 @@ HINTS = Path(__file__).parents[1] / "hints"
 IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 """What the body of a stub comes to: it returns None, and does nothing else."""
 _shown: Counter[str] = Counter()
+_graded = ContextVar("graded", default=False)
 
 
 class Slip(Exception):
     """What is wrong with an answer; the message is for the student."""
+
+
+class NotAttempted(AssertionError):
+    """A graded answer is still a stub."""
+
+
+class NotYet(AssertionError):
+    """A graded answer is wrong; the message is the check's own line, *not yet* and why."""
 
 
 class Check:
@@ -64,9 +75,12 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
     Args:
         answer: what the student wrote; `...`, None or a function without a body is no attempt.
         find_slip: returns what is wrong with it, or None. What it raises is a slip of the answer.
+
+    Raises:
+        NotAttempted, NotYet: within `grading()`, in place of the line.
     """
     if answer is ... or answer is None or is_stub(answer):
-        print("not attempted yet")
+        _tell("not attempted yet", NotAttempted)
         return
     try:
         slip = find_slip()
@@ -74,7 +88,33 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
         slip = str(error)
     except Exception as error:  # whatever the student's code raises is a slip, not a crash
         slip = f"your code stopped with {type(error).__name__}: {error}"
-    print(f"not yet: {slip}" if slip else "right")
+    if slip:
+        _tell(f"not yet: {slip}", NotYet)
+    else:
+        print("right")
+
+
+def _tell(verdict: str, error: type[AssertionError]) -> None:
+    """Print a verdict that is not *right*, or raise it where it is graded."""
+    if _graded.get():
+        raise error(verdict)
+    print(verdict)
+
+
+@contextmanager
+def grading() -> Iterator[None]:
+    """Let checks raise what they would print, for programs that count errors, such as nbgrader.
+
+        with grading():
+            check.pairs(make_pairs)  # NotYet: not yet: the targets are the inputs; …
+
+    A right answer raises nothing.
+    """
+    before = _graded.set(True)
+    try:
+        yield
+    finally:
+        _graded.reset(before)
 
 
 def is_stub(answer: object) -> bool:
