@@ -21,12 +21,13 @@ _STYLE = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
 
 
 def pages(site: Path) -> dict[Path, html.HtmlElement]:
-    """Return the pages of a site: path -> its tree."""
-    return {path: html.parse(str(path)).getroot() for path in sorted(site.rglob("*.html"))}
+    """Return the pages of a site: path, without links in it -> its tree."""
+    return {p: html.parse(str(p)).getroot() for p in sorted(site.resolve().rglob("*.html"))}
 
 
 def dead_links(site: Path) -> list[str]:
     """Return the links that lead to no file or no anchor of the site, or have no proper address."""
+    site = site.resolve()
     trees = pages(site)
     anchors = {path: {"", "top", *tree.xpath("//@id | //a/@name")} for path, tree in trees.items()}
     return [
@@ -50,11 +51,10 @@ def _leads_somewhere(site: Path, path: Path, link: str, anchors: dict[Path, set[
         return bool(re.fullmatch(r"[\w.-]+\.[a-z]+(:\d+)?", parts.netloc)) and " " not in link
     if parts.scheme in ("mailto", "data"):
         return True
-    target = (path.parent / unquote(parts.path)).resolve() if parts.path else path.resolve()
-    if parts.scheme or not target.is_relative_to(site.resolve()) or not target.is_file():
+    target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+    if parts.scheme or not target.is_relative_to(site) or not target.is_file():
         return False
-    known = {each.resolve(): ids for each, ids in anchors.items()} if parts.fragment else {}
-    return target not in known or unquote(parts.fragment) in known[target]
+    return target not in anchors or unquote(parts.fragment) in anchors[target]
 
 
 def _is_outside(link: str) -> bool:
@@ -63,6 +63,7 @@ def _is_outside(link: str) -> bool:
 
 def outside(site: Path) -> list[str]:
     """Return what pages and styles of a site would load from somewhere else."""
+    site = site.resolve()
     found = [
         f"{path.relative_to(site)}: {link}"
         for path, tree in pages(site).items()

@@ -26,13 +26,29 @@ PAGES = {
 """Files of the course -> pages of the book; each notebook has a page of its own name."""
 
 NO_PANEL = """\
-:::{note}
+```{{note}}
 Here the notebook has a panel with controls. It needs a running Python, so the book shows its code alone. {works}
-:::
+```
 """
 EXPLORER = "The [temperature explorer](explorer.md) is such a panel, and works in this book."
 FILES = "files"
 """The folder of files that pages link to, such as a sample text."""
+
+LIBRARY = """\
+# The library
+
+The chapters build `lstmlib`, and use it from then on. Data flows one way: each module imports only modules above it.
+
+| module | what it does |
+|---|---|
+{table}
+```{{toctree}}
+:hidden:
+:maxdepth: 1
+
+{names}
+```
+"""
 
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _TERM = re.compile(r"^### (.+)$", re.M)
@@ -57,6 +73,22 @@ def put_together(root: Path, folder: Path) -> None:
     glossary = folder / "glossary.md"
     glossary.write_text(with_chapters(glossary.read_text(encoding="utf-8"), chapters), "utf-8")
     shutil.copy(root / "notebooks/references.bib", folder)
+    describe_library(root, folder)
+
+
+def describe_library(root: Path, folder: Path) -> None:
+    """Write a page for each module of lstmlib, which Sphinx fills from the docstrings."""
+    package = ast.parse((root / "lstmlib/__init__.py").read_text(encoding="utf-8"))
+    rows = re.findall(r"^    (\w+) +(\S.*)$", ast.get_docstring(package) or "", re.M)
+    (folder / "library").mkdir()
+    for module, _ in rows:
+        title = f"lstmlib.{module}"
+        page = f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n"
+        (folder / f"library/{module}.rst").write_text(page, encoding="utf-8")
+    table = "".join(f"| [{name}](library/{name}.rst) | {what} |\n" for name, what in rows)
+    names = "\n".join(f"library/{name}" for name, _ in rows)
+    text = LIBRARY.format(table=table, names=names)
+    (folder / "library.md").write_text(text, encoding="utf-8")
 
 
 # Links
@@ -99,7 +131,7 @@ def with_chapters(glossary: str, chapters: dict[str, NotebookNode]) -> str:
     pages = [parts[0]]
     for term, text in zip(parts[1::2], parts[2::2], strict=True):
         linked = ", ".join(users[term.lower().replace(" ", "-")])
-        pages.append(f"### {term}{text.rstrip()}\n\n{linked and f'Linked from {linked}.'}\n\n")
+        pages.append(f"## {term}{text.rstrip()}\n\n{linked and f'Linked from {linked}.'}\n\n")
     return "".join(pages)
 
 

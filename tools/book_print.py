@@ -42,7 +42,7 @@ def one_page(site: Path) -> str:
     body = "".join(_article(site, name, names) for name in names)
     return (
         f'<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
-        f"<title>{first.findtext('//title')}</title>{head}</head>"
+        f"<title>{first.findtext('.//title')}</title>{head}</head>"
         f'<body class="printed">{body}</body></html>'
     )
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from book_links import outside, dead_links
+from book_links import dead_links, outside
 from book_pages import put_together
 from book_print import print_book
 
@@ -39,13 +39,23 @@ def build_html(root: Path, folder: Path) -> Path:
     paths = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     if subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, cwd=root).returncode:
         raise BookError("Sphinx warns of what stands above; each warning has to be put right.")
-    shutil.copytree(root / "page", out / "page", ignore=shutil.ignore_patterns(*NOT_PAGES))
-    (out / ".buildinfo").unlink(missing_ok=True)
+    copy_pages(root / "page", out / "page")
+    for rest in [out / ".buildinfo", *(out / "_static").glob("*webpack-macros.html")]:
+        rest.unlink(missing_ok=True)  # the build's own notes
     if dead := dead_links(out):
         raise BookError("Links of the book lead nowhere: " + "; ".join(dead[:5]))
     if loaded := outside(out):
         raise BookError("The book would load from a network: " + "; ".join(loaded[:5]))
     return out
+
+
+def copy_pages(pages: Path, out: Path) -> None:
+    """Copy the stand-alone pages; their link to the course leads to the book, out of any frame."""
+    shutil.copytree(pages, out, ignore=shutil.ignore_patterns(*NOT_PAGES))
+    for page in out.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        back = text.replace('href="../README.md"', 'href="../course.html" target="_top"')
+        page.write_text(back, encoding="utf-8")
 
 
 NOT_PAGES = ("*.md", "*.py", "*.js", "*.css", "page.html", ".*", "__pycache__")

@@ -13,7 +13,7 @@ from sphinx.transforms import SphinxTransform
 
 GLOSSARY, REFERENCES = "glossary", "references"
 PREVIEWS = "_static/previews_data.js"
-_TERM = re.compile(r"^### (.+)$", re.M)
+_TERM = re.compile(r"^## (.+)$", re.M)
 _LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
 
 
@@ -95,7 +95,7 @@ def write_previews(app: Sphinx, failed: Exception | None) -> None:
     page = html.parse(out / f"{GLOSSARY}.html")
     for section in page.xpath("//article//section/section"):
         text = "".join(_inner(each) for each in section.xpath("./p[1]"))
-        title = section.xpath("string(./h3/text())")
+        title = section.xpath("string(./h2/text())")
         previews[f"{GLOSSARY}.html#{section.get('id')}"] = f"<b>{title}</b> {text}"
     page = html.parse(out / f"{REFERENCES}.html")
     for entry in page.xpath("//*[@role='doc-biblioentry']"):
