@@ -14,6 +14,7 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinxcontrib.bibtex",
+    "access",
     "docstrings",
     "mathematics",
     "words",
@@ -38,22 +39,25 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
 bibtex_bibfiles = ["references.bib"]
-bibtex_default_style = "alpha"
+bibtex_default_style = "as_written"
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 
+html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = project
+templates_path = ["templates"]
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = ["previews_data.js", "previews.js", "book.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_show_search_summary = False  # it would fetch pages, which a browser refuses on a disk
+html_context = {"default_mode": "auto"}
 html_theme_options = {
-    "home_page_in_toc": True,
     "use_download_button": False,
     "show_toc_level": 2,
     "footer_content_items": ["copyright.html"],

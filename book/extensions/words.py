@@ -7,6 +7,10 @@ from pathlib import Path
 
 from docutils import nodes
 from lxml import etree, html
+from pybtex.database import Entry
+from pybtex.plugin import register_plugin
+from pybtex.style.formatting.plain import Style as Plain
+from pybtex.style.template import Node, field, sentence
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
@@ -18,7 +22,7 @@ _LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
 
 
 class Index(SphinxTransform):
-    """Put each term into the index: its entry in the glossary, and each place that links to it."""
+    """Put each term into the index: its entry in the glossary, and its first link in each chapter."""
 
     default_priority = 700  # before Sphinx gathers what it has read
 
@@ -31,13 +35,12 @@ class Index(SphinxTransform):
             return
         text = (Path(self.env.srcdir) / f"{GLOSSARY}.md").read_text(encoding="utf-8")
         terms = {_slug(term): term for term in _TERM.findall(text)}
-        for number, link in enumerate(list(self.document.findall(addnodes.pending_xref))):
-            term = terms.get(link.get("reftargetid"))
-            if link["reftarget"] == GLOSSARY and term:
-                place = nodes.target("", "", ids=[f"word-{number}"])
+        for link in list(self.document.findall(addnodes.pending_xref)):
+            anchor = link.get("reftargetid")
+            if link["reftarget"] == GLOSSARY and anchor in terms:
                 at = link.parent.index(link)
-                link.parent.insert(at, place)
-                _add(link.parent, at, term, f"word-{number}", "")
+                link.parent.insert(at, nodes.target("", "", ids=[f"word-{anchor}"]))
+                _add(link.parent, at, terms.pop(anchor), f"word-{anchor}", "")
 
 
 def _add(parent: nodes.Element, at: int, term: str, place: str, main: str) -> None:
@@ -46,6 +49,14 @@ def _add(parent: nodes.Element, at: int, term: str, place: str, main: str) -> No
 
 def _slug(term: str) -> str:
     return term.lower().replace(" ", "-")
+
+
+class AsWritten(Plain):
+    """References with their titles as references.bib has them: "GPUs", not "gpus"."""
+
+    def format_title(self, entry: Entry, which_field: str, as_sentence: bool = True) -> Node:
+        """Return a title."""
+        return sentence[field(which_field)] if as_sentence else field(which_field)
 
 
 def normal(address: str) -> str:
@@ -98,7 +109,7 @@ def write_previews(app: Sphinx, failed: Exception | None) -> None:
         title = section.xpath("string(./h2/text())")
         previews[f"{GLOSSARY}.html#{section.get('id')}"] = f"<b>{title}</b> {text}"
     page = html.parse(out / f"{REFERENCES}.html")
-    for entry in page.xpath("//*[@role='doc-biblioentry']"):
+    for entry in page.xpath("//div[@class='citation']"):
         for address in entry.xpath(".//a[starts-with(@href, 'http')]/@href"):
             previews[normal(address)] = "".join(_inner(each) for each in entry.xpath("./p[1]"))
     (out / PREVIEWS).write_text(f"const PREVIEWS = {json.dumps(previews)};\n", encoding="utf-8")
@@ -113,6 +124,7 @@ def _inner(element: html.HtmlElement) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register what is above with Sphinx."""
+    register_plugin("pybtex.style.formatting", "as_written", AsWritten)
     app.add_transform(Index)
     app.connect("doctree-resolved", name_chapters)
     app.connect("build-finished", write_previews)
