@@ -19,7 +19,7 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor release stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor book release stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -31,6 +31,7 @@ help:
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
 	@echo "make student       write the course for a class: no solutions, no answers (OUT=folder)"
 	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
+	@echo "make book          build one offline site of all chapters, and a PDF of it (OUT=folder)"
 	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
@@ -107,6 +108,10 @@ gpu-pack: $(FOR_CHECKS)
 # Into editions/, or into OUT: written whole or not at all.
 student instructor: $(FOR_CHECKS)
 	$(PY) tools/editions.py $@ $(if $(OUT),--out "$(OUT)")
+
+# Nothing is executed: it shows what was committed. Into book/_build, or into OUT.
+book: $(FOR_CHECKS)
+	$(PY) tools/build_book.py $(if $(OUT),--out "$(OUT)")
 
 release: $(FOR_CHECKS)
 	$(PY) tools/release.py $(if $(OUT),--out "$(OUT)")

@@ -23,7 +23,9 @@ exclude_patterns = ["files"]
 root_doc = "index"
 nitpicky = True
 # Types of other projects: their pages are not in the book.
-nitpick_ignore_regex = [("py:class", r"(tuple\[~)?(numpy|torch|collections|pathlib|contextlib)\..*")]
+nitpick_ignore_regex = [
+    ("py:class", r"(tuple\[~)?(numpy|torch|collections|pathlib|contextlib)\..*")
+]
 nitpick_ignore = [("py:class", "lstmlib.distributed.T")]
 highlight_language = "none"  # prose quotes shell commands, texts and Python; Python says so
 

@@ -27,7 +27,8 @@ PAGES = {
 
 NO_PANEL = """\
 ```{{note}}
-Here the notebook has a panel with controls. It needs a running Python, so the book shows its code alone. {works}
+Here the notebook has a panel with controls. It needs a running Python, so the book shows its code
+alone. {works}
 ```
 """
 EXPLORER = "The [temperature explorer](explorer.md) is such a panel, and works in this book."
@@ -37,7 +38,8 @@ FILES = "files"
 LIBRARY = """\
 # The library
 
-The chapters build `lstmlib`, and use it from then on. Data flows one way: each module imports only modules above it.
+The chapters build `lstmlib`, and use it from then on. Data flows one way: each module imports only
+modules above it.
 
 | module | what it does |
 |---|---|

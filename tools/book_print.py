@@ -69,5 +69,3 @@ def _article(site: Path, name: str, names: list[str]) -> str:
     article.tag = "section"
     article.set("id", name)
     return etree.tostring(article, encoding="unicode", method="html")
-
-

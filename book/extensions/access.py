@@ -9,7 +9,10 @@ MENDED = (
     (' aria-label="Toggle hidden content"', ""),
     (' title="Search" aria-label="Search"', ' title="Search"'),
     ("<summary><span", '<summary aria-label="Its pages"><span'),
-    ('<div id="pst-primary-sidebar"', '<div role="region" aria-label="Book" id="pst-primary-sidebar"'),
+    (
+        '<div id="pst-primary-sidebar"',
+        '<div role="region" aria-label="Book" id="pst-primary-sidebar"',
+    ),
     # The roles are deprecated, and the list held what is no item.
     ('<div role="list" class="citation-list">', '<div class="citation-list">'),
     (' role="doc-biblioentry"', ""),

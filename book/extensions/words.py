@@ -22,7 +22,7 @@ _LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
 
 
 class Index(SphinxTransform):
-    """Put each term into the index: its entry in the glossary, and its first link in each chapter."""
+    """Put each term into the index: its entry in the glossary, its first link in each chapter."""
 
     default_priority = 700  # before Sphinx gathers what it has read
 
@@ -81,8 +81,9 @@ def name_chapters(app: Sphinx, doctree: nodes.document, page: str) -> None:
         return
     chapters = chapters_of_papers(Path(app.srcdir))
     for entry in doctree.findall(nodes.citation):
-        addresses = {normal(link["refuri"]) for link in entry.findall(nodes.reference)
-                     if "refuri" in link}
+        addresses = {
+            normal(link["refuri"]) for link in entry.findall(nodes.reference) if "refuri" in link
+        }
         names = sorted({name for address in addresses for name in chapters.get(address, ())})
         if names:
             entry[-1] += _linked(app, names)
