@@ -10,7 +10,7 @@ from lxml import etree, html
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-pdf-header-footer")
 FLAGS += ("--generate-pdf-document-outline", "--disable-background-networking")
-NOT_PRINTED = ("genindex.html", "search.html", "explorer.html")
+NOT_PRINTED = ("genindex.html", "search.html", "explorer.html", "library")
 """What is of use only on a screen."""
 
 
@@ -28,13 +28,14 @@ def print_book(site: Path, out: Path) -> None:
     finally:
         page.unlink()
     if done.returncode or not out.exists():
+        out.unlink(missing_ok=True)
         print(f"No PDF: Chromium failed. It said: {done.stderr.strip()[-300:]}")
 
 
 def one_page(site: Path) -> str:
     """Return all pages of a site as one, what is folded open, links leading inside it."""
     first = html.parse(str(site / "index.html"))
-    names = [link for link in _in_order(first) if link not in NOT_PRINTED]
+    names = [link for link in _in_order(first) if not link.startswith(NOT_PRINTED)]
     head = "".join(
         f'<link rel="stylesheet" href="{href}">'
         for href in first.xpath("//link[@rel='stylesheet']/@href")
@@ -62,8 +63,12 @@ def _article(site: Path, name: str, names: list[str]) -> str:
         page, _, anchor = link.get("href").partition("#")
         if (page or name) in names:
             link.set("href", f"#{page or name}" + (f"-{anchor}" if anchor else ""))
+        elif not page.startswith(("http:", "https:", "mailto:")):
+            del link.attrib["href"]  # it would name a file of this machine
     for folded in article.xpath(".//details"):
         folded.set("open", "")
+    for said in article.xpath(".//summary/p[contains(@class, 'expanded')]"):
+        said.text = said.text_content().removeprefix("Hide ").capitalize()
     for button in article.xpath(".//a[contains(@class, 'headerlink')]"):
         button.drop_tree()
     article.tag = "section"
