@@ -19,7 +19,7 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -33,6 +33,7 @@ help:
 	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
 	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder)"
 	@echo "make grade         grade what lies in its submitted/, and say how the class did (COURSE=folder)"
+	@echo "make book          build one offline site of all chapters, and a PDF of it (OUT=folder)"
 	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
@@ -117,6 +118,10 @@ assignment: $(FOR_CHECKS)
 
 grade: $(FOR_CHECKS)
 	$(PY) tools/grading_run.py "$(COURSE)" $(CHAPTERS)
+
+# Nothing is executed: it shows what was committed. Into book/_build, or into OUT.
+book: $(FOR_CHECKS)
+	$(PY) tools/build_book.py $(if $(OUT),--out "$(OUT)")
 
 release: $(FOR_CHECKS)
 	$(PY) tools/release.py $(if $(OUT),--out "$(OUT)")

@@ -1,0 +1,2 @@
+// The build writes here what the previews show.
+const PREVIEWS = {};
