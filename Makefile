@@ -19,7 +19,7 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks report format pins gpu-pack student instructor release stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks report slides format pins gpu-pack student instructor release stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -31,6 +31,7 @@ help:
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
 	@echo "make report        execute chapters beside the course; one page on what came of them"
 	@echo "                   (PROFILE=ci|cpu|gpu, CORPUS=name or file, CHAPTERS=\"00 03\", OUT=folder)"
+	@echo "make slides        slides of every chapter, for a browser without a network (OUT=folder)"
 	@echo "make student       write the course for a class: no solutions, no answers (OUT=folder)"
 	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
 	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
@@ -89,6 +90,10 @@ notebooks: $(FOR_CHECKS)
 report: $(FOR_CHECKS)
 	env JUPYTER_PREFER_ENV_PATH=1 PYTHONDONTWRITEBYTECODE=1 $(PY) tools/rerun_report.py --profile $(PROFILE) \
 		$(if $(CORPUS),--corpus "$(CORPUS)") $(if $(CHAPTERS),--chapters $(CHAPTERS)) $(if $(OUT),--out "$(OUT)")
+
+# reveal.js and MathJax come from npm, once.
+slides: $(FOR_CHECKS)
+	$(PY) tools/$@.py $(if $(OUT),--out "$(OUT)")
 
 format: $(FOR_CHECKS)
 	$(PY) -m ruff check --fix .

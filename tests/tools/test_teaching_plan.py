@@ -10,8 +10,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
-import teaching  # noqa: E402
-from teaching import NOTEBOOKS, QUESTIONS, TEACHING, Reading, reading  # noqa: E402
+import teaching_plan as teaching  # noqa: E402
+from teaching_plan import NOTEBOOKS, QUESTIONS, TEACHING, Reading, reading  # noqa: E402
 
 # Reading minutes
 
@@ -69,8 +69,8 @@ def test_a_solution_is_not_read_by_students():
 
 def test_the_tables_are_what_the_program_makes():
     text = (TEACHING / "README.md").read_text("utf-8")
-    assert teaching.filled_in(text) == text, "run: python tools/teaching.py"
-    assert len(re.findall("written by tools/teaching.py: ", text)) == len(teaching.tables())
+    assert teaching.filled_in(text) == text, "run: python tools/teaching_plan.py"
+    assert len(re.findall("written by tools/teaching_plan.py: ", text)) == len(teaching.tables())
 
 
 def test_running_minutes_are_the_measured_ones(monkeypatch, tmp_path):
@@ -126,7 +126,7 @@ def test_five_questions_each_with_one_right_choice_and_three_misconceptions(chap
 @pytest.mark.parametrize("chapter", NOTEBOOKS)
 def test_a_page_is_what_the_program_makes_and_folds_its_answers(chapter):
     page = (QUESTIONS / f"{chapter}.md").read_text("utf-8")
-    assert page == teaching.page(chapter), "run: python tools/teaching.py"
+    assert page == teaching.page(chapter), "run: python tools/teaching_plan.py"
     open_part = re.sub(r"<details>.*?</details>", "", page, flags=re.S)
     for question in teaching.questions(chapter):
         assert question["right"] in open_part and question["because"] not in open_part

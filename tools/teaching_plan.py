@@ -1,4 +1,4 @@
-"""Write what of the plan for teaching is computed: `python tools/teaching.py`.
+"""Write what of the plan for teaching is computed: `python tools/teaching_plan.py`.
 
 It reads the notebooks as students get them, notebooks/times.json, teaching/plan.toml and
 teaching/questions/NN.toml. It writes the tables of teaching/README.md and the pages
@@ -186,7 +186,9 @@ def filled_in(text: str) -> str:
         KeyError: it has a place for a table that there is none of.
     """
     made = tables()
-    place = re.compile(r"(<!-- written by tools/teaching.py: (.+?) -->\n).*?(<!-- end -->)", re.S)
+    place = re.compile(
+        r"(<!-- written by tools/teaching_plan.py: (.+?) -->\n).*?(<!-- end -->)", re.S
+    )
     return place.sub(lambda m: f"{m[1]}{made[m[2]]}\n{m[3]}", text)
 
 
@@ -216,7 +218,7 @@ def page(chapter: str) -> str:
     title = nbformat.read(path, as_version=4).cells[0].source.partition("\n")[0].strip("# ")
     parts = [
         f"# {title}\n\nFive questions on [the chapter](../../notebooks/{path.name}). Written by "
-        f"`tools/teaching.py` from `{chapter}.toml`; change them there."
+        f"`tools/teaching_plan.py` from `{chapter}.toml`; change them there."
     ]
     for number, question in enumerate(questions(chapter), start=1):
         offered = list(choices(question))
