@@ -19,7 +19,7 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks report slides format pins gpu-pack student instructor release stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks report slides poster format pins gpu-pack student instructor release stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -32,6 +32,7 @@ help:
 	@echo "make report        execute chapters beside the course; one page on what came of them"
 	@echo "                   (PROFILE=ci|cpu|gpu, CORPUS=name or file, CHAPTERS=\"00 03\", OUT=folder)"
 	@echo "make slides        slides of every chapter, for a browser without a network (OUT=folder)"
+	@echo "make poster        the whole line on one page, as PDF and SVG (OUT=folder)"
 	@echo "make student       write the course for a class: no solutions, no answers (OUT=folder)"
 	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
 	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
@@ -92,7 +93,7 @@ report: $(FOR_CHECKS)
 		$(if $(CORPUS),--corpus "$(CORPUS)") $(if $(CHAPTERS),--chapters $(CHAPTERS)) $(if $(OUT),--out "$(OUT)")
 
 # reveal.js and MathJax come from npm, once.
-slides: $(FOR_CHECKS)
+slides poster: $(FOR_CHECKS)
 	$(PY) tools/$@.py $(if $(OUT),--out "$(OUT)")
 
 format: $(FOR_CHECKS)
