@@ -19,7 +19,7 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -29,6 +29,10 @@ help:
 	@echo "make test-oldest   every notebook again, computed as the oldest processors compute"
 	@echo "make test-pythons  what needs no PyTorch, on each Python that is on this machine"
 	@echo "make notebooks     execute every notebook in place (NB=path for one, PROFILE=ci|cpu|gpu)"
+	@echo "make report        execute chapters beside the course; one page on what came of them"
+	@echo "                   (PROFILE=ci|cpu|gpu, CORPUS=name or file, CHAPTERS=\"00 03\", OUT=folder)"
+	@echo "make slides        slides of every chapter, for a browser without a network (OUT=folder)"
+	@echo "make poster        the whole line on one page, as PDF and SVG (OUT=folder)"
 	@echo "make student       write the course for a class: no solutions, no answers (OUT=folder)"
 	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
 	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder)"
@@ -85,6 +89,15 @@ test-pythons: $(FOR_CHECKS)
 PROFILE ?= cpu
 notebooks: $(FOR_CHECKS)
 	$(PY) tools/execute_notebooks.py --profile $(PROFILE) $(NB)
+
+# Nothing in the course is changed, and no bytecode is left in it.
+report: $(FOR_CHECKS)
+	env JUPYTER_PREFER_ENV_PATH=1 PYTHONDONTWRITEBYTECODE=1 $(PY) tools/rerun_report.py --profile $(PROFILE) \
+		$(if $(CORPUS),--corpus "$(CORPUS)") $(if $(CHAPTERS),--chapters $(CHAPTERS)) $(if $(OUT),--out "$(OUT)")
+
+# reveal.js and MathJax come from npm, once.
+slides poster: $(FOR_CHECKS)
+	$(PY) tools/$@.py $(if $(OUT),--out "$(OUT)")
 
 format: $(FOR_CHECKS)
 	$(PY) -m ruff check --fix .

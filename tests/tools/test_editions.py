@@ -334,7 +334,7 @@ def test_the_files_that_chapters_name_are_in_the_students_edition(students):
             assert (students / name).exists() == (ROOT / name).exists(), name
 
 
-FOR_INSTRUCTORS = {".ci", "book", "CHANGELOG.md", "CONTRIBUTING.md", "tests", "tools"}
+FOR_INSTRUCTORS = {".ci", "book", "CHANGELOG.md", "CONTRIBUTING.md", "teaching", "tests", "tools"}
 FOR_INSTRUCTORS |= {".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
 
 
