@@ -145,19 +145,23 @@ def call_answer(function: Callable, *arguments: object, any_mode: bool = False) 
 # What counts as a number, an index or an array is said to the reader once, in chapter 00.
 
 
-def number(answer: object) -> float:
+def number(answer: object, infinite: bool = False) -> float:
     """Return an answer as a number: one of Python or NumPy, an array or tensor without axes.
+
+    Args:
+        answer: what the student returned, or one part of it.
+        infinite: it may be infinite.
 
     Raises:
         Slip: it is none, or not a finite one.
     """
-    _cut_off(answer)
+    answer = _cut_off(answer)
     try:
         text = isinstance(answer, bool | np.bool_ | str | bytes)
         value = math.nan if text or np.ndim(answer) else float(answer)
     except (TypeError, ValueError):
         value = math.nan
-    if not math.isfinite(value):
+    if math.isnan(value) or (math.isinf(value) and not infinite):
         raise Slip(f"a finite number is asked for, and yours is {described(answer)}.")
     return value
 
@@ -189,7 +193,7 @@ def array(answer: object, what: str = "an array of numbers is asked for") -> np.
     Raises:
         Slip: it is none.
     """
-    _cut_off(answer)
+    answer = _cut_off(answer)
     try:
         got = np.asarray(answer)
         if got.dtype.kind in "biuf":
@@ -197,6 +201,23 @@ def array(answer: object, what: str = "an array of numbers is asked for") -> np.
     except (TypeError, ValueError):  # such as rows of several lengths
         pass
     raise Slip(f"{what}, and yours is {described(answer)}.")
+
+
+def entries(answer: object, what: str) -> list:
+    """Return the entries of a list, a tuple, an array or a tensor.
+
+    Args:
+        answer: what the student returned.
+        what: what is asked for; the beginning of what is said if it is none of these.
+
+    Raises:
+        Slip: it is none, such as a text, or an array without axes.
+    """
+    answer = _cut_off(answer)
+    listed = isinstance(answer, list | tuple) or getattr(answer, "ndim", 0)
+    if not listed:
+        raise Slip(f"{what}, and yours is {described(answer)}.")
+    return list(answer)
 
 
 def near(value: float, right: float) -> bool:
@@ -212,13 +233,9 @@ def rounded(value: float, right: float) -> bool:
     )
 
 
-def _cut_off(answer: object) -> None:
-    """Raise Slip if an answer is a tensor that holds a graph."""
-    if getattr(answer, "requires_grad", False):
-        raise Slip(
-            "yours is a tensor that keeps its graph: return the number, `.item()`, or cut it off, "
-            "`.detach()`."
-        )
+def _cut_off(answer: object) -> object:
+    """Return an answer, a tensor without its graph: NumPy does not read one that has it."""
+    return answer.detach().cpu() if hasattr(answer, "detach") else answer
 
 
 def hint(exercise: str) -> None:
