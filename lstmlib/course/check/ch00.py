@@ -1,12 +1,11 @@
 """Checks of the exercises of chapter 00."""
 
-import inspect
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, array, call_answer, grade, number
 
 """Of each exercise: a question to ask oneself, the idea, the line."""
 
@@ -18,19 +17,11 @@ def _arrays(got: object, names: tuple[str, ...]) -> list[np.ndarray]:
     parts = got if isinstance(got, tuple | list | np.ndarray) else ()
     if len(parts) != len(names):
         raise Slip(f"return two arrays: {', and '.join(names)}.")
-    arrays = [np.asarray(part) for part in parts]
-    if any(array.ndim != 1 for array in arrays):
-        shapes = " and ".join(str(array.shape) for array in arrays)
+    arrays = [array(part) for part in parts]
+    if any(part.ndim != 1 for part in arrays):
+        shapes = " and ".join(str(part.shape) for part in arrays)
         raise Slip(f"two arrays (N - 1,) are asked for; yours have the shapes {shapes}.")
     return arrays
-
-
-def _call_list(function: Callable, *arguments: object) -> object:
-    """Call a student's function that returns a list; raises Slip if it makes a generator."""
-    result = call_answer(function, *arguments)
-    if inspect.isgenerator(result):
-        raise Slip("`yield` makes a generator; collect all in a list, and return it at the end.")
-    return result
 
 
 def pairs(answer: Callable | None) -> None:
@@ -160,7 +151,7 @@ def loss_of_probabilities(answer: Callable | None) -> None:
             raise Slip("that is one number a character; take the mean.")
         if np.ndim(got):
             raise Slip(f"one number is asked for; yours is an array of {size}.")
-        return float(got)
+        return number(got, infinite=True)
 
     def of_many() -> str | None:
         """Say what is wrong with an answer that is right for a few characters."""
@@ -227,10 +218,7 @@ def cooled(answer: tuple[float, float, float] | None) -> None:
     }
 
     def find_slip() -> str | None:
-        try:
-            got = np.asarray(answer, dtype=float)
-        except (TypeError, ValueError):
-            raise Slip(f"three numbers are asked for, and yours is {answer!r}.") from None
+        got = array(answer, "three numbers are asked for")
         if got.shape != (3,) or not np.isfinite(got).all():
             return "three numbers are asked for, one for each character, in the order given."
 
@@ -286,7 +274,7 @@ def clipped_epoch(answer: Callable | None) -> None:
         batches = [tuple(rng.integers(9, size=(2, 2, 3))) for _ in range(count)]
         given = [(x.copy(), y.copy()) for x, y in batches]
         try:
-            losses = _call_list(answer, network, given, limit)
+            losses = call_answer(answer, network, given, limit)
         except ZeroDivisionError:
             return "your code fails for a gradient of length 0 (ZeroDivisionError): 0 may come."
         same = [np.array_equal(a, b) for a, b in zip(given, batches, strict=False)]
@@ -378,7 +366,7 @@ def fed_back(answer: Callable | None) -> None:
             return drawn[-1]
 
         given = list(prompt)
-        got = np.atleast_1d(_call_list(answer, predict, draw, given, n)).tolist()
+        got = np.atleast_1d(call_answer(answer, predict, draw, given, n)).tolist()
         best = [int(p.argmax()) for p in told]
         if given != prompt:
             return _IN_PLACE

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import call_answer, grade, number
+from lstmlib.course.check.exercises import array, call_answer, grade, number
 
 _CURLY = "‘’“”"
 _QUOTES = str.maketrans(dict(zip(_CURLY, "''\"\"", strict=True)))
@@ -232,7 +232,7 @@ def windows_apart(answer: Callable | None) -> None:
         got = call_answer(answer, n, length, step, cut)
         if not isinstance(got, tuple | list) or len(got) != 2:
             return "return two arrays: the starts for training, and those for validation."
-        parts = [np.asarray(part).ravel() for part in got]
+        parts = [array(part).ravel() for part in got]
         if any(part.dtype == bool for part in parts):
             return "those are masks, True or False for each window; return the starts themselves."
         if any(part.size and part.dtype.kind not in "iu" for part in parts):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, call_answer, called, grade, number
 
 
 def _as_array(answer: object, said: str) -> np.ndarray:
@@ -300,8 +300,8 @@ def steps_until(answer: Callable | None) -> None:
         tasks += ((0.5, 0.125, 4), (0.9, 0.81, 3), (0.99, 0.001, 688), (0.999, 0.001, 6905))
         for factor, share, k in tasks:
             task = f"{factor:g}ᵏ < {share:g}"
-            got = answer(factor, share) if callable(answer) else None
-            if got is None and callable(answer) and any(answer(*t[:2]) is not None for t in tasks):
+            got = called(answer, factor, share)
+            if got is None and any(called(answer, *other[:2]) is not None for other in tasks):
                 return f"{task}: your function returns nothing here; does its loop end too early?"
             got = number(call_answer(answer, factor, share))
             slip = None if got == k else _slip_of_steps(got, k, factor, share)

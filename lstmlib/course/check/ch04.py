@@ -6,22 +6,24 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from lstmlib.course.check.exercises import call_answer, grade, number
+from lstmlib.course.check.exercises import array, call_answer, called, grade, number, rounded
+from lstmlib.course.check.watch import described
 from lstmlib.models import State, detach
 
 
-def _counted(G: int, V: int, H: int, biases: int = 2, output: bool = True) -> int:
-    """Return the parameters of one layer with G blocks on one-hot inputs, and of its output."""
-    return G * (H * V + H * H + biases * H) + (H * V + V) * output
+def _counted(G: int, V: int, H: int, biases: int = 2, output: bool = True, layers: int = 1) -> int:
+    """Return the parameters of layers with G blocks on one-hot inputs, and of their output."""
+    upper = (layers - 1) * G * (2 * H * H + biases * H)
+    return G * (H * V + H * H + biases * H) + upper + (H * V + V) * output
 
 
-def _most_units(V: int, H: int, of_gru: int = 2, of_lstm: int = 2, output: bool = True) -> int:
+def _most_units(V: int, H: int, of_gru: int = 2, of_lstm: int = 2, **counting: int) -> int:
     """Return how many units of a GRU have no more parameters than an LSTM of H.
 
-    The biases are those of a block.
+    The biases are those of a block; for `output` and `layers` see `_counted`.
     """
-    units, limit = H, _counted(4, V, H, of_lstm, output)
-    while _counted(3, V, units + 1, of_gru, output) <= limit:
+    units, limit = H, _counted(4, V, H, of_lstm, **counting)
+    while _counted(3, V, units + 1, of_gru, **counting) <= limit:
         units += 1
     return units
 
@@ -66,6 +68,8 @@ def gru_units(answer: Callable | None) -> None:
                 said += " Did you count both of PyTorch's biases, in both cells?"
             elif fits(output=False):
                 said += " Did you count the output layer?"
+            elif fits(layers=2):
+                said += " Are yours of two layers? That is CharRNN's default; here each has one."
             return said
         return None
 
@@ -83,7 +87,7 @@ def table_gradient(answer: Callable | None) -> None:
     def slip_of(ids: list[int], M: int, V: int) -> str | None:
         ids, dx = np.array(ids), np.random.default_rng(0).normal(size=(len(ids), M))
         given = dx.copy(), ids.copy()
-        got = np.asarray(call_answer(answer, *given, V))
+        got = array(call_answer(answer, *given, V), "a table (V, M) is asked for")
         if not (np.array_equal(given[0], dx) and np.array_equal(given[1], ids)):
             return "your function changed what it was given; the caller still needs it."
         right = reference(dx, ids, V)
@@ -113,7 +117,7 @@ def table_gradient(answer: Callable | None) -> None:
         return hints[0] if hints else "row v is the sum of the rows of dx at which v was read."
 
     def find_slip() -> str | None:
-        tasks = (([2, 0, 2, 5, 2], 3, 7), ([1], 1, 2), ([3, 3, 0, 1, 3, 0], 4, 4))
+        tasks = (([2, 0, 2, 5, 2], 3, 7), ([1], 1, 2), ([3, 3, 0, 1, 3, 0], 4, 4), ([0, 0], 2, 1))
         return next(filter(None, (slip_of(*task) for task in tasks)), None)
 
     grade(answer, find_slip)
@@ -122,54 +126,74 @@ def table_gradient(answer: Callable | None) -> None:
 def next_state(answer: Callable | None) -> None:
     """Check a function (state, k) -> the state to start batch k with; the state is (h, c)."""
 
-    def is_zero(got: object) -> bool:
-        return got is None or all(not part.any() for part in got)
-
-    def on_a_graph(got: State) -> bool:
-        return any(part.grad_fn is not None for part in got)
-
-    def find_slip() -> str | None:
-        grown = torch.arange(1.3, 25.0).reshape(2, 2, 2, 3).requires_grad_()
-        state = tuple(2 * part for part in grown)  # (h, c), each (2, 2, 3), with a graph
-        before = detach(tuple(part.clone() for part in state))
-        first, later = answer(state, 0), [answer(state, k) for k in (*range(1, 101), 1000)]
-        if any(part.grad_fn is None for part in state):
-            return "your function cut the caller's state; `detach`, without `_`, returns a new one."
-        if any(not torch.equal(a, b) for a, b in zip(state, before, strict=True)):
-            return "your function changed the caller's state; leave its numbers alone."
-        if all(map(is_zero, later)):
-            if not is_zero(first):
-                return "the other way round: batch 0 begins anew, all others go on."
-            forgot = " (is there a `return`?)" * all(got is None for got in (first, *later))
-            return (
-                f"no batch gets a state{forgot}: every piece of text is read as if nothing came "
-                "before it."
-            )
-        for got in later:
-            if is_zero(got):
-                return "batch 0 alone begins anew; every other one goes on."
-            if not isinstance(got, tuple | list) or len(got) != 2:
-                return "the LSTM wants a pair, (h, c)."
-            if any(a.shape != b.shape for a, b in zip(got, state, strict=True)):
-                return "h and c keep their shape, (L, B, H): every layer goes on."
-            if any(
-                a.dtype != b.dtype or not torch.equal(a, b) for a, b in zip(got, state, strict=True)
-            ):
-                return "the numbers must stay as they are, h first, then c."
-            if on_a_graph(got):
+    def slip_of(*shape: int) -> str | None:
+        grown = (1.3 + torch.arange(2.0 * math.prod(shape))).reshape(2, *shape).requires_grad_()
+        got, wanted = {}, {}
+        for k in (*range(101), 1000):
+            state = tuple((k + 2) * part for part in grown)  # (h, c), another one for every batch
+            wanted[k] = detach(tuple(part.clone() for part in state))
+            got[k] = called(answer, state, k)
+            if any(part.grad_fn is None for part in state):
                 return (
-                    "it still hangs on the graph of the batch before, and `backward` would walk "
-                    "back into it: detach h and c."
+                    "your function cut the caller's state; `detach`, without `_`, returns a new "
+                    "one."
                 )
-        if not is_zero(first):
-            return "batch 0 begins the text anew: None, or zeros."
-        if first is not None and [part.shape for part in first] != [part.shape for part in state]:
-            return "zeros for batch 0 must be a pair, (h, c), of the shapes of the state; or None."
-        if first is not None and on_a_graph(first):
-            return "0 times the state has its graph, too; None or `torch.zeros_like` has none."
-        return None
+            if not all(map(torch.equal, state, wanted[k])):
+                return "your function changed the caller's state; leave its numbers alone."
+        return _slip_of_states(got, wanted)
 
-    grade(answer, find_slip)
+    grade(answer, lambda: slip_of(2, 2, 3) or slip_of(1, 1, 2))
+
+
+def _slip_of_states(got: dict[int, object], wanted: dict[int, State]) -> str | None:
+    """Say what is wrong with states of batches, batch -> state; all but the first are wanted."""
+
+    def is_zero(state: State | None) -> bool:
+        return state is None or all(not part.any() for part in state)
+
+    def on_a_graph(state: State) -> bool:
+        return any(part.grad_fn is not None for part in state)
+
+    first, later = got[0], {k: state for k, state in got.items() if k}
+    for state in later.values():
+        if state is not None and (not isinstance(state, tuple | list) or len(state) != 2):
+            return f"the LSTM wants a pair, (h, c), and yours is {described(state)}."
+        kinds = [getattr(part, "dtype", None) for part in state or ()]
+        if state is not None and kinds != [part.dtype for part in wanted[0]]:
+            return "h and c stay tensors, of the type that they have."
+    zeros = first if isinstance(first, tuple | list) else ()
+    shapes = [getattr(part, "shape", None) for part in zeros]
+    if first is not None and not (all(map(torch.is_tensor, zeros)) and len(zeros) == 2):
+        return "what batch 0 gets must be a pair, (h, c), of zeros; or None."
+    if all(map(is_zero, later.values())):
+        if not is_zero(first):
+            return "the other way round: batch 0 begins anew, all others go on."
+        forgot = " (is there a `return`?)" * all(state is None for state in got.values())
+        return (
+            f"no batch gets a state{forgot}: every piece of text is read as if nothing came "
+            "before it."
+        )
+    for k, state in later.items():
+        if is_zero(state):
+            return "batch 0 alone begins anew; every other one goes on."
+        if any(a.shape != b.shape for a, b in zip(state, wanted[k], strict=True)):
+            return "h and c keep their shape, (L, B, H): every layer goes on."
+        if not all(map(torch.equal, state, wanted[k])):
+            if any(all(map(torch.equal, state, other)) for other in wanted.values()):
+                return "each batch goes on from the state that is given; yours is an older one."
+            return "the numbers must stay as they are, h first, then c."
+        if on_a_graph(state):
+            return (
+                "it still hangs on the graph of the batch before, and `backward` would walk back "
+                "into it: detach h and c."
+            )
+    if not is_zero(first):
+        return "batch 0 begins the text anew: None, or zeros."
+    if first is not None and shapes != [part.shape for part in wanted[0]]:
+        return "zeros for batch 0 must be a pair, (h, c), of the shapes of the state; or None."
+    if first is not None and on_a_graph(first):
+        return "0 times the state has its graph, too; None or `torch.zeros_like` has none."
+    return None
 
 
 def from_tensorflow(answer: Callable | None) -> None:
@@ -201,7 +225,8 @@ def from_tensorflow(answer: Callable | None) -> None:
             return "three arrays are asked for: weight_ih, weight_hh, bias_ih."
         if not (np.array_equal(given[0], kernel) and np.array_equal(given[1], bias)):
             return "your function changed the arrays of the checkpoint: work on copies."
-        got, right = [np.asarray(part) for part in got], reference(kernel, bias, D)
+        got = [array(part, "three arrays are asked for") for part in got]
+        right = reference(kernel, bias, D)
         for name, mine, wanted in zip(names, got, right, strict=True):
             if mine.shape != wanted.shape:
                 turned = " (transposed?)" * (mine.shape == wanted.shape[::-1])
@@ -236,7 +261,9 @@ def from_tensorflow(answer: Callable | None) -> None:
         return "compare block by block: here the columns i, g, f, o, there the rows i, f, g, o."
 
     def find_slip() -> str | None:
-        return next(filter(None, (slip_of(D, H) for D, H in ((3, 2), (2, 5), (4, 4)))), None)
+        return next(
+            filter(None, (slip_of(D, H) for D, H in ((3, 2), (2, 5), (4, 4), (1, 1)))), None
+        )
 
     grade(answer, find_slip)
 
@@ -272,10 +299,8 @@ def bias_for(answer: Callable | None) -> None:
                 continue
             if hints:
                 return hints[0]
-            right = math.log(p / (1 - p))
-            for places in range(1, 7):
-                if math.isclose(b, round(b, places)) and abs(b - right) < 10.0**-places:
-                    return "right, but rounded: return the bias with all its decimals."
+            if rounded(b, math.log(p / (1 - p))):
+                return "right, but rounded: return the bias with all its decimals."
             kept = (0.5 + 0.5 * math.tanh(b / 2)) ** lag
             digits = next((n for n in range(3, 17) if f"{kept:.{n}g}" != f"{share:.{n}g}"), 17)
             steps = f"{lag} steps" if lag > 1 else "1 step"

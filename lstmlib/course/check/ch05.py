@@ -7,7 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import (
+    Slip,
+    array,
+    call_answer,
+    entries,
+    grade,
+    index,
+    near,
+    number,
+    rounded,
+)
 from lstmlib.history import TrainingDiverged
 from lstmlib.models import CharRNN
 from lstmlib.settings import TrainingConfig
@@ -30,7 +40,7 @@ def norm_clipped(answer: Callable | None) -> None:
             given = [g.copy() for g in gradients]
             with np.errstate(divide="ignore", invalid="ignore"):  # a norm of 0
                 try:
-                    got = list(call_answer(answer, given, limit))
+                    got = call_answer(answer, given, limit)
                 except ValueError as error:
                     if any(said in str(error) for said in _SHAPE_ERRORS):
                         raise Slip(
@@ -41,9 +51,13 @@ def norm_clipped(answer: Callable | None) -> None:
             untouched = len(given) == len(gradients) and all(map(np.array_equal, given, gradients))
             if not untouched:
                 raise Slip("your function changed the gradients it was given; return new arrays.")
+            if isinstance(got, tuple) and got and isinstance(got[0], list | tuple):
+                raise Slip("return the list of arrays alone, without the norm.")
+            got = entries(got, "a list of arrays is asked for")
             if len(got) != len(gradients):
                 raise Slip("return as many arrays as you were given.")
-            if [np.shape(g) for g in got] != [g.shape for g in gradients]:
+            got = [array(g, "a list of arrays is asked for") for g in got]
+            if [g.shape for g in got] != [g.shape for g in gradients]:
                 raise Slip("every new array has the shape of the one that it was made from.")
             if any(np.shares_memory(a, b) for a in got for b in given):
                 raise Slip("return new arrays (copies), also where nothing is to be clipped.")
@@ -71,7 +85,7 @@ def norm_clipped(answer: Callable | None) -> None:
             return "the joint norm is not the sum of the norms: add up squares, then take the root."
         if equal(got, [g * 2 / reach for g in long]):
             return "that is the largest entry; the norm is the length of the whole arrow."
-        if equal(got, [g / norm for g in long]):
+        if equal(got, [g / norm for g in long]) and equal(answers(long, 0.5), got):
             return "you scale to length 1; the length should be `limit`."
         if not equal(got, reference(long, 2.0)):
             return "all entries are multiplied by limit / norm when the norm is above the limit."
@@ -81,6 +95,16 @@ def norm_clipped(answer: Callable | None) -> None:
             return "a gradient that is shorter than the limit must stay as it is."
         if not equal(answers(short, 0.1), reference(short, 0.1)):
             return "a gradient with a norm below 1 is clipped, too, where it is above `limit`."
+        rng = np.random.default_rng(0)
+        many = [rng.normal(size=shape) for shape in ((3,), (2, 2, 2), (1, 4), (5,))]
+        for count in (1, 2, 3, 4):
+            arrays = many[:count]
+            which = f"a list of {count}, here of the shapes {[a.shape for a in arrays]}"
+            try:
+                if not equal(answers(arrays, 0.7), reference(arrays, 0.7)):
+                    return f"all arrays of a list count, however many they are; wrong for {which}."
+            except (ValueError, TypeError, IndexError) as error:
+                return f"it must hold for every list of arrays; yours stops at {which}: {error}."
         zeros = [np.zeros_like(g) for g in short]
         divides = "where all entries are 0, so is the norm: do not divide by it there."
         try:
@@ -105,48 +129,74 @@ def warm_cosine(answer: Callable | None) -> None:
         done = (step - warmup) / (steps - warmup)
         return peak * 0.5 * (1 + math.cos(math.pi * done))
 
+    def rates(*task: float) -> dict[int, float]:
+        """Return the rate at each step, for steps, warmup and peak."""
+        return {k: number(call_answer(answer, k, *task)) for k in range(1, task[0] + 1)}
+
+    def off(rate: float, k: int, *task: float) -> bool:
+        return abs(rate - reference(k, *task)) > 2e-6 * task[-1]
+
     def find_slip() -> str | None:
-        steps, warmup, peak = 100, 20, 0.004
-        got = {k: float(call_answer(answer, k, steps, warmup, peak)) for k in range(1, steps + 1)}
-
-        def off(k: int) -> bool:
-            return not math.isclose(got[k], reference(k, steps, warmup, peak), abs_tol=1e-9)
-
-        if all(math.isclose(got[k], 0.0, abs_tol=1e-12) for k in (1, 10)):
-            return "the rate is 0 during the warm-up; it should rise there (`//` rounds down to 0)."
-        if math.isclose(got[1], 0.0, abs_tol=1e-12):
-            return "steps count from 1, and the first one should move: its rate is peak / warmup."
-        if any(off(k) for k in range(1, 20)):
-            return "during the warm-up the rate rises on a straight line, peak · step / warmup."
-        if off(20):
-            return "at the last step of the warm-up the rate is the peak."
-        if math.isclose(got[60], peak * 0.5 * (1 + math.cos(math.pi * 0.6)), rel_tol=1e-9):
-            return "the cosine begins where the warm-up ends: count its steps from there."
-        if math.isclose(got[100], peak) and math.isclose(got[60], 0.0, abs_tol=1e-9):
-            return "that is a whole period, down and up again: half a period goes to π, not to 2π."
-        if math.isclose(got[60], peak * math.cos(math.pi / 4), rel_tol=1e-9):
-            return "that is a quarter of a period, which ends steep: (1 + cos) / 2 ends flat."
-        if math.isclose(got[60], peak * (1 + math.cos(math.pi / 4)) / 2, rel_tol=1e-9):
-            return "that is a quarter of a period: half a period goes to π, not to π / 2."
-        if math.isclose(got[60], peak * math.cos(math.pi * 0.5), abs_tol=1e-9):
-            return "cos falls from 1 to -1; (1 + cos) / 2 falls from 1 to 0."
-        if all(math.isclose(got[k], peak * (100 - k) / 80, abs_tol=1e-9) for k in (40, 60, 80)):
-            return "that is a straight line down; half a cosine falls slowly, fast, and slowly."
-        if math.isclose(got[99], 0.0, abs_tol=1e-12):
-            return "the rate is 0 at step `steps`, and not one step before it."
-        if off(100):
-            return "at the last step the rate is 0."
-        if any(off(k) for k in got):
-            return "the cosine is peak · (1 + cos(π · share)) / 2, share going from 0 to 1."
-        other = (30, 3, 1.5)
-        if any(
-            not math.isclose(call_answer(answer, k, *other), reference(k, *other), abs_tol=1e-9)
-            for k in range(1, 31)
-        ):
+        task = steps, warmup, peak = 100, 20, 0.004
+        got = rates(*task)
+        wrong = {k for k in got if off(got[k], k, *task)}
+        like = {k for k in wrong if abs(got[k] - reference(k, *task)) < 0.1 * peak}
+        if wrong and wrong == {k for k in like if rounded(got[k], reference(k, *task))}:
+            return "right, but rounded: return the rate with all its decimals."
+        slip = _slip_of_rates(got, wrong, peak)
+        if slip:
+            return slip
+        if any(off(rate, k, 30, 3, 1.5) for k, rate in rates(30, 3, 1.5).items()):
             return "use steps, warmup and peak as they are given; they are not always the same."
+        for steps, warmup in ((9, 1), (9, 8), (2, 1)):
+            where = f"warmup may be 1 to steps - 1; at steps = {steps} and warmup = {warmup}"
+            try:
+                found = rates(steps, warmup, 0.3)
+            except ZeroDivisionError:
+                return f"{where} your code divides by 0."
+            for k, rate in found.items():
+                if off(rate, k, steps, warmup, 0.3):
+                    right = reference(k, steps, warmup, 0.3)
+                    return f"{where} the rate of step {k} is {right:.4g} with a peak of 0.3."
         return None
 
     grade(answer, find_slip)
+
+
+def _slip_of_rates(got: dict[int, float], wrong: set[int], peak: float) -> str | None:
+    """Say what is wrong with the rates of 100 steps, 20 of them warm-up; `wrong` are the steps."""
+
+    def is_0(k: int) -> bool:
+        return abs(got[k]) < 1e-6 * peak
+
+    def is_at(k: int, rate: float) -> bool:
+        return abs(got[k] - rate) < 2e-6 * peak
+
+    if is_0(1) and is_0(10):
+        return "the rate is 0 during the warm-up; it should rise there (`//` rounds down to 0)."
+    if is_0(1):
+        return "steps count from 1, and the first one should move: its rate is peak / warmup."
+    if wrong & set(range(1, 20)):
+        return "during the warm-up the rate rises on a straight line, peak · step / warmup."
+    if 20 in wrong:
+        return "at the last step of the warm-up the rate is the peak."
+    if is_at(60, peak * 0.5 * (1 + math.cos(math.pi * 0.6))):
+        return "the cosine begins where the warm-up ends: count its steps from there."
+    if is_at(100, peak) and is_0(60):
+        return "that is a whole period, down and up again: half a period goes to π, not to 2π."
+    if is_at(60, peak * math.cos(math.pi / 4)):
+        return "that is a quarter of a period, which ends steep: (1 + cos) / 2 ends flat."
+    if is_at(60, peak * (1 + math.cos(math.pi / 4)) / 2):
+        return "that is a quarter of a period: half a period goes to π, not to π / 2."
+    if is_0(60):
+        return "cos falls from 1 to -1; (1 + cos) / 2 falls from 1 to 0."
+    if all(is_at(k, peak * (100 - k) / 80) for k in (40, 60, 80)):
+        return "that is a straight line down; half a cosine falls slowly, fast, and slowly."
+    if is_0(99):
+        return "the rate is 0 at step `steps`, and not one step before it."
+    if 100 in wrong:
+        return "at the last step the rate is 0."
+    return "the cosine is peak · (1 + cos(π · share)) / 2, share going from 0 to 1." * bool(wrong)
 
 
 def early_stop(answer: Callable | None) -> None:
@@ -161,14 +211,18 @@ def early_stop(answer: Callable | None) -> None:
             got = call_answer(answer, given, patience)
             if given != losses:
                 raise Slip("your function changed the list it was given; leave it as it is.")
-            if np.ndim(got) != 1 or len(got) != 2:
-                raise Slip("return two numbers: where it stops, and where the best loss was.")
-            if any(number(part) != int(number(part)) for part in got):
+            two = "return two numbers: where it stops, and where the best loss was"
+            got = entries(got, two)
+            if len(got) != 2:
+                raise Slip(f"{two}.")
+            try:
+                return index(got[0]), index(got[1])
+            except Slip:
                 raise Slip(
-                    "both are indices, which are whole numbers: return the index of the best loss, "
-                    "not the loss itself."
-                )
-            return int(got[0]), int(got[1])
+                    "both are indices, whole numbers that can pick a loss of the list (int): the "
+                    f"index of the best loss, not the loss itself. Yours are {got[0]!r} and "
+                    f"{got[1]!r}."
+                ) from None
 
         answers([3.5, 2.5, 1.25], 2)  # no loss of these can be taken for an index
         if answers([3, 2, 1], 2) == (3, 3):
@@ -226,6 +280,16 @@ def early_stop(answer: Callable | None) -> None:
             )
         if answers([3, 1, 2, 0], 1) != (2, 1) or answers([3, 1, 2, 2, 2, 0], 3) != (4, 1):
             return "use `patience`, which is not always 2."
+        for patience in (4, 6, 9):
+            if answers([3, 1, *[2] * patience, 0], patience) != (patience + 1, 1):
+                return f"use `patience` as it is given; yours is wrong at {patience}."
+        for losses in ([2.5], [2.5, 1.5], [1.5, 2.5]):
+            try:
+                got = answers(losses, 1)
+            except IndexError:
+                got = None
+            if got != (len(losses) - 1, losses.index(min(losses))):
+                return f"a run may be short: of {losses} the last index is {len(losses) - 1}."
         return None
 
     grade(answer, find_slip)
@@ -281,6 +345,9 @@ def _last_loss(ids: bytes, rate: float) -> float:
     return float(history.column("loss")[1][-10:].mean())
 
 
+_ROUNDED = "right, but rounded: return the sum with all its decimals."
+
+
 def reach(answer: Callable | None) -> None:
     """Check a function (steps, warmup, rate) -> how far Adam moves a weight at most."""
 
@@ -291,10 +358,13 @@ def reach(answer: Callable | None) -> None:
         def answers(*task: float) -> float:
             return number(call_answer(answer, *task))
 
+        def is_right(*task: float) -> bool:
+            return near(answers(*task), reference(*task))
+
         got = answers(50, 20, 0.03)
 
         def equals(value: float) -> bool:
-            return math.isclose(got, value, rel_tol=1e-9)
+            return near(got, value)
 
         if equals(50 * 0.03):
             return "during the warm-up the steps are shorter: step k moves by rate · k / warmup."
@@ -314,20 +384,36 @@ def reach(answer: Callable | None) -> None:
         if equals(0.03):
             return "that is the length of one step; add up all of them."
         if not equals(reference(50, 20, 0.03)):
+            if rounded(got, reference(50, 20, 0.03)):
+                return _ROUNDED
             return "add up the rates of the steps 1 to 50: k / 20 of 0.03 up to step 20, then 0.03."
         without = "warmup = 0 stands for no warm-up: every step moves by the whole rate."
         try:
             moved = answers(7, 0, 0.2)
         except ZeroDivisionError:
             return f"{without} Your code divides by warmup there."
-        if not math.isclose(moved, 1.4):
+        if not near(moved, 1.4):
             return without
-        if not math.isclose(answers(3, 9, 0.3), reference(3, 9, 0.3)):
+        if not is_right(3, 9, 0.3):
             return (
                 "a run may end within the warm-up: with 3 steps of 9, the last moves by rate / 3."
             )
-        if not math.isclose(answers(11, 5, 1.5), reference(11, 5, 1.5)):
+        if not is_right(11, 5, 1.5):
             return "use steps, warmup and rate as they are given; they are not always the same."
+        odd = 17, 6, math.pi / 300
+        if not is_right(*odd) and rounded(answers(*odd), reference(*odd)):
+            return _ROUNDED
+        for task in (odd, (8, 1, 0.7), (1, 1, 0.7), (6, 6, 0.7), (1, 0, 0.7)):
+            try:
+                fits = is_right(*task)
+            except ZeroDivisionError:
+                fits = False
+            if not fits:
+                steps, warmup, rate = task
+                return (
+                    f"for steps = {steps}, warmup = {warmup} and rate = {rate:.3g} it is "
+                    f"{reference(*task):.4g}, and not what yours gives."
+                )
         return None
 
     grade(answer, find_slip)

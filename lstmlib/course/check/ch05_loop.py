@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade
+from lstmlib.course.check.exercises import Slip, call_answer, grade, number
 from lstmlib.models import CharRNN, detach
 
 
@@ -39,6 +39,9 @@ def finish_step(answer: Callable | None) -> None:
                 raise Slip("return two things: the loss as a number, and the state to hand on.")
             if isinstance(got[0], tuple | list):
                 raise Slip("return the loss first, then the state.")
+            two = got[1] if isinstance(got[1], tuple | list) else ()
+            if got[1] is not None and [getattr(part, "ndim", 0) for part in two] != [3, 3]:
+                raise Slip("the state to hand on is a pair of tensors, (h, c), each (1, B, H).")
             return _loss_number(got[0]), got[1]
 
         def equal(a: tuple, b: tuple) -> bool:
@@ -52,8 +55,10 @@ def finish_step(answer: Callable | None) -> None:
             "set them to zero in every step.": [
                 {"zero": False, "clip": clip} for clip in ("after", "before", None)
             ],
-            "the gradient is not clipped at `limit`. Before `backward` there is nothing to clip "
-            "yet; after `optimizer.step()` it is too late.": [{"clip": None}],
+            "the gradient is not clipped at `limit`, which is no number of your own. Before "
+            "`backward` there is nothing to clip yet; after `optimizer.step()` it is too late.": [
+                {"clip": None}
+            ],
             "every batch starts from a state of zeros; hand on the state of the one before.": [
                 {"carry": False, "clip": clip} for clip in ("after", None)
             ],
@@ -92,17 +97,16 @@ def _loss_number(loss: object) -> float:
     """Return the loss that an answer gives, which must be a number.
 
     Raises:
-        Slip: it is a tensor, a method, None or another thing.
+        Slip: it is a tensor with a graph, a method, None or another thing.
     """
     said = "return the loss as a number, loss.item()"
-    if torch.is_tensor(loss):
-        why = "a tensor keeps its graph" if loss.requires_grad else "yours is a tensor"
-        raise Slip(f"{said}: {why}.")
+    if torch.is_tensor(loss) and loss.requires_grad:
+        raise Slip(f"{said}: a tensor keeps its graph.")
     if callable(loss):
         raise Slip(f"{said}: with brackets, which call it.")
     try:
-        return float(loss)
-    except (TypeError, ValueError):
+        return number(loss)
+    except Slip:
         raise Slip(f"{said}: yours is {loss!r}.") from None
 
 

@@ -225,7 +225,7 @@ def _slip_of_a_start(answer: Callable, reference: Callable) -> str | None:
         if not math.isclose(found, reference(many, z, span), rel_tol=1e-6):
             return "use z and span as they are given; they are not always the same."
     for norms in ([1.0, 3.0], [4.0], many, many[:6]):
-        found = float(call_answer(answer, list(norms), 0.5, 10))
+        found = number(call_answer(answer, list(norms), 0.5, 10), infinite=True)
         if math.isclose(found, reference(norms, 0.5, 10), rel_tol=1e-6):
             continue
         from_end = norms[len(norms) - 10 :]
@@ -287,7 +287,7 @@ def clipped_step(answer: Callable | None) -> None:
                 return slip
             if not isinstance(got, tuple | list) or len(got) != 2:
                 return "return two numbers: the loss, and the norm before clipping."
-            loss, norm = (number(v.detach() if torch.is_tensor(v) else v) for v in got)
+            loss, norm = map(number, got)
             if math.isclose(norm, loss_wanted, rel_tol=1e-4):
                 return "return the loss first, and then the norm."
             if math.isclose(loss, 8 * loss_wanted, rel_tol=1e-4):

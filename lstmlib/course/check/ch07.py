@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, array, call_answer, grade, index, number
 
 
 def _probabilities(answer: Callable, p: np.ndarray, dial: float) -> np.ndarray:
@@ -17,7 +17,7 @@ def _probabilities(answer: Callable, p: np.ndarray, dial: float) -> np.ndarray:
     """
     given = p.copy()
     with np.errstate(all="ignore"):
-        got = np.asarray(call_answer(answer, given, dial), dtype=float)
+        got = array(call_answer(answer, given, dial)).astype(float)
     _unchanged(given, p, "p")
     if got.shape != p.shape:
         raise Slip(
@@ -29,7 +29,7 @@ def _probabilities(answer: Callable, p: np.ndarray, dial: float) -> np.ndarray:
 
 def _its_own(answer: Callable, p: np.ndarray, dial: float) -> None:
     """Raise Slip if an answer returns the very array that it was given."""
-    if np.shares_memory(np.asarray(call_answer(answer, p, dial)), p):
+    if np.shares_memory(array(call_answer(answer, p, dial)), p):
         raise Slip(
             f"with {dial:g} your function hands back the caller's own array; who writes into the "
             "result writes into p. Return a copy."
@@ -226,12 +226,13 @@ def drawn(answer: Callable | None) -> None:
         _unchanged(given, p, "p")
         if np.ndim(got):
             raise Slip("return one id, a whole number.")
-        if isinstance(got, bool) or not isinstance(got, int | np.integer):
+        try:
+            return index(got)
+        except Slip:
             raise Slip(
                 f"an id is a whole number that can index `vocab.tokens`; yours is of the type "
                 f"{type(got).__name__}."
-            )
-        return int(got)
+            ) from None
 
     def find_slip() -> str | None:
         p, numbers = np.array([0.2, 0.1, 0.4, 0.3]), (0.05, 0.39, 0.41, 0.69, 0.71, 0.95)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade
+from lstmlib.course.check.exercises import Slip, call_answer, grade, index
 from lstmlib.generation import generate
 from lstmlib.models import CharRNN
 from lstmlib.sampling import SamplingConfig, draw
@@ -15,6 +15,17 @@ from lstmlib.vocab import Vocab
 
 def _listed(values: np.ndarray) -> str:
     return ", ".join(f"{value:.3g}" for value in values)
+
+
+def _id(got: object, size: int) -> int:
+    """Return an answer as one of `size` ids; raises Slip if it is none."""
+    try:
+        i = index(got)
+    except Slip:
+        i = -1
+    if not 0 <= i < size:
+        raise Slip(f"return one id, a whole number from 0 to {size - 1}, and not {got!r}.")
+    return i
 
 
 def mended_sampler(answer: Callable | None) -> None:
@@ -27,9 +38,7 @@ def mended_sampler(answer: Callable | None) -> None:
         with np.errstate(all="ignore"):
             for u in numbers:
                 got = call_answer(answer, given, tau, k, float(u))
-                if np.ndim(got) or got not in range(len(logits)):
-                    raise Slip(f"return one id, from 0 to {len(logits) - 1}, and not {got!r}.")
-                drawn_ids.append(int(got))
+                drawn_ids.append(_id(got, len(logits)))
         if not np.array_equal(given, logits):
             raise Slip(
                 "your function changes the logits that it is given, so that who calls it has lost "

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from lstmlib.batching import IGNORE
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, call_answer, called, grade, number, rounded
 
 
 def _is_string(text: str) -> bool:
@@ -28,8 +28,7 @@ def _real(got: object) -> float:
     """
     if np.ndim(got):
         raise Slip(f"one number is asked for, and yours has the shape {np.shape(got)}.")
-    infinite = not isinstance(got, str) and got in (math.inf, -math.inf)
-    return float(got) if infinite else number(got)
+    return number(got, infinite=True)
 
 
 def _why_not(text: str) -> str:
@@ -47,11 +46,9 @@ def _why_not(text: str) -> str:
 
 
 def _rounded(value: float, right: float) -> str | None:
-    """Say that a number is right, but rounded or cut off after two to eight decimal places."""
-    for places in range(2, 9):
-        if math.isclose(value, round(value, places)) and abs(value - right) < 10.0**-places:
-            return "right, but rounded: return the number with all its decimals."
-    return None
+    """Say that a number is right, but rounded or cut off."""
+    said = "right, but rounded: return the number with all its decimals."
+    return said if rounded(value, right) else None
 
 
 def _apart(a: float, b: float) -> tuple[str, str]:
@@ -68,7 +65,7 @@ def bracket_string(answer: Callable | None) -> None:
         deep = "(" * 40 + ")" * 40
         texts += [deep, deep[:-1], deep + "()", "(" + deep[1:-1] * 2 + ")"]
         call_answer(answer, "()")
-        got = {text: answer(text) for text in texts}
+        got = {text: called(answer, text) for text in texts}
         if None in got.values():
             text = next(text for text in texts if got[text] is None)
             return f"for {text!r} yours returns None; return {_is_string(text)}."
@@ -256,7 +253,7 @@ def mean_length(answer: Callable | None) -> None:
             return f"at q = {q:g} the length is {right}, and yours is {yours}."
         for q in (0.5, 0.75):
             try:
-                length = answer(q)
+                length = called(answer, q)
             except ZeroDivisionError:
                 return f"right below 1/2; at q = {q} the length is math.inf; yours divides by 0."
             if np.ndim(length) or length != math.inf:
@@ -276,7 +273,7 @@ def string_of(answer: Callable | None) -> None:
     def slip_of(depth: int, length: int) -> str | None:
         what = f"depth {depth}, length {length}: "
         none = length % 2 or length < 2 * depth or (depth == 1 and length > 2)
-        text = answer(depth, length) if none else call_answer(answer, depth, length)
+        text = (called if none else call_answer)(answer, depth, length)
         if text is None:
             return f"{what}there is no such string: return '', not None."
         if not isinstance(text, str):

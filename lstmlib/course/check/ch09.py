@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, call_answer, grade, near, number
 from lstmlib.metrics import mean_interval
 
 WRITERS = {"P": "trigram", "Q": "cold", "R": "copier", "S": "hot"}
@@ -17,9 +17,9 @@ def _share(result: object) -> float:
     Raises:
         Slip: it is none.
     """
-    if np.size(result) != 1:
+    if np.ndim(result):
         raise Slip(f"return one number; yours has {np.size(result)}.")
-    return number(np.asarray(result).item())
+    return number(result)
 
 
 def _unchanged(given: np.ndarray, before: np.ndarray, name: str) -> None:
@@ -143,26 +143,26 @@ def permutation_p(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         shuffled = [0.45, 0.5, 0.625, 0.5, 0.75, 0.4, 0.55, 0.375, 0.5]
         got = of(0.625, shuffled)
-        if math.isclose(got, 2 / 9):
+        if near(got, 2 / 9):
             return "the true labels are one of the labellings: add 1 above and 1 below."
-        if math.isclose(got, 2 / 10):
+        if near(got, 2 / 10):
             if of(0.9, shuffled) == 0:
                 return "the 1 above is missing: the true labels are one of the labellings."
             return "an equally good shuffle counts as well: `>=`."
-        if math.isclose(got, 3 / 9):
+        if near(got, 3 / 9):
             return "add 1 below, too: with the true labels there are n + 1 labellings."
-        if math.isclose(got, 1 / 9):
+        if near(got, 1 / 9):
             return "add 1 above and below, and count a shuffle that is equally good."
-        if math.isclose(got, 7 / 10) or math.isclose(got, 8 / 10) or math.isclose(got, 9 / 10):
+        if near(got, 7 / 10) or near(got, 8 / 10) or near(got, 9 / 10):
             return "count the shuffles that are at least as accurate, not those that are at most."
-        if not math.isclose(got, 3 / 10):
+        if not near(got, 3 / 10):
             return "of these nine shuffles two are at least as good: (2 + 1) / (9 + 1)."
-        if not math.isclose(of(0.9, shuffled), 1 / 10):
+        if not near(of(0.9, shuffled), 1 / 10):
             return "where no shuffle is as good, it is 1 / (n + 1), and never 0."
-        if not math.isclose(of(0.3, shuffled), 1):
+        if not near(of(0.3, shuffled), 1):
             return "where all shuffles are as good, it is 1."
         many = np.random.default_rng(0).random(999)
-        if not math.isclose(of(0.5, many), (np.sum(many >= 0.5) + 1) / 1000):
+        if not near(of(0.5, many), (np.sum(many >= 0.5) + 1) / 1000):
             return "it must hold for any number of shuffles."
         return None
 
@@ -185,20 +185,20 @@ def novelty_at(answer: Callable | None) -> None:
         matches = np.array([5, 4, 4, 3, 2, 1, 0, 4, 3, 3, 2, 1])
         n, places = 3, 10
         got, wanted = of(matches, n), right(matches, n)  # new at 4, 5 and 6
-        if not math.isclose(got, wanted):
-            if math.isclose(got, np.mean(matches < n)):
+        if not near(got, wanted):
+            if near(got, np.mean(matches < n)):
                 return "the last n - 1 places begin no run of n characters: leave them out."
-            if math.isclose(got, np.sum(matches[:places] < n) / len(matches)):
+            if near(got, np.sum(matches[:places] < n) / len(matches)):
                 return "a text of N characters has N - n + 1 runs of n: divide by these."
-            if math.isclose(got, 1 - wanted) or math.isclose(got, np.mean(matches >= n)):
+            if near(got, 1 - wanted) or near(got, np.mean(matches >= n)):
                 return "that is the share of runs that the training text has; new are the others."
-            if math.isclose(got, np.mean(matches[:places] <= n)):
+            if near(got, np.mean(matches[:places] <= n)):
                 return "a match of n characters makes the run an old one: less than n is new."
-            if math.isclose(got, np.mean(matches[: places - 1] < n)):
+            if near(got, np.mean(matches[: places - 1] < n)):
                 return "one run too few: a text of N characters has N - n + 1 runs of n."
-            if math.isclose(got, np.mean(matches[:places] == 0)):
+            if near(got, np.mean(matches[:places] == 0)):
                 return "that asks for no match at all; a run of n is new if fewer than n match."
-            if math.isclose(got, 100 * wanted):
+            if near(got, 100 * wanted):
                 return "a share is at most 1; yours is in percent."
             return "a run of 3 is new where the longest match has fewer than 3: at 3 of 10 places."
         rng = np.random.default_rng(0)
@@ -206,7 +206,7 @@ def novelty_at(answer: Callable | None) -> None:
             matches = np.minimum(rng.integers(0, 9, size), np.arange(size, 0, -1))
             for n in {1, 2, size} & set(range(1, size + 1)):
                 try:
-                    fits = math.isclose(of(matches, n), right(matches, n))
+                    fits = near(of(matches, n), right(matches, n))
                 except Slip as slip:
                     return f"with N = {size} and n = {n}: {slip}"
                 if not fits:
@@ -242,7 +242,7 @@ def mended_interval(answer: Callable | None) -> None:
             if slip:
                 return slip
         low, high = of(losses, draws=1)
-        if not math.isclose(low, high):
+        if not near(low, high):
             return "one draw has one mean, so low and high are then the same: use `draws`."
         if of(losses, 40) == of(losses, 40, seed=2):
             return others

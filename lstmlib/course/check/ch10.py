@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, call_answer, grade, near, number
 
 SMOOTH_LOSS = 43.88
 """The published figure of case E: a sum over LENGTH characters, in nats."""
@@ -99,21 +99,21 @@ def mended_table(answer: Callable | None) -> None:
         ]
         got = [number(call_answer(answer, *case)) for case in cases]
         right = [reference(*case) for case in cases]
-        ok = [math.isclose(a, b, rel_tol=1e-9) for a, b in zip(got, right, strict=True)]
+        ok = [near(a, b) for a, b in zip(got, right, strict=True)]
         if all(ok):
             return None
         mean = cases[0][0]
-        if any(math.isclose(got[0], x) for x in (mean * math.log(2), mean / math.log(2))):
+        if any(near(got[0], x) for x in (mean * math.log(2), mean / math.log(2))):
             return "a loss in nats stays in nats; only bits are brought to nats."
         if not ok[0]:
             return "a mean of a character stays as it is, however long the sequences were."
         if not ok[1]:
             return "a sum over a sequence is divided by that sequence's own number of characters."
-        if math.isclose(got[2], 2.0 / math.log(2)):
+        if near(got[2], 2.0 / math.log(2)):
             return "a bit is ln 2 = 0.69 nats: fewer nats than bits."
         if not ok[2]:
             return "2 bits are 2 ln 2 = 1.386 nats, also where a character has them."
-        if math.isclose(got[3], 250 * math.log(2) / LENGTH):
+        if near(got[3], 250 * math.log(2) / LENGTH):
             return "25 is the length of case E's sequences alone: divide by `characters`."
         if not ok[3]:
             return "a loss can be a sum and in bits: then both steps are needed."
@@ -147,7 +147,7 @@ def seconds_per_million(answer: Callable | None) -> None:
                 right / 1e6: "that is for one character; a million are asked for.",
                 right / 1e3: "that is for a thousand characters; a million are asked for.",
             }
-            if not math.isclose(got, right, rel_tol=1e-9):
+            if not near(got, right):
                 total = sum(r["seconds"] for r in rows) / sum(r["characters"] for r in rows) * 1e6
                 slips[1e6 * sum(shares) / len(shares)] = (
                     "a mean of the rows' ratios counts the first rows again in every later one."
@@ -155,7 +155,7 @@ def seconds_per_million(answer: Callable | None) -> None:
                 slips[total] = "the rows are sums already: the last one has all before it."
                 slips[1e6 * shares[0]] = "that is of the first row; the last one has the whole run."
             for value, slip in slips.items():
-                if math.isclose(got, value, rel_tol=1e-9):
+                if near(got, value):
                     if slip is None:
                         break
                     return slip
@@ -262,10 +262,10 @@ def without_case(answer: Callable | None) -> None:
                 if lost and not more:
                     return f"{lost} is missing: a token that is no capital stays as it is."
                 return f"{more} is no small form of a token: `lower` makes the small form."
-            values = {token: float(share) for token, share in got.items()}
-            if all(math.isclose(values[t], right[t], abs_tol=1e-9) for t in right):
+            values = {token: number(share) for token, share in got.items()}
+            if all(near(values[t], right[t]) for t in right):
                 continue
-            if math.isclose(sum(values.values()), 1.0, abs_tol=1e-9):
+            if near(sum(values.values()), 1.0):
                 return "they sum to 1, but a letter has the probabilities of both its forms."
             if sum(values.values()) < 1:
                 return "some probability is lost: a later form must be added to the earlier one."

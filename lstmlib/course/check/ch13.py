@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, call_answer, grade, near, number
 
 
 def utilisation(answer: Callable | None) -> None:
@@ -185,7 +185,7 @@ def honest_seconds(answer: Callable | None) -> None:
         if count == 1:
             return "one measurement says little; make `repeat` of them, after the warm-up."
         unwarmed = np.median((first + later)[:repeat])
-        if count == repeat and math.isclose(got, unwarmed, rel_tol=1e-9):
+        if count == repeat and near(got, unwarmed):
             return "the first calls are measured, too."
         for found, slip in (
             (np.mean(first + later), "the first calls, which load programs, are in the mean."),
@@ -196,19 +196,19 @@ def honest_seconds(answer: Callable | None) -> None:
             (np.min(later), "that is the luckiest call; take the median."),
             (np.sum(later), "that is all calls together; take the median of them."),
         ):
-            if math.isclose(got, found, rel_tol=1e-9):
+            if near(got, found):
                 return slip
         if count != warm_up + repeat:
             return f"make {warm_up} + {repeat} calls; yours makes {count}."
         tasks = ((usual, warm_up, repeat), (0.03, 5, 11))
-        if all(math.isclose(answers(*task)[0], sorted_before(*task)) for task in tasks):
+        if all(near(answers(*task)[0], sorted_before(*task)) for task in tasks):
             return "leave out the first calls as they came; sorted, they are no longer the first."
-        if any(math.isclose(got, later[k], rel_tol=1e-9) for k in (0, repeat // 2, repeat - 1)):
+        if any(near(got, later[k]) for k in (0, repeat // 2, repeat - 1)):
             return "that is one of the calls as they came; the median is the middle one by size."
-        if not math.isclose(got, np.median(later), rel_tol=1e-9):
+        if not near(got, np.median(later)):
             return "after `warm_up` calls that do not count, return the median of `repeat` calls."
         for task in ((2.0, 0, 3), (0.03, 5, 11)):
-            if not math.isclose(answers(*task)[0], np.median(times(task[0], task[2]))):
+            if not near(answers(*task)[0], np.median(times(task[0], task[2]))):
                 return "use warm_up and repeat as they are given; they are not always 2 and 7."
         return None
 

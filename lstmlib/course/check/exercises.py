@@ -4,6 +4,7 @@ import dis
 import importlib
 import inspect
 import math
+import operator
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +12,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
+
+from lstmlib.course.check.watch import Watch, described, of_answer
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,6 +29,7 @@ IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 """What the body of a stub comes to: it returns None, and does nothing else."""
 _shown: Counter[str] = Counter()
 _graded = ContextVar("graded", default=False)
+_watches: list[Watch] = []
 
 
 class Slip(Exception):
@@ -70,7 +76,8 @@ class Check:
 def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
     """Print the verdict on an answer: *not attempted yet*, *not yet* with a reason, or *right*.
 
-    The answer stays the student's own in any case.
+    The answer stays the student's own in any case. An answer that is right, and leaves something
+    changed or keeps something between its calls (see `watch.Watch`), is not right yet.
 
     Args:
         answer: what the student wrote; `...`, None or a function without a body is no attempt.
@@ -82,12 +89,17 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
     if answer is ... or answer is None or is_stub(answer):
         _tell("not attempted yet", NotAttempted)
         return
-    try:
-        slip = find_slip()
-    except Slip as error:
-        slip = str(error)
-    except Exception as error:  # whatever the student's code raises is a slip, not a crash
-        slip = f"your code stopped with {type(error).__name__}: {error}"
+    with Watch() as watch:
+        _watches.append(watch)
+        try:
+            slip = find_slip() or watch.differs()
+        except Slip as error:
+            slip = str(error)
+        except Exception as error:  # whatever the student's code raises is a slip, not a crash
+            slip = _of_error(error, watch.returned if callable(answer) else answer)
+        finally:
+            _watches.pop()
+    slip = slip or next(iter(watch.slips), None)
     if slip:
         _tell(f"not yet: {slip}", NotYet)
     else:
@@ -117,6 +129,17 @@ def grading() -> Iterator[None]:
         _graded.reset(before)
 
 
+def _of_error(error: Exception, returned: object) -> str:
+    """Say what an error comes from: the student's code, or what the check made of its result."""
+    said = f"{type(error).__name__}: {error}"
+    if of_answer(error):
+        return f"your code stopped with {said}"
+    return (
+        f"the check cannot read {described(returned)}, which is your answer: compare it with what "
+        f"the task asks for. ({said})"
+    )
+
+
 def is_stub(answer: object) -> bool:
     """Say whether an answer is a function with nothing in its body but a docstring and `...`."""
     if not inspect.isfunction(answer):
@@ -126,21 +149,41 @@ def is_stub(answer: object) -> bool:
     return {step.opname for step in steps} <= IDLE and returned == [None]
 
 
-def call_answer(function: Callable, *arguments: object) -> object:
-    """Call a student's function; a result of None is a forgotten `return`, or a forgotten case.
+def called(function: Callable, *arguments: object, any_mode: bool = False) -> object:
+    """Call a student's function, and return what it returns, which may be None.
+
+    Args:
+        function: the answer.
+        *arguments: copies, which are the student's to spoil.
+        any_mode: it may leave a network in training or in evaluation mode.
 
     Raises:
-        Slip: the answer is no function, or returns nothing. If it returns something elsewhere, the
-            message names the input for which it does not.
+        Slip: the answer is no function.
     """
     if not callable(function):
         raise Slip(f"a function is asked for, and yours is {type(function).__name__!r}.")
+    watch = _watches[-1] if _watches else Watch()
+    return watch.call(function, *arguments, any_mode=any_mode)
+
+
+def call_answer(function: Callable, *arguments: object, any_mode: bool = False) -> object:
+    """Call a student's function as `called` does; a result of None is a slip.
+
+    Raises:
+        Slip: the answer is no function, returns nothing, or returns a generator. If it returns
+            something elsewhere, the message names the input for which it does not.
+    """
     given = " and ".join(map(_briefly, arguments))  # before the function can change it
-    result = function(*arguments)
+    result = called(function, *arguments, any_mode=any_mode)
     if result is None and _has_return(function):
         raise Slip(f"for {given} your function returns nothing: did you forget this case?")
     if result is None:
         raise Slip("your function returns nothing; did you forget `return`?")
+    if isinstance(result, Iterator):
+        raise Slip(
+            "your function returns a generator (from `yield`, round brackets or `map`), which can "
+            "be read only once: collect all in a list, and return that."
+        )
     return result
 
 
@@ -168,21 +211,100 @@ def _briefly(argument: object) -> str:
     return f"a {kind}" if shape is None else f"a {kind} of the shape {tuple(shape)}"
 
 
-def number(answer: object) -> float:
-    """Return an answer as a number.
+# What counts as a number, an index or an array is said to the reader once, in chapter 00.
+
+
+def number(answer: object, infinite: bool = False) -> float:
+    """Return an answer as a number: one of Python or NumPy, an array or tensor without axes.
+
+    Args:
+        answer: what the student returned, or one part of it.
+        infinite: it may be infinite.
 
     Raises:
         Slip: it is none, or not a finite one.
     """
-    if hasattr(answer, "detach"):  # a tensor that still has its graph; PyTorch would warn
-        answer = answer.detach()
+    answer = _cut_off(answer)
     try:
-        value = math.nan if isinstance(answer, bool | str | bytes) else float(answer)
+        text = isinstance(answer, bool | np.bool_ | str | bytes)
+        value = math.nan if text or np.ndim(answer) else float(answer)
     except (TypeError, ValueError):
         value = math.nan
-    if not math.isfinite(value):
-        raise Slip(f"a finite number is asked for, and yours is {answer!r}.")
+    if math.isnan(value) or (math.isinf(value) and not infinite):
+        raise Slip(f"a finite number is asked for, and yours is {described(answer)}.")
     return value
+
+
+def index(answer: object) -> int:
+    """Return an answer as a number that can pick an entry of a list: an id, a place.
+
+    Raises:
+        Slip: it is none, such as a text, or a float.
+    """
+    try:
+        if isinstance(answer, bool | np.bool_) or np.ndim(answer):
+            raise TypeError
+        return operator.index(answer)
+    except (TypeError, ValueError):
+        raise Slip(
+            "a whole number that can pick an entry of a list is asked for (int), and yours is "
+            f"{described(answer)}."
+        ) from None
+
+
+def array(answer: object, what: str = "an array of numbers is asked for") -> np.ndarray:
+    """Return an answer as an array: one of NumPy, a tensor, or rows of numbers of one length.
+
+    Args:
+        answer: what the student returned, or one part of it.
+        what: the beginning of what is said if it is none.
+
+    Raises:
+        Slip: it is none.
+    """
+    answer = _cut_off(answer)
+    try:
+        got = np.asarray(answer)
+        if got.dtype.kind in "biuf":
+            return got
+    except (TypeError, ValueError):  # such as rows of several lengths
+        pass
+    raise Slip(f"{what}, and yours is {described(answer)}.")
+
+
+def entries(answer: object, what: str) -> list:
+    """Return the entries of a list, a tuple, an array or a tensor.
+
+    Args:
+        answer: what the student returned.
+        what: what is asked for; the beginning of what is said if it is none of these.
+
+    Raises:
+        Slip: it is none, such as a text, or an array without axes.
+    """
+    answer = _cut_off(answer)
+    listed = isinstance(answer, list | tuple) or getattr(answer, "ndim", 0)
+    if not listed:
+        raise Slip(f"{what}, and yours is {described(answer)}.")
+    return list(answer)
+
+
+def near(value: float, right: float) -> bool:
+    """Say whether a number is right to float32, about six digits."""
+    return math.isclose(value, right, rel_tol=2e-6, abs_tol=1e-12)
+
+
+def rounded(value: float, right: float) -> bool:
+    """Say whether a number is the right one, rounded or cut off after at most eight decimals."""
+    return value != right and any(
+        math.isclose(value, round(value, places)) and abs(value - right) < 10.0**-places
+        for places in range(1, 9)
+    )
+
+
+def _cut_off(answer: object) -> object:
+    """Return an answer, a tensor without its graph: NumPy does not read one that has it."""
+    return answer.detach().cpu() if hasattr(answer, "detach") else answer
 
 
 def hint(exercise: str) -> None:

@@ -20,15 +20,44 @@ def assign(dx, ids, V):
     return table
 
 
+def add_on(dx, ids, V, tables={}):  # noqa: B006 - this is its fault
+    """Add into a table that lives on between calls."""
+    table = tables.setdefault((V, dx.shape[1]), np.zeros((V, dx.shape[1])))
+    np.add.at(table, ids, dx)
+    return table
+
+
+def turns_gradients_off(state, k):
+    torch.set_grad_enabled(False)
+    return detach(state) if k else None
+
+
+def changes_the_dtype(state, k):
+    torch.set_default_dtype(torch.float64)
+    return detach(state) if k else None
+
+
+def first_for_ever():
+    kept = []
+
+    def next_state(state, k):
+        if k and not kept:
+            kept.append(detach(state))
+        return kept[0] if k else None
+
+    return next_state
+
+
 def add_at(dx, ids, V):
     table = np.zeros((V, dx.shape[1]))
     np.add.at(table, ids, dx)
     return table
 
 
-def gru_units(V, H, of_gru=2, of_lstm=2, output=True):
+def gru_units(V, H, of_gru=2, of_lstm=2, output=True, upper=0):
     def count(G, n, biases):
-        return G * (n * V + n * n + biases * n) + (n * V + V) * output
+        layer = n * V + n * n + biases * n + upper * (2 * n * n + biases * n)
+        return G * layer + (n * V + V) * output
 
     return max(n for n in range(1, 2 * H) if count(3, n, of_gru) <= count(4, H, of_lstm))
 
@@ -114,6 +143,22 @@ def without_dropout(model, optimizer, x, y, state):
     return stepped()(model.eval(), optimizer, x, y, state)
 
 
+def stops_training(model, optimizer, x, y, state):
+    """Leave the network in evaluation mode after the first batch."""
+    state = stepped()(model, optimizer, x, y, state)
+    model.eval()
+    return state
+
+
+def seeds_each_step(*given):
+    torch.manual_seed(0)
+    return stepped()(*given)
+
+
+def with_its_own_optimizer(model, optimizer, x, y, state):
+    return stepped()(model, torch.optim.SGD(model.parameters(), lr=0.1), x, y, state)
+
+
 def gives_back(model, optimizer, x, y, state):
     stepped()(model, optimizer, x, y, state)
     return state
@@ -197,6 +242,32 @@ def grows_the_list(model, ids, n):
     return new
 
 
+def improbable(model, ids, n):
+    state, new = None, []
+    for _ in range(n):
+        logits, state = model.eval()(torch.tensor([new[-1:] or ids]), state)
+        new.append(logits[0, -1].argmin().item())
+    return new
+
+
+def window_of_8(model, ids, n):
+    new = []
+    for _ in range(n):
+        logits, _ = model.eval()(torch.tensor([(ids + new)[-8:]]))
+        new.append(logits[0, -1].argmax().item())
+    return new
+
+
+def turns_off_and_writes(model, ids, n):
+    torch.set_grad_enabled(False)
+    return continued()(model, ids, n)
+
+
+def draws_from_all(model, ids, n):
+    np.random.rand()
+    return continued()(model, ids, n)
+
+
 def never_feeds_back(model, ids, n):
     state, new = None, []
     for _ in range(n):
@@ -228,6 +299,8 @@ EXERCISES = {
             (lambda V, H: gru_units(V, H, of_gru=5 / 3), "both of PyTorch's biases"),
             (lambda V, H: min(gru_units(V, H), int(1.2 * H)), "one more would still fit"),
             (lambda V, H: gru_units(V, H, output=False), "count the output layer"),
+            (lambda V, H: gru_units(V, H, upper=1), "of two layers"),
+            (lambda V, H: np.array([gru_units(V, H)]), "finite number"),
             (lambda V, H: "115", "finite number"),
             (forgets, "forget `return`"),
             (115, "a function is asked for"),
@@ -237,7 +310,11 @@ EXERCISES = {
     ),
     "table_gradient": Exercise(
         arguments={},
-        right=[lambda dx, ids, V: np.eye(V)[ids].T @ dx, add_at],
+        right=[
+            lambda dx, ids, V: np.eye(V)[ids].T @ dx,
+            add_at,
+            lambda dx, ids, V: torch.tensor(add_at(dx, ids, V), dtype=torch.float32),
+        ],
         wrong=[
             (lambda dx, ids, V: assign(dx, ids, V), "they add up"),
             (lambda dx, ids, V: dx.T @ np.eye(V)[ids], "transpose"),
@@ -257,6 +334,9 @@ EXERCISES = {
                 "id 3 was read 3 times, and only its last gradient",
             ),
             (lambda dx, ids, V: add_at(dx, ids, 7), "the table is (V, M)"),
+            (add_on, "keeps something between its calls"),
+            (lambda dx, ids, V: (add_at(dx, ids, V), ids), "a table (V, M) is asked for"),
+            (lambda dx, ids, V: str(add_at(dx, ids, V)), "a table (V, M) is asked for"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -280,6 +360,22 @@ EXERCISES = {
             (lambda state, k: detach(state) if k else torch.zeros_like(state[0]), "be a pair"),
             (lambda state, k: detach(state) if k else (torch.zeros(2, 3),) * 2, "be a pair"),
             (lambda state, k: detach(state) if k else (), "be a pair"),
+            (lambda state, k: {"h": state[0].detach()} if k else None, "a pair"),
+            (lambda state, k: (detach(state),) if k else None, "a pair"),
+            (lambda state, k: detach(state) if k else False, "be a pair"),
+            (lambda state, k: detach(state) if k else 0, "be a pair"),
+            (lambda state, k: detach(state) if k else (torch.zeros(2, 2, 3),) * 2, "of the shapes"),
+            (
+                lambda state, k: tuple(p.detach().numpy() for p in state) if k else None,
+                "stay tensors",
+            ),
+            (
+                lambda state, k: tuple(p.detach().double() for p in state) if k else None,
+                "of the type",
+            ),
+            (first_for_ever(), "an older one"),
+            (turns_gradients_off, "switches gradients off"),
+            (changes_the_dtype, "default dtype"),
             (forgets, "is there a `return`"),
             (lambda state, k: tuple(0 * part for part in state), "no batch gets a state: every"),
             (lambda state, k: None if k < 2 else tuple(p.detach() for p in state), "batch 0 alone"),
@@ -330,6 +426,7 @@ EXERCISES = {
             (lambda k, b, D: (k[:D], k[D:], b), "transposed?"),
             (lambda k, b, D: (*from_tensorflow(k, b, D)[:2], b[: len(b) // 4]), "bias_ih has"),
             (lambda k, b, D: from_tensorflow(k, b, D)[:2], "three arrays"),
+            (lambda k, b, D: tuple(map(str, from_tensorflow(k, b, D))), "three arrays"),
             (in_the_checkpoint, "work on copies"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
@@ -354,6 +451,14 @@ EXERCISES = {
             (stepped(clip=1.0), "do not clip"),
             (stepped(clip=5.0), "do not clip"),
             (stepped(decay=0.1), "the weights are others"),
+            (
+                lambda m, o, x, y, s: tuple(p.float() for p in stepped()(m, o, x, y, s)),
+                "of the type",
+            ),
+            (lambda m, o, x, y, s: stepped()(m, o, x, y, s) and 7, "and nothing else"),
+            (stops_training, "leaves it in the other"),
+            (seeds_each_step, "seeds PyTorch's generator"),
+            (with_its_own_optimizer, "the `optimizer` that is given"),
             (stepped(reduction="sum"), "15 times as long: the loss is the mean"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, None), "the state of the batch before"),
             (lambda m, o, x, y, s: stepped()(m, o, x, y, s)[::-1], "not the one after"),
@@ -379,6 +484,23 @@ EXERCISES = {
             (draws, "take the most probable one"),
             (never_feeds_back, "the id just written"),
             (grows_the_list, "changed the list"),
+            (lambda *given: "".join(map(str, continued()(*given))), "a list of ids"),
+            (lambda *given: [str(i) for i in continued()(*given)], "yours is '"),
+            (lambda *given: [float(i) for i in continued()(*given)], "a whole number"),
+            (lambda *given: [continued()(*given)], "yours is a list of 12"),
+            (lambda *given: sorted(continued()(*given)), "in another order"),
+            (lambda *given: continued()(*given)[::-1], "in another order"),
+            (lambda m, ids, n: continued()(m, ids[:1], n), "only the first id"),
+            (
+                lambda m, ids, n: continued()(m, ids[1:] or ids, n),
+                "the first id of the text was not",
+            ),
+            (lambda m, ids, n: [0] * len(continued()(m, ids, n)), "the"),
+            (improbable, "the argmax"),
+            (window_of_8, "begins without a state"),
+            (lambda m, ids, n: continued()(m, ids, max(1, n)), "0 new ids"),
+            (turns_off_and_writes, "switches gradients off"),
+            (draws_from_all, "np.random"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -390,6 +512,7 @@ EXERCISES = {
             lambda lag, share: logit(share ** (1 / lag)),
             lambda lag, share: -np.log(np.exp(-np.log(share) / lag) - 1),
             lambda lag, share: torch.logit(torch.tensor(share) ** (1 / lag)),
+            lambda lag, share: np.array(logit(share ** (1 / lag))),
         ],
         wrong=[
             (lambda lag, share: -logit(share ** (1 / lag)), "the sign"),
@@ -408,6 +531,7 @@ EXERCISES = {
             (lambda lag, share: 4.0, "is left after 40 steps"),
             (lambda lag, share: math.inf, "finite number"),
             (forgets, "forget `return`"),
+            (lambda lag, share: np.array([logit(share ** (1 / lag))]), "finite number"),
             (4.05, "a function is asked for"),
             (raises, "oh no"),
         ],

@@ -28,6 +28,28 @@ def scale_in_place(gradients, limit):
     return gradients
 
 
+def of_two_arrays(gradients, limit):
+    W, b = gradients
+    factor = min(1, limit / total_norm([W, b]))
+    return [W * factor, b * factor]
+
+
+def of_the_first_two(gradients, limit):
+    factor = min(1, limit / max(limit, total_norm(gradients[:2])))
+    return [g * factor for g in gradients]
+
+
+def of_at_most_two_axes(gradients, limit):
+    rows = [row for g in gradients for row in np.atleast_2d(g)]
+    norm = math.sqrt(sum(float(entry) ** 2 for row in rows for entry in row))
+    return [g * (limit / max(limit, norm)) for g in gradients]
+
+
+def with_the_norm(gradients, limit):
+    norm = total_norm(gradients)
+    return [g * (limit / max(limit, norm)) for g in gradients], norm
+
+
 def divides_by_the_norm(gradients, limit):
     norm = total_norm(gradients)
     return [g * min(1, limit / norm) for g in gradients]
@@ -37,6 +59,21 @@ def warm_cosine(step, steps, warmup, peak):
     if step <= warmup:
         return peak * step / warmup
     return peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+def warm_cosine_from_one(step, steps, warmup, peak):
+    """Rise from peak / warmup by equal differences, of which a warm-up of one step has none."""
+    if step > warmup:
+        return warm_cosine(step, steps, warmup, peak)
+    first = peak / warmup
+    return first + (peak - first) * (step - 1) / (warmup - 1)
+
+
+def cosine_in_float32(step, steps, warmup, peak):
+    if step <= warmup:
+        return np.float32(peak * step / warmup)
+    share = torch.tensor((step - warmup) / (steps - warmup))
+    return peak * (1 + torch.cos(math.pi * share)) / 2
 
 
 def smooth_fall(step, steps, warmup, peak):
@@ -55,6 +92,10 @@ def warm_up_by(curve):
 def fall_by(curve):
     """Rise rightly, then fall along another curve."""
     return lambda k, n, w, peak: peak * k / w if k <= w else peak * curve((k - w) / (n - w))
+
+
+def needs_two_losses(losses, patience):
+    return early_stop([losses[0], losses[1], *losses[2:]], patience)
 
 
 def early_stop(losses, patience, equal=False):
@@ -272,12 +313,37 @@ def steps_twice(model, loss, state, optimizer, limit):
     return found
 
 
+def evaluates(model, *task):
+    found = finish_step(model, *task)
+    model.eval()
+    return found
+
+
+def seeds(*task):
+    torch.manual_seed(0)
+    return finish_step(*task)
+
+
 def halves_the_gradient(model, loss, state, optimizer, limit):
     return finish_step(model, loss / 2, state, optimizer, limit)
 
 
 def reach(steps, warmup, rate):
     return sum(rate * (k / warmup if k < warmup else 1) for k in range(1, steps + 1))
+
+
+def reach_from_one(steps, warmup, rate):
+    """Add up equal differences from rate / warmup, of which a warm-up of one step has none."""
+    if warmup == 0:
+        return steps * rate
+    n, first = min(steps, warmup), rate / warmup
+    risen = sum(first + (rate - first) * (k - 1) / (warmup - 1) for k in range(1, n + 1))
+    return risen + rate * (steps - n)
+
+
+def reach_in_float32(steps, warmup, rate):
+    shares = torch.arange(1, steps + 1) / max(warmup, 1)
+    return (rate * torch.clamp(shares, max=1)).sum()
 
 
 def reach_by_formula(steps, warmup, rate):
@@ -370,13 +436,23 @@ EXERCISES = {
                 "has the shape",
             ),
             (scale_in_place, "changed the gradients"),
+            (of_two_arrays, "a list of 1"),
+            (of_the_first_two, "a list of 3"),
+            (of_at_most_two_axes, "(2, 2, 2)"),
+            (with_the_norm, "without the norm"),
+            (
+                lambda gs, limit: [g * min(1, limit / total_norm(gs) / 2) for g in gs],
+                "limit / norm",
+            ),
+            (lambda gs, limit: (g * 1 for g in gs), "a generator"),
+            (lambda gs, limit: {0: gs[0], 1: gs[1]}, "a list of arrays is asked for"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
     ),
     "warm_cosine": Exercise(
         unmoved=("axis_swapped", "in_place"),
-        right=[warm_cosine, cosine_in_degrees],
+        right=[warm_cosine, cosine_in_degrees, cosine_in_float32],
         wrong=[
             (lambda k, n, w, peak: warm_cosine(k - 1, n, w, peak), "steps count from 1"),
             (lambda k, n, w, peak: peak * (1 + math.cos(math.pi * k / n)) / 2, "straight line"),
@@ -423,6 +499,16 @@ EXERCISES = {
                 "share going from 0 to 1",
             ),
             (lambda k, n, w, peak: warm_cosine(k, 100, 20, 0.004), "as they are given"),
+            (warm_cosine_from_one, "warmup = 1 your code divides by 0"),
+            (
+                lambda k, n, w, peak: peak / 2 if n - w == 1 else warm_cosine(k, n, w, peak),
+                "at steps = 9 and warmup = 8",
+            ),
+            (lambda *task: round(warm_cosine(*task), 4), "right, but rounded"),
+            (lambda *task: round(warm_cosine(*task), 6), "right, but rounded"),
+            (lambda *task: [warm_cosine(*task)], "finite number"),
+            (lambda *task: str(warm_cosine(*task)), "finite number"),
+            (lambda *task: np.array([warm_cosine(*task)]), "an array (1,)"),
             (forgets, "forget `return`"),
             (raises, "oh no"),
         ],
@@ -453,7 +539,12 @@ EXERCISES = {
             (begins_at(1e9), "with math.inf"),
             (lambda losses, patience: (len(losses) - 1, min(losses)), "not the loss itself"),
             (gives_the_loss, "not the loss itself"),
-            (lambda losses, patience: (2, math.inf), "a finite number"),
+            (lambda losses, patience: (2, math.inf), "both are indices"),
+            (lambda *task: tuple(map(float, early_stop(*task))), "both are indices"),
+            (lambda *task: "{}{}".format(*early_stop(*task)), "return two numbers"),
+            (lambda losses, patience: early_stop(losses, min(3, patience)), "wrong at 4"),
+            (lambda losses, patience: early_stop(losses, min(6, patience)), "wrong at 9"),
+            (needs_two_losses, "a run may be short"),
             (
                 lambda losses, patience: tuple(k + 1 for k in early_stop(losses, patience)),
                 "count from 0",
@@ -465,7 +556,12 @@ EXERCISES = {
     ),
     "finish_step": Exercise(
         unmoved=("axis_swapped",),
-        right=[finish_step, finish_by_hand],
+        right=[
+            finish_step,
+            finish_by_hand,
+            gives(lambda loss: loss.detach()),
+            gives(lambda loss: loss.detach().numpy()),
+        ],
         wrong=[
             (faulty(zero=False, clip="before", cut=False), "cut the state from it"),
             (faulty(cut=False), "cut the state from it"),
@@ -482,13 +578,17 @@ EXERCISES = {
             (steps_twice, "call `optimizer.step()` once"),
             (swaps_the_state, "(h, c), in this order"),
             (halves_the_gradient, "losses or weights differ"),
-            (gives(lambda loss: loss.detach()), "yours is a tensor"),
-            (gives(lambda loss: loss.data), "yours is a tensor"),
+            (gives(lambda loss: str(loss.item())), "loss.item(): yours is '"),
+            (gives(lambda loss: np.array([loss.item()])), "loss.item(): yours is array"),
+            (evaluates, "leaves it in the other"),
+            (lambda *task: (finish_step(*task)[0], "h, c"), "a pair of tensors"),
+            (lambda *task: (finish_step(*task)[0], [0.0, 0.0]), "a pair of tensors"),
+            (faulty(clip="loose"), "no number of your own"),
+            (seeds, "seeds PyTorch's generator"),
             (gives(lambda loss: loss.item), "with brackets"),
             (gives(lambda loss: None), "loss.item(): yours is None"),
             (gives(lambda loss: "low"), "loss.item(): yours is 'low'"),
             (faulty(clip="fixed"), "use `limit`"),
-            (faulty(clip="loose"), "not clipped at `limit`"),
             (faulty(cut=False, retain=True), "`retain_graph=True` does not help"),
             (faulty(late=True), "no weight moves"),
             (lambda *task: finish_step(*task)[::-1], "the loss first"),
@@ -507,6 +607,7 @@ EXERCISES = {
             (0.0003, "too low"),
             (0.003, "too low"),
             (0.03, "within 0.15"),
+            (torch.tensor([0.1]), "finite number"),
             (2.41, "is about the lowest loss"),
             (2.451, "is about the lowest loss"),
             (3.0, "too high"),
@@ -520,7 +621,7 @@ EXERCISES = {
     ),
     "reach": Exercise(
         unmoved=("axis_swapped", "in_place"),
-        right=[reach, reach_by_formula],
+        right=[reach, reach_by_formula, reach_in_float32],
         wrong=[
             (lambda n, w, rate: n * rate, "steps are shorter"),
             (lambda n, w, rate: (n - w) * rate + rate * (w - 1) / 2, "one step is missing"),
@@ -540,6 +641,14 @@ EXERCISES = {
             (
                 lambda n, w, rate: reach(n, w, 0.03) if w == 20 else reach(n, w, rate) + (w == 5),
                 "as",
+            ),
+            (lambda *task: round(reach(*task), 3), "right, but rounded"),
+            (lambda *task: round(reach(*task), 4), "right, but rounded"),
+            (lambda *task: np.array([reach(*task)]), "finite number"),
+            (reach_from_one, "steps = 8, warmup = 1"),
+            (
+                lambda n, w, rate: rate * (n - 1) if w == 1 else reach(n, w, rate),
+                "steps = 8, warmup = 1",
             ),
             (
                 lambda n, w, rate: sum(rate * min(1, k / w) for k in range(1, n + 1)),

@@ -1,0 +1,189 @@
+"""What a student's function does beside its result: what it leaves changed, and what it keeps."""
+
+import random
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+import numpy as np
+import torch
+from torch import nn
+
+REPEATED = 4
+"""So many of the first calls of an answer are made once more in the end."""
+
+_SEED = 5_206_381
+"""Given to PyTorch's generator while an answer is checked; a student's seed is another one."""
+
+_PLAIN = (int, float, complex, str, bytes, type(None), np.generic)
+
+_LEFT = (
+    (
+        torch.is_grad_enabled,
+        torch.set_grad_enabled,
+        "your function switches gradients off, or on, for all that comes after it: write `with "
+        "torch.no_grad():`, which ends with its block.",
+    ),
+    (
+        torch.get_default_dtype,
+        torch.set_default_dtype,
+        "your function changes PyTorch's default dtype for all that comes after it: give `dtype=` "
+        "where you need another one.",
+    ),
+)
+"""Settings that a call must leave as they are: how to get and how to set each, what to say."""
+
+
+class Watch:
+    """All calls of an answer in one check, and what they left behind.
+
+    As a context it gives every check the same start (gradients on, float32, a seed), and puts the
+    settings and the random numbers of the notebook back at the end.
+    """
+
+    def __init__(self) -> None:
+        self.slips: list[str] = []
+        self.returned: object = None
+        self._calls: list[tuple] = []
+
+    def __enter__(self) -> "Watch":
+        self._settings = [get() for get, _, _ in _LEFT]
+        self._random = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+        torch.default_generator.manual_seed(_SEED)
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        drawn = np.random.get_state(), random.getstate()
+        if torch.initial_seed() != _SEED:
+            self.slips.append(
+                "right, but your function seeds PyTorch's generator, and so the random numbers of "
+                "the whole notebook: take a `torch.Generator` of its own, or no seed at all."
+            )
+        if not (_same(drawn[0], self._random[1]) and drawn[1] == self._random[2]):
+            self.slips.append(
+                "right, but your function seeds the generator of the whole notebook (np.random or "
+                "random), or draws from it: take one of its own, `np.random.default_rng(0)`."
+            )
+        torch.set_rng_state(self._random[0])
+        np.random.set_state(self._random[1])
+        random.setstate(self._random[2])
+        for (_, put, _), value in zip(_LEFT, self._settings, strict=True):
+            put(value)
+
+    def call(self, function: Callable, *arguments: object, any_mode: bool = False) -> object:
+        """Call an answer, put back what it left changed, and note that.
+
+        Args:
+            function: the answer.
+            *arguments: what it is called with.
+            any_mode: a network may be left in training or in evaluation mode.
+        """
+        kept = _copied(arguments) if len(self._calls) < REPEATED else None
+        parts = [part for each in arguments if isinstance(each, nn.Module) for part in _parts(each)]
+        modes, settings = [part.training for part in parts], [get() for get, _, _ in _LEFT]
+        try:
+            self.returned = result = _run(function, arguments)
+        finally:
+            for (get, put, slip), value in zip(_LEFT, settings, strict=True):
+                if get() != value:
+                    put(value)
+                    self.slips.append(f"right, but {slip}")
+            if not any_mode and modes != [part.training for part in parts]:
+                for part, mode in zip(parts, modes, strict=True):
+                    part.training = mode
+                self.slips.append(
+                    f"right, but the network comes in {'training' if modes[0] else 'evaluation'} "
+                    "mode, and your function leaves it in the other: put it back."
+                )
+        if kept is not None:
+            noted = _copied((result,))
+            if noted is not None:
+                self._calls.append((function, kept, noted))
+        return result
+
+    def differs(self) -> str | None:
+        """Say whether an answer gives another result when it is called with the same once more."""
+        for function, arguments, (result,) in self._calls:
+            try:
+                again = _run(function, arguments)
+            except Exception as error:
+                again = error
+            if not _same(again, result):
+                return (
+                    "right at the first call, but a second one with the same arguments gives "
+                    "something else: your function keeps something between its calls (a global "
+                    "name, a default argument that it changes), or it draws. Make all that it "
+                    "needs inside."
+                )
+        return None
+
+
+def of_answer(error: BaseException) -> bool:
+    """Say whether an error was raised while an answer ran, and not by the check that reads it."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is _run.__code__ for frame, _ in frames)
+
+
+def described(value: object) -> str:
+    """Say in a few words what a student returned, such as "an array (2, 3)"."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        kind = "an array" if isinstance(value, np.ndarray) else "a tensor"
+        return f"{kind} {tuple(value.shape)}"
+    if isinstance(value, list | tuple | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    short = repr(value)
+    return short if len(short) <= 30 else f"a {type(value).__name__}"
+
+
+def _run(function: Callable, arguments: tuple) -> object:
+    """Call an answer; `of_answer` looks for this frame."""
+    return function(*arguments)
+
+
+def _parts(network: nn.Module) -> list[nn.Module]:
+    return list(network.modules())
+
+
+def _copied(value: object) -> object:
+    """Return a copy of numbers, texts, arrays, tensors, and lists and dictionaries of them.
+
+    None stands for a value with anything else in it, such as a function or a network.
+    """
+    try:
+        return _copy(value)
+    except TypeError:
+        return None
+
+
+def _copy(value: object) -> object:
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if torch.is_tensor(value):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if type(value) in (list, tuple):
+        return type(value)(map(_copy, value))
+    if type(value) is dict:
+        return {key: _copy(each) for key, each in value.items()}
+    raise TypeError(type(value).__name__)
+
+
+def _same(a: object, b: object) -> bool:
+    """Say whether two results are equal, but for the rounding of floats."""
+    if isinstance(b, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(b, dict):
+        return isinstance(a, dict) and a.keys() == b.keys() and all(_same(a[k], b[k]) for k in b)
+    if torch.is_tensor(a) and torch.is_tensor(b):
+        a, b = (part.detach().cpu().double().numpy() for part in (a, b))
+    if isinstance(b, float | complex | np.ndarray | np.generic) and type(a) is type(b):
+        both = np.shape(a) == np.shape(b) and np.asarray(b).dtype.kind in "biufc"
+        return bool(both and np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True)) or (
+            not both and np.array_equal(a, b)
+        )
+    return type(a) is type(b) and bool(a == b)
