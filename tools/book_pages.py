@@ -58,11 +58,21 @@ _CHECKED = re.compile(r"^\s*(?:check|ch\d\d)\.(\w+)\(", re.M)
 _NUMBER = re.compile(r"^\*\*(\d+)\.\*\*", re.M)
 
 
+class BookError(Exception):
+    """The book cannot be built; the message says why, and what to do."""
+
+
 def put_together(root: Path, folder: Path) -> None:
-    """Write all that Sphinx reads into a folder: settings, pages, chapters, files."""
-    shutil.copytree(root / "book", folder, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    """Write all that Sphinx reads into a folder: settings, pages, chapters, files.
+
+    Raises:
+        BookError: a notebook is none.
+    """
+    # What is built there, and what is being built, is none of it.
+    built = shutil.ignore_patterns("_build", ".*", "__pycache__")
+    shutil.copytree(root / "book", folder, ignore=built)
     notebooks = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
-    chapters = {path.stem: nbformat.read(path, as_version=4) for path in notebooks}
+    chapters = {path.stem: read(path) for path in notebooks}
     for name, notebook in chapters.items():
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
@@ -76,6 +86,18 @@ def put_together(root: Path, folder: Path) -> None:
     glossary.write_text(with_chapters(glossary.read_text(encoding="utf-8"), chapters), "utf-8")
     shutil.copy(root / "notebooks/references.bib", folder)
     describe_library(root, folder)
+
+
+def read(path: Path) -> NotebookNode:
+    """Return a notebook.
+
+    Raises:
+        BookError: it is none.
+    """
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, nbformat.ValidationError) as error:
+        raise BookError(f"{path.name} is no notebook: {str(error).splitlines()[0]}") from None
 
 
 def describe_library(root: Path, folder: Path) -> None:
@@ -193,7 +215,10 @@ def is_panel(cell: NotebookNode) -> bool:
     """Say whether a cell ends in a panel: a name or a new object, of which no output was kept."""
     if cell.outputs or not cell.source.strip():
         return False
-    last = ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.M)).body[-1:]
+    try:
+        last = ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.M)).body[-1:]
+    except SyntaxError:  # a cell of another language
+        return False
     if not last or not isinstance(last[0], ast.Expr):
         return False
     value = last[0].value

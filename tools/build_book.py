@@ -16,14 +16,10 @@ import tempfile
 from pathlib import Path
 
 from book_links import dead_links, outside
-from book_pages import put_together
+from book_pages import BookError, put_together
 from book_print import print_book
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-class BookError(Exception):
-    """The book cannot be built; the message says why, and what to do."""
 
 
 def build_html(root: Path, folder: Path) -> Path:

@@ -21,7 +21,7 @@ import book_links  # noqa: E402
 import book_pages  # noqa: E402
 import book_print  # noqa: E402
 import build_book  # noqa: E402
-from build_book import BookError  # noqa: E402
+from book_pages import BookError  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
@@ -288,13 +288,13 @@ def course(tmp_path):
 
 def test_a_book_is_written_whole_and_replaces_the_one_before(course, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(book_print, "CHROMIUM", tmp_path / "no-chromium")
-    out = tmp_path / "out"
+    out = course / "book/_build"  # as make book has it, among what the book is made of
     (out / "html").mkdir(parents=True)
     (out / "html/old.html").write_text("old")
     build_book.build(course, out)
     assert "No PDF: there is no" in capsys.readouterr().out
     assert [p.name for p in out.iterdir()] == ["html"] and not (out / "html/old.html").exists()
-    assert not list(tmp_path.glob(".out-*"))
+    assert not list(out.parent.glob("._build-*"))
     chapter = page(out / "html", "00_a")
     assert chapter.xpath("//article//img/@alt") == ["Up."]
     assert "needs a running Python" in chapter.xpath("string(//article)")
@@ -327,6 +327,13 @@ def test_a_folder_with_other_things_is_refused_before_the_work(course, tmp_path)
     with pytest.raises(BookError, match="holds what is no book"):
         build_book.build(course, out)
     assert (out / "thesis.txt").read_text() == "mine"
+
+
+def test_what_is_no_notebook_is_named(course, tmp_path):
+    (course / "notebooks/01_b.ipynb").write_text("{")
+    with pytest.raises(BookError, match=r"01_b\.ipynb is no notebook"):
+        build_book.build(course, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
@@ -403,4 +410,8 @@ def test_what_is_a_panel():
         is_panel("p = Panel()\np") and is_panel("ipywidgets.VBox([a])") and is_panel("Scrubber(x)")
     )
     assert not is_panel("seed_everything(0)") and not is_panel("x = Panel()") and not is_panel("")
-    assert not is_panel("%env A=b") and not is_panel("value", [new_output("stream", text="1")])
+    assert (
+        not is_panel("%%bash\necho a b")
+        and not is_panel("%env A=b")
+        and not is_panel("value", [new_output("stream", text="1")])
+    )
