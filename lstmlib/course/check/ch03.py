@@ -175,8 +175,8 @@ def _slip_of_layout(got: object, given: tuple, arranged: Callable) -> str | None
         return None
     W, R, B = given
     first, second = np.split(B, 2)
-    for name, array, wanted in zip(("Wx", "Wh"), got, right[:2], strict=False):
-        if np.shape(array) != wanted.shape and np.shape(array) == wanted.T.shape:
+    for name, part, wanted in zip(("Wx", "Wh"), got, right[:2], strict=False):
+        if np.shape(part) != wanted.shape and np.shape(part) == wanted.T.shape:
             return f"{name} is transposed: here a row vector stands left of it, {wanted.shape}."
     for order in permutations(range(4)):
         wrong = arranged(*given, order)
@@ -194,8 +194,8 @@ def _slip_of_layout(got: object, given: tuple, arranged: Callable) -> str | None
         if _same(got[2], first + second):
             return "the blocks of b must be put in order, too."
         return "Wx and Wh are right; b is the sum of two biases, with its blocks in our order."
-    for name, array, wanted, rows in zip(("Wx", "Wh"), got, right, (W, R), strict=False):
-        if _same(array, rows.T) and not _same(array, wanted):
+    for name, part, wanted, rows in zip(("Wx", "Wh"), got, right, (W, R), strict=False):
+        if _same(part, rows.T) and not _same(part, wanted):
             return f"{name} is transposed, but its blocks still stand in the order i, o, f, g."
     wrong = [n for n, a, b in zip(("Wx", "Wh", "b"), got, right, strict=True) if not _same(a, b)]
     return (
