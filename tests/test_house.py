@@ -196,7 +196,7 @@ def test_the_library_imports_nothing_of_the_course():
 # What is drawn and checked may look at all of the library; a chapter's file at no other chapter's.
 PARTS = {
     "plots": ("style", "training"),
-    "check": ("facts", "exercises"),
+    "check": ("facts", "watch", "exercises"),
     "widgets": ("rendering", "controls"),
 }
 

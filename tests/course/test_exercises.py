@@ -76,19 +76,34 @@ def dtype(result):
     return int(result)
 
 
+def float32_tensors(result):
+    """Return every number and every array of floats as a tensor of float32, others as they are."""
+    if isinstance(result, list | tuple):
+        return type(result)(map(float32_tensors, result))
+    kind = getattr(result, "dtype", np.dtype("O")) if not isinstance(result, float) else float
+    if not torch.is_tensor(result) and np.issubdtype(kind, np.floating):
+        return torch.tensor(result, dtype=torch.float32)
+    return result
+
+
+IN_DOUBLE = ("ch11.balanced_accuracy", "ch11.auc")
+"""Checks that ask for more digits than float32 has."""
+
+UNREADABLE = (object(), "a text", [[1.0], [1.0, 2.0]], {"a": len}, (None, True))
+"""What no exercise asks for."""
+
 MUTATIONS = {f.__name__: f for f in (off_by_one, axis_swapped, sign, dtype)}
 
 
-def mutated(answer, change):
-    """Return a right answer whose result is changed."""
+def mutated(answer, change, whole=False):
+    """Return a right answer whose result is changed, as a whole or the last part of it."""
+
+    def changed(result):
+        return change(result) if whole else each(result, change)
+
     if not callable(answer):
-        return each(answer, change)
-
-    def mutant(*arguments, **more):
-        result = answer(*arguments, **more)
-        return each(result, change)
-
-    return mutant
+        return changed(answer)
+    return lambda *arguments, **more: changed(answer(*arguments, **more))
 
 
 def in_place(answer):
@@ -133,6 +148,20 @@ class TestExercise:
         mutant = in_place(right) if change == "in_place" else mutated(right, MUTATIONS[change])
         said = verdict(of, exercise, mutant, capsys)
         assert said.startswith("not yet: "), f"{change} passes; name it unmoved if it is no change"
+
+    def test_numbers_and_arrays_may_be_tensors_of_float32(self, name, capsys):
+        of, exercise = ANSWERS[name]
+        if name in IN_DOUBLE:
+            pytest.skip("asks for more digits")
+        mutant = mutated(exercise.right[0], float32_tensors, whole=True)
+        assert verdict(of, exercise, mutant, capsys) == "right"
+
+    def test_what_cannot_be_read_is_not_said_to_be_code_that_stopped(self, name, capsys):
+        of, exercise = ANSWERS[name]
+        for odd in UNREADABLE:
+            answer = (lambda *_, odd=odd: odd) if callable(exercise.right[0]) else odd
+            said = verdict(of, exercise, answer, capsys)
+            assert said.startswith("not yet: ") and "your code stopped" not in said, odd
 
     def test_a_check_leaves_the_random_numbers_of_the_notebook_where_they_are(self, name, capsys):
         of, exercise = ANSWERS[name]

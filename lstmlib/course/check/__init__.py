@@ -54,8 +54,9 @@ from lstmlib.course.check.ch04 import (
     table_gradient,
 )
 from lstmlib.course.check.ch04_mended import continued, repaired
-from lstmlib.course.check.ch05 import book_rate, early_stop, norm_clipped, reach, warm_cosine
+from lstmlib.course.check.ch05 import early_stop, norm_clipped
 from lstmlib.course.check.ch05_loop import finish_step
+from lstmlib.course.check.ch05_rates import book_rate, reach, warm_cosine
 from lstmlib.course.check.ch06 import (
     CAUSES,
     adaptive_limit,

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, array, call_answer, grade, number
 
 
 def _same(got: object, wanted: np.ndarray) -> bool:
@@ -155,7 +155,7 @@ def from_onnx(answer: Callable | None) -> None:
                 rng.normal(size=(4 * H, H)),
                 rng.normal(size=8 * H),
             )
-            given = [array.copy() for array in before]
+            given = [part.copy() for part in before]
             got = call_answer(answer, *given)
             _unmoved(given, before)
             slip = _slip_of_layout(got, before, arranged)
@@ -175,8 +175,8 @@ def _slip_of_layout(got: object, given: tuple, arranged: Callable) -> str | None
         return None
     W, R, B = given
     first, second = np.split(B, 2)
-    for name, array, wanted in zip(("Wx", "Wh"), got, right[:2], strict=False):
-        if np.shape(array) != wanted.shape and np.shape(array) == wanted.T.shape:
+    for name, part, wanted in zip(("Wx", "Wh"), got, right[:2], strict=False):
+        if np.shape(part) != wanted.shape and np.shape(part) == wanted.T.shape:
             return f"{name} is transposed: here a row vector stands left of it, {wanted.shape}."
     for order in permutations(range(4)):
         wrong = arranged(*given, order)
@@ -194,8 +194,8 @@ def _slip_of_layout(got: object, given: tuple, arranged: Callable) -> str | None
         if _same(got[2], first + second):
             return "the blocks of b must be put in order, too."
         return "Wx and Wh are right; b is the sum of two biases, with its blocks in our order."
-    for name, array, wanted, rows in zip(("Wx", "Wh"), got, right, (W, R), strict=False):
-        if _same(array, rows.T) and not _same(array, wanted):
+    for name, part, wanted, rows in zip(("Wx", "Wh"), got, right, (W, R), strict=False):
+        if _same(part, rows.T) and not _same(part, wanted):
             return f"{name} is transposed, but its blocks still stand in the order i, o, f, g."
     wrong = [n for n, a, b in zip(("Wx", "Wh", "b"), got, right, strict=True) if not _same(a, b)]
     return (
@@ -238,8 +238,8 @@ def _slip_of_adagrad(
     """Return what is wrong with the step that `adagrad_step` was answered with, or None."""
     if not isinstance(got, tuple | list) or len(got) != 2:
         return "return two arrays: the new w and the new s."
-    new_w, new_s = got
-    if any(np.shape(array) != w.shape for array in got):
+    new_w, new_s = (array(part) for part in got)
+    if not new_w.shape == new_s.shape == w.shape:
         return f"both arrays have the shape of w, {w.shape}; every entry has a step of its own."
     total = s + g**2
     root = np.sqrt(total) + 1e-10
@@ -290,7 +290,7 @@ def coupled_gate(answer: Callable | None) -> None:
         for shape in ((2, 3), (1, 1), (4, 4)):
             dc, g, c_old, z = rng.normal(size=(4, *shape))
             before = dc, 1 / (1 + np.exp(-z)), g, c_old
-            given = [array.copy() for array in before]
+            given = [part.copy() for part in before]
             got = call_answer(answer, *given)
             _unmoved(given, before)
             if np.shape(got) != shape:
@@ -376,7 +376,7 @@ def backward_without_tanh(answer: Callable | None) -> None:
             i, f, o = (1 / (1 + np.exp(-part)) for part in z[:3])
             g = np.tanh(z[3])
             cache = (i, f, g, o, c_old, f * c_old + i * g)
-            given = [array.copy() for array in (dh, dc, *cache)]
+            given = [part.copy() for part in (dh, dc, *cache)]
             got = call_answer(answer, tuple(given[:2]), tuple(given[2:]))
             _unmoved(given, (dh, dc, *cache))
             slip = _slip_of_backward(got, (dh, dc), cache, step)

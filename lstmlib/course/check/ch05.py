@@ -1,27 +1,11 @@
 """Checks of the exercises of chapter 05."""
 
-import functools
 import math
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
-from lstmlib.course.check.exercises import (
-    Slip,
-    array,
-    call_answer,
-    entries,
-    grade,
-    index,
-    near,
-    number,
-    rounded,
-)
-from lstmlib.history import TrainingDiverged
-from lstmlib.models import CharRNN
-from lstmlib.settings import TrainingConfig
-from lstmlib.training import fit
+from lstmlib.course.check.exercises import Slip, array, call_answer, entries, grade, index
 
 
 def norm_clipped(answer: Callable | None) -> None:
@@ -120,85 +104,6 @@ _SHAPE_ERRORS = ("inhomogeneous", "dimensions", "same shape", "broadcast", "matc
 """Parts of what NumPy says where arrays of several shapes are joined, stacked or added."""
 
 
-def warm_cosine(answer: Callable | None) -> None:
-    """Check a function (step, steps, warmup, peak) -> learning rate, linear, then half a cosine."""
-
-    def reference(step: int, steps: int, warmup: int, peak: float) -> float:
-        if step <= warmup:
-            return peak * step / warmup
-        done = (step - warmup) / (steps - warmup)
-        return peak * 0.5 * (1 + math.cos(math.pi * done))
-
-    def rates(*task: float) -> dict[int, float]:
-        """Return the rate at each step, for steps, warmup and peak."""
-        return {k: number(call_answer(answer, k, *task)) for k in range(1, task[0] + 1)}
-
-    def off(rate: float, k: int, *task: float) -> bool:
-        return abs(rate - reference(k, *task)) > 2e-6 * task[-1]
-
-    def find_slip() -> str | None:
-        task = steps, warmup, peak = 100, 20, 0.004
-        got = rates(*task)
-        wrong = {k for k in got if off(got[k], k, *task)}
-        like = {k for k in wrong if abs(got[k] - reference(k, *task)) < 0.1 * peak}
-        if wrong and wrong == {k for k in like if rounded(got[k], reference(k, *task))}:
-            return "right, but rounded: return the rate with all its decimals."
-        slip = _slip_of_rates(got, wrong, peak)
-        if slip:
-            return slip
-        if any(off(rate, k, 30, 3, 1.5) for k, rate in rates(30, 3, 1.5).items()):
-            return "use steps, warmup and peak as they are given; they are not always the same."
-        for steps, warmup in ((9, 1), (9, 8), (2, 1)):
-            where = f"warmup may be 1 to steps - 1; at steps = {steps} and warmup = {warmup}"
-            try:
-                found = rates(steps, warmup, 0.3)
-            except ZeroDivisionError:
-                return f"{where} your code divides by 0."
-            for k, rate in found.items():
-                if off(rate, k, steps, warmup, 0.3):
-                    right = reference(k, steps, warmup, 0.3)
-                    return f"{where} the rate of step {k} is {right:.4g} with a peak of 0.3."
-        return None
-
-    grade(answer, find_slip)
-
-
-def _slip_of_rates(got: dict[int, float], wrong: set[int], peak: float) -> str | None:
-    """Say what is wrong with the rates of 100 steps, 20 of them warm-up; `wrong` are the steps."""
-
-    def is_0(k: int) -> bool:
-        return abs(got[k]) < 1e-6 * peak
-
-    def is_at(k: int, rate: float) -> bool:
-        return abs(got[k] - rate) < 2e-6 * peak
-
-    if is_0(1) and is_0(10):
-        return "the rate is 0 during the warm-up; it should rise there (`//` rounds down to 0)."
-    if is_0(1):
-        return "steps count from 1, and the first one should move: its rate is peak / warmup."
-    if wrong & set(range(1, 20)):
-        return "during the warm-up the rate rises on a straight line, peak · step / warmup."
-    if 20 in wrong:
-        return "at the last step of the warm-up the rate is the peak."
-    if is_at(60, peak * 0.5 * (1 + math.cos(math.pi * 0.6))):
-        return "the cosine begins where the warm-up ends: count its steps from there."
-    if is_at(100, peak) and is_0(60):
-        return "that is a whole period, down and up again: half a period goes to π, not to 2π."
-    if is_at(60, peak * math.cos(math.pi / 4)):
-        return "that is a quarter of a period, which ends steep: (1 + cos) / 2 ends flat."
-    if is_at(60, peak * (1 + math.cos(math.pi / 4)) / 2):
-        return "that is a quarter of a period: half a period goes to π, not to π / 2."
-    if is_0(60):
-        return "cos falls from 1 to -1; (1 + cos) / 2 falls from 1 to 0."
-    if all(is_at(k, peak * (100 - k) / 80) for k in (40, 60, 80)):
-        return "that is a straight line down; half a cosine falls slowly, fast, and slowly."
-    if is_0(99):
-        return "the rate is 0 at step `steps`, and not one step before it."
-    if 100 in wrong:
-        return "at the last step the rate is 0."
-    return "the cosine is peak · (1 + cos(π · share)) / 2, share going from 0 to 1." * bool(wrong)
-
-
 def early_stop(answer: Callable | None) -> None:
     """Check a function (validation losses, patience) -> (index it stops at, index of the best).
 
@@ -290,130 +195,6 @@ def early_stop(answer: Callable | None) -> None:
                 got = None
             if got != (len(losses) - 1, losses.index(min(losses))):
                 return f"a run may be short: of {losses} the last index is {len(losses) - 1}."
-        return None
-
-    grade(answer, find_slip)
-
-
-RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""What an answer to `book_rate` is compared with."""
-
-
-def book_rate(answer: float | None, ids: np.ndarray) -> None:
-    """Check a learning rate of Adam for 24 units on a new text, by a run of 60 steps.
-
-    Args:
-        answer: the rate.
-        ids: the text, (N,) integers.
-    """
-
-    def find_slip() -> str | None:
-        rate = number(answer)
-        if rate <= 0:
-            return "a learning rate is above 0."
-        losses = {each: _last_loss(np.asarray(ids).tobytes(), each) for each in RATES}
-        best, loss = min(losses, key=losses.get), _last_loss(np.asarray(ids).tobytes(), rate)
-        if loss <= losses[best] + 0.15:
-            return None
-        slip = "too low" if rate < best else "too high"
-        if abs(rate - losses[best]) < 0.15:
-            return (
-                f"{rate:g} is about the lowest loss; give the rate with which a run comes there. "
-                "As a rate it is too high."
-            )
-        ended = f"ends at {loss:.3f}" if math.isfinite(loss) else "has no finite loss in the end"
-        return (
-            f"{slip}: a run of 60 steps with it {ended}; one at another rate comes down to "
-            f"{losses[best]:.3f}. Come within 0.15 of that."
-        )
-
-    grade(answer, find_slip)
-
-
-@functools.lru_cache(maxsize=32)
-def _last_loss(ids: bytes, rate: float) -> float:
-    """Return the mean loss of the last ten of 60 steps; infinite if it diverges."""
-    text = np.frombuffer(ids, dtype=np.int64)
-    config = TrainingConfig(60, batch_size=16, seq_len=16, learning_rate=rate)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # as in the notebook, for the same losses
-        model = CharRNN(int(text.max()) + 1, 24, num_layers=1)
-    try:
-        history = fit(model, text, None, config, progress=False)
-    except (TrainingDiverged, ValueError):
-        return math.inf
-    return float(history.column("loss")[1][-10:].mean())
-
-
-_ROUNDED = "right, but rounded: return the sum with all its decimals."
-
-
-def reach(answer: Callable | None) -> None:
-    """Check a function (steps, warmup, rate) -> how far Adam moves a weight at most."""
-
-    def reference(steps: int, warmup: int, rate: float) -> float:
-        return sum(rate * (k / warmup if k < warmup else 1.0) for k in range(1, steps + 1))
-
-    def find_slip() -> str | None:
-        def answers(*task: float) -> float:
-            return number(call_answer(answer, *task))
-
-        def is_right(*task: float) -> bool:
-            return near(answers(*task), reference(*task))
-
-        got = answers(50, 20, 0.03)
-
-        def equals(value: float) -> bool:
-            return near(got, value)
-
-        if equals(50 * 0.03):
-            return "during the warm-up the steps are shorter: step k moves by rate · k / warmup."
-        if equals(30 * 0.03 + 0.03 * 19 / 2):
-            return (
-                "one step is missing. The steps are 1 to `steps`: `range(1, steps + 1)`. The first "
-                "one moves by rate / warmup, and the last by the whole rate."
-            )
-        if equals(30 * 0.03 + 0.03 * 20 / 2):
-            return (
-                "during the warm-up step k moves by rate · k / warmup, from k = 1 to `warmup`. In "
-                "all that is a little more than rate · warmup / 2; with warmup + 1 below the line "
-                "it is just this half."
-            )
-        if equals(0.03 * 21 / 2):
-            return "that is the warm-up alone; the steps after it move by the whole rate."
-        if equals(0.03):
-            return "that is the length of one step; add up all of them."
-        if not equals(reference(50, 20, 0.03)):
-            if rounded(got, reference(50, 20, 0.03)):
-                return _ROUNDED
-            return "add up the rates of the steps 1 to 50: k / 20 of 0.03 up to step 20, then 0.03."
-        without = "warmup = 0 stands for no warm-up: every step moves by the whole rate."
-        try:
-            moved = answers(7, 0, 0.2)
-        except ZeroDivisionError:
-            return f"{without} Your code divides by warmup there."
-        if not near(moved, 1.4):
-            return without
-        if not is_right(3, 9, 0.3):
-            return (
-                "a run may end within the warm-up: with 3 steps of 9, the last moves by rate / 3."
-            )
-        if not is_right(11, 5, 1.5):
-            return "use steps, warmup and rate as they are given; they are not always the same."
-        odd = 17, 6, math.pi / 300
-        if not is_right(*odd) and rounded(answers(*odd), reference(*odd)):
-            return _ROUNDED
-        for task in (odd, (8, 1, 0.7), (1, 1, 0.7), (6, 6, 0.7), (1, 0, 0.7)):
-            try:
-                fits = is_right(*task)
-            except ZeroDivisionError:
-                fits = False
-            if not fits:
-                steps, warmup, rate = task
-                return (
-                    f"for steps = {steps}, warmup = {warmup} and rate = {rate:.3g} it is "
-                    f"{reference(*task):.4g}, and not what yours gives."
-                )
         return None
 
     grade(answer, find_slip)

@@ -99,7 +99,8 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
             slip = _of_error(error, watch.returned if callable(answer) else answer)
         finally:
             _watches.pop()
-    slip = slip or next(iter(watch.slips), None)
+    if callable(answer):  # of another one nothing runs but the check, and functions of the notebook
+        slip = slip or next(iter(watch.slips), None)
     if slip:
         _tell(f"not yet: {slip}", NotYet)
     else:
@@ -134,6 +135,8 @@ def _of_error(error: Exception, returned: object) -> str:
     said = f"{type(error).__name__}: {error}"
     if of_answer(error):
         return f"your code stopped with {said}"
+    if isinstance(error, NameError):
+        return f"{said}. Did you run all cells above?"
     return (
         f"the check cannot read {described(returned)}, which is your answer: compare it with what "
         f"the task asks for. ({said})"
