@@ -82,8 +82,8 @@ function placeActivations({ cell, layers, units: H, tokens: V, streams: N, lengt
 class Network {
   /** shape: {cell, layers, units, tokens, optimizer, streams, length}; kernel: with planOf(shape).total numbers. */
   constructor(kernel, shape) {
-    Object.assign(this, shape);
-    this.kernel = kernel;
+    const { cell, layers, units, tokens, optimizer, streams, length } = shape;
+    Object.assign(this, { kernel, cell, layers, units, tokens, optimizer, streams, length });
     this.plan = planOf(shape);
     this.at = this.plan.at;
     this.width = GATES[this.cell] * this.units;

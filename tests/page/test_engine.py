@@ -225,7 +225,7 @@ def curve_of_python(case, ids, steps, settings):
 @pytest.mark.parametrize(
     ("cell", "settings"),
     [
-        ("rnn", settings_of("sgd", "norm", 0.1, 0.5)),
+        ("rnn", settings_of("sgd", "norm", 0.3, 0.2)),
         ("lstm", settings_of("adam", "norm", 3e-3)),
         ("lstm", settings_of("rmsprop", "value", 3e-4, 0.01)),
         ("cifg", settings_of("adam", "none", 3e-3)),
