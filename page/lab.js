@@ -52,6 +52,8 @@ const HEAR = {
     showSettings();
     showNumbers();
     draw();
+    const left = read.unknown.length ? ` ${read.unknown.length} of its characters are left out.` : "";
+    say(`${read.name}: ${read.size.toLocaleString("en")} characters, ${read.tokens} different ones.${left}`);
   },
   rows({ rows, step: now, saturation }) {
     for (const row of rows) takeRow(row);
@@ -169,7 +171,8 @@ function showNumbers() {
     return `${name}loss ${losses.at(-1)[1].toFixed(2)}${held}, norm ${shortNumber(norms.at(-1)[1])}`;
   });
   const pace = running && speed.value ? ` · ${speed.value.toLocaleString("en")} characters a second` : "";
-  element("numbers").textContent = `Step ${step} · ${parts.join(" · ")}${pace} · ${said.kernel}, ${said.weights.toLocaleString("en")} weights`;
+  element("numbers").textContent = `Step ${step} · ${parts.join(" · ")}${pace}`;
+  element("made").textContent = `${said.weights.toLocaleString("en")} weights, computed in ${said.kernel}.`;
 }
 
 function showSaturation(saturation) {
@@ -292,7 +295,6 @@ function fixedChanged(name) {
   const value = element(name).type === "number" ? readWhole(name) : element(name).value;
   if (value === null) return;
   settings[name] = name === "layers" ? Number(value) : value;
-  say("");
   send("reset");
 }
 
@@ -312,7 +314,6 @@ function choosePreset(name) {
   element("preset-says").textContent = PRESETS[name].says;
   element("pair").checked = false;
   showSettings();
-  say("");
   send("reset");
 }
 
@@ -339,7 +340,7 @@ function watchDragging() {
 // Texts, models, the address
 
 function trainOn(name, more, transfer = []) {
-  say(`Reading ${name} …`);
+  say(`Reading: ${name} …`);
   send("text", { name, ...more }, transfer);
 }
 
@@ -359,7 +360,7 @@ async function takeFile(input, kind) {
 function usePasted() {
   const pasted = element("own-text").value;
   if (pasted.length > LONGEST_PASTE) say(`The text has ${pasted.length} characters; ${LONGEST_PASTE} are the most.`, true);
-  else trainOn("the pasted text", { text: pasted });
+  else trainOn("The pasted text", { text: pasted });
 }
 
 /** Put all settings into the address of the page, which can then be sent to others. */
@@ -423,15 +424,12 @@ function start() {
     setRunning(false);
     send("step");
   });
-  element("reset").addEventListener("click", () => {
-    say("");
-    send("reset");
-  });
+  element("reset").addEventListener("click", () => send("reset"));
   for (const button of document.querySelectorAll("[data-back]")) {
     button.addEventListener("click", () => send("back", { by: Number(button.dataset.back) }));
   }
   element("use-text").addEventListener("click", usePasted);
-  element("built-in").addEventListener("click", () => trainOn("the built-in text", { text: builtIn }));
+  element("built-in").addEventListener("click", () => trainOn("The built-in text", { text: builtIn }));
   element("text-file").addEventListener("change", ({ target }) => takeFile(target, "text"));
   element("model-file").addEventListener("change", ({ target }) => takeFile(target, "load"));
   element("save-model").addEventListener("click", () => send("save"));
@@ -447,7 +445,7 @@ function start() {
   readLink();
   const kernel = Uint8Array.from(atob(element("kernel").textContent), (character) => character.charCodeAt(0));
   send("begin", { bytes: kernel });
-  trainOn("the built-in text", { text: builtIn });
+  trainOn("The built-in text", { text: builtIn });
 }
 
 function redraw() {

@@ -2,8 +2,11 @@
 /* What is drawn: two plots and a cell. Each function draws all of one canvas, from its arguments. */
 
 const MARGIN = { left: 46, right: 8, top: 18, bottom: 20 };
+/** The gates of each cell in the engine's order, and in the order in which they act. */
 const GATE_NAMES = { rnn: ["h"], lstm: ["i", "f", "g", "o"], cifg: ["i", "g", "o"], gru: ["r", "u", "n"] };
-const GATE_MEANINGS = { i: "takes in", f: "keeps", g: "candidate", o: "lets out", r: "resets", u: "keeps", n: "candidate", h: "state" };
+const DRAWN_GATES = { rnn: ["h"], lstm: ["f", "i", "g", "o"], cifg: ["f", "i", "g", "o"], gru: ["u", "r", "n"] };
+const GATE_MEANINGS = { i: "lets in", f: "keeps", g: "candidate", o: "lets out", r: "lets in", u: "keeps", n: "candidate", h: "new state" };
+const LETS_IN = { i: "g", r: "n" }; // gates that act on a candidate, not on the memory
 
 /** Return the colours of the page, as the scheme has them now. */
 function colours() {
@@ -122,7 +125,7 @@ function drawLoss(canvas, { curves, steps, baseline, guessing }) {
   const ticks = [];
   const gap = highest - lowest > 4 ? 2 : 1;
   for (let value = Math.ceil(lowest / gap) * gap; value <= highest; value += gap) ticks.push([value, String(value)]);
-  drawFrame(made, scales, colour, { title: "loss, nats per character", ticks, steps });
+  drawFrame(made, scales, colour, { title: "loss, nats per character (thick: held out)", ticks, steps });
   drawLevel(made, scales, guessing, `guessing ${guessing.toFixed(2)}`, colour.faint);
   drawLevel(made, scales, baseline, `5-gram ${baseline.toFixed(2)}`, colour.faint, [2, 3]);
   curves.forEach(({ points, valid }, k) => {
@@ -144,7 +147,7 @@ function drawNorms(canvas, { curves, steps, limit }) {
   const every = Math.ceil(decades / 6);
   const ticks = [];
   for (let k = 0; k <= decades; k += every) ticks.push([low * 10 ** k, shortNumber(low * 10 ** k)]);
-  drawFrame(made, scales, colour, { title: "gradient norm, log axis", ticks, steps });
+  drawFrame(made, scales, colour, { title: "gradient norm, log axis (marks: clipped)", ticks, steps });
   curves.forEach(({ points, clipped }, k) => {
     drawCurve(made.context, scales, points.filter(([, norm]) => norm > 0), k ? colour.second : colour.first);
     drawMarks(made, scales, clipped, k, colour.mark);
@@ -172,19 +175,22 @@ function shortNumber(x) {
   return String(Number(x.toPrecision(2)));
 }
 
-/** Draw the cell: the line of its memory, and of each gate how far it is open. */
+/** Draw the cell: the line of its memory, and of each gate its mean value, from 0 to 1. */
 function drawCell(canvas, cell, values) {
   const made = prepared(canvas);
   const { context, width, height } = made;
   const colour = colours();
-  const names = GATE_NAMES[cell];
+  const valueOf = Object.fromEntries(GATE_NAMES[cell].map((name, k) => [name, values[k] ?? 0]));
+  if (cell === "cifg") valueOf.f = 1 - valueOf.i; // its forget gate is no gate of its own
+  const names = DRAWN_GATES[cell];
   const [top, bottom] = [0.24 * height, height - 20];
+  const xOf = (name) => ((names.indexOf(name) + 1) / (names.length + 1)) * width;
   context.textBaseline = "alphabetic";
   drawMemory(made, top, colour, cell);
-  names.forEach((name, k) => {
-    const x = ((k + 1) / (names.length + 1)) * width;
-    drawGate(context, { x, top, bottom }, name, values[k] ?? 0, colour);
-  });
+  for (const name of names) {
+    const at = { x: xOf(name), to: xOf(LETS_IN[name] ?? name), top, bottom };
+    drawGate(context, at, name, valueOf[name], colour);
+  }
 }
 
 function drawMemory({ context, width }, y, colour, cell) {
@@ -197,29 +203,22 @@ function drawMemory({ context, width }, y, colour, cell) {
   context.lineTo(width - 16, y - 5);
   context.lineTo(width - 16, y + 5);
   context.fill();
-  const name = cell === "lstm" || cell === "cifg" ? "c" : "h";
+  const hasMemory = cell === "lstm" || cell === "cifg";
   context.textAlign = "left";
-  context.fillText(`${name} before`, 8, y - 8);
+  context.fillText(hasMemory ? "c before" : "h before", 8, y - 14);
   context.textAlign = "right";
-  context.fillText(`${name} after`, width - 8, y - 8);
+  context.fillText(hasMemory ? "h = o tanh c" : "h after", width - 8, y - 14);
 }
 
-/** Draw a gate: a pipe to the memory's line, as wide as it is open, and a gauge with its mean. */
-function drawGate(context, { x, top, bottom }, name, value, colour) {
+/** Draw a gate: a pipe to where it acts, as wide as it is open, and a gauge with its mean. */
+function drawGate(context, { x, to, top, bottom }, name, value, colour) {
   const gauge = { top: top + 26, height: bottom - top - 40, width: 34 };
   context.strokeStyle = colour.first;
   context.lineWidth = 1 + 9 * value;
-  line(context, x, top, x, gauge.top);
-  context.fillStyle = colour.part;
-  context.strokeStyle = colour.ink;
-  context.lineWidth = 1.2;
-  context.beginPath();
-  context.arc(x, top, 10, 0, 2 * Math.PI);
-  context.fill();
-  context.stroke();
-  context.fillStyle = colour.ink;
+  if (to === x) line(context, x, top, x, gauge.top);
+  else line(context, x, gauge.top, to - 12, top + 14);
+  if (to === x) drawNode(context, x, top, "gnh".includes(name) ? "+" : "×", colour);
   context.textAlign = "center";
-  context.fillText("gnh".includes(name) ? "+" : "×", x, top + 4);
   context.fillStyle = colour.soft;
   context.fillRect(x - gauge.width / 2, gauge.top, gauge.width, gauge.height);
   context.fillStyle = colour.first;
@@ -228,4 +227,17 @@ function drawGate(context, { x, top, bottom }, name, value, colour) {
   context.fillStyle = colour.ink;
   context.fillText(`${name} ${value.toFixed(2)}`, x, bottom);
   context.fillText(GATE_MEANINGS[name], x, bottom + 14);
+}
+
+function drawNode(context, x, y, sign, colour) {
+  context.fillStyle = colour.part;
+  context.strokeStyle = colour.ink;
+  context.lineWidth = 1.2;
+  context.beginPath();
+  context.arc(x, y, 10, 0, 2 * Math.PI);
+  context.fill();
+  context.stroke();
+  context.fillStyle = colour.ink;
+  context.textAlign = "center";
+  context.fillText(sign, x, y + 4);
 }

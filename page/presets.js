@@ -16,12 +16,47 @@ const DEFAULTS = {
   temperature: 0.7,
 };
 
-/** Presets: their settings where they differ from DEFAULTS, and what is to be seen. */
+const LEAPING = { cell: "rnn", optimizer: "sgd", rate: 1.3, clip: "none", limit: 0.3 };
+const DYING = { layers: 2, units: 48, rate: 0.3, clip: "none" };
+
+/** Presets: their settings where they differ from DEFAULTS, how a run of 300 steps ends, as
+ * benchmarks/page_presets.py measures it, and what is to be seen. */
 const PRESETS = {
   learns: {
     name: "It learns",
     settings: { units: 128 },
-    says: "An LSTM learns to write, clipped by its norm: loss down, text better.",
+    end: "lives",
+    says: "An LSTM learns to write, clipped by its norm: the loss falls, the text gets better.",
+  },
+  leaps: {
+    name: "The loss that leaps",
+    settings: LEAPING,
+    end: "bursts",
+    says: "An RNN at a bold rate: it learns for some steps, then the gradient bursts, and the loss with it.",
+  },
+  cured: {
+    name: "Cured by clipping",
+    settings: { ...LEAPING, clip: "norm" },
+    end: "lives",
+    says: "The same RNN, seed and rate. Only the length of a step has a limit now.",
+  },
+  late: {
+    name: "Clipped too late",
+    settings: { ...LEAPING, clip: "norm", from: 40 },
+    end: "dies",
+    says: "Clipping begins at step 40. By then the weights are spoiled, and short steps do not bring them back.",
+  },
+  dies: {
+    name: "The text that dies",
+    settings: DYING,
+    end: "dies",
+    says: "Two LSTM layers, Adam at a far too high rate: no burst, but the text never becomes one.",
+  },
+  lower: {
+    name: "A lower rate",
+    settings: { ...DYING, rate: 0.01 },
+    end: "lives",
+    says: "The same network at a thirtieth of the rate, still not clipped. Clipping was not what it lacked.",
   },
 };
 
