@@ -1,20 +1,23 @@
-"""Build the temperature explorer: one HTML file that holds the page and a model.
+"""Build the stand-alone pages: the temperature explorer with a model in it, and the explosion lab.
 
     .venv/bin/python page/build.py
     .venv/bin/python page/build.py model.safetensors --about "It was trained on sonnets."
 
-`lstmlib.explorer` puts the page together; this program is its command, for the course's own model.
+Without a model it builds both; with one, the explorer of this model alone. `lstmlib.explorer` puts
+the explorer together, for chapter 12 too.
 """
 
 import argparse
+import base64
+import json
 import os
 from pathlib import Path
 
-from lstmlib.explorer import PROMPT, arrays_of, explorer_page
+from lstmlib.explorer import PROMPT, arrays_of, explorer_page, policy_of, way_back
 from lstmlib.serialization import ModelFileError, atomic_write, load_model
 from lstmlib.vocab import VocabError
 
-__all__ = ["arrays_of", "build", "main"]
+__all__ = ["arrays_of", "build", "lab_page", "main"]
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE.parent / "runs" / "help-pages" / "model.safetensors"
@@ -23,6 +26,55 @@ ABOUT = "It was trained on the help pages inside Python."
 BACK = "../README.md"
 """Where the course is from the page in its place."""
 build = explorer_page
+LAB = HERE / "explosion.html"
+TEXT = HERE.parent / "datasets" / "python-docs.txt"
+"""What the lab trains on at first."""
+WORKER = ("kernel.js", "engine.js", "text.js", "presets.js", "worker.js")
+"""The sources of the lab's worker, which is one script."""
+SCRIPTS = ("presets.js", "plots.js", "lab.js")
+
+
+def lab_page(back: str | None = BACK) -> str:
+    """Return the explosion lab: its page, its worker, the compiled arithmetic and a text.
+
+    Raises:
+        OSError: a source cannot be read.
+        ValueError: the page has no place for a part.
+    """
+    style, *scripts = (f"\n{_source(name)}" for name in ("lab.css", *SCRIPTS))
+    # A worker from a blob, and WebAssembly: both are of this page's own making.
+    policy = policy_of(scripts, style).replace("script-src ", "script-src 'wasm-unsafe-eval' ")
+    # In a script element only "<" could end or disturb the data.
+    text = json.dumps(TEXT.read_text(encoding="utf-8")).replace("<", "\\u003c")
+    worker = "\n".join(_source(name) for name in WORKER)
+    if "</script" in worker or "<!--" in worker:
+        raise ValueError("The worker's sources hold what would end the element that they stand in.")
+    parts = {
+        "<!-- policy -->": policy + "; worker-src blob:",
+        '<link rel="stylesheet" href="lab.css">': f"<style>{style}</style>",
+        "<!-- back -->": way_back(back).removeprefix("<p>").removesuffix("</p>"),
+        "<!-- text -->": text,
+        "<!-- kernel -->": base64.b64encode((HERE / "kernel.wasm").read_bytes()).decode(),
+        "<!-- worker -->": worker,
+    }
+    for name, script in zip(SCRIPTS, scripts, strict=True):
+        parts[f'<script src="{name}"></script>'] = f"<script>{script}</script>"
+    page = _source("lab.html")
+    for mark, part in parts.items():
+        before, found, after = page.partition(mark)
+        if not found:
+            raise ValueError(f"lab.html lacks {mark}")
+        page = before + part + after
+    return page
+
+
+def _source(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def _write(page: str, out: Path) -> None:
+    atomic_write(out, page.encode("utf-8"))
+    print(f"{os.path.relpath(out)}: {len(page.encode('utf-8')):,} bytes")
 
 
 def main(path: Path, about: str | None, prompt: str, out: Path, back: str | None = BACK) -> None:
@@ -35,9 +87,7 @@ def main(path: Path, about: str | None, prompt: str, out: Path, back: str | None
     """
     if about is None:
         about = ABOUT if path.resolve() == MODEL else ""
-    page = build(*load_model(path), about, prompt, back)
-    atomic_write(out, page.encode("utf-8"))
-    print(f"{os.path.relpath(out)}: {len(page.encode('utf-8')):,} bytes")
+    _write(build(*load_model(path), about, prompt, back), out)
 
 
 if __name__ == "__main__":
@@ -50,5 +100,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     try:
         main(arguments.model, arguments.about, arguments.prompt, arguments.out, arguments.back)
+        if arguments.model == MODEL and arguments.out == HERE / "index.html":
+            _write(lab_page(arguments.back), LAB)
     except (OSError, ValueError, VocabError, ModelFileError) as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error

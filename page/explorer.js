@@ -6,7 +6,7 @@ const CONTEXT = 12; // characters before the one that the bars are about
 const LONGEST_PROMPT = 500; // characters
 const AT_ONCE = 30; // milliseconds of writing before the browser gets its turn
 const PER_CHARACTER = 500; // milliseconds, while it plays
-const IN_ADDRESS = ["prompt", "temperature", "top-k", "top-p", "length", "seed"];
+const IN_ADDRESS = ["prompt", "temperature", "top-k", "top-p", "min-p", "length", "seed"];
 const UNLIKELY = 0.001; // the probability that is shaded fully, as all below it
 const VISIBLE = { " ": "␣", "\n": "↵", "\t": "⇥" };
 const SPOKEN = { " ": "space", "\n": "newline", "\t": "tab" };
@@ -16,6 +16,7 @@ const LIMITS = {
     message: "Top-k must be a whole number, 1 or more. Leave it empty to keep all characters.",
   },
   "top-p": { fits: (x) => x > 0 && x <= 1, message: "Top-p must be above 0 and at most 1." },
+  "min-p": { fits: (x) => x >= 0 && x <= 1, message: "Min-p must be from 0 to 1; 0 keeps all characters." },
   length: {
     fits: (x) => Number.isInteger(x) && x >= 1 && x <= 1000,
     message: "Length must be a whole number from 1 to 1000.",
@@ -36,6 +37,7 @@ let selected = 0; // which of its characters the bars are about
 let lastRead = {}; // the prompt that was read last, {prompt, context}
 let running = false; // a text is being written
 let wanted = false; // and another one will be, since something changed meanwhile
+let keptTitle = ""; // of the text that is kept
 let playing = null; // the timer that goes from one character to the next
 
 // Settings
@@ -67,6 +69,7 @@ function readSettings() {
     temperature: Number(element("temperature").value),
     topK: keepsAll ? null : readNumber("top-k"),
     topP: readNumber("top-p"),
+    minP: readNumber("min-p"),
     length: readNumber("length"),
     seed: readNumber("seed"),
   };
@@ -174,6 +177,7 @@ function showText(text) {
   shown = text;
   element("prompt-shown").textContent = text.prompt;
   element("text").replaceChildren(...text.steps.map(characterOf));
+  markParting();
   select(Math.min(selected, text.steps.length - 1));
   const surprise = text.steps.reduce((sum, step) => sum - step.logBefore[step.token], 0);
   element("summary").textContent =
@@ -333,9 +337,21 @@ function keepText() {
     return made;
   });
   element("kept-text").replaceChildren(shown.prompt, ...characters);
-  element("kept-title").textContent =
-    `Kept: temperature ${shown.temperature.toFixed(2)}, seed ${shown.seed}`;
+  keptTitle = `Kept: temperature ${shown.temperature.toFixed(2)}, seed ${shown.seed}`;
   element("kept").hidden = false;
+  markParting();
+}
+
+/** Mark in both texts the first character in which they differ, and say which it is. */
+function markParting() {
+  for (const marked of document.querySelectorAll(".parting")) marked.classList.remove("parting");
+  if (element("kept").hidden) return;
+  const [ours, kept] = [element("text").children, element("kept-text").children];
+  let at = 0;
+  while (at < Math.min(ours.length, kept.length) && ours[at].textContent === kept[at].textContent) at += 1;
+  for (const each of [ours[at], kept[at]]) each?.classList.add("parting");
+  const parts = at < Math.max(ours.length, kept.length);
+  element("kept-title").textContent = `${keptTitle}. ${parts ? `The texts part at character ${at + 1}` : "The texts are the same"}.`;
 }
 
 /** Put the settings into the address of the page, which can then be sent to others. */

@@ -217,14 +217,21 @@ function keepTopP(logP, share) {
   return keepOnly(logP, kept);
 }
 
-/** Return the distribution that is drawn from: temperature, top-k, top-p, in this order.
+/** Rule out tokens with less than a share of the largest probability (Nguyen et al. 2025). */
+function keepMinP(logP, share) {
+  const threshold = Math.max(...logP) + Math.log(share);
+  return logSoftmax(logP.map((x) => (x >= threshold ? x : -Infinity)));
+}
+
+/** Return the distribution that is drawn from: temperature, top-k, top-p, min-p, in this order.
  *
- * A top-k of null and a top-p of 1 keep all.
+ * A top-k of null, a top-p of 1 and a min-p of 0 keep all.
  */
-function transform(logP, { temperature, topK, topP }) {
+function transform(logP, { temperature, topK, topP, minP = 0 }) {
   if (temperature !== 1) logP = applyTemperature(logP, temperature);
   if (topK !== null) logP = keepTopK(logP, topK);
   if (topP < 1) logP = keepTopP(logP, topP);
+  if (minP > 0) logP = keepMinP(logP, minP);
   return logP;
 }
 

@@ -212,7 +212,7 @@ def set_value(page, name, value):
     settled(page)
 
 
-def in_page(page, prompt, uniforms, temperature=1.0, top_k=None, top_p=1.0):
+def in_page(page, prompt, uniforms, temperature=1.0, top_k=None, top_p=1.0, min_p=0.0):
     """Return what the page writes: ids (n,), and before and after (n, V)."""
     code = """([prompt, u, settings]) => {
         const context = readContext(network, tokensOf(prompt));
@@ -220,7 +220,7 @@ def in_page(page, prompt, uniforms, temperature=1.0, top_k=None, top_p=1.0):
         const rows = (name) => steps.map((step) => Array.from(step[name]));
         return [steps.map((step) => step.token), rows("logBefore"), rows("logAfter")];
     }"""
-    settings = {"temperature": temperature, "topK": top_k, "topP": top_p}
+    settings = {"temperature": temperature, "topK": top_k, "topP": top_p, "minP": min_p}
     ids, before, after = page.evaluate(code, [prompt, list(uniforms), settings])
     return np.array(ids), np.array(before), np.array(after)
 
@@ -277,7 +277,7 @@ def test_greedy_text_is_that_of_python(page, course_model):
 
 @needs_chromium
 def test_with_the_same_numbers_texts_are_those_of_python(page, course_model):
-    limits = [{}, {"top_k": 5}, {"top_p": 0.9}, {"top_k": 12, "top_p": 0.8}]
+    limits = [{}, {"top_k": 5}, {"top_p": 0.9}, {"top_k": 12, "top_p": 0.8}, {"min_p": 0.1}]
     for temperature, kept in product((0.5, 1.0, 1.2), limits):
         ids = assert_same_text(page, *course_model, "The ", 200, temperature=temperature, **kept)
         assert len(set(ids)) > 10
@@ -467,6 +467,18 @@ def test_the_slider_changes_text_and_bars_by_mouse_and_by_key(page):
 
 
 @needs_chromium
+def test_at_first_a_small_step_of_the_slider_changes_a_late_character(page):
+    """And what it does to the first character is seen in its probabilities."""
+    assert page.evaluate("Math.exp(shown.steps[0].logAfter[shown.steps[0].token])") > 0.1 + (
+        page.evaluate("Math.exp(shown.steps[0].logBefore[shown.steps[0].token])")
+    )
+    first = text_of(page)
+    for temperature in (0.45, 0.55):
+        set_value(page, "temperature", temperature)
+        assert text_of(page)[:20] == first[:20] and text_of(page) != first
+
+
+@needs_chromium
 def test_however_many_changes_come_one_more_text_is_written(page):
     code = """async () => {
         const [original, temperatures] = [showText, []];
@@ -525,6 +537,8 @@ def test_what_cannot_be_used_gets_a_message_and_the_last_text_stays(page):
         ("top-k", 1.5, "Top-k must be a whole number, 1 or more."),
         ("top-p", 0, "Top-p must be above 0 and at most 1."),
         ("top-p", 1.01, "Top-p must be above 0 and at most 1."),
+        ("min-p", 1.5, "Min-p must be from 0 to 1"),
+        ("min-p", "", "Min-p must be from 0 to 1"),
         ("length", 1001, "Length must be a whole number from 1 to 1000."),
         ("length", "", "Length must be a whole number from 1 to 1000."),
         ("seed", -1, "Seed must be a whole number from 0 to 4294967295."),
@@ -625,13 +639,13 @@ def test_every_control_has_a_name_and_is_reached_by_tab(page):
     named = "e => e.labels?.length === 1 || e.tagName === 'BUTTON' && e.textContent.length > 0"
     assert all(controls.nth(k).evaluate(named) for k in range(controls.count()))
     reached = []
-    for _ in range(19):
+    for _ in range(20):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.role"))
     assert reached[:2] == [None, "temperature"]  # the link to the course, then what the page is for
     presets = 5 * [None]
     text = ["option", "keep-text", "make-link", "next", "play"]
-    fields = ["prompt", "top-k", "top-p", "length", "seed", "new-seed", "keep"]
+    fields = ["prompt", "top-k", "top-p", "min-p", "length", "seed", "new-seed", "keep"]
     assert reached[2:] == [*presets, *text, *fields]
 
 
@@ -709,6 +723,11 @@ def test_a_text_that_is_kept_stays_while_the_other_changes(page):
     set_value(page, "temperature", 1.5)
     assert page.locator("#kept-text").text_content() == prompt + text != prompt + text_of(page)
     assert page.locator("#kept-title").text_content().startswith("Kept: temperature 0.50, seed ")
+    kept, other = prompt + text, prompt + text_of(page)
+    at = next(k for k, (a, b) in enumerate(zip(kept, other, strict=False)) if a != b) - len(prompt)
+    assert f"The texts part at character {at + 1}." in page.locator("#kept-title").text_content()
+    marked = page.locator(".parting").all_text_contents()
+    assert marked == [text_of(page)[at], text[at]]
     screenshot(page, "page-kept")
     page.locator("#drop-text").click()
     assert page.locator("#kept").is_hidden()

@@ -1,0 +1,101 @@
+"""Do the presets of the explosion lab do what they say, whatever the seed?
+
+    .venv/bin/python benchmarks/page_presets.py
+
+Trains each preset with 20 seeds on the page's built-in text, in Debian's Chromium, with the page's
+own sources. A loss *leaps* where a step's is a nat above the lowest mean of ten so far; a text is
+*dead* where the network is hardly better than one that only knows how often each character comes.
+Both are decided by the page's LossWatch. Writes page_presets.json.
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+from chromium import browser
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "page"
+SOURCES = ("kernel.js", "engine.js", "text.js", "presets.js")
+SEEDS = 20
+STEPS = 300
+TRAIN = """async ([preset, seed, steps]) => {
+    const settings = { ...settingsOf(preset), seed };
+    const shape = { ...settings, tokens: tokens.length };
+    const network = new Network(await compiledKernel(wasm, planOf(shape).total), shape);
+    network.initialize(seed);
+    const streams = new Streams(train, settings.streams, settings.length);
+    const watch = new LossWatch();
+    let brokenAt = null;
+    for (let step = 0; step < steps && brokenAt === null; step++) {
+        streams.give(network, step);
+        const now = { ...clippingAt(settings, step), rate: settings.rate };
+        const { loss, norm } = network.trainStep(now);
+        if (!Number.isFinite(loss) || !Number.isFinite(norm)) brokenAt = step;
+        else watch.add(loss);
+    }
+    return { seed, leapt_at: watch.leaptAt, broken_at: brokenAt, lowest: watch.lowest,
+             last: meanOf(watch.recent), dead: watch.isDead(unigram) };
+}"""
+PREPARE = """([text, base64]) => {
+    window.wasm = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    window.tokens = tokensOf(text);
+    const { train, valid } = split(encode(text, tokens).ids);
+    window.train = train;
+    window.unigram = ngramLoss(train, valid.subarray(0, 8000), 1, tokens.length);
+    return { unigram, presets: Object.fromEntries(
+        Object.keys(PRESETS).map((key) => [key, { ...PRESETS[key], settings: settingsOf(key) }])) };
+}"""
+
+
+def open_sources(page: Page) -> dict:
+    """Load the page's sources and its text; return its presets and the unigram's loss."""
+    for name in SOURCES:
+        page.add_script_tag(content=(PAGE / name).read_text(encoding="utf-8"))
+    text = (ROOT / "datasets" / "python-docs.txt").read_text(encoding="utf-8")
+    wasm = base64.b64encode((PAGE / "kernel.wasm").read_bytes()).decode()
+    return page.evaluate(PREPARE, [text, wasm])
+
+
+def as_it_says(end: str, run: dict) -> bool:
+    """Return whether a run came to the end that its preset promises."""
+    leapt = run["leapt_at"] is not None or run["broken_at"] is not None
+    if end == "dies":
+        return run["dead"]
+    return leapt if end == "bursts" else not (leapt or run["dead"])
+
+
+def measure(page: Page, name: str, preset: dict) -> dict:
+    """Train a preset with all seeds."""
+    runs = [page.evaluate(TRAIN, [name, seed, STEPS]) for seed in range(1, SEEDS + 1)]
+    for run in runs:
+        run |= {key: round(run[key], 3) for key in ("lowest", "last") if run[key] is not None}
+        run["as_it_says"] = as_it_says(preset["end"], run)
+    kept = sum(run["as_it_says"] for run in runs)
+    print(f"{name}: {preset['end']} in {kept} of {SEEDS}", flush=True)
+    return {**{key: preset[key] for key in ("end", "settings")}, "as_it_says": kept, "seeds": runs}
+
+
+def main() -> None:
+    """Measure, print and write."""
+    with browser() as started:
+        page = started.new_page()
+        found = open_sources(page)
+        presets = {name: measure(page, name, each) for name, each in found["presets"].items()}
+        result = {
+            "text": "python-docs",
+            "unigram": round(found["unigram"], 4),
+            "steps": STEPS,
+            "seeds": SEEDS,
+            "browser": started.version,
+            "presets": presets,
+        }
+    text = json.dumps(result, indent=None, separators=(", ", ": ")).replace('{"seed"', '\n{"seed"')
+    Path(__file__).with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

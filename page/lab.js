@@ -1,0 +1,456 @@
+"use strict";
+/* The controls of the explosion lab, and what they show. The training runs in worker.js. */
+
+const FIXED = ["cell", "layers", "units", "optimizer", "streams", "length", "seed", "from"]; // a change begins again
+const PER_CHARACTER = 120; // milliseconds, while the drawing of the cell reads the text
+const LONGEST_PASTE = 5e6; // characters
+const NUMBERS = ["layers", "units", "streams", "length", "seed", "from", "rate", "limit", "temperature"];
+const CLIP_SAYS = {
+  none: "The gradient stays as long as it is.",
+  norm: "A longer gradient is shortened to this norm. Drag the line in the plot, too.",
+  value: "Each entry of the gradient is cut to this value.",
+};
+
+const element = (id) => document.getElementById(id);
+const builtIn = JSON.parse(element("built-in-text").textContent);
+const worker = startWorker();
+
+let settings = { ...DEFAULTS };
+let text = null; // what the worker has said of it: {name, baseline, guessing, …}
+let history = []; // of each run: {losses, norms, clipped, valid}, pairs of step and value
+let step = 0;
+let running = false;
+let scales = null; // of the gradient plot, for dragging
+let speed = { since: 0, steps: 0, value: 0 };
+let texts = []; // of each run: {characters, gates}
+let reading = 0; // the character at which the drawing of the cell is
+let drawn = false; // a drawing is on its way
+let said = { events: new Set() };
+
+/** Start the worker from the sources in this page; no file is asked for. */
+function startWorker() {
+  const address = URL.createObjectURL(new Blob([element("worker").textContent], { type: "text/javascript" }));
+  const started = new Worker(address);
+  started.onmessage = ({ data }) => HEAR[data.kind](data);
+  started.onerror = (event) => say(`Something broke in the training: ${event.message}. Press Reset.`, true);
+  return started;
+}
+
+function send(kind, more = {}, transfer = []) {
+  worker.postMessage({ kind, settings, pair: element("pair").checked, ...more }, transfer);
+}
+
+// What the worker says
+
+const HEAR = {
+  began({ settings: its, text: read, kernel, weights, pair }) {
+    settings = { ...settings, ...its };
+    text = read;
+    history = Array.from({ length: pair ? 2 : 1 }, () => ({ losses: [], norms: [], clipped: [], valid: [], watch: new LossWatch() }));
+    [step, said] = [0, { events: new Set(), kernel, weights }];
+    setRunning(false);
+    showSettings();
+    showNumbers();
+    draw();
+    const left = read.unknown.length ? ` ${read.unknown.length} of its characters are left out.` : "";
+    say(`${read.name}: ${read.size.toLocaleString("en")} characters, ${read.tokens} different ones.${left}`);
+  },
+  rows({ rows, step: now, saturation }) {
+    for (const row of rows) takeRow(row);
+    step = now;
+    measureSpeed(rows.length);
+    showNumbers();
+    showSaturation(saturation);
+    draw();
+  },
+  texts({ texts: written }) {
+    texts = written;
+    showTexts();
+  },
+  broken({ run, step: at }) {
+    if (history.length === 1) setRunning(false);
+    const which = history.length > 1 ? ` of the ${nameOfRun(run)} run` : "";
+    say(
+      `At step ${at} the loss${which} was no number any more: the weights are beyond what 32 bits hold. ` +
+        "Go back 10 or 100 steps, and clip or lower the rate; or press Reset.",
+      true,
+    );
+  },
+  back({ step: to }) {
+    setRunning(false);
+    for (const run of history) {
+      for (const name of ["losses", "norms", "valid"]) run[name] = run[name].filter(([at]) => at < to);
+      run.clipped = run.clipped.filter((at) => at < to);
+      run.watch = new LossWatch();
+      for (const [, loss] of run.losses) run.watch.add(loss);
+    }
+    step = to;
+    said.events.clear();
+    showNumbers();
+    draw();
+    say(`Back at step ${to}: what you change now, changes what comes.`);
+  },
+  refused({ message }) {
+    say(message, true);
+    showSettings();
+  },
+  file({ bytes, step: at }) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([bytes]));
+    link.download = `lab-${settings.cell}-${at}.safetensors`;
+    link.click();
+    say(`The model of step ${at} was saved as ${link.download}: load_model of the course reads it.`);
+  },
+  loaded({ name, unknown }) {
+    const left = unknown.length ? ` It does not know ${unknown.length} characters of the text, which are left out.` : "";
+    say(`${name} is loaded, and trains on from here.${left}`);
+  },
+};
+
+function takeRow({ step: at, runs, valid }) {
+  runs.forEach((row, k) => {
+    if (!row) return;
+    const [loss, norm, clipped] = row;
+    history[k].losses.push([at, loss]);
+    history[k].norms.push([at, norm]);
+    if (clipped) history[k].clipped.push(at);
+    if (valid && Number.isFinite(valid[k])) history[k].valid.push([at + 1, valid[k]]);
+    announce(k, at, loss, norm);
+  });
+}
+
+/** Say once of each run when its loss leaps, and when its text has died. */
+function announce(k, at, loss, norm) {
+  const { watch } = history[k];
+  const which = history.length > 1 ? ` The ${nameOfRun(k)} run:` : "";
+  watch.add(loss);
+  if (watch.leaptAt === at && once(`leap${k}`)) {
+    say(`Step ${at}:${which} the loss has leapt to ${loss.toFixed(2)}. The gradient norm is ${shortNumber(norm)}.`);
+  } else if (at % 50 === 0 && watch.isDead(text.unigram) && once(`dead${k}`)) {
+    say(
+      `Step ${at}:${which} the text is dead. The network is hardly better than one that only knows how often ` +
+        `each character comes, ${text.unigram.toFixed(2)}.`,
+    );
+  }
+}
+
+/** Return whether an event is new. */
+function once(event) {
+  const isNew = !said.events.has(event);
+  said.events.add(event);
+  return isNew;
+}
+
+function nameOfRun(k) {
+  const clips = (settings.clip !== "none") === (k === 0);
+  return clips ? "clipped" : "not clipped";
+}
+
+function measureSpeed(count) {
+  const now = performance.now();
+  speed.steps += count;
+  if (now - speed.since < 1000) return;
+  const seconds = (now - speed.since) / 1000;
+  if (seconds < 3) speed.value = Math.round((speed.steps * settings.streams * settings.length * history.length) / seconds);
+  speed = { since: now, steps: 0, value: speed.value };
+}
+
+// What is shown
+
+function say(message, isWrong = false) {
+  element("message").textContent = message;
+  element("message").classList.toggle("wrong", isWrong);
+}
+
+function showNumbers() {
+  if (!text) return;
+  const parts = history.map(({ losses, valid, norms }, k) => {
+    const name = history.length > 1 ? `${nameOfRun(k)}: ` : "";
+    if (!losses.length) return `${name}not trained yet`;
+    const held = valid.length ? `, held out ${valid.at(-1)[1].toFixed(2)}` : "";
+    return `${name}loss ${losses.at(-1)[1].toFixed(2)}${held}, norm ${shortNumber(norms.at(-1)[1])}`;
+  });
+  const pace = running && speed.value ? ` · ${speed.value.toLocaleString("en")} characters a second` : "";
+  element("numbers").textContent = `Step ${step} · ${parts.join(" · ")}${pace}`;
+  element("made").textContent = `${said.weights.toLocaleString("en")} weights, computed in ${said.kernel}.`;
+}
+
+function showSaturation(saturation) {
+  const words = saturation.map((gates, k) => {
+    const name = history.length > 1 ? `${nameOfRun(k)}: ` : "";
+    if (!gates.length) return `${name}an RNN has no gates`;
+    return name + gates.map(([gate, low, high]) => `${gate} ${percent(low)} shut, ${percent(high)} open`).join("; ");
+  });
+  element("saturation").textContent = `Saturated gates (below 0.05, above 0.95): ${words.join(" · ")}`;
+}
+
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
+}
+
+/** Draw both plots with the next frame, once, however often it is asked for. */
+function draw() {
+  if (drawn || !text) return;
+  drawn = true;
+  requestAnimationFrame(() => {
+    drawn = false;
+    const steps = Math.max(step, 50);
+    const losses = history.map(({ losses: points, valid }) => ({ points, valid }));
+    drawLoss(element("loss-plot"), { curves: losses, steps, ...text });
+    const norms = history.map(({ norms: points, clipped }) => ({ points, clipped }));
+    const limit = settings.clip === "norm" || history.length > 1 ? settings.limit : null;
+    scales = drawNorms(element("norm-plot"), { curves: norms, steps, limit });
+    element("norm-plot").classList.toggle("drags", limit !== null);
+    describePlots();
+  });
+}
+
+/** Say in words what the plots show, for who does not see them. */
+function describePlots() {
+  const last = (pairs) => (pairs.length ? shortNumber(pairs.at(-1)[1]) : "not yet measured");
+  const of = (name) => history.map((run) => last(run[name])).join(" and ");
+  element("loss-plot").ariaLabel =
+    `Loss by step, now at step ${step}: training ${of("losses")}, held out ${of("valid")}; 5-gram ` +
+    `${text.baseline.toFixed(2)}, guessing ${text.guessing.toFixed(2)}`;
+  element("norm-plot").ariaLabel =
+    `Gradient norm by step on a log axis, now ${of("norms")}; clipped steps: ${history.map((run) => run.clipped.length).join(" and ")}`;
+}
+
+const isStill = matchMedia("(prefers-reduced-motion: reduce)");
+
+function showTexts() {
+  element("text-1").hidden = texts.length < 2;
+  element("text-part").classList.toggle("paired", texts.length > 1);
+  texts.forEach((_, k) => showReading(k));
+  showCell();
+}
+
+/** Show a text with the character marked at which the drawing of the cell is. */
+function showReading(k) {
+  const { characters } = texts[k];
+  const box = element(`text-${k}`);
+  if (isStill.matches || k > 0) {
+    box.textContent = characters.join("");
+    return;
+  }
+  const mark = document.createElement("mark");
+  mark.textContent = characters[reading] ?? "";
+  box.replaceChildren(characters.slice(0, reading).join(""), mark, characters.slice(reading + 1).join(""));
+}
+
+/** Draw the cell of the first run at the marked character, or its mean where nothing is to move. */
+function showCell() {
+  if (!texts.length) return;
+  const { gates } = texts[0];
+  const mean = gates[0].map((_, gate) => gates.reduce((sum, values) => sum + values[gate], 0) / gates.length);
+  const values = isStill.matches ? mean : gates[reading];
+  drawCell(element("cell-plot"), settings.cell, values);
+  const words = GATE_NAMES[settings.cell].map((name, k) => `${name} ${mean[k].toFixed(2)}`).join(", ");
+  element("cell-plot").ariaLabel = `The cell: how far its gates are open on average over this text: ${words}`;
+}
+
+function readOn() {
+  if (!texts.length || isStill.matches || document.hidden || !running) return;
+  reading = (reading + 1) % texts[0].characters.length;
+  showReading(0);
+  showCell();
+}
+
+// Settings
+
+/** Put all settings into their controls. */
+function showSettings() {
+  for (const name of ["cell", "layers", "units", "optimizer", "streams", "length", "seed", "from", "clip"]) {
+    element(name).value = settings[name];
+  }
+  for (const name of ["rate", "limit"]) element(name).value = Math.log10(settings[name]);
+  element("temperature").value = settings.temperature;
+  showValues();
+}
+
+function showValues() {
+  for (const name of ["rate", "limit"]) {
+    const label = shortNumber(settings[name]);
+    element(`${name}-value`).textContent = label;
+    element(name).ariaValueText = label;
+  }
+  element("temperature-value").textContent = settings.temperature.toFixed(2);
+  element("limit").disabled = settings.clip === "none" && !element("pair").checked;
+  element("limit-says").textContent = CLIP_SAYS[settings.clip];
+  element("pair-label").textContent = `Beside it: ${settings.clip === "none" ? "clipped" : "not clipped"}`;
+}
+
+/** Return the number in a field, or null after saying what is wrong with it. */
+function readWhole(name) {
+  const field = element(name);
+  const [value, low, high] = [field.valueAsNumber, Number(field.min), Number(field.max)];
+  const fits = Number.isInteger(value) && value >= low && value <= high;
+  field.setAttribute("aria-invalid", String(!fits));
+  if (!fits) say(`${field.labels[0].textContent} must be a whole number from ${low} to ${high}.`, true);
+  return fits ? value : null;
+}
+
+/** Take a change of what is fixed while a network trains: begin again. */
+function fixedChanged(name) {
+  const value = element(name).type === "number" ? readWhole(name) : element(name).value;
+  if (value === null) return;
+  settings[name] = name === "layers" ? Number(value) : value;
+  send("reset");
+}
+
+/** Take a change of what may change while it runs. */
+function liveChanged() {
+  settings.rate = 10 ** Number(element("rate").value);
+  settings.limit = 10 ** Number(element("limit").value);
+  settings.temperature = Number(element("temperature").value);
+  settings.clip = element("clip").value;
+  showValues();
+  draw();
+  send("change");
+}
+
+function choosePreset(name) {
+  settings = settingsOf(name);
+  element("preset-says").textContent = PRESETS[name].says;
+  element("pair").checked = false;
+  showSettings();
+  send("reset");
+}
+
+// The line in the gradient plot
+
+function dragLimit(event) {
+  if (!scales || element("limit").disabled || settings.clip === "value") return;
+  const y = event.clientY - element("norm-plot").getBoundingClientRect().top;
+  element("limit").value = Math.log10(scales.valueAt(y));
+  liveChanged();
+}
+
+function watchDragging() {
+  const plot = element("norm-plot");
+  plot.addEventListener("pointerdown", (event) => {
+    plot.setPointerCapture(event.pointerId);
+    dragLimit(event);
+  });
+  plot.addEventListener("pointermove", (event) => {
+    if (plot.hasPointerCapture(event.pointerId)) dragLimit(event);
+  });
+}
+
+// Texts, models, the address
+
+function trainOn(name, more, transfer = []) {
+  say(`Reading: ${name} …`);
+  send("text", { name, ...more }, transfer);
+}
+
+/** Hand a file to the worker as its bytes. */
+async function takeFile(input, kind) {
+  const [file] = input.files;
+  if (!file) return;
+  if (file.size > 200e6) {
+    say(`${file.name} has ${Math.round(file.size / 1e6)} MB, which is too large for this page: nothing was loaded.`, true);
+  } else {
+    const bytes = await file.arrayBuffer();
+    send(kind, { name: file.name, bytes }, [bytes]);
+  }
+  input.value = ""; // so that the same file can be chosen again
+}
+
+function usePasted() {
+  const pasted = element("own-text").value;
+  if (pasted.length > LONGEST_PASTE) say(`The text has ${pasted.length} characters; ${LONGEST_PASTE} are the most.`, true);
+  else trainOn("The pasted text", { text: pasted });
+}
+
+/** Put all settings into the address of the page, which can then be sent to others. */
+function makeLink() {
+  const all = Object.entries(settings).map(([name, value]) => [
+    name,
+    typeof value === "number" ? String(Number(value.toPrecision(6))) : value,
+  ]);
+  const more = [["preset", element("preset").value], ["pair", element("pair").checked ? 1 : 0]];
+  location.replace(`#${new URLSearchParams([...all, ...more])}`);
+  say("The address of this page now has all settings, but no text: copy it.");
+}
+
+/** Take the settings of the address, as far as they are ones. */
+function readLink() {
+  const link = new URLSearchParams(location.hash.slice(1));
+  const preset = link.get("preset") in PRESETS ? link.get("preset") : Object.keys(PRESETS)[0];
+  element("preset").value = preset;
+  element("preset-says").textContent = PRESETS[preset].says;
+  settings = settingsOf(preset);
+  for (const name of Object.keys(DEFAULTS)) {
+    if (link.has(name) && fitsLink(name, link.get(name))) {
+      settings[name] = NUMBERS.includes(name) ? Number(link.get(name)) : link.get(name);
+    }
+  }
+  element("pair").checked = link.get("pair") === "1";
+  showSettings();
+}
+
+/** Return whether a control can hold what an address says. */
+function fitsLink(name, value) {
+  const field = element(name);
+  if (field.tagName === "SELECT") return Array.from(field.options, (option) => option.value).includes(value);
+  const number = field.type === "range" && name !== "temperature" ? Math.log10(Number(value)) : Number(value);
+  const isWhole = field.type === "range" || Number.isInteger(number);
+  return value !== "" && isWhole && number >= Number(field.min) && number <= Number(field.max);
+}
+
+// Events
+
+function setRunning(goes) {
+  running = goes;
+  speed = { since: performance.now(), steps: 0, value: 0 };
+  element("start").textContent = goes ? "Pause" : "Start";
+}
+
+function start() {
+  for (const [key, { name }] of Object.entries(PRESETS)) element("preset").add(new Option(name, key));
+  element("preset").addEventListener("change", () => choosePreset(element("preset").value));
+  for (const name of FIXED) element(name).addEventListener("change", () => fixedChanged(name));
+  for (const name of ["rate", "limit", "temperature", "clip"]) element(name).addEventListener("input", liveChanged);
+  element("pair").addEventListener("change", () => {
+    showValues();
+    send("reset");
+  });
+  element("start").addEventListener("click", () => {
+    send(running ? "pause" : "run");
+    setRunning(!running);
+  });
+  element("step").addEventListener("click", () => {
+    setRunning(false);
+    send("step");
+  });
+  element("reset").addEventListener("click", () => send("reset"));
+  for (const button of document.querySelectorAll("[data-back]")) {
+    button.addEventListener("click", () => send("back", { by: Number(button.dataset.back) }));
+  }
+  element("use-text").addEventListener("click", usePasted);
+  element("built-in").addEventListener("click", () => trainOn("The built-in text", { text: builtIn }));
+  element("text-file").addEventListener("change", ({ target }) => takeFile(target, "text"));
+  element("model-file").addEventListener("change", ({ target }) => takeFile(target, "load"));
+  element("save-model").addEventListener("click", () => send("save"));
+  element("make-link").addEventListener("click", makeLink);
+  addEventListener("hashchange", () => {
+    readLink();
+    send("reset");
+  });
+  addEventListener("resize", redraw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  watchDragging();
+  setInterval(readOn, PER_CHARACTER);
+  readLink();
+  const kernel = Uint8Array.from(atob(element("kernel").textContent), (character) => character.charCodeAt(0));
+  send("begin", { bytes: kernel });
+  trainOn("The built-in text", { text: builtIn });
+}
+
+function redraw() {
+  draw();
+  showCell();
+}
+
+start();

@@ -1,0 +1,103 @@
+"use strict";
+/* The settings, their limits, and the cases that the page begins with. */
+
+const DEFAULTS = {
+  cell: "lstm",
+  layers: 1,
+  units: 64,
+  optimizer: "adam",
+  streams: 16,
+  length: 40,
+  seed: 1,
+  clip: "norm",
+  limit: 1,
+  rate: 0.005,
+  from: 0, // the step from which the gradient is clipped
+  temperature: 0.7,
+};
+
+const LEAPING = { cell: "rnn", optimizer: "sgd", rate: 1.3, clip: "none", limit: 0.3 };
+const DYING = { layers: 2, units: 48, rate: 0.3, clip: "none" };
+
+/** Presets: their settings where they differ from DEFAULTS, how a run of 300 steps ends, as
+ * benchmarks/page_presets.py measures it, and what is to be seen. */
+const PRESETS = {
+  learns: {
+    name: "It learns",
+    settings: { units: 128 },
+    end: "lives",
+    says: "An LSTM learns to write, clipped by its norm: the loss falls, the text gets better.",
+  },
+  leaps: {
+    name: "The loss that leaps",
+    settings: LEAPING,
+    end: "bursts",
+    says: "An RNN at a bold rate: it learns for some steps, then the gradient bursts, and the loss with it.",
+  },
+  cured: {
+    name: "Cured by clipping",
+    settings: { ...LEAPING, clip: "norm" },
+    end: "lives",
+    says: "The same RNN, seed and rate. Only the length of a step has a limit now.",
+  },
+  late: {
+    name: "Clipped too late",
+    settings: { ...LEAPING, clip: "norm", from: 40 },
+    end: "dies",
+    says: "Clipping begins at step 40. By then the weights are spoiled, and short steps do not bring them back.",
+  },
+  dies: {
+    name: "The text that dies",
+    settings: DYING,
+    end: "dies",
+    says: "Two LSTM layers, Adam at a far too high rate: no burst, but the text never becomes one.",
+  },
+  lower: {
+    name: "A lower rate",
+    settings: { ...DYING, rate: 0.01 },
+    end: "lives",
+    says: "The same network at a thirtieth of the rate, still not clipped. Clipping was not what it lacked.",
+  },
+};
+
+/** Return all settings of a preset. */
+function settingsOf(preset) {
+  return { ...DEFAULTS, ...PRESETS[preset].settings };
+}
+
+/** Return the limit that acts at a step: none before clipping begins. */
+function clippingAt({ clip, limit, from }, step) {
+  return { clip: step < from ? "none" : clip, limit };
+}
+
+// What happens to a loss
+
+const LEAP = 1; // nats above the lowest mean of ten losses so far: the loss has leapt
+const DEAD_AFTER = 150; // steps
+
+/** Follows the losses of a run: has the loss leapt, has the text died? */
+class LossWatch {
+  constructor() {
+    this.recent = [];
+    this.lowest = Infinity;
+    this.steps = 0;
+    this.leaptAt = null; // the step of the first leap
+  }
+
+  add(loss) {
+    if (this.leaptAt === null && !(loss < this.lowest + LEAP)) this.leaptAt = this.steps;
+    this.steps += 1;
+    this.recent.push(loss);
+    if (this.recent.length > 50) this.recent.shift();
+    if (this.recent.length >= 10) this.lowest = Math.min(this.lowest, meanOf(this.recent.slice(-10)));
+  }
+
+  /** Return whether the network is no better than one that only knows how often a character comes. */
+  isDead(unigram) {
+    return this.steps >= DEAD_AFTER && !(meanOf(this.recent) < unigram - 0.3);
+  }
+}
+
+function meanOf(numbers) {
+  return numbers.reduce((a, b) => a + b, 0) / numbers.length;
+}
