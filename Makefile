@@ -141,4 +141,4 @@ release: $(FOR_CHECKS)
 # for all
 
 clean:
-	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack *.egg-info
+	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack book/_build *.egg-info

@@ -2,7 +2,7 @@
 
     python tools/release.py [--out FOLDER]
 
-The archive holds tracked files, what is made of them, and the built book (docs/_build), if there is
+The archive holds tracked files, what is made of them, and the built book (book/_build), if there is
 one. The same tree gives the same bytes on the same machine: names are sorted, and no time, user or
 process stands in it. So the tree must be clean.
 """
@@ -35,7 +35,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
-BOOK = "docs/_build"
+BOOK = "book/_build"
 PAGES = ("page/index.html", "page/README.md")
 """What a course site shows without Python."""
 

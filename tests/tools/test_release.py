@@ -46,9 +46,9 @@ def course(tmp_path):
         "page/index.html": "<p>",
         "page/README.md": "A page.",
         "datasets/README.md": "Texts.",
-        ".gitignore": "datasets/*.txt\ndocs/_build/\n",
+        ".gitignore": "datasets/*.txt\nbook/_build/\n",
         "datasets/book.txt": "Not ours.",
-        "docs/_build/index.html": "<h1>",
+        "book/_build/index.html": "<h1>",
     }
     for name, text in texts.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
