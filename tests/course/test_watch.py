@@ -177,7 +177,14 @@ def test_an_answer_that_keeps_something_between_its_calls_is_refused(answer, cap
     ],
 )
 def test_an_answer_that_gives_the_same_again_is_right(result, capsys):
-    assert verdict(lambda *_: result, capsys, [1, "a", np.ones(2)], {"b": None}) == "right"
+    assert verdict(lambda: result, capsys) == "right"
+    assert verdict(lambda *_: (result,), capsys, [1, "a", np.ones(2)], {"b": None}) == "right"
+
+
+def test_an_answer_that_returns_one_object_for_ever_is_refused(capsys):
+    kept = np.zeros(3)
+    assert "the same object" in verdict(lambda x: kept, capsys, 1.0)
+    assert verdict(lambda x: kept.copy(), capsys, 1.0) == "right"
 
 
 def test_the_second_call_is_made_with_what_was_given_at_first(capsys):

@@ -40,7 +40,8 @@ def finish_step(answer: Callable | None) -> None:
             if isinstance(got[0], tuple | list):
                 raise Slip("return the loss first, then the state.")
             two = got[1] if isinstance(got[1], tuple | list) else ()
-            if got[1] is not None and [getattr(part, "ndim", 0) for part in two] != [3, 3]:
+            shapes = [part.shape if torch.is_tensor(part) else None for part in two]
+            if got[1] is not None and shapes != [part.shape for part in state]:
                 raise Slip("the state to hand on is a pair of tensors, (h, c), each (1, B, H).")
             return _loss_number(got[0]), got[1]
 

@@ -15,6 +15,9 @@ REPEATED = 4
 _SEED = 5_206_381
 """Given to PyTorch's generator while an answer is checked; a student's seed is another one."""
 
+_WRITTEN = (list, dict, np.ndarray, torch.Tensor)
+"""What can be written into."""
+
 _PLAIN = (int, float, complex, str, bytes, type(None), np.generic)
 
 _LEFT = (
@@ -102,12 +105,12 @@ class Watch:
         if kept is not None:
             noted = _copied((result,))
             if noted is not None:
-                self._calls.append((function, kept, noted))
+                self._calls.append((function, kept, result, noted))
         return result
 
     def differs(self) -> str | None:
         """Say whether an answer gives another result when it is called with the same once more."""
-        for function, arguments, (result,) in self._calls:
+        for function, arguments, first, (result,) in self._calls:
             try:
                 again = _run(function, arguments)
             except Exception as error:
@@ -118,6 +121,11 @@ class Watch:
                     "something else: your function keeps something between its calls (a global "
                     "name, a default argument that it changes), or it draws. Make all that it "
                     "needs inside."
+                )
+            if again is first and arguments and isinstance(first, _WRITTEN):
+                return (
+                    "right, but every call returns the same object, so the next call overwrites "
+                    "what the caller has kept: make a new one inside the function."
                 )
         return None
 

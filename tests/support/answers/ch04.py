@@ -37,6 +37,13 @@ def changes_the_dtype(state, k):
     return detach(state) if k else None
 
 
+def into_one_buffer(dx, ids, V, tables={}):  # noqa: B006 - this is its fault
+    """Write into a table that lives on between calls, cleared at each of them."""
+    table = tables.setdefault((V, dx.shape[1]), np.zeros((V, dx.shape[1])))
+    table[:] = add_at(dx, ids, V)
+    return table
+
+
 def first_for_ever():
     kept = []
 
@@ -335,6 +342,7 @@ EXERCISES = {
             ),
             (lambda dx, ids, V: add_at(dx, ids, 7), "the table is (V, M)"),
             (add_on, "keeps something between its calls"),
+            (into_one_buffer, "the same object"),
             (lambda dx, ids, V: (add_at(dx, ids, V), ids), "a table (V, M) is asked for"),
             (lambda dx, ids, V: str(add_at(dx, ids, V)), "a table (V, M) is asked for"),
             (forgets, "forget `return`"),

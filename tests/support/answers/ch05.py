@@ -583,6 +583,14 @@ EXERCISES = {
             (evaluates, "leaves it in the other"),
             (lambda *task: (finish_step(*task)[0], "h, c"), "a pair of tensors"),
             (lambda *task: (finish_step(*task)[0], [0.0, 0.0]), "a pair of tensors"),
+            (
+                lambda *task: (finish_step(*task)[0], [p.detach().numpy() for p in task[2]]),
+                "a pair of tensors",
+            ),
+            (
+                lambda *task: (finish_step(*task)[0], [p[:, -1:].detach() for p in task[2]]),
+                "each (1, B, H)",
+            ),
             (faulty(clip="loose"), "no number of your own"),
             (seeds, "seeds PyTorch's generator"),
             (gives(lambda loss: loss.item), "with brackets"),
