@@ -183,11 +183,20 @@ def losses_of(page):
     return page.evaluate("history.map((run) => run.losses.map(([, loss]) => loss))")
 
 
+def until(page, condition, argument=None):
+    """Wait for a condition. (Playwright's own wait evaluates a text, which the policy forbids.)"""
+    for _ in range(600):
+        if page.evaluate(condition, argument):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{condition} did not come true")
+
+
 def take_steps(page, count):
     before = page.evaluate("step")
     for k in range(count):
         page.locator("#step").click()
-        page.wait_for_function("(to) => step === to", arg=before + k + 1)
+        until(page, f"step === {before + k + 1}")
 
 
 @needs_chromium
@@ -196,16 +205,16 @@ def test_it_trains_and_stops_and_begins_again_the_same(open_lab):
     take_steps(page, 4)
     first = losses_of(page)
     page.locator("#reset").click()
-    page.wait_for_function("step === 0")
+    until(page, "step === 0")
     take_steps(page, 4)
     assert losses_of(page) == first and len(set(first[0])) == 4
     page.locator("#start").click()
-    page.wait_for_function("step > 150")
+    until(page, "step > 150")
     expect(page.locator("#numbers")).to_contain_text("held out")
     text = page.locator("#text-0").text_content()
-    page.wait_for_function("(text) => element('text-0').textContent !== text", arg=text)
+    until(page, "(text) => element('text-0').textContent !== text", text)
     page.locator("#start").click()
-    page.wait_for_function("!running")
+    until(page, "!running")
     at = page.evaluate("new Promise((ok) => setTimeout(() => ok(step), 500))")
     assert page.evaluate("new Promise((ok) => setTimeout(() => ok(step), 500))") == at
     assert losses_of(page)[0][-1] < first[0][0] - 0.5
@@ -250,11 +259,11 @@ def test_a_step_back_is_a_step_back(open_lab):
     take_steps(page, 13)
     losses = losses_of(page)
     page.locator("[data-back='1']").click()
-    page.wait_for_function("step === 12")
+    until(page, "step === 12")
     take_steps(page, 1)
     assert losses_of(page) == losses
     page.locator("[data-back='10']").click()
-    page.wait_for_function("step <= 3")
+    until(page, "step <= 3")
     page.locator("#rate").fill("-1")  # what is changed now changes what comes
     take_steps(page, 3)
     assert losses_of(page)[0][-1] != losses[0][page.evaluate("step") - 1]
@@ -264,7 +273,7 @@ def test_a_step_back_is_a_step_back(open_lab):
 def test_a_loss_that_is_no_number_is_said_and_can_be_gone_back_from(open_lab):
     page = open_lab(SMALL + "&cell=rnn&clip=none&optimizer=sgd")
     take_steps(page, 12)
-    page.evaluate("settings.rate = 1e30; send('change')")
+    page.evaluate("settings.rate = 1e38; send('change')")
     page.locator("#start").click()
     expect(page.locator("#message")).to_contain_text("no number any more")
     expect(page.locator("#start")).to_have_text("Start")
@@ -279,7 +288,7 @@ def test_a_loss_that_is_no_number_is_said_and_can_be_gone_back_from(open_lab):
 def test_the_line_in_the_plot_is_dragged_and_so_is_the_limit(open_lab):
     page = open_lab(SMALL)
     take_steps(page, 2)
-    page.wait_for_function("scales !== null")
+    until(page, "scales !== null")
     box = page.locator("#norm-plot").bounding_box()
     y = page.evaluate("scales.y(0.3)")
     page.mouse.move(box["x"] + 200, box["y"] + 40)
@@ -321,7 +330,7 @@ def give_file(page, field, name, data):
 
 
 @needs_chromium
-def test_what_is_no_text_is_refused_and_nothing_changes(open_lab):
+def test_what_is_no_text_is_refused_and_nothing_changes(open_lab, tmp_path):
     page = open_lab(SMALL)
     before = page.evaluate("text.size")
     message = page.locator("#message.wrong")
@@ -331,12 +340,14 @@ def test_what_is_no_text_is_refused_and_nothing_changes(open_lab):
     files = {
         "a.png": (b"\x89PNG\r\n\x1a\n\0\0", "a.png is no text in UTF-8"),
         "b.txt": ("Grüße".encode("latin-1"), "b.txt is no text in UTF-8"),
-        "c.txt": (50_000_000 * b"x", "c.txt has 50.0 MB, and this page takes texts of up to 5 MB"),
         "d.txt": (b"", "d.txt has 0 characters"),
     }
     for name, (data, said) in files.items():
         give_file(page, "text-file", name, data)
         expect(message).to_contain_text(said)
+    (tmp_path / "c.txt").write_bytes(50_000_000 * b"x")
+    page.locator("#text-file").set_input_files(tmp_path / "c.txt")
+    expect(message).to_contain_text("c.txt has 50.0 MB, and this page takes texts of up to 5 MB")
     take_steps(page, 1)
     assert page.evaluate("text.size") == before
 
@@ -370,7 +381,7 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
         expected = {"cell": cell, "layers": layers, "units": units}
         assert page.evaluate("settings").items() >= expected.items()
         take_steps(page, 1)
-        assert losses_of(page)[0][0] < 3.3  # of another text, but English
+        assert losses_of(page)[0][0] < 4  # of another text, but English; guessing is 4.6
     broken = {
         "cut.safetensors": (data[:5000], "is not a whole safetensors file"),
         "none.safetensors": (b"none", "is not a whole safetensors file"),
@@ -453,7 +464,7 @@ def test_with_reduced_motion_nothing_moves_by_itself(open_lab):
     for motion, count in (("reduce", 0), ("no-preference", 1)):
         page = open_lab(SMALL, reduced_motion=motion)
         take_steps(page, 1)
-        page.wait_for_function("texts.length > 0")
+        until(page, "texts.length > 0")
         assert page.locator("#text-0 mark").count() == count
 
 
