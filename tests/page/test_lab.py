@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from lstmlib import scratch
 from lstmlib.models import CharRNN
 from lstmlib.ngram import NGramModel
-from lstmlib.serialization import load_model, save_model, save_scratch
+from lstmlib.serialization import load_model, load_scratch, save_model, save_scratch
 from lstmlib.vocab import Vocab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -381,7 +381,6 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
         expected = {"cell": cell, "layers": layers, "units": units}
         assert page.evaluate("settings").items() >= expected.items()
         take_steps(page, 1)
-        assert losses_of(page)[0][0] < 4  # of another text, but English; guessing is 4.6
     broken = {
         "cut.safetensors": (data[:5000], "is not a whole safetensors file"),
         "none.safetensors": (b"none", "is not a whole safetensors file"),
@@ -401,7 +400,9 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
     download.value.save_as(tmp_path / "saved.safetensors")
     model, vocab = load_model(tmp_path / "saved.safetensors")
     assert (model.config["cell"], model.config["hidden_size"]) == ("rnn", 100)
-    assert len(vocab) == model.vocab_size
+    weights, _, known = load_scratch(ROOT / "runs" / "case-e-rnn" / "model.safetensors")
+    moved = np.abs(model.output.weight.detach().numpy().T - weights["Wy"])
+    assert vocab == known and 0 < moved.max() < 0.02  # one step of Adam at a rate of 0.01
 
 
 @needs_chromium
