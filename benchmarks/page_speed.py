@@ -2,14 +2,11 @@
 
     .venv/bin/python benchmarks/page_speed.py
 
-Opens both built pages in Debian's Chromium. Training: one LSTM layer of 128 on the lab's text, in the
-compiled kernel and in the plain one, in turns; the lab's worker has one thread. Learning: the lab's
-first preset, started as a reader starts it, until its loss on the held-out text is below the 5-gram
+Opens both built pages in Debian's Chromium. Training: one LSTM layer of 128 on the lab's text, in
+the compiled kernel and in the plain one, in turns, each on one thread. Learning: the lab's first
+preset, started as a reader starts it, until its loss on the held-out text is below the 5-gram
 model's. Writing: 300 characters of the temperature page's two layers of 256, and the time from a
 slider's event to the frame with the new text. Writes page_speed.json.
-
-A public demo that trains in the page too is recurrentjs (cs.stanford.edu/people/karpathy/recurrentjs),
-in JavaScript without WebAssembly; it shows a time for each sentence and publishes no figure.
 """
 
 import json
@@ -19,13 +16,12 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "support")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from chromium import browser
 from page_presets import open_sources
 from playwright.sync_api import Page
 
-PAGE = HERE.parent / "page"
+PAGE = Path(__file__).resolve().parents[1] / "page"
 ROUNDS = 5
 PRESSES = 60
 MINUTES = 3
@@ -68,7 +64,10 @@ def training(page: Page) -> dict:
         found["WebAssembly"].append(page.evaluate(STEPS, [True, 30]))
         found["JavaScript"].append(page.evaluate(STEPS, [False, 4]))
     best = {name: round(max(each)) for name, each in found.items()}
-    return {"characters_per_second": best, "ratio": round(best["WebAssembly"] / best["JavaScript"], 2)}
+    return {
+        "characters_per_second": best,
+        "ratio": round(best["WebAssembly"] / best["JavaScript"], 2),
+    }
 
 
 def learning(page: Page) -> dict:

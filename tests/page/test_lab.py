@@ -86,7 +86,8 @@ def test_the_baseline_is_the_n_gram_model_of_the_library(sources, order):
 READ = """([base64, x, y]) => {
     const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
     const model = readModel(bytes, "it");
-    const shape = { ...model, tokens: model.tokens.length, optimizer: "sgd", streams: 2, length: 5 };
+    const sizes = { tokens: model.tokens.length, streams: 2, length: 5 };
+    const shape = { ...model, ...sizes, optimizer: "sgd" };
     const network = new Network(plainKernel(planOf(shape).total), shape);
     for (const [name, values] of Object.entries(model.weights)) network.weight(name).set(values);
     network.forget();
@@ -143,7 +144,7 @@ def test_a_watch_sees_a_leap_and_a_death(sources):
     }"""
     calm = [4.5, *np.linspace(4, 2.5, 199)]
     assert sources.evaluate(code, calm) == [None, False]
-    assert sources.evaluate(code, calm[:100] + [calm[100] + 1.4] + calm[101:]) == [100, False]
+    assert sources.evaluate(code, [*calm[:100], calm[100] + 1.4, *calm[101:]]) == [100, False]
     assert sources.evaluate(code, 200 * [3.1]) == [None, True]
     assert sources.evaluate(code, 100 * [3.1]) == [None, False]  # too early to say
     assert sources.evaluate("() => new LossWatch().add(NaN)") is None
@@ -366,7 +367,7 @@ def test_any_text_stays_text(open_lab):
         take_steps(page, 2)
         assert set(page.locator("#text-0").text_content()) <= set(text), name
     assert page.title() == "Explosion lab"
-    give_file(page, "text-file", "own.txt", "Eine Zeile.\r\n".encode() * 60)
+    give_file(page, "text-file", "own.txt", b"Eine Zeile.\r\n" * 60)
     expect(page.locator("#message")).to_contain_text("own.txt: 720 characters, 9 different")
 
 
@@ -455,7 +456,9 @@ def test_every_control_of_the_lab_has_a_name_and_is_reached_by_tab(open_lab):
     page.locator("h1").click()
     for _ in range(60):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.dataset.back"))
+        reached.add(
+            page.evaluate("document.activeElement.id || document.activeElement.dataset.back")
+        )
     ids = controls.evaluate_all("all => all.map(e => e.id || e.dataset.back)")
     assert set(ids) <= reached
 
