@@ -1,6 +1,7 @@
 """Do the presets of the explosion lab do what they say, whatever the seed?
 
     .venv/bin/python benchmarks/page_presets.py
+    .venv/bin/python benchmarks/page_presets.py late      # these alone, the others stay as recorded
 
 Trains each preset with 20 seeds on the page's built-in text, in Debian's Chromium, with the page's
 own sources. A loss *leaps* where a step's is a nat above the lowest mean of ten so far; a text is
@@ -79,12 +80,17 @@ def measure(page: Page, name: str, preset: dict) -> dict:
     return {**{key: preset[key] for key in ("end", "settings")}, "as_it_says": kept, "seeds": runs}
 
 
-def main() -> None:
-    """Measure, print and write."""
+def main(names: list[str]) -> None:
+    """Measure the presets of these names, or all; print and write."""
+    path = Path(__file__).with_suffix(".json")
+    kept = json.loads(path.read_text(encoding="utf-8"))["presets"] if names else {}
     with browser() as started:
         page = started.new_page()
         found = open_sources(page)
-        presets = {name: measure(page, name, each) for name, each in found["presets"].items()}
+        presets = {
+            name: measure(page, name, each) if name in names or not names else kept[name]
+            for name, each in found["presets"].items()
+        }
         result = {
             "text": "python-docs",
             "unigram": round(found["unigram"], 4),
@@ -94,8 +100,8 @@ def main() -> None:
             "presets": presets,
         }
     text = json.dumps(result, indent=None, separators=(", ", ": ")).replace('{"seed"', '\n{"seed"')
-    Path(__file__).with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -125,13 +125,17 @@ function announce(k, at, loss, norm) {
   const which = history.length > 1 ? ` The ${nameOfRun(k)} run:` : "";
   watch.add(loss);
   if (watch.leaptAt === at && once(`leap${k}`)) {
-    say(`Step ${at}:${which} the loss has leapt to ${loss.toFixed(2)}. The gradient norm is ${shortNumber(norm)}.`);
+    say(`Step ${at}:${which} the loss has leapt to ${lossInWords(loss)}. The gradient norm is ${shortNumber(norm)}.`);
   } else if (at % 50 === 0 && watch.isDead(text.unigram) && once(`dead${k}`)) {
     say(
       `Step ${at}:${which} the text is dead. The network is hardly better than one that only knows how often ` +
         `each character comes, ${text.unigram.toFixed(2)}.`,
     );
   }
+}
+
+function lossInWords(loss) {
+  return loss < 1000 ? loss.toFixed(2) : shortNumber(loss);
 }
 
 /** Return whether an event is new. */
@@ -167,8 +171,8 @@ function showNumbers() {
   const parts = history.map(({ losses, valid, norms }, k) => {
     const name = history.length > 1 ? `${nameOfRun(k)}: ` : "";
     if (!losses.length) return `${name}not trained yet`;
-    const held = valid.length ? `, held out ${valid.at(-1)[1].toFixed(2)}` : "";
-    return `${name}loss ${losses.at(-1)[1].toFixed(2)}${held}, norm ${shortNumber(norms.at(-1)[1])}`;
+    const held = valid.length ? `, held out ${lossInWords(valid.at(-1)[1])}` : "";
+    return `${name}loss ${lossInWords(losses.at(-1)[1])}${held}, norm ${shortNumber(norms.at(-1)[1])}`;
   });
   const pace = running && speed.value ? ` · ${speed.value.toLocaleString("en")} characters a second` : "";
   element("numbers").textContent = `Step ${step} · ${parts.join(" · ")}${pace}`;

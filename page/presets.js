@@ -42,9 +42,9 @@ const PRESETS = {
   },
   late: {
     name: "Clipped too late",
-    settings: { ...LEAPING, clip: "norm", from: 40 },
+    settings: { ...LEAPING, clip: "norm", from: 100 },
     end: "dies",
-    says: "Clipping begins at step 40. By then the weights are spoiled, and short steps do not bring them back.",
+    says: "Clipping begins at step 100. By then the weights are spoiled: short steps do not bring them back by step 300.",
   },
   dies: {
     name: "The text that dies",

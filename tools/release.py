@@ -36,7 +36,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = "book/_build"
-PAGES = ("page/index.html", "page/README.md")
+PAGES = ("page/index.html", "page/explosion.html", "page/README.md")
 """What a course site shows without Python."""
 
 
