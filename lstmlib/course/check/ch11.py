@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lstmlib.course.check.exercises import Slip, call_answer, grade, number
+from lstmlib.course.check.exercises import Slip, call_answer, grade, near, number
 
 CHANGED = "your function changes what it was given; work on a copy."
 
@@ -87,7 +87,7 @@ def balanced_accuracy(answer: Callable | None) -> None:
                 return CHANGED
             hits, quiet = predicted[label].mean(), 1 - predicted[~label].mean()
             right = (hits + quiet) / 2
-            if math.isclose(got, right, abs_tol=1e-9):
+            if near(got, right):
                 continue
             slips = {
                 "that is the share of all characters: a label that is rare hardly counts in it.": (
@@ -147,7 +147,7 @@ def auc(answer: Callable | None) -> None:
             if not (np.array_equal(given[0], values) and np.array_equal(given[1], label)):
                 return CHANGED
             right = reference(values, label)
-            if math.isclose(got, right, abs_tol=1e-9):
+            if near(got, right):
                 continue
             if len(set(values.tolist())) == 1:
                 return "a unit that never moves says nothing: all pairs are ties, so it has 0.5."
