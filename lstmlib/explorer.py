@@ -20,6 +20,7 @@ from lstmlib.vocab import START, Vocab
 
 PROMPT = "The "
 CELLS = {"lstm": "LSTM", "cifg": "CIFG"}
+SCRIPTS = ("kernel.js", "network.js", "explorer.js")
 
 
 def arrays_of(model: CharRNN) -> dict[str, np.ndarray]:
@@ -107,7 +108,8 @@ def explorer_page(
     # In a script element only "<" could end or disturb the data, and JSON can do without it.
     header = json.dumps(header_of(model, vocab, prompt, arrays)).replace("<", "\\u003c")
     weights = b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays.values())
-    style, *scripts = (f"\n{_source(n)}" for n in ("page.css", "network.js", "explorer.js"))
+    style, *scripts = (f"\n{_source(name)}" for name in ("page.css", *SCRIPTS))
+    kernel = (course_folder() / "page" / "kernel.wasm").read_bytes()
     parts = {
         "<!-- policy -->": policy_of(scripts, style),
         "<!-- description -->": html.escape(description_of(model, vocab, about)),
@@ -115,9 +117,10 @@ def explorer_page(
         '<link rel="stylesheet" href="page.css">': f"<style>{style}</style>",
         "<!-- header -->": header,
         "<!-- weights -->": base64.encodebytes(weights).decode(),
-        '<script src="network.js"></script>': f"<script>{scripts[0]}</script>",
-        '<script src="explorer.js"></script>': f"<script>{scripts[1]}</script>",
+        "<!-- kernel -->": base64.b64encode(kernel).decode(),
     }
+    for name, script in zip(SCRIPTS, scripts, strict=True):
+        parts[f'<script src="{name}"></script>'] = f"<script>{script}</script>"
     page = _source("page.html")
     for mark, part in parts.items():
         before, found, after = page.partition(mark)
@@ -127,7 +130,7 @@ def explorer_page(
 
 
 def policy_of(scripts: list[str], style: str) -> str:
-    """Return the page's Content-Security-Policy: these scripts and this style run, nothing else.
+    """Return the page's Content-Security-Policy: these scripts, their WebAssembly and this style.
 
     A script or style is known by the SHA-256 of all that stands between its tags. A `style`
     attribute in the page would not be applied; what a script sets in `element.style` is.
@@ -138,7 +141,8 @@ def policy_of(scripts: list[str], style: str) -> str:
         return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
     return (
-        f"default-src 'none'; script-src {hashes(scripts)}; style-src {hashes([style])}; "
+        f"default-src 'none'; script-src {hashes(scripts)} 'wasm-unsafe-eval'; "
+        f"style-src {hashes([style])}; "
         "img-src data:; form-action 'none'; base-uri 'none'"
     )
 

@@ -42,15 +42,14 @@ def lab_page(back: str | None = BACK) -> str:
         ValueError: the page has no place for a part.
     """
     style, *scripts = (f"\n{_source(name)}" for name in ("lab.css", *SCRIPTS))
-    # A worker from a blob, and WebAssembly: both are of this page's own making.
-    policy = policy_of(scripts, style).replace("script-src ", "script-src 'wasm-unsafe-eval' ")
     # In a script element only "<" could end or disturb the data.
     text = json.dumps(TEXT.read_text(encoding="utf-8")).replace("<", "\\u003c")
     worker = "\n".join(_source(name) for name in WORKER)
     if "</script" in worker or "<!--" in worker:
         raise ValueError("The worker's sources hold what would end the element that they stand in.")
     parts = {
-        "<!-- policy -->": policy + "; worker-src blob:",
+        # The worker is a blob of this page's own making.
+        "<!-- policy -->": policy_of(scripts, style) + "; worker-src blob:",
         '<link rel="stylesheet" href="lab.css">': f"<style>{style}</style>",
         "<!-- back -->": way_back(back).removeprefix("<p>").removesuffix("</p>"),
         "<!-- text -->": text,

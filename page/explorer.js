@@ -458,7 +458,7 @@ function start() {
   readLink();
   showTemperature();
   showLegend();
-  refresh();
+  useKernel(network, element("kernel").textContent).then(refresh);
 }
 
 start();

@@ -47,7 +47,13 @@ function makeNetwork(header, base64) {
     const [Wx, Wh] = [arrays[`layers.weight_ih_l${k}`], arrays[`layers.weight_hh_l${k}`]];
     const twoBiases = [arrays[`layers.bias_ih_l${k}`], arrays[`layers.bias_hh_l${k}`]];
     const bias = Float64Array.from(twoBiases[0], (b, row) => b + twoBiases[1][row]);
-    layers.push({ Wx, Wh, bias });
+    layers.push({
+      Wx,
+      Wh,
+      bias,
+      addWx: (z, x) => addProduct(z, Wx, x),
+      addWh: (z, h) => addProduct(z, Wh, h),
+    });
   }
   return {
     tokens: header.tokens,
@@ -100,11 +106,11 @@ function zeroState({ layers, hiddenSize }) {
 /** Read one token: change the state, and return the logits of the next token. */
 function step(network, state, token) {
   let below = null;
-  network.layers.forEach(({ Wx, Wh, bias }, k) => {
+  network.layers.forEach(({ addWx, addWh, bias }, k) => {
     const { h, c } = state[k];
     const z = k === 0 ? network.table[token].slice() : bias.slice();
-    if (k > 0) addProduct(z, Wx, below);
-    addProduct(z, Wh, h);
+    if (k > 0) addWx(z, below);
+    addWh(z, h);
     applyGates(z, h, c);
     below = h;
   });
@@ -134,6 +140,35 @@ function addProduct(z, W, x) {
     z[2 * H + j] += g;
     z[3 * H + j] += o;
   }
+}
+
+/** Let kernel.wasm do the products of a network, where there is WebAssembly: the same sums, in 32 bits. */
+async function useKernel(network, base64) {
+  const [H, size] = [network.hiddenSize, 4 * network.hiddenSize ** 2];
+  const packed = packedSize(H, 4 * H);
+  const [x, z, raw] = [0, H, 5 * H]; // a vector, a sum, and a matrix on its way into panels
+  const first = raw + size;
+  let kernel;
+  try {
+    kernel = await compiledKernel(decodeBase64(base64), first + 2 * packed * network.layers.length);
+  } catch {
+    return; // the products stay in JavaScript
+  }
+  const place = (matrix, at) => {
+    kernel.memory.set(matrix, raw);
+    kernel.pack(at, raw, H, 4 * H, 1, H);
+    return (sum, vector) => {
+      kernel.memory.set(vector, x);
+      kernel.memory.set(sum, z);
+      kernel.multiply(z, x, at, 1, H, 4 * H, H, 1);
+      sum.set(kernel.memory.subarray(z, z + 4 * H));
+    };
+  };
+  network.layers.forEach((layer, k) => {
+    const at = first + 2 * k * packed;
+    if (k > 0) layer.addWx = place(layer.Wx, at);
+    layer.addWh = place(layer.Wh, at + packed);
+  });
 }
 
 /** Change h and c (H) of an LSTM layer by what its gates read, z (4H): i, f, g, o. */

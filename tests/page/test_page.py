@@ -139,13 +139,13 @@ def test_the_policy_names_what_the_page_holds_and_nothing_else():
 
     assert directives == {
         "default-src": ["'none'"],
-        "script-src": hashes("script"),
+        "script-src": [*hashes("script"), "'wasm-unsafe-eval'"],
         "style-src": hashes("style"),
         "img-src": ["data:"],
         "form-action": ["'none'"],
         "base-uri": ["'none'"],
     }
-    assert (len(hashes("script")), len(hashes("style"))) == (2, 1)
+    assert (len(hashes("script")), len(hashes("style"))) == (3, 1)
     # Before anything that it is to govern.
     assert page.index(policy) < min(page.index(tag) for tag in ("<style", "<script", "<link"))
     markup = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
@@ -263,6 +263,20 @@ def test_probabilities_after_prompts_are_those_of_python(page, course_model):
         _, found, _ = in_page(page, prompt, uniforms)
         np.testing.assert_allclose(np.exp(found), np.exp(before), atol=1e-4)
         assert np.exp(before).max() > 0.05
+
+
+@needs_chromium
+def test_without_webassembly_the_text_is_the_same(chromium, page, tmp_path):
+    plain = tmp_path / "plain.html"
+    text = PAGE.read_text(encoding="utf-8").replace(" 'wasm-unsafe-eval'", "")
+    plain.write_text(text, encoding="utf-8")
+    with chromium.new_context(offline=True) as context:
+        other = context.new_page()
+        other.goto(plain.as_uri())
+        settled(other)
+        is_compiled = "!String(network.layers[0].addWh).includes('addProduct')"
+        assert (page.evaluate(is_compiled), other.evaluate(is_compiled)) == (True, False)
+        assert text_of(other) == text_of(page)
 
 
 @needs_chromium
