@@ -47,12 +47,12 @@ def test_cells_run_as_in_a_kernel_and_leave_nothing_behind(ask):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("while True:\n    pass", "more than 1 seconds"),
+        ("while True:\n    pass", ENDLESS),
         (
             "try:\n    while True: pass\nexcept BaseException:\n    while True: pass",
-            "more than 1 s",
+            ENDLESS,
         ),
-        ("import time\ntime.sleep(100)", "did not end in 6 seconds"),
+        ("import time\ntime.sleep(100)", "did not end in 12 seconds"),
         ("import os\nos._exit(1)", "ended Python itself"),
         ("import os\nos.kill(os.getpid(), 9)", "signal 9"),
         ("import ctypes\nctypes.string_at(0)", "signal 11"),
