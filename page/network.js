@@ -62,8 +62,13 @@ function makeNetwork(header, base64) {
     table: inputTable(V, layers[0], arrays["embedding.weight"]),
     norm: header.normEps === null ? null : [arrays["norm.weight"], arrays["norm.bias"]],
     normEps: header.normEps,
-    output: { W: arrays["output.weight"], bias: arrays["output.bias"] },
+    output: outputLayer(arrays["output.weight"], arrays["output.bias"]),
   };
+}
+
+/** Return the output layer: its weights (V, H) and (V), and what gives the logits of an h. */
+function outputLayer(W, bias) {
+  return { W, bias, logits: (h) => multiply(W, h, bias) };
 }
 
 /** Return W x + b of the first layer for every token: V arrays of 4H.
@@ -115,7 +120,7 @@ function step(network, state, token) {
     below = h;
   });
   if (network.norm) below = layerNorm(below, network.norm, network.normEps);
-  return multiply(network.output.W, below, network.output.bias);
+  return network.output.logits(below);
 }
 
 /** Add W x to z, for W (4H, C) row after row, x (C) and z (4H). Nearly all the time goes here.
@@ -144,31 +149,41 @@ function addProduct(z, W, x) {
 
 /** Let kernel.wasm do the products of a network, where there is WebAssembly: the same sums, in 32 bits. */
 async function useKernel(network, base64) {
-  const [H, size] = [network.hiddenSize, 4 * network.hiddenSize ** 2];
-  const packed = packedSize(H, 4 * H);
-  const [x, z, raw] = [0, H, 5 * H]; // a vector, a sum, and a matrix on its way into panels
-  const first = raw + size;
+  const { hiddenSize: H, layers, output } = network;
+  const [V, width] = [output.bias.length, 4 * H];
+  const [x, z] = [0, H]; // a vector and a sum,
+  const raw = z + Math.max(width, V); // and a matrix on its way into panels
+  let next = raw + H * Math.max(width, V);
+  const size = next + 2 * layers.length * packedSize(H, width) + packedSize(H, V);
   let kernel;
   try {
-    kernel = await compiledKernel(decodeBase64(base64), first + 2 * packed * network.layers.length);
+    kernel = await compiledKernel(decodeBase64(base64), size);
   } catch {
     return; // the products stay in JavaScript
   }
-  const place = (matrix, at) => {
+  /** Pack a matrix (rows, H), and return what adds its product with a vector to a sum. */
+  const place = (matrix, rows) => {
+    const at = next;
+    next += packedSize(H, rows);
     kernel.memory.set(matrix, raw);
-    kernel.pack(at, raw, H, 4 * H, 1, H);
+    kernel.pack(at, raw, H, rows, 1, H);
     return (sum, vector) => {
       kernel.memory.set(vector, x);
       kernel.memory.set(sum, z);
-      kernel.multiply(z, x, at, 1, H, 4 * H, H, 1);
-      sum.set(kernel.memory.subarray(z, z + 4 * H));
+      kernel.multiply(z, x, at, 1, H, rows, H, 1);
+      sum.set(kernel.memory.subarray(z, z + rows));
     };
   };
-  network.layers.forEach((layer, k) => {
-    const at = first + 2 * k * packed;
-    if (k > 0) layer.addWx = place(layer.Wx, at);
-    layer.addWh = place(layer.Wh, at + packed);
+  layers.forEach((layer, k) => {
+    if (k > 0) layer.addWx = place(layer.Wx, width);
+    layer.addWh = place(layer.Wh, width);
   });
+  const addOutput = place(output.W, V);
+  output.logits = (h) => {
+    const sum = Float64Array.from(output.bias);
+    addOutput(sum, h);
+    return sum;
+  };
 }
 
 /** Change h and c (H) of an LSTM layer by what its gates read, z (4H): i, f, g, o. */

@@ -24,7 +24,7 @@ const DYING = { layers: 2, units: 48, rate: 0.3, clip: "none" };
 const PRESETS = {
   learns: {
     name: "It learns",
-    settings: { units: 128 },
+    settings: { units: 128, streams: 8, rate: 0.006 },
     end: "lives",
     says: "An LSTM learns to write, clipped by its norm: the loss falls, the text gets better.",
   },

@@ -22,6 +22,7 @@ PAGES = {
     "notebooks/glossary.md": "glossary.md",
     "page/README.md": "explorer.md",
     "page/index.html": "explorer.md",
+    "page/explosion.html": "explosion.md",
 }
 """Files of the course -> pages of the book; each notebook has a page of its own name."""
 

@@ -54,7 +54,8 @@ def copy_pages(pages: Path, out: Path) -> None:
         page.write_text(back, encoding="utf-8")
 
 
-NOT_PAGES = ("*.md", "*.py", "*.js", "*.css", "page.html", ".*", "__pycache__")
+NOT_PAGES = ("*.md", "*.py", "*.js", "*.css", "*.c", "*.sh", "*.wasm", "page.html", "lab.html")
+NOT_PAGES += (".*", "__pycache__")
 """What the stand-alone pages are made of."""
 
 

@@ -487,3 +487,11 @@ def test_every_preset_was_measured_with_its_settings_and_does_what_it_says(sourc
         assert len(said["seeds"]) == PRESETS["seeds"] == 20
         kept = sum(seed["as_it_says"] for seed in said["seeds"])
         assert kept == said["as_it_says"] >= 19, name
+
+
+def test_the_recorded_speed_agrees_with_itself():
+    said = json.loads((ROOT / "benchmarks" / "page_speed.json").read_text(encoding="utf-8"))
+    speed = said["training"]["characters_per_second"]
+    ratio = speed["WebAssembly"] / speed["JavaScript"]
+    assert said["training"]["ratio"] == pytest.approx(ratio, rel=2e-3)
+    assert said["learning"]["loss"] < said["learning"]["five_gram"]

@@ -266,6 +266,7 @@ def course(tmp_path):
     root = tmp_path / "course"
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_build"))
     (root / "book/explorer.md").write_text("# Explorer\n")
+    (root / "book/explosion.md").write_text("# Lab\n")
     texts = {
         "README.md": "# A course\n\n[Help](CONTRIBUTING.md), [runs](runs), [a text](runs/a.txt).\n",
         "CONTRIBUTING.md": "# Help\n",
