@@ -7,7 +7,7 @@ import pytest
 import torch
 from own_texts import ENGLISH, sentences
 
-from lstmlib import book_run
+from lstmlib import book_run, thermometer
 from lstmlib.batching import split
 from lstmlib.book_run import check_up, kept_plan, run_folder
 from lstmlib.checkpoints import CheckpointError, Checkpoints
@@ -19,6 +19,12 @@ from lstmlib.vocab import Vocab
 
 TEXT = sentences(ENGLISH, 4_000)
 VOCAB = Vocab.from_text(TEXT)
+
+
+@pytest.fixture(autouse=True)
+def one_speed(monkeypatch):
+    """Let plans be those of a machine of one speed, however busy this one is."""
+    monkeypatch.setattr(thermometer, "measure_speed", lambda *_: 20_000.0)
 
 
 def test_a_plan_is_made_once(tmp_path, monkeypatch):

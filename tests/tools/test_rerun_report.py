@@ -87,6 +87,8 @@ def snapshot(folder):
     """Return the SHA-256 of every file below a folder, ignored ones and git's own too."""
     parts = (part for part in folder.iterdir() if not part.name.startswith(".venv"))
     files = (path for part in parts for path in [part, *part.rglob("*")] if path.is_file())
+    # Python's own cache of what it compiled may be renewed by whatever else runs in the course.
+    files = (path for path in files if path.parent.name != "__pycache__")
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
