@@ -6,6 +6,8 @@ The runs stand in result.json. features.json has what is known of each text befo
 is missing there is measured, for which the text must be there. The fit goes to
 lstmlib/thermometer.json, where `lstmlib.thermometer` reads it, and its judgement to judged.json.
 
+Runs of more than LONGEST characters are not fitted; judged.json says what the fit predicts of them.
+
 The fit is a robust ridge regression (Hoerl & Kennard 1970, Huber 1964). What grows with the
 characters has weights of 0 or less. The fit is judged by leaving out one package after the other,
 with all texts of it. What is fitted, scaled, chosen and widened then knows nothing of the package
@@ -39,6 +41,9 @@ RIDGES = (0.1, 0.3, 1.0)
 """Strengths of the ridge, of which one is chosen."""
 ROUNDS = 5
 """Of the regression, from the second on with the errors of the one before."""
+LONGEST = 6_400_000
+"""Characters of the longest runs that are fitted. There the loss still falls with the logarithm of
+the characters; later it levels off, and the few longer runs are too few to say how."""
 COVERED = 0.8
 """The share of runs that the interval is to hold."""
 
@@ -66,8 +71,8 @@ class Run:
     features: Features
 
 
-def read_runs(folder: Path) -> list[Run]:
-    """Return the recorded runs of all texts whose features are known."""
+def read_runs(folder: Path) -> tuple[list[Run], list[Run]]:
+    """Return the recorded runs of all texts whose features are known: the fitted, the longer."""
     settings = read_settings(folder, Settings)
     of = {name: settings.source_of(name) for name in settings.pieces}
     features = {
@@ -79,7 +84,10 @@ def read_runs(folder: Path) -> list[Run]:
         if text in features and text in of:
             about = (text, of[text].package, of[text].kind, int(budget))
             runs.append(Run(*about, run["characters"], run["valid_loss"], features[text]))
-    return runs
+    return (
+        [run for run in runs if run.budget <= LONGEST],
+        [run for run in runs if run.budget > LONGEST],
+    )
 
 
 def as_features(values: dict) -> Features:
@@ -232,6 +240,17 @@ def summary(judged: list[dict]) -> dict:
     return parts
 
 
+def beyond(longer: list[Run], fitted: dict) -> list[dict]:
+    """Return what the fit predicts of runs that are longer than those that it was made of."""
+    rows = []
+    for run in longer:
+        expected = predict_loss(run.features, run.characters, fitted)
+        row = {"text": run.text, "characters": run.characters, "loss": run.loss}
+        row |= {"predicted": expected.loss, "low": expected.low, "high": expected.high}
+        rows.append(row)
+    return rows
+
+
 def measure_missing(folder: Path, texts: Path) -> None:
     """Measure the features of the texts that were trained on, those that are not measured yet."""
     path = folder / "features.json"
@@ -255,12 +274,12 @@ DATA = Path(__file__).resolve().parents[1] / "lstmlib" / "thermometer.json"
 def main(folder: Path, texts: Path) -> None:
     """Measure what is missing, fit, judge, and write it all."""
     measure_missing(folder, texts)
-    runs = read_runs(folder)
-    judged = judge(runs)
-    figures_of = rounded(summary(judged), 4)
-    write_json(folder / "judged.json", figures_of)
-    write_json(DATA, rounded(fit(runs), 6))
-    for name, value in figures_of["all"].items():
+    runs, longer = read_runs(folder)
+    fitted = fit(runs)
+    judged = rounded(summary(judge(runs)) | {"beyond": beyond(longer, fitted)}, 4)
+    write_json(folder / "judged.json", judged)
+    write_json(DATA, rounded(fitted, 6))
+    for name, value in judged["all"].items():
         print(f"{name:<22} {value}")
 
 
