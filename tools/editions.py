@@ -42,8 +42,8 @@ FOR_STUDENTS = (
     "page/",
     "pyproject.toml",
     "runs/",
+    "tools/course.py",
     "tools/find_python.sh",
-    "tools/install.sh",
     "tools/lab_settings/",
 )
 """Files, and folders with all that is in them."""
