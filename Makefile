@@ -87,4 +87,4 @@ release: $(FOR_CHECKS)
 # for all
 
 clean:
-	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack *.egg-info
+	rm -rf $(VENV) .venv-pythons .venv-drift benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack *.egg-info

@@ -27,7 +27,11 @@ from student_notebook import EditionError, look_over, student_notebook
 ROOT = Path(__file__).resolve().parents[1]
 SUMS = "SHA256SUMS"
 FOR_STUDENTS = (
+    ".binder/",
+    ".devcontainer/",
+    ".dockerignore",
     "CITATION.cff",
+    "Dockerfile",
     "LICENSE",
     "Makefile",
     "README.md",

@@ -70,6 +70,7 @@ def test_a_chapter_runs_and_writes_into_the_readers_home_alone(shared, tmp_path,
     notebooks = shared / "notebooks"
     environment = {key: value for key, value in os.environ.items() if key != "LSTMLIB_OUTPUT"}
     environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(shared), "LSTMLIB_PROFILE": "ci"}
+    environment |= {"OMP_NUM_THREADS": "1"}  # as on a hub
     command = [sys.executable, "-c", RUN, str(notebooks / f"{chapter}.ipynb"), str(notebooks)]
     run = read_only(shared, *command, cwd=tmp_path, env=environment)
     assert run.returncode == 0, run.stderr[-3000:]

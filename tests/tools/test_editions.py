@@ -335,7 +335,7 @@ def test_the_files_that_chapters_name_are_in_the_students_edition(students):
 
 
 FOR_INSTRUCTORS = {".ci", "CHANGELOG.md", "CONTRIBUTING.md", "tests", "tools"}
-FOR_INSTRUCTORS |= {".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
+FOR_INSTRUCTORS |= {".gitattributes", ".gitignore", ".pre-commit-config.yaml", "HUB.md"}
 
 
 def test_of_every_folder_it_is_said_for_whom_it_is(students):
