@@ -2,24 +2,15 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# What a reader needs is installed; what the checks need, too.
-INSTALLED := $(VENV)/.installed
-FOR_CHECKS := $(VENV)/.installed-for-checks
-# An environment knows its place. In a clone that was moved or copied it would import lstmlib from
-# the old one; where its Python is gone it imports nothing. Both are built anew.
-HERE := cd / && "$(CURDIR)/$(PY)" -Ic 'import lstmlib; print(lstmlib.__path__[0])' 2>/dev/null
-ifneq ($(wildcard $(INSTALLED)),)
-ifneq ($(shell $(HERE)),$(CURDIR)/lstmlib)
-STALE := stale
-endif
-endif
-# The settings turn off JupyterLab's questions about news and updates, which need a network.
-LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
-	--LabApp.app_settings_dir=tools/lab_settings
-PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
-	--nbval-sanitize-with tests/nbval_sanitize.cfg
+# What is done, tools/course.py does, which also runs where there is no make. It sees whether there is
+# anything to install. The environment's Python runs it, or, as long as there is none, another.
+SETUP := python=$$($(PY) -c 'print("$(PY)")' 2> /dev/null || sh tools/find_python.sh) && "$$python" tools/course.py
+# for instructors
+FOR_CHECKS := installed-for-checks
+PYTEST := $(PY) tools/course.py test
+# for all
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster stale clean
+.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -45,32 +36,15 @@ help:
 # for all
 	@echo "make clean         remove the environment and caches"
 
-# Reinstalled only when the list of dependencies or the tested versions change.
-$(INSTALLED): pyproject.toml constraints.txt $(STALE)
-	@sh tools/install.sh
-	@touch $(INSTALLED)
-
-$(FOR_CHECKS): $(INSTALLED)
-	@sh tools/install.sh dev
-	@touch $(FOR_CHECKS)
-
-# Where nothing can be removed, tools/install.sh says what to do.
-stale:
-	@echo "The environment was built in another folder, or its Python is gone: it is built anew."
-	@rm -rf $(VENV) 2> /dev/null || true
-
-# Root needs leave to start JupyterLab; a machine without a screen gets the URL instead of a browser.
-lab: $(INSTALLED)
-	@flags="$(LAB_FLAGS)"; \
-	if [ "$$(id -u)" = 0 ]; then flags="$$flags --allow-root"; fi; \
-	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ]; then flags="$$flags --no-browser"; fi; \
-	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyter lab $$flags
+lab:
+	@$(SETUP) lab
 
 # for instructors
-test: $(FOR_CHECKS)
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PYTEST) tests notebooks
+installed-for-checks:
+	@$(SETUP) install checks
+
+test:
+	@$(SETUP) test
 
 # A proxy that is not there: every download fails at once.
 test-offline: $(FOR_CHECKS)
@@ -141,4 +115,4 @@ release: $(FOR_CHECKS)
 # for all
 
 clean:
-	rm -rf $(VENV) .venv-pythons benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack book/_build *.egg-info
+	rm -rf $(VENV) .venv-pythons .venv-drift benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack book/_build *.egg-info

@@ -27,7 +27,11 @@ from student_notebook import EditionError, look_over, student_notebook
 ROOT = Path(__file__).resolve().parents[1]
 SUMS = "SHA256SUMS"
 FOR_STUDENTS = (
+    ".binder/",
+    ".devcontainer/",
+    ".dockerignore",
     "CITATION.cff",
+    "Dockerfile",
     "LICENSE",
     "Makefile",
     "README.md",
@@ -42,8 +46,8 @@ FOR_STUDENTS = (
     "page/",
     "pyproject.toml",
     "runs/",
+    "tools/course.py",
     "tools/find_python.sh",
-    "tools/install.sh",
     "tools/lab_settings/",
 )
 """Files, and folders with all that is in them."""

@@ -14,11 +14,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CPU_BUILD = "--extra-index-url https://download.pytorch.org/whl/cpu"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make and a shell")
-# A Python that answers what it is told to, and writes down what pip was to install.
+# A Python that answers what it is told to, and writes down what pip was to install. It cannot run
+# tools/course.py, so make looks for another.
 PYTHON = """#!/bin/sh
 case "$*" in
-    "-m pip config list") echo "$PIP_SAYS" ;;
-    "-m pip --version") exit 0 ;;
+    *"print(\\".venv"*) exit 1 ;;
+    *"-m pip config list") echo "$PIP_SAYS" ;;
+    *"-m pip --version") exit 0 ;;
     "-m pip "*) echo "$*" >> calls ;;
     *urllib*) exit "$INDEX_ANSWERS" ;;
     *torch*) echo "$TORCH" ;;
@@ -41,19 +43,23 @@ def course(tmp_path):
     for name in ("Makefile", "constraints.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     program(folder / ".venv" / "bin" / "python", PYTHON)
+    program(folder / "pythons" / "python3.11", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     return folder
 
 
 def run(course, *command, **answers):
     """Run a command in the course; the index answers, pip has no settings, no PyTorch is there."""
-    environment = {"PATH": f"{course / 'bin'}:{os.defpath}", "HOME": str(course)}
-    environment |= {"PIP_SAYS": "", "INDEX_ANSWERS": "0", "TORCH": "", "LSTMLIB": ""} | answers
+    environment = {"PATH": f"{course / 'bin'}:{course / 'pythons'}:{os.defpath}"}
+    environment |= {"HOME": str(course)}
+    environment |= {"PIP_NO_INDEX": "1"}  # nothing is fetched, whatever goes wrong
+    environment |= {"PIP_SAYS": "", "INDEX_ANSWERS": "0", "TORCH": ""}
+    environment |= {"LSTMLIB": str(course / "lstmlib")} | answers
     return subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
 
 
 def installed(course, *arguments, **answers):
     """Install; return what was said, and the arguments of each call of pip."""
-    done = run(course, "sh", "tools/install.sh", *arguments, **answers)
+    done = run(course, sys.executable, "tools/course.py", "install", *arguments, **answers)
     assert done.returncode == 0, done.stderr
     return done.stdout, (course / "calls").read_text().splitlines()
 
@@ -99,7 +105,8 @@ def test_pytorch_is_fetched_only_where_another_is_there(course, there, asked):
 
 
 def test_the_checks_need_more_and_hashes_are_an_option(course):
-    assert installed(course, "dev")[1][-1].endswith("-c constraints.txt -e .[dev]")
+    assert installed(course, "checks")[1][-1].endswith("-c constraints.txt -e .[dev]")
+    (course / ".venv" / ".installed").unlink()
     hashed, own = installed(course, HASHES="1")[1][-2:]
     assert hashed.endswith("--require-hashes --no-deps -r constraints-hashes.txt")
     assert own.endswith("--no-deps --no-build-isolation -e .")
@@ -114,16 +121,38 @@ def test_a_folder_that_is_read_only_says_what_to_do(course):
     assert not (course / "calls").exists()
 
 
-@pytest.mark.parametrize("target", ["lab", "test"])
+@pytest.mark.parametrize("target", ["lab", "test-oldest"])
 @pytest.mark.parametrize(("place", "anew"), [("here", False), ("elsewhere", True), ("", True)])
 def test_an_environment_of_another_folder_is_built_anew(course, target, place, anew):
+    """The new one is a real one; the PATH names a Python that says what it was told to make."""
     for stamp in (".installed", ".installed-for-checks"):
         (course / ".venv" / stamp).touch()
     found = {"here": str(course / "lstmlib"), "elsewhere": "/old/lstmlib", "": ""}[place]
-    done = run(course, "make", "-n", target, LSTMLIB=found)
-    assert done.returncode == 0, done.stderr
-    assert ("rm -rf .venv" in done.stdout) == anew
-    assert ("tools/install.sh" in done.stdout) == anew
+    sees = "import sys; sys.orig_argv[1:3] == ['-m', 'venv'] and sys.exit('asked for venv')\n"
+    (course / "sees").mkdir()
+    (course / "sees" / "sitecustomize.py").write_text(sees)
+    done = run(course, "make", target, LSTMLIB=found, PYTHONPATH=str(course / "sees"))
+    assert ("built anew" in done.stdout) == anew
+    assert (course / ".venv").exists() == (not anew)
+
+
+@pytest.mark.parametrize(("change", "again"), [(None, False), ("constraints.txt", True)])
+def test_installed_again_only_where_a_list_has_changed(course, change, again):
+    installed(course)
+    if change:
+        later = (course / ".venv" / ".installed").stat().st_mtime + 10
+        os.utime(course / change, (later, later))
+    (course / "calls").write_text("")
+    _, calls = installed(course)
+    assert bool(calls) == again
+
+
+def test_what_pip_could_not_install_is_not_taken_for_installed(course):
+    program(course / ".venv" / "bin" / "python", PYTHON.replace(">> calls", "; exit 1"))
+    done = run(course, sys.executable, "tools/course.py", "install")
+    assert done.returncode == 1
+    assert "pip could not install this" in done.stderr and "Traceback" not in done.stderr
+    assert not (course / ".venv" / ".installed").exists()
 
 
 @pytest.mark.parametrize("only", ["python3.10", "python3.14"])
