@@ -186,7 +186,8 @@ def needs(results: dict) -> dict[str, float]:
     longest = max(run["cpu_seconds"] for run in results["cpu"].values()) / 60
     return {
         "own": own,
-        "limit": math.ceil(own * SPARE / 256) * 256,
+        # Files that a reader is the first to map count as this reader's where a limit is kept.
+        "limit": math.ceil((own + files) * SPARE / 256) * 256,
         "files": files,
         "first": first,
         "longest": longest,
@@ -202,16 +203,19 @@ def tables(results: dict) -> str:
             lines.append(f"| {name[:2]} | {profile} | {run['own_mib']} MiB | {spent} |")
     need = needs(results)
     gib, shared = READERS * need["own"] / 1024, need["files"]
+    load = [run["cores_of_others"] for part in ("ci", "cpu") for run in results[part].values()]
     lines += [
         "",
         f"JupyterLab itself takes {results['server']['server']['own_mib']} MiB for each reader. "
         f"The files that all map, PyTorch's libraries above all, take {shared} MiB: once for the "
-        "machine if the environment is shared, once for each reader if not.",
+        "machine if the environment is shared, once for each reader if not. Meanwhile "
+        f"other programs kept {min(load)} to {max(load)} cores busy, which makes processor time "
+        "longer rather than shorter.",
         "",
         f"| for {READERS} readers at the same time | |",
         "|---|---|",
         f"| memory of one reader, JupyterLab and the largest kernel above | {need['own']} MiB |",
-        f"| limit to set for one reader, a quarter above that | {need['limit']} MiB |",
+        f"| LIMIT to set for one reader, a quarter above that and its files | {need['limit']}M |",
         f"| memory, one shared environment | {gib + shared / 1024:.0f} GiB |",
         f"| memory, an environment for each | {gib + READERS * shared / 1024:.0f} GiB |",
         f"| processor time, all run chapter 00 in the profile `cpu` | "

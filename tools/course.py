@@ -4,6 +4,7 @@
     python tools/course.py install [checks]   make .venv, or bring it up to date; checks: for `test`
     python tools/course.py copy [FOLDER]      copy the notebooks of a shared course, by default
                                               into lstm-course in the reader's home
+    python tools/course.py hub [OPTION …]     what a JupyterHub starts for a reader: copy, and serve
     python tools/course.py test [OPTION …]    run every check, or pytest with these options
 
 HASHES=1 takes only files whose SHA-256 is in constraints-hashes.txt. On Windows a Python of the
@@ -332,6 +333,16 @@ def lab(options: list[str]) -> None:
     _become([*command, *options], folder)
 
 
+def hub(options: list[str]) -> None:
+    """Become a reader's server of a JupyterHub, in the reader's home, which gets the notebooks.
+
+    The hub says how to reach it, in the environment. No root is needed, and no spawner is presumed.
+    """
+    home = copy(home_copy()).parent
+    settings = f"--LabApp.app_settings_dir={ROOT / 'tools' / 'lab_settings'}"
+    _become([str(python()), "-m", "jupyterhub.singleuser", settings, *options], home)
+
+
 def _become(command: list[str], folder: Path) -> None:
     """Run a command in place of this program, so that Ctrl-C and signals are its own.
 
@@ -380,6 +391,8 @@ def main(arguments: list[str]) -> None:
     what, rest = arguments[:1], arguments[1:]
     if what == ["lab"]:
         lab(rest)
+    elif what == ["hub"]:
+        hub(rest)
     elif what == ["test"]:
         test(rest)
     elif what == ["install"] and rest in ([], ["checks"]):

@@ -178,6 +178,20 @@ def test_a_shared_course_opens_the_readers_copy(here, monkeypatch, tmp_path, sha
     assert command[-1] == "--port=1"
 
 
+def test_a_hub_gets_a_server_in_the_readers_home_with_the_hubs_options(here, monkeypatch, tmp_path):
+    started = []
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setattr(course, "_become", lambda *call: started.append(call))
+    course.main(["hub", "--debug"])
+    ((command, folder),) = started
+    assert folder == tmp_path / "home"
+    assert (folder / "lstm-course" / course.FIRST).exists()
+    assert command[:3] == [str(course.python()), "-m", "jupyterhub.singleuser"]
+    assert command[-1] == "--debug"
+    assert not (here / ".venv").exists()  # a hub installs nothing: the folder is root's
+
+
 # Commands
 
 
