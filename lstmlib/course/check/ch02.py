@@ -298,6 +298,7 @@ def steps_until(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         tasks = ((0.75, 0.001, 25), (0.93, 0.001, 96), (0.9, 0.5, 7), (0.1, 0.5, 1))
         tasks += ((0.5, 0.125, 4), (0.9, 0.81, 3), (0.99, 0.001, 688), (0.999, 0.001, 6905))
+        tasks += ((0.9999, 1e-6, 138149),)  # a loop has no round number at which it may end
         for factor, share, k in tasks:
             task = f"{factor:g}ᵏ < {share:g}"
             got = called(answer, factor, share)

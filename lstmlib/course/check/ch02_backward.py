@@ -28,7 +28,7 @@ def _two_arrays(answer: Callable, inputs: tuple) -> str | None:
     given = [np.copy(part) if np.ndim(part) else part for part in inputs]
     got = call_answer(answer, *given)
     if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)):
-        return "your function changed its arguments; `a = a + b` makes a new array, `a += b` not."
+        return "your function changed its arguments; `x = x * y` makes a new array, `x *= y` not."
     if isinstance(got, np.ndarray):
         return "you return one array; return two: dz, and the gradient of the h before."
     if not isinstance(got, tuple | list) or len(got) != 2:
@@ -134,6 +134,11 @@ def _slip_of_leak(
         ((1 - a) * dh + a * dz @ Wh.T, "dz holds the factor a already; yours has it twice."),
         ((1 - a) * dh * slope + dz @ Wh.T, "the direct way does not go through the tanh."),
         ((1 - a) * (dh + dz @ Wh.T), "only the direct way has the factor 1 - a."),
+        (
+            a * dh + (1 - a) * (dz @ Wh.T),
+            "the direct way has the factor 1 - a; beside dz stands none, since a is in it already.",
+        ),
+        ((1 + a) * dh + dz @ Wh.T, "on the direct way the factor is 1 - a, not 1 + a."),
     ]
     right = (1 - a) * dh + dz @ Wh.T
     if np.allclose(got_h, right):
@@ -141,4 +146,4 @@ def _slip_of_leak(
     for value, said in slips:
         if np.allclose(got_h, value):
             return said
-    return "dz is right; for the h before, add the gradients of the two ways to it."
+    return "dz is right; the h before gets the direct way, times 1 - a, and dz through Wh.T."

@@ -256,6 +256,9 @@ def from_tensorflow(answer: Callable | None) -> None:
         if any(fits(reference(added, bias, D), slice(k, k + 1)) for k in (0, 1)):
             return "the cell adds the 1 to z, after the product: it goes into the bias alone."
         for k in (0, 1):
+            if got[k].size and np.allclose(got[k].ravel(), right[k].T.ravel()):
+                return f"{names[k]} has the right columns; turn it with .T, not with reshape."
+        for k in (0, 1):
             if fits(right, slice(k, k + 1)):
                 return f"{names[k]} is right, and {names[1 - k]} is not: compare its rows."
         return "compare block by block: here the columns i, g, f, o, there the rows i, f, g, o."

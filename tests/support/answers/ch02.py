@@ -385,7 +385,7 @@ EXERCISES = {
     ),
     "steps_until": Exercise(
         arguments={},
-        right=[counted, multiplied, up_to(100_000)],
+        right=[counted, multiplied, up_to(1_000_000)],
         wrong=[
             (lambda f, s: round(math.log(s) / math.log(f)), "0.001003 is left"),
             (lambda f, s: int(math.log(s) / math.log(f)), "0.001003 is left"),
@@ -402,6 +402,11 @@ EXERCISES = {
             (
                 lambda f, s: next((k for k in range(1000) if f**k < s), 1000),
                 "after 1000 steps 0.3677 is left",
+            ),
+            (up_to(10_000), "0.9999ᵏ < 1e-06: your function returns nothing here"),
+            (
+                lambda f, s: next((k for k in range(10_000) if f**k < s), 10_000),
+                "after 10000 steps 0.3679 is left",
             ),
             (up_to(100), "0.99ᵏ < 0.001: your function returns nothing here"),
             (up_to(10), "0.75ᵏ < 0.001: your function returns nothing here"),
@@ -445,7 +450,9 @@ EXERCISES = {
                 ),
                 "does not go through the tanh",
             ),
-            (leaky_before(lambda dh, dz, Wh, a: 0 * dh), "add the gradients"),
+            (leaky_before(lambda dh, dz, Wh, a: a * dh + (1 - a) * (dz @ Wh.T)), "stands none"),
+            (leaky_before(lambda dh, dz, Wh, a: (1 + a) * dh + dz @ Wh.T), "not 1 + a"),
+            (leaky_before(lambda dh, dz, Wh, a: 0 * dh), "gets the direct way"),
             (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[0], "you return one array"),
             (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[::-1], "return dz first"),
             (

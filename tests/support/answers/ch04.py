@@ -433,6 +433,12 @@ EXERCISES = {
             (lambda k, b, D: (k[:D].T, k[D:].T, b), "still in TensorFlow's order"),
             (lambda k, b, D: (k[:D], k[D:], b), "transposed?"),
             (lambda k, b, D: (*from_tensorflow(k, b, D)[:2], b[: len(b) // 4]), "bias_ih has"),
+            (
+                lambda k, b, D: tuple(
+                    part.T.reshape(part.shape) for part in from_tensorflow(k, b, D)
+                ),
+                "not with reshape",
+            ),
             (lambda k, b, D: from_tensorflow(k, b, D)[:2], "three arrays"),
             (lambda k, b, D: tuple(map(str, from_tensorflow(k, b, D))), "three arrays"),
             (in_the_checkpoint, "work on copies"),

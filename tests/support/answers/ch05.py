@@ -480,7 +480,12 @@ EXERCISES = {
                 lambda k, n, w, peak: peak * (k // w) if k <= w else warm_cosine(k, n, w, peak),
                 "rounds down to 0",
             ),
-            (warm_up_by(lambda share: (1 - math.cos(math.pi * share)) / 2), "a straight line"),
+            (
+                warm_up_by(lambda share: (1 - math.cos(math.pi * share)) / 2),
+                "the cosine comes after it",
+            ),
+            (fall_by(lambda share: (1 - math.cos(math.pi * share)) / 2), "your rate rises"),
+            (lambda k, n, w, peak: warm_cosine(k, n, w, 0.03), "the highest rate is `peak`"),
             (warm_up_by(lambda share: 0.5), "a straight line"),
             (warm_up_by(lambda share: share**2), "a straight line"),
             (fall_by(lambda share: (1 + math.cos(2 * math.pi * share)) / 2), "not to 2π"),
