@@ -196,6 +196,8 @@ def reach(answer: Callable | None) -> None:
             if rounded(got, reference(50, 20, 0.03)):
                 return _ROUNDED
             return "add up the rates of the steps 1 to 50: k / 20 of 0.03 up to step 20, then 0.03."
+        if near(answers(50, 20, 0.3), got):
+            return "`rate` is an argument; yours moves by 0.03 in every call."
         without = "warmup = 0 stands for no warm-up: every step moves by the whole rate."
         try:
             moved = answers(7, 0, 0.2)

@@ -171,6 +171,15 @@ def up_to(most):
     return lambda f, s: next((k for k in range(most) if f**k < s), None)
 
 
+def tie_by_logarithm(factor, share):
+    k = math.ceil(math.log(share) / math.log(factor))
+    return k + 1 if factor**k == share else k
+
+
+def tie_by_log2(factor, share):
+    return math.floor(math.log2(share) / math.log2(factor)) + 1
+
+
 def floor_plus_one(factor, share):
     return math.floor(math.log(share) / math.log(factor)) + 1
 
@@ -403,6 +412,8 @@ EXERCISES = {
                 lambda f, s: next((k for k in range(1000) if f**k < s), 1000),
                 "after 1000 steps 0.3677 is left",
             ),
+            (tie_by_logarithm, "after 2 steps 0.0025 is left"),
+            (tie_by_log2, "is left"),
             (up_to(10_000), "0.9999ᵏ < 1e-06: your function returns nothing here"),
             (
                 lambda f, s: next((k for k in range(10_000) if f**k < s), 10_000),
@@ -451,6 +462,7 @@ EXERCISES = {
                 "does not go through the tanh",
             ),
             (leaky_before(lambda dh, dz, Wh, a: a * dh + (1 - a) * (dz @ Wh.T)), "stands none"),
+            (lambda dh, g, Wh, a: (a * dh * g * (1 - g), dh), "derivative of the sigmoid"),
             (leaky_before(lambda dh, dz, Wh, a: (1 + a) * dh + dz @ Wh.T), "not 1 + a"),
             (leaky_before(lambda dh, dz, Wh, a: 0 * dh), "gets the direct way"),
             (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[0], "you return one array"),
