@@ -1,7 +1,7 @@
 """Checks of the exercises of chapter 02."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -298,6 +298,8 @@ def steps_until(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         tasks = ((0.75, 0.001, 25), (0.93, 0.001, 96), (0.9, 0.5, 7), (0.1, 0.5, 1))
         tasks += ((0.5, 0.125, 4), (0.9, 0.81, 3), (0.99, 0.001, 688), (0.999, 0.001, 6905))
+        tasks += ((0.9999, 1e-6, 138149),)  # a loop has no round number at which it may end
+        tasks += tuple(_ties())
         for factor, share, k in tasks:
             task = f"{factor:g}ᵏ < {share:g}"
             got = called(answer, factor, share)
@@ -310,6 +312,20 @@ def steps_until(answer: Callable | None) -> None:
         return None
 
     grade(answer, find_slip)
+
+
+def _ties() -> Iterator[tuple[float, float, int]]:
+    """Yield tasks whose share is a power of the factor, as floats have it or rounded to decimals.
+
+    Only those where neither `**` nor a product of floats, step by step, is rounded below it.
+    """
+    for hundredths in range(5, 100, 5):
+        factor = product = hundredths / 100
+        for k in range(2, 9):
+            product *= factor
+            for share in (factor**k, round(factor**k, 2 * k)):
+                if share > 0 and min(product, factor**k) >= share:
+                    yield factor, share, k + 1
 
 
 def _slip_of_steps(got: float, k: int, factor: float, share: float) -> str:

@@ -28,7 +28,7 @@ def _two_arrays(answer: Callable, inputs: tuple) -> str | None:
     given = [np.copy(part) if np.ndim(part) else part for part in inputs]
     got = call_answer(answer, *given)
     if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)):
-        return "your function changed its arguments; `a = a + b` makes a new array, `a += b` not."
+        return "your function changed its arguments; `x = x * y` makes a new array, `x *= y` not."
     if isinstance(got, np.ndarray):
         return "you return one array; return two: dz, and the gradient of the h before."
     if not isinstance(got, tuple | list) or len(got) != 2:
@@ -49,6 +49,7 @@ def _slip_of_step(
         (dh_loss * slope, "you forgot to add dh from the next step: h also acts on all later h."),
         (dh_next * slope, "dh_loss is missing, the gradient from this step's own prediction."),
         (dh_loss + dh_next * slope, "the slope multiplies the whole sum; the sum needs brackets."),
+        (dh_loss * slope + dh_next, "the slope multiplies the whole sum: dh_next passes it, too."),
         (dh, "z comes before the tanh: multiply by its derivative, 1 - h²."),
         (dh * (1 - np.tanh(h) ** 2), "h is the tanh already; its derivative is 1 - h²."),
         (dh * (1 + h**2), "the derivative of tanh is 1 - h², with a minus."),
@@ -109,6 +110,7 @@ def _slip_of_leak(
         (a * dh, "z comes before the tanh: multiply by its derivative, 1 - g²."),
         (a * a * dh * slope, "the factor a stands before g once, and so it does here."),
         (a * dh * (1 + g**2), "the derivative of tanh is 1 - g², with a minus."),
+        (a * dh * g * (1 - g), "that is the derivative of the sigmoid; the one of tanh is 1 - g²."),
         (a * dh * (1 - (a * g) ** 2), "the tanh gave g, not a · g: its derivative is 1 - g²."),
         (a * dh * (1 - np.tanh(g) ** 2), "g is the tanh already; its derivative is 1 - g²."),
         ((1 - a) * dh * slope, "the new part g has the factor a, the old state 1 - a."),
@@ -134,6 +136,11 @@ def _slip_of_leak(
         ((1 - a) * dh + a * dz @ Wh.T, "dz holds the factor a already; yours has it twice."),
         ((1 - a) * dh * slope + dz @ Wh.T, "the direct way does not go through the tanh."),
         ((1 - a) * (dh + dz @ Wh.T), "only the direct way has the factor 1 - a."),
+        (
+            a * dh + (1 - a) * (dz @ Wh.T),
+            "the direct way has the factor 1 - a; beside dz stands none, since a is in it already.",
+        ),
+        ((1 + a) * dh + dz @ Wh.T, "on the direct way the factor is 1 - a, not 1 + a."),
     ]
     right = (1 - a) * dh + dz @ Wh.T
     if np.allclose(got_h, right):
@@ -141,4 +148,4 @@ def _slip_of_leak(
     for value, said in slips:
         if np.allclose(got_h, value):
             return said
-    return "dz is right; for the h before, add the gradients of the two ways to it."
+    return "dz is right; the h before gets the direct way, times 1 - a, and dz through Wh.T."

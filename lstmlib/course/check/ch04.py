@@ -165,6 +165,8 @@ def _slip_of_states(got: dict[int, object], wanted: dict[int, State]) -> str | N
     shapes = [getattr(part, "shape", None) for part in zeros]
     if first is not None and not (all(map(torch.is_tensor, zeros)) and len(zeros) == 2):
         return "what batch 0 gets must be a pair, (h, c), of zeros; or None."
+    if zeros and [part.dtype for part in zeros] != [part.dtype for part in wanted[0]]:
+        return "the zeros of batch 0 are tensors of the type that the state has; or give None."
     if all(map(is_zero, later.values())):
         if not is_zero(first):
             return "the other way round: batch 0 begins anew, all others go on."
@@ -256,6 +258,9 @@ def from_tensorflow(answer: Callable | None) -> None:
         if any(fits(reference(added, bias, D), slice(k, k + 1)) for k in (0, 1)):
             return "the cell adds the 1 to z, after the product: it goes into the bias alone."
         for k in (0, 1):
+            if got[k].size and np.allclose(got[k].ravel(), right[k].T.ravel()):
+                return f"{names[k]} has the right columns; turn it with .T, not with reshape."
+        for k in (0, 1):
             if fits(right, slice(k, k + 1)):
                 return f"{names[k]} is right, and {names[1 - k]} is not: compare its rows."
         return "compare block by block: here the columns i, g, f, o, there the rows i, f, g, o."
@@ -268,20 +273,25 @@ def from_tensorflow(answer: Callable | None) -> None:
     grade(answer, find_slip)
 
 
+def _sign_of_bias(kept: float) -> str:
+    """Say which sign the bias has of a gate that keeps this share in a step."""
+    if kept > 0.5:
+        return "the sign: a gate that keeps more than half has a bias above 0."
+    return "the sign: a gate that keeps less than half has a bias below 0."
+
+
 def bias_for(answer: Callable | None) -> None:
     """Check a function (lag, share) -> the forget bias b with which σ(b)^lag is the share."""
 
     def find_slip() -> str | None:
         tasks = ((40, 0.4), (40, 0.5), (1, 0.9), (20, 0.01), (3, 0.125), (500, 0.9))
-        for lag, share in (*tasks, (1, 0.2), (2, 0.1)):  # the last two have a bias below 0
+        tasks += ((1, 0.2), (2, 0.1), (1, 1e-5), (5000, 0.9))  # three have a bias below 0
+        for lag, share in tasks:
             b = number(call_answer(answer, lag, share))
             p = share ** (1 / lag)
             slips = (
                 (math.log(p / (1 - p)), None),
-                (
-                    -math.log(p / (1 - p)),
-                    "the sign: a gate that keeps more than half has a bias above 0.",
-                ),
+                (-math.log(p / (1 - p)), _sign_of_bias(p)),
                 (
                     math.log(share / (1 - share)),
                     "that keeps the share over one step; it shrinks with each of the `lag` steps.",

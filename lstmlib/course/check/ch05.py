@@ -148,7 +148,8 @@ def early_stop(answer: Callable | None) -> None:
         if answers([3, 1, 2, 2.5, 0.5], 2) in ((3, 4), (4, 4)):
             return (
                 "[3, 1, 2, 2.5, 0.5] and patience 2: the run ends at index 3, and never sees the "
-                "0.5 after it. The best up to there is index 1, not the best of the whole run."
+                "0.5 after it. The best up to there is index 1, not the best of the whole run, and "
+                "1 is the loss that the later ones are compared with."
             )
         if answers([3, 2, 2.5, 1, 1.5, 0.5], 2) != (5, 5):
             return (
@@ -170,7 +171,12 @@ def early_stop(answer: Callable | None) -> None:
         if answers([2, 1.9999, 2.1, 1.9998], 2) != (3, 3):
             return "a loss that is lower by however little is a new best: 1.9999 after 2 is one."
         if answers([3, 2, 2, 2, 1], 2) != (3, 1):
-            return "an equal loss is no new best."
+            return "an equal loss is no new best, so it counts towards the patience."
+        if answers([1, 0, 2, 3], 2) != (3, 1) or answers([1, -2, -1, -1], 2) != (3, 1):
+            return (
+                "[1, 0, 2, 3] and [1, -2, -1, -1] with patience 2 end at index 3, and their best "
+                "is index 1: a loss of 0 or below is a loss, and does not stand for none."
+            )
         if answers([3, 1, 2], 5) != (2, 1):
             return "[3, 1, 2] and patience 5: it runs to the end, and the best is still index 1."
         if answers([40, 30, 35, 36, 20], 2) != (3, 1):

@@ -17,25 +17,19 @@ from lstmlib.training import fit
 def warm_cosine(answer: Callable | None) -> None:
     """Check a function (step, steps, warmup, peak) -> learning rate, linear, then half a cosine."""
 
-    def reference(step: int, steps: int, warmup: int, peak: float) -> float:
-        if step <= warmup:
-            return peak * step / warmup
-        done = (step - warmup) / (steps - warmup)
-        return peak * 0.5 * (1 + math.cos(math.pi * done))
-
     def rates(*task: float) -> dict[int, float]:
         """Return the rate at each step, for steps, warmup and peak."""
         return {k: number(call_answer(answer, k, *task)) for k in range(1, task[0] + 1)}
 
     def off(rate: float, k: int, *task: float) -> bool:
-        return abs(rate - reference(k, *task)) > 2e-6 * task[-1]
+        return abs(rate - _warm_cosine(k, *task)) > 2e-6 * task[-1]
 
     def find_slip() -> str | None:
         task = steps, warmup, peak = 100, 20, 0.004
         got = rates(*task)
         wrong = {k for k in got if off(got[k], k, *task)}
-        like = {k for k in wrong if abs(got[k] - reference(k, *task)) < 0.1 * peak}
-        if wrong and wrong == {k for k in like if rounded(got[k], reference(k, *task))}:
+        like = {k for k in wrong if abs(got[k] - _warm_cosine(k, *task)) < 0.1 * peak}
+        if wrong and wrong == {k for k in like if rounded(got[k], _warm_cosine(k, *task))}:
             return "right, but rounded: return the rate with all its decimals."
         slip = _slip_of_rates(got, wrong, peak)
         if slip:
@@ -50,11 +44,19 @@ def warm_cosine(answer: Callable | None) -> None:
                 return f"{where} your code divides by 0."
             for k, rate in found.items():
                 if off(rate, k, steps, warmup, 0.3):
-                    right = reference(k, steps, warmup, 0.3)
+                    right = _warm_cosine(k, steps, warmup, 0.3)
                     return f"{where} the rate of step {k} is {right:.4g} with a peak of 0.3."
         return None
 
     grade(answer, find_slip)
+
+
+def _warm_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
+    """Return the learning rate of a step: a straight line up, then half a cosine down to 0."""
+    if step <= warmup:
+        return peak * step / warmup
+    done = (step - warmup) / (steps - warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _slip_of_rates(got: dict[int, float], wrong: set[int], peak: float) -> str | None:
@@ -66,14 +68,23 @@ def _slip_of_rates(got: dict[int, float], wrong: set[int], peak: float) -> str |
     def is_at(k: int, rate: float) -> bool:
         return abs(got[k] - rate) < 2e-6 * peak
 
+    def right(k: int) -> float:
+        return _warm_cosine(k, 100, 20, peak)
+
+    if not is_at(20, peak) and all(is_at(k, got[20] / peak * right(k)) for k in got):
+        return f"the highest rate is `peak`, which is {peak:g} here; yours is {got[20]:.4g}."
     if is_0(1) and is_0(10):
         return "the rate is 0 during the warm-up; it should rise there (`//` rounds down to 0)."
     if is_0(1):
         return "steps count from 1, and the first one should move: its rate is peak / warmup."
+    if all(is_at(k, peak * 0.5 * (1 - math.cos(math.pi * k / 20))) for k in range(1, 21)):
+        return "the warm-up is a straight line, peak · step / warmup; the cosine comes after it."
     if wrong & set(range(1, 20)):
         return "during the warm-up the rate rises on a straight line, peak · step / warmup."
     if 20 in wrong:
         return "at the last step of the warm-up the rate is the peak."
+    if is_at(100, peak) and got[40] < got[60] < got[80]:
+        return "after the warm-up your rate rises, from 0 to the peak; it falls: (1 + cos) / 2."
     if is_at(60, peak * 0.5 * (1 + math.cos(math.pi * 0.6))):
         return "the cosine begins where the warm-up ends: count its steps from there."
     if is_at(100, peak) and is_0(60):
@@ -185,6 +196,8 @@ def reach(answer: Callable | None) -> None:
             if rounded(got, reference(50, 20, 0.03)):
                 return _ROUNDED
             return "add up the rates of the steps 1 to 50: k / 20 of 0.03 up to step 20, then 0.03."
+        if near(answers(50, 20, 0.3), got):
+            return "`rate` is an argument; yours moves by 0.03 in every call."
         without = "warmup = 0 stands for no warm-up: every step moves by the whole rate."
         try:
             moved = answers(7, 0, 0.2)

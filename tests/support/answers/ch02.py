@@ -171,6 +171,15 @@ def up_to(most):
     return lambda f, s: next((k for k in range(most) if f**k < s), None)
 
 
+def tie_by_logarithm(factor, share):
+    k = math.ceil(math.log(share) / math.log(factor))
+    return k + 1 if factor**k == share else k
+
+
+def tie_by_log2(factor, share):
+    return math.floor(math.log2(share) / math.log2(factor)) + 1
+
+
 def floor_plus_one(factor, share):
     return math.floor(math.log(share) / math.log(factor)) + 1
 
@@ -385,7 +394,7 @@ EXERCISES = {
     ),
     "steps_until": Exercise(
         arguments={},
-        right=[counted, multiplied, up_to(100_000)],
+        right=[counted, multiplied, up_to(1_000_000)],
         wrong=[
             (lambda f, s: round(math.log(s) / math.log(f)), "0.001003 is left"),
             (lambda f, s: int(math.log(s) / math.log(f)), "0.001003 is left"),
@@ -402,6 +411,13 @@ EXERCISES = {
             (
                 lambda f, s: next((k for k in range(1000) if f**k < s), 1000),
                 "after 1000 steps 0.3677 is left",
+            ),
+            (tie_by_logarithm, "after 2 steps 0.0025 is left"),
+            (tie_by_log2, "is left"),
+            (up_to(10_000), "0.9999ᵏ < 1e-06: your function returns nothing here"),
+            (
+                lambda f, s: next((k for k in range(10_000) if f**k < s), 10_000),
+                "after 10000 steps 0.3679 is left",
             ),
             (up_to(100), "0.99ᵏ < 0.001: your function returns nothing here"),
             (up_to(10), "0.75ᵏ < 0.001: your function returns nothing here"),
@@ -445,7 +461,10 @@ EXERCISES = {
                 ),
                 "does not go through the tanh",
             ),
-            (leaky_before(lambda dh, dz, Wh, a: 0 * dh), "add the gradients"),
+            (leaky_before(lambda dh, dz, Wh, a: a * dh + (1 - a) * (dz @ Wh.T)), "stands none"),
+            (lambda dh, g, Wh, a: (a * dh * g * (1 - g), dh), "derivative of the sigmoid"),
+            (leaky_before(lambda dh, dz, Wh, a: (1 + a) * dh + dz @ Wh.T), "not 1 + a"),
+            (leaky_before(lambda dh, dz, Wh, a: 0 * dh), "gets the direct way"),
             (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[0], "you return one array"),
             (lambda dh, g, Wh, a: leaky(dh, g, Wh, a)[::-1], "return dz first"),
             (

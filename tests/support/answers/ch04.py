@@ -371,6 +371,12 @@ EXERCISES = {
             (lambda state, k: {"h": state[0].detach()} if k else None, "a pair"),
             (lambda state, k: (detach(state),) if k else None, "a pair"),
             (lambda state, k: detach(state) if k else False, "be a pair"),
+            (
+                lambda state, k: (
+                    detach(state) if k else tuple(p.double().detach() * 0 for p in state)
+                ),
+                "of the type that the state has",
+            ),
             (lambda state, k: detach(state) if k else 0, "be a pair"),
             (lambda state, k: detach(state) if k else (torch.zeros(2, 2, 3),) * 2, "of the shapes"),
             (
@@ -433,6 +439,12 @@ EXERCISES = {
             (lambda k, b, D: (k[:D].T, k[D:].T, b), "still in TensorFlow's order"),
             (lambda k, b, D: (k[:D], k[D:], b), "transposed?"),
             (lambda k, b, D: (*from_tensorflow(k, b, D)[:2], b[: len(b) // 4]), "bias_ih has"),
+            (
+                lambda k, b, D: tuple(
+                    part.T.reshape(part.shape) for part in from_tensorflow(k, b, D)
+                ),
+                "not with reshape",
+            ),
             (lambda k, b, D: from_tensorflow(k, b, D)[:2], "three arrays"),
             (lambda k, b, D: tuple(map(str, from_tensorflow(k, b, D))), "three arrays"),
             (in_the_checkpoint, "work on copies"),
@@ -537,6 +549,9 @@ EXERCISES = {
             (lambda lag, share: math.log(share) / lag, "no exponential"),
             (lambda lag, share: logit(1 - share / lag), "is left after 40 steps"),
             (lambda lag, share: 4.0, "is left after 40 steps"),
+            (lambda lag, share: abs(logit(share ** (1 / lag))), "less than half"),
+            (lambda lag, share: max(-10, logit(share ** (1 / lag))), "1e-05"),
+            (lambda lag, share: min(10, logit(share ** (1 / lag))), "after 5000 steps"),
             (lambda lag, share: math.inf, "finite number"),
             (forgets, "forget `return`"),
             (lambda lag, share: np.array([logit(share ** (1 / lag))]), "finite number"),

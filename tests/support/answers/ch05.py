@@ -110,6 +110,21 @@ def early_stop(losses, patience, equal=False):
     return len(losses) - 1, at
 
 
+def zero_stands_for_none(losses, patience, none=lambda best: not best):
+    best, at, waited = 0, 0, 0
+    for k, loss in enumerate(losses):
+        waited += 1
+        if none(best) or loss < best:
+            best, at, waited = loss, k, 0
+        if waited == patience:
+            return k, at
+    return len(losses) - 1, at
+
+
+def minus_1_stands_for_none(losses, patience):
+    return zero_stands_for_none([*losses], patience, lambda best: best <= 0)
+
+
 def forgets_the_best(losses, patience):
     """Say at the end that the last was the best."""
     end, best = early_stop(losses, patience)
@@ -480,7 +495,12 @@ EXERCISES = {
                 lambda k, n, w, peak: peak * (k // w) if k <= w else warm_cosine(k, n, w, peak),
                 "rounds down to 0",
             ),
-            (warm_up_by(lambda share: (1 - math.cos(math.pi * share)) / 2), "a straight line"),
+            (
+                warm_up_by(lambda share: (1 - math.cos(math.pi * share)) / 2),
+                "the cosine comes after it",
+            ),
+            (fall_by(lambda share: (1 - math.cos(math.pi * share)) / 2), "your rate rises"),
+            (lambda k, n, w, peak: warm_cosine(k, n, w, 0.03), "the highest rate is `peak`"),
             (warm_up_by(lambda share: 0.5), "a straight line"),
             (warm_up_by(lambda share: share**2), "a straight line"),
             (fall_by(lambda share: (1 + math.cos(2 * math.pi * share)) / 2), "not to 2π"),
@@ -527,6 +547,8 @@ EXERCISES = {
             (lambda losses, patience: early_stop(losses, patience, equal=True), "an equal loss"),
             (lambda losses, patience: early_stop(losses, 2), "not always 2"),
             (forgets_the_best, "runs to the end"),
+            (zero_stands_for_none, "does not stand for none"),
+            (minus_1_stands_for_none, "does not stand for none"),
             (best_of_the_whole_run, "not the best of the whole run"),
             (counts_all, "sets the count back to 0"),
             (lower_by_a_thousandth, "by however little"),
@@ -647,8 +669,12 @@ EXERCISES = {
             (lambda n, w, rate: reach(n, w or n, rate), "no warm-up"),
             (lambda n, w, rate: (n - w) * rate + (rate * (w + 1) / 2 if w else 0), "within"),
             (
-                lambda n, w, rate: reach(n, w, 0.03) if w == 20 else reach(n, w, rate) + (w == 5),
-                "as",
+                lambda n, w, rate: reach(n, w, rate) + (w == 5),
+                "as they are given",
+            ),
+            (
+                lambda n, w, rate: reach(n, w, 0.03),
+                "`rate` is an argument",
             ),
             (lambda *task: round(reach(*task), 3), "right, but rounded"),
             (lambda *task: round(reach(*task), 4), "right, but rounded"),
