@@ -14,6 +14,8 @@ from chromium import browser, needs_chromium, screenshot
 from playwright.sync_api import expect
 
 from lstmlib import scratch
+from lstmlib.cleaning import clean, rare_count
+from lstmlib.corpora import load_corpus
 from lstmlib.models import CharRNN
 from lstmlib.ngram import NGramModel
 from lstmlib.serialization import load_model, load_scratch, save_model, save_scratch
@@ -306,7 +308,7 @@ def test_the_line_in_the_plot_is_dragged_and_so_is_the_limit(open_lab):
 @needs_chromium
 def test_a_link_restores_all_settings(open_lab):
     page = open_lab(SMALL + "&cell=gru&layers=2&seed=77&temperature=1.2&pair=1&from=9")
-    page.locator("summary").nth(1).click()
+    page.locator("#own-part summary").click()
     page.locator("#make-link").click()
     fragment = page.evaluate("location.hash")
     again = open_lab(fragment)
@@ -319,7 +321,7 @@ def test_a_link_restores_all_settings(open_lab):
 
 def paste(page, text):
     if not page.locator("#own-text").is_visible():
-        page.locator("summary").nth(1).click()
+        page.locator("#own-part summary").click()
     page.locator("#own-text").fill(text)
     page.locator("#use-text").click()
 
@@ -395,7 +397,7 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
         expect(page.locator("#message.wrong")).to_contain_text(said)
         expect(page.locator("#message.wrong")).to_contain_text("The network stays as it is.")
     assert page.evaluate("settings.cell") == "rnn"
-    page.locator("summary").nth(1).click()
+    page.locator("#own-part summary").click()
     with page.expect_download() as download:
         page.locator("#save-model").click()
     download.value.save_as(tmp_path / "saved.safetensors")
@@ -409,7 +411,7 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
 @needs_chromium
 def test_a_size_that_does_not_fit_is_said(open_lab):
     page = open_lab(SMALL)
-    page.locator("summary").nth(0).click()
+    page.locator("#network-part summary").click()
     page.locator("#units").fill("7")
     page.locator("#units").blur()
     expect(page.locator("#message.wrong")).to_contain_text("Units must be a whole number from 16")
@@ -447,8 +449,8 @@ def test_on_a_phone_sliders_and_text_stand_on_one_screen(open_lab):
 @needs_chromium
 def test_every_control_of_the_lab_has_a_name_and_is_reached_by_tab(open_lab):
     page = open_lab(SMALL)
-    for k in range(2):
-        page.locator("summary").nth(k).click()
+    for summary in page.locator("summary").all():
+        summary.click()
     controls = page.locator("input, select, textarea, button")
     named = "e => e.labels?.length === 1 || e.tagName === 'BUTTON' && e.textContent.length > 0"
     assert all(controls.nth(k).evaluate(named) for k in range(controls.count()))
@@ -470,6 +472,165 @@ def test_with_reduced_motion_nothing_moves_by_itself(open_lab):
         take_steps(page, 1)
         until(page, "texts.length > 0")
         assert page.locator("#text-0 mark").count() == count
+
+
+@needs_chromium
+def test_a_start_before_the_text_is_read_is_not_lost(open_lab, chromium):
+    page = chromium.new_page()
+    page.goto(PAGE.as_uri() + SMALL)
+    page.locator("#start").click()
+    until(page, "step > 3")
+    expect(page.locator("#start")).to_have_text("Pause")
+    page.locator("#start").click()
+    until(page, "!running")
+    page.close()
+
+
+@needs_chromium
+def test_what_breaks_in_the_worker_is_said(chromium):
+    page = chromium.new_page()
+    page.goto(PAGE.as_uri() + SMALL)
+    expect(page.locator("#message")).to_contain_text("characters,")
+    page.evaluate("send('no such message')")
+    expect(page.locator("#message.wrong")).to_contain_text("Something broke in the training")
+    page.close()
+
+
+@needs_chromium
+def test_a_slider_changes_what_it_is_for_and_nothing_else(open_lab):
+    page = open_lab("#preset=learns&limit=0.3")
+    page.locator("#temperature").fill("1.1")
+    now = page.evaluate("settings")
+    assert (now["rate"], now["limit"], now["temperature"]) == (0.006, 0.3, 1.1)
+    page.locator("#rate").fill("-2")
+    assert page.evaluate("[settings.rate, settings.limit]") == [0.01, 0.3]
+
+
+@needs_chromium
+def test_of_an_rnn_the_saturated_units_are_shown(open_lab):
+    page = open_lab(SMALL + "&cell=rnn&optimizer=sgd&rate=8&clip=none")
+    take_steps(page, 12)
+    expect(page.locator("#saturation")).to_have_text(
+        re.compile(r"units \(beyond ±0.99\): [1-9]\d* %$")
+    )
+
+
+# Chapter 06, section 1, in the page
+
+
+def section_says(start):
+    """Return the paragraph of the chapter that begins in this way, in one line."""
+    notebook = json.loads((ROOT / "notebooks/06_exploding_gradients.ipynb").read_text("utf-8"))
+    cells = ("".join(each["source"]) for each in notebook["cells"])
+    paragraphs = (p.replace("\n", " ") for cell in cells for p in cell.split("\n\n"))
+    (found,) = (each for each in paragraphs if each.startswith(start))
+    return found
+
+
+def numbers_in(text, pattern):
+    """Return the groups of what a text says as numbers; fail where it does not say it."""
+    found = re.search(pattern, text)
+    assert found, (pattern, text)
+    return [float(each.replace(",", "")) for each in found.groups()]
+
+
+def run_until(page, steps):
+    page.locator("#start").click()
+    until(page, "(steps) => step >= steps", steps)
+    page.locator("#start").click()
+    until(page, "!running")
+    page.wait_for_timeout(200)  # rows that are on their way
+
+
+def figures_of(page, row=0):
+    return page.locator("#figures tr").nth(row).locator("td").all_text_contents()
+
+
+def at_step(page, number):
+    page.locator("#at").fill(str(number))
+    return page.locator("#at-says").text_content()
+
+
+def test_the_text_of_the_lab_is_that_of_the_chapter():
+    corpus = load_corpus("python-docs")
+    text, _ = clean(corpus.text, straight_quotes=True, min_count=rare_count(corpus.text))
+    assert SCRIPT["built_in_text"]() == text
+
+
+@needs_chromium
+def test_the_explosion_of_the_chapter_can_be_followed(open_lab):
+    says = section_says("*In the page*: press *Start*")
+    assert "*Chapter 06, section 1*" in section_says("This section can be followed").replace(
+        "  ", " "
+    )
+    page = open_lab()
+    page.locator("#preset").select_option(label="Chapter 06, section 1")
+    until(page, "settings.units === 256 && step === 0")
+    shape = {"cell": "rnn", "layers": 1, "units": 256, "optimizer": "sgd", "streams": 16}
+    assert (
+        page.evaluate("settings").items()
+        >= (shape | {"length": 50, "rate": 1, "clip": "none"}).items()
+    )
+    assert page.locator("#figures-part").evaluate("e => e.open")
+    run_until(page, 40)
+    first, highest, last, first_norm, longest, clipped = figures_of(page)
+    assert [first] == [f"{x:g}" for x in numbers_in(says, r"the first loss is ([\d.]+)")]
+    at = numbers_in(says, r"the highest ([\d.]+) at step (\d+)")
+    assert highest == "{:g} at {:g}".format(*at) and at[1] < 40
+    assert longest == "{:g} at {:g}".format(*numbers_in(says, r"norm ([\d.]+) at step (\d+)"))
+    (guessing,) = numbers_in(says, r"above the ([\d.]+) of guessing")
+    assert guessing == pytest.approx(page.evaluate("text.guessing"), abs=0.005)
+    assert float(last) > 2 * guessing and clipped == "0 %"
+    norms = dict(page.evaluate("history[0].norms"))
+    (begun,) = numbers_in(says, r"Within nine steps .* from ([\d.]+) to over 10")
+    assert first_norm == f"{begun:g}" and max(norms[k] for k in range(1, 10)) > 10
+    assert any(loss > guessing + 0.2 for _, loss in page.evaluate("history[0].losses.slice(0, 9)"))
+    before = at_step(page, 9)
+    assert before == f"loss 13.5, norm {norms[9]:.3g}"
+    screenshot(page, "lab-chapter-06")
+    page.locator("#before").click()
+    until(page, "step === 8")
+    expect(page.locator("#message")).to_contain_text("Back at step 8")
+    assert at_step(page, 9) == "was not taken"
+    take_steps(page, 1)
+    assert at_step(page, 9) == before
+    page.locator("#at").fill("")
+    assert (
+        page.locator("#at-says").text_content() == before
+    )  # the last step, where none is asked for
+
+
+@needs_chromium
+def test_the_rescue_of_the_chapter_can_be_followed(open_lab):
+    says = section_says("*In the page*: tick *Beside it: clipped*")
+    page = open_lab("#preset=chapter06")
+    page.locator("#pair").check()
+    until(page, "history.length === 2")
+    run_until(page, 100)
+    free, clipped = figures_of(page), figures_of(page, 1)
+    assert (free[0], free[3]) == (clipped[0], clipped[3])
+    step, loss, norm = numbers_in(
+        says, r"At step (\d+) this run, too, meets a loss of ([\d.]+) and a norm of ([\d.]+)"
+    )
+    expect(page.locator("#at-says")).to_contain_text("clipped: loss")
+    assert f"· clipped: loss {loss:g}, norm {norm:g}, clipped" in at_step(page, int(step))
+    (then,) = numbers_in(says, r"the next loss is ([\d.]+)")
+    assert f"· clipped: loss {then:g}, " in at_step(page, int(step) + 1)
+    (share,) = numbers_in(says, r"After 100 steps it is (\d+) %")
+    marked = [at for at in page.evaluate("history[1].clipped") if at <= 100]
+    assert round(len(marked)) == share and page.evaluate("history[0].clipped") == []
+    assert clipped[5] in (f"{share - 1:g} %", f"{share:g} %", f"{share + 1:g} %")
+
+
+def test_what_the_chapter_says_of_600_steps_was_measured_with_twenty_seeds():
+    says = section_says("*In the page*: tick *Beside it: clipped*")
+    section = PRESETS["section"]
+    assert len(section["seeds"]) == PRESETS["seeds"] and section["steps"] == 600
+    assert section["as_it_says"] == sum(each["holds"] for each in section["seeds"]) >= 19
+    (first,) = (each for each in section["seeds"] if each["seed"] == 1)
+    share, last = numbers_in(says, r"after 600 it is (\d+) %, .* is then ([\d.]+)\.")
+    assert round(100 * first["clipped"]["clipped_share"]) == share
+    assert round(first["clipped"]["last_20"], 2) == last
 
 
 # The presets
