@@ -130,7 +130,7 @@ function drawLoss(canvas, { curves, steps, baseline, guessing }) {
   const ticks = [];
   const gap = highest - lowest > 4 ? 2 : 1;
   for (let value = Math.ceil(lowest / gap) * gap; value <= highest; value += gap) ticks.push([value, String(value)]);
-  drawFrame(made, scales, colour, { title: "loss, nats per character (thick: held out; on the upper edge: above it)", ticks, steps });
+  drawFrame(made, scales, colour, { title: "loss, nats (thick: held out; top edge: beyond it)", ticks, steps });
   curves.forEach(({ points, valid }, k) => {
     drawCurve(made.context, scales, points, k ? colour.second : colour.first);
     drawCurve(made.context, scales, valid, k ? colour.second : colour.held, 2.5);
