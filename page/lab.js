@@ -32,7 +32,7 @@ function startWorker() {
   const address = URL.createObjectURL(new Blob([element("worker").textContent], { type: "text/javascript" }));
   const started = new Worker(address);
   started.onmessage = ({ data }) => HEAR[data.kind](data);
-  started.onerror = (event) => say(`Something broke in the training: ${event.message}. Press Reset.`, true);
+  started.onerror = (event) => say(`Something broke in the training: ${event.message ?? "it cannot be started"}. Press Reset.`, true);
   return started;
 }
 
@@ -427,15 +427,25 @@ async function takeFile(input, kind) {
   if (file.size > 200e6) {
     say(`${file.name} has ${Math.round(file.size / 1e6)} MB, which is too large for this page: nothing was loaded.`, true);
   } else {
-    const bytes = await file.arrayBuffer();
-    send(kind, { name: file.name, bytes }, [bytes]);
+    await sendFile(file, kind);
   }
   input.value = ""; // so that the same file can be chosen again
 }
 
+async function sendFile(file, kind) {
+  let bytes;
+  try {
+    bytes = await file.arrayBuffer();
+  } catch {
+    say(`${file.name} cannot be read: nothing was loaded. Is it still there, and are you allowed to read it?`, true);
+    return;
+  }
+  send(kind, { name: file.name, bytes }, [bytes]);
+}
+
 function usePasted() {
   const pasted = element("own-text").value;
-  if (pasted.length > LONGEST_PASTE) say(`The text has ${pasted.length} characters; ${LONGEST_PASTE} are the most.`, true);
+  if (pasted.length > LONGEST_PASTE) say(`The text has ${pasted.length} characters; ${LONGEST_PASTE} are the most: nothing has changed.`, true);
   else trainOn("The pasted text", { text: pasted });
 }
 

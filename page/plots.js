@@ -112,10 +112,12 @@ function drawLevel({ context, width }, scales, value, name, [colour, ground], da
   context.setLineDash([]);
   context.textAlign = "right";
   context.textBaseline = "bottom";
-  // A curve may be where the name stands.
+  // A curve may be where the name stands: it is dimmed there, and not hidden.
   const across = context.measureText(name).width;
+  context.globalAlpha = 0.7;
   context.fillStyle = ground;
   context.fillRect(width - MARGIN.right - 4 - across, y - 15, across + 4, 14);
+  context.globalAlpha = 1;
   context.fillStyle = colour;
   context.fillText(name, width - MARGIN.right - 2, y - 1);
 }

@@ -111,6 +111,7 @@ function sourceOf(text, name, tokens, wanted) {
         `${least}: nothing has changed. Give a longer text, or fewer or shorter streams.`,
     );
   }
+  if (tokens.length < 2) throw new InputError(`${name} is one character over and over: there is nothing to learn, and nothing has changed.`);
   const measured = valid.subarray(0, VALID_LENGTH);
   const unigram = ngramLoss(train, measured, 1, tokens.length);
   const baseline = ngramLoss(train, measured, Math.min(5, train.length), tokens.length);

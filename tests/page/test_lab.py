@@ -126,6 +126,18 @@ def test_models_go_both_ways(sources, tmp_path, cell, embedding):
 
 
 @needs_chromium
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_other_kinds_of_numbers_are_read(sources, tmp_path, dtype):
+    torch.manual_seed(0)
+    model = CharRNN(4, 5, 1).to(dtype)
+    save_model(tmp_path / "it", model, Vocab("abcd"))
+    data = base64.b64encode((tmp_path / "it").read_bytes()).decode()
+    x, y = np.random.default_rng(0).integers(4, size=(2, 2, 5))
+    loss, *_ = sources.evaluate(READ, [data, x.T.ravel().tolist(), y.T.ravel().tolist()])
+    assert loss == pytest.approx(loss_in_python(model.float(), x, y).item(), rel=1e-5)
+
+
+@needs_chromium
 def test_a_network_of_numpy_is_read(sources, tmp_path):
     vocab = Vocab("abcd")
     weights = scratch.init_weights(scratch.CIFG, 4, 7, 2, seed=2)
@@ -315,7 +327,9 @@ def test_a_link_restores_all_settings(open_lab):
     kept = "({ settings, pair: element('pair').checked, preset: element('preset').value })"
     assert again.evaluate(kept) == page.evaluate(kept)
     assert again.evaluate("settings.cell") == "gru" and again.evaluate("history.length") == 2
-    wrong = open_lab("#cell=tree&units=100000&rate=-1&layers=x&preset=none&seed=1.5")
+    wrong = open_lab(
+        "#cell=tree&units=100000&rate=NaN&limit=Infinity&layers=x&preset=none&seed=1.5&temperature="
+    )
     assert wrong.evaluate("settings") == open_lab().evaluate("settings")
 
 
@@ -337,7 +351,8 @@ def test_what_is_no_text_is_refused_and_nothing_changes(open_lab, tmp_path):
     page = open_lab(SMALL)
     before = page.evaluate("text.size")
     message = page.locator("#message.wrong")
-    for text, said in (("", "has 0 characters"), ("x", "has 1 characters")):
+    one = "is one character over and over"
+    for text, said in (("", "has 0 characters"), ("x", "has 1 characters"), (900 * "x", one)):
         paste(page, text)
         expect(message).to_contain_text(said)
     files = {
@@ -351,6 +366,9 @@ def test_what_is_no_text_is_refused_and_nothing_changes(open_lab, tmp_path):
     (tmp_path / "c.txt").write_bytes(50_000_000 * b"x")
     page.locator("#text-file").set_input_files(tmp_path / "c.txt")
     expect(message).to_contain_text("c.txt has 50.0 MB, and this page takes texts of up to 5 MB")
+    page.evaluate("() => { File.prototype.arrayBuffer = () => Promise.reject(new Error()); }")
+    give_file(page, "text-file", "gone.txt", b"It is gone.")
+    expect(message).to_contain_text("gone.txt cannot be read: nothing was loaded.")
     take_steps(page, 1)
     assert page.evaluate("text.size") == before
 
@@ -384,9 +402,18 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
         expected = {"cell": cell, "layers": layers, "units": units}
         assert page.evaluate("settings").items() >= expected.items()
         take_steps(page, 1)
+    save_model(tmp_path / "gru", CharRNN(4, 5, 1, cell="gru"), Vocab("abcd"))
     broken = {
         "cut.safetensors": (data[:5000], "is not a whole safetensors file"),
         "none.safetensors": (b"none", "is not a whole safetensors file"),
+        "other.safetensors": (
+            (tmp_path / "gru").read_bytes().replace(b'"gru', b'"sru'),
+            "its cell is “sru”, which this page does not know",
+        ),
+        "another.safetensors": (
+            data.replace(b'"rnn"', b'"mlp"'),
+            "its cell is “mlp”, which this page does not know",
+        ),
         "normed.safetensors": (
             (ROOT / "runs" / "help-pages" / "model.safetensors").read_bytes(),
             "it has a layer norm",
@@ -434,6 +461,27 @@ def test_controls_and_effects_stand_on_one_screen(open_lab, scheme):
     )
     assert (sum(ink) > sum(ground)) == (scheme == "dark")
     screenshot(page, f"lab-{scheme}")
+
+
+@needs_chromium
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])
+def test_nothing_jumps_while_it_trains(open_lab, width, height):
+    page = open_lab("#preset=chapter06&pair=1&units=16&streams=2&length=5", width, height)
+    until(page, "texts.length === 2")
+    boxes = """all => all.map((e) => {
+        const { top, left, height } = e.getBoundingClientRect();
+        return [e.id, top, left, height];
+    })"""
+    parts = page.locator("section, details, canvas, #at, #before, .text")
+    before = parts.evaluate_all(boxes)
+    take_steps(page, 55)
+    expect(page.locator("#numbers")).to_contain_text("held out")
+    page.evaluate("() => { running = true; speed.value = 123456; showNumbers(); running = false; }")
+    assert parts.evaluate_all(boxes) == before
+    if width == 1366:
+        below = page.locator("#figures-part").bounding_box()
+        assert below["y"] + below["height"] <= height
+    screenshot(page, f"lab-figures-{width}")
 
 
 @needs_chromium
