@@ -118,6 +118,7 @@ def main() -> None:
             "browser": started.version,
             "machine": f"{os.cpu_count()} CPU cores",
             "load_before": round(load, 1),
+            "date": time.strftime("%Y-%m-%d"),
         }
     text = json.dumps(result, indent=1) + "\n"
     Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")

@@ -13,11 +13,12 @@ import json
 import os
 from pathlib import Path
 
+from lstmlib.cleaning import clean, rare_count
 from lstmlib.explorer import PROMPT, arrays_of, explorer_page, policy_of, way_back
 from lstmlib.serialization import ModelFileError, atomic_write, load_model
 from lstmlib.vocab import VocabError
 
-__all__ = ["arrays_of", "build", "lab_page", "main"]
+__all__ = ["arrays_of", "build", "built_in_text", "lab_page", "main"]
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE.parent / "runs" / "help-pages" / "model.safetensors"
@@ -28,10 +29,16 @@ BACK = "../README.md"
 build = explorer_page
 LAB = HERE / "explosion.html"
 TEXT = HERE.parent / "datasets" / "python-docs.txt"
-"""What the lab trains on at first."""
+"""What the lab trains on at first, cleaned as chapter 06 cleans it."""
 WORKER = ("kernel.js", "engine.js", "text.js", "presets.js", "worker.js")
 """The sources of the lab's worker, which is one script."""
 SCRIPTS = ("presets.js", "plots.js", "lab.js")
+
+
+def built_in_text() -> str:
+    """Return the text that the lab trains on at first."""
+    text = TEXT.read_text(encoding="utf-8")
+    return clean(text, straight_quotes=True, min_count=rare_count(text))[0]
 
 
 def lab_page(back: str | None = BACK) -> str:
@@ -43,7 +50,7 @@ def lab_page(back: str | None = BACK) -> str:
     """
     style, *scripts = (f"\n{_source(name)}" for name in ("lab.css", *SCRIPTS))
     # In a script element only "<" could end or disturb the data.
-    text = json.dumps(TEXT.read_text(encoding="utf-8")).replace("<", "\\u003c")
+    text = json.dumps(built_in_text()).replace("<", "\\u003c")
     worker = "\n".join(_source(name) for name in WORKER)
     if "</script" in worker or "<!--" in worker:
         raise ValueError("The worker's sources hold what would end the element that they stand in.")

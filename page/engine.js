@@ -448,13 +448,15 @@ class Network {
     });
   }
 
-  /** Return, for each gate of σ in the last batch, the share of values below 0.05 and above 0.95. */
+  /** Return, for each gate of σ in the last batch, the share of values below 0.05 and above 0.95. Of an RNN,
+   * which has none, the shares of its units below -0.99 and above 0.99. */
   saturation() {
-    const names = { lstm: ["i", "f", null, "o"], cifg: ["i", null, "o"], gru: ["r", "u", null], rnn: [] };
-    return names[this.cell].flatMap((name, gate) => (name ? [[name, ...this.shares(gate)]] : []));
+    const names = { lstm: ["i", "f", null, "o"], cifg: ["i", null, "o"], gru: ["r", "u", null] };
+    if (this.cell === "rnn") return [["h", ...this.shares(0, -0.99, 0.99)]];
+    return names[this.cell].flatMap((name, gate) => (name ? [[name, ...this.shares(gate, 0.05, 0.95)]] : []));
   }
 
-  shares(gate) {
+  shares(gate, shut, open) {
     const { memory } = this.kernel;
     const [H, N, T] = [this.units, this.streams, this.length];
     const z = this.at[`z${this.layers - 1}`] + (T - 1) * N * this.width + gate * H; // of the last step
@@ -462,8 +464,8 @@ class Network {
     for (let n = 0; n < N; n++) {
       for (let j = 0; j < H; j++) {
         const value = memory[z + n * this.width + j];
-        if (value < 0.05) low += 1;
-        else if (value > 0.95) high += 1;
+        if (value < shut) low += 1;
+        else if (value > open) high += 1;
       }
     }
     return [low / (N * H), high / (N * H)];

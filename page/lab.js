@@ -17,7 +17,7 @@ const worker = startWorker();
 
 let settings = { ...DEFAULTS };
 let text = null; // what the worker has said of it: {name, baseline, guessing, …}
-let history = []; // of each run: {losses, norms, clipped, valid}, pairs of step and value
+let history = []; // of each run: {losses, norms, clipped, valid}, pairs of step, from 1, and value
 let step = 0;
 let running = false;
 let scales = null; // of the gradient plot, for dragging
@@ -32,7 +32,7 @@ function startWorker() {
   const address = URL.createObjectURL(new Blob([element("worker").textContent], { type: "text/javascript" }));
   const started = new Worker(address);
   started.onmessage = ({ data }) => HEAR[data.kind](data);
-  started.onerror = (event) => say(`Something broke in the training: ${event.message}. Press Reset.`, true);
+  started.onerror = (event) => say(`Something broke in the training: ${event.message ?? "it cannot be started"}. Press Reset.`, true);
   return started;
 }
 
@@ -46,7 +46,7 @@ const HEAR = {
   began({ settings: its, text: read, kernel, weights, pair }) {
     settings = { ...settings, ...its };
     text = read;
-    history = Array.from({ length: pair ? 2 : 1 }, () => ({ losses: [], norms: [], clipped: [], valid: [], watch: new LossWatch() }));
+    history = Array.from({ length: pair ? 2 : 1 }, () => ({ losses: [], norms: [], clipped: [], valid: [], ...watchers() }));
     [step, said] = [0, { events: new Set(), kernel, weights }];
     setRunning(false);
     showSettings();
@@ -67,6 +67,9 @@ const HEAR = {
     texts = written;
     showTexts();
   },
+  running({ is }) {
+    setRunning(is);
+  },
   broken({ run, step: at }) {
     if (history.length === 1) setRunning(false);
     const which = history.length > 1 ? ` of the ${nameOfRun(run)} run` : "";
@@ -79,10 +82,9 @@ const HEAR = {
   back({ step: to }) {
     setRunning(false);
     for (const run of history) {
-      for (const name of ["losses", "norms", "valid"]) run[name] = run[name].filter(([at]) => at < to);
-      run.clipped = run.clipped.filter((at) => at < to);
-      run.watch = new LossWatch();
-      for (const [, loss] of run.losses) run.watch.add(loss);
+      for (const name of ["losses", "norms", "valid"]) run[name] = run[name].filter(([at]) => at <= to);
+      run.clipped = run.clipped.filter((at) => at <= to);
+      rewatch(run);
     }
     step = to;
     said.events.clear();
@@ -114,8 +116,23 @@ function takeRow({ step: at, runs, valid }) {
     history[k].losses.push([at, loss]);
     history[k].norms.push([at, norm]);
     if (clipped) history[k].clipped.push(at);
-    if (valid && Number.isFinite(valid[k])) history[k].valid.push([at + 1, valid[k]]);
+    if (valid && Number.isFinite(valid[k])) history[k].valid.push([at, valid[k]]);
+    history[k].figures.add(at, loss, norm, clipped);
     announce(k, at, loss, norm);
+  });
+}
+
+function watchers() {
+  return { watch: new LossWatch(), figures: new RunFigures() };
+}
+
+/** Watch a run anew, from its first step to the one at which it is. */
+function rewatch(run) {
+  Object.assign(run, watchers());
+  const clipped = new Set(run.clipped);
+  run.losses.forEach(([at, loss], k) => {
+    run.watch.add(loss);
+    run.figures.add(at, loss, run.norms[k][1], clipped.has(at));
   });
 }
 
@@ -124,7 +141,7 @@ function announce(k, at, loss, norm) {
   const { watch } = history[k];
   const which = history.length > 1 ? ` The ${nameOfRun(k)} run:` : "";
   watch.add(loss);
-  if (watch.leaptAt === at && once(`leap${k}`)) {
+  if (watch.leaptAt === at - 1 && once(`leap${k}`)) {
     say(`Step ${at}:${which} the loss has leapt to ${lossInWords(loss)}. The gradient norm is ${shortNumber(norm)}.`);
   } else if (at % 50 === 0 && watch.isDead(text.unigram) && once(`dead${k}`)) {
     say(
@@ -169,23 +186,74 @@ function say(message, isWrong = false) {
 function showNumbers() {
   if (!text) return;
   const parts = history.map(({ losses, valid, norms }, k) => {
-    const name = history.length > 1 ? `${nameOfRun(k)}: ` : "";
+    const name = titleOfRun(k);
     if (!losses.length) return `${name}not trained yet`;
     const held = valid.length ? `, held out ${lossInWords(valid.at(-1)[1])}` : "";
     return `${name}loss ${lossInWords(losses.at(-1)[1])}${held}, norm ${shortNumber(norms.at(-1)[1])}`;
   });
   const pace = running && speed.value ? ` · ${speed.value.toLocaleString("en")} characters a second` : "";
   element("numbers").textContent = `Step ${step} · ${parts.join(" · ")}${pace}`;
+  showFigures();
   element("made").textContent = `${said.weights.toLocaleString("en")} weights, computed in ${said.kernel}.`;
 }
 
-function showSaturation(saturation) {
-  const words = saturation.map((gates, k) => {
-    const name = history.length > 1 ? `${nameOfRun(k)}: ` : "";
-    if (!gates.length) return `${name}an RNN has no gates`;
-    return name + gates.map(([gate, low, high]) => `${gate} ${percent(low)} shut, ${percent(high)} open`).join("; ");
+/** Show the figures of all runs, and those of the one step that is asked for, or of the last. */
+function showFigures() {
+  element("figures").replaceChildren(...history.map(rowOfFigures));
+  const at = readAt();
+  element("before").disabled = at < 1 || at > step;
+  const parts = history.map(({ losses, norms, clipped }, k) => {
+    if (!losses[at - 1]) return `${titleOfRun(k)}was not taken`;
+    const cut = clipped.includes(at) ? ", clipped" : "";
+    return `${titleOfRun(k)}loss ${figure(losses[at - 1][1])}, norm ${figure(norms[at - 1][1])}${cut}`;
   });
-  element("saturation").textContent = `Saturated gates (below 0.05, above 0.95): ${words.join(" · ")}`;
+  element("at-says").textContent = at ? parts.join(" · ") : "No step was taken yet.";
+}
+
+/** Return the step that the field asks for, or the last one where it asks for none. */
+function readAt() {
+  const { value, valueAsNumber } = element("at");
+  return value === "" ? step : valueAsNumber;
+}
+
+function rowOfFigures({ figures: { first, highest, longest, recent, clipped, steps } }, k) {
+  const row = document.createElement("tr");
+  const name = document.createElement("th");
+  name.scope = "row";
+  name.textContent = nameOfRun(k);
+  row.append(name);
+  const values = first && [
+    figure(first.loss),
+    `${figure(highest.loss)} at ${highest.step}`,
+    figure(meanOf(recent)),
+    figure(first.norm),
+    `${figure(longest.norm)} at ${longest.step}`,
+    percent(clipped / steps),
+  ];
+  for (const value of values ?? Array(6).fill("–")) row.insertCell().textContent = value;
+  return row;
+}
+
+/** Return a number with three digits. */
+function figure(x) {
+  return Math.abs(x) < 1000 ? String(Number(x.toPrecision(3))) : shortNumber(x);
+}
+
+/** Return how a run's part of a line begins where there are two. */
+function titleOfRun(k) {
+  return history.length > 1 ? `${nameOfRun(k)}: ` : "";
+}
+
+function showSaturation(saturation) {
+  const isRnn = settings.cell === "rnn";
+  const words = saturation.map((gates, k) => {
+    const shares = isRnn
+      ? gates.map(([, low, high]) => percent(low + high))
+      : gates.map(([gate, low, high]) => `${gate} ${percent(low)} shut, ${percent(high)} open`);
+    return titleOfRun(k) + shares.join("; ");
+  });
+  const kind = isRnn ? "units (beyond ±0.99)" : "gates (below 0.05, above 0.95)";
+  element("saturation").textContent = `Saturated ${kind}: ${words.join(" · ")}`;
 }
 
 function percent(share) {
@@ -302,23 +370,27 @@ function fixedChanged(name) {
   send("reset");
 }
 
-/** Take a change of what may change while it runs. */
-function liveChanged() {
-  settings.rate = 10 ** Number(element("rate").value);
-  settings.limit = 10 ** Number(element("limit").value);
-  settings.temperature = Number(element("temperature").value);
-  settings.clip = element("clip").value;
+/** Take a change of what may change while it runs. The others keep what they are, which may lie between two
+ * places of their sliders. */
+function liveChanged(name) {
+  const { value } = element(name);
+  settings[name] = { rate: 10 ** value, limit: 10 ** value, temperature: Number(value), clip: value }[name];
   showValues();
   draw();
   send("change");
 }
 
 function choosePreset(name) {
-  settings = settingsOf(name);
-  element("preset-says").textContent = PRESETS[name].says;
+  usePreset(name);
   element("pair").checked = false;
   showSettings();
   send("reset");
+}
+
+function usePreset(name) {
+  settings = settingsOf(name);
+  element("preset-says").textContent = PRESETS[name].says;
+  element("figures-part").open = Boolean(PRESETS[name].figures);
 }
 
 // The line in the gradient plot
@@ -327,7 +399,7 @@ function dragLimit(event) {
   if (!scales || element("limit").disabled || settings.clip === "value") return;
   const y = event.clientY - element("norm-plot").getBoundingClientRect().top;
   element("limit").value = Math.log10(scales.valueAt(y));
-  liveChanged();
+  liveChanged("limit");
 }
 
 function watchDragging() {
@@ -355,15 +427,25 @@ async function takeFile(input, kind) {
   if (file.size > 200e6) {
     say(`${file.name} has ${Math.round(file.size / 1e6)} MB, which is too large for this page: nothing was loaded.`, true);
   } else {
-    const bytes = await file.arrayBuffer();
-    send(kind, { name: file.name, bytes }, [bytes]);
+    await sendFile(file, kind);
   }
   input.value = ""; // so that the same file can be chosen again
 }
 
+async function sendFile(file, kind) {
+  let bytes;
+  try {
+    bytes = await file.arrayBuffer();
+  } catch {
+    say(`${file.name} cannot be read: nothing was loaded. Is it still there, and are you allowed to read it?`, true);
+    return;
+  }
+  send(kind, { name: file.name, bytes }, [bytes]);
+}
+
 function usePasted() {
   const pasted = element("own-text").value;
-  if (pasted.length > LONGEST_PASTE) say(`The text has ${pasted.length} characters; ${LONGEST_PASTE} are the most.`, true);
+  if (pasted.length > LONGEST_PASTE) say(`The text has ${pasted.length} characters; ${LONGEST_PASTE} are the most: nothing has changed.`, true);
   else trainOn("The pasted text", { text: pasted });
 }
 
@@ -383,8 +465,7 @@ function readLink() {
   const link = new URLSearchParams(location.hash.slice(1));
   const preset = link.get("preset") in PRESETS ? link.get("preset") : Object.keys(PRESETS)[0];
   element("preset").value = preset;
-  element("preset-says").textContent = PRESETS[preset].says;
-  settings = settingsOf(preset);
+  usePreset(preset);
   for (const name of Object.keys(DEFAULTS)) {
     if (link.has(name) && fitsLink(name, link.get(name))) {
       settings[name] = NUMBERS.includes(name) ? Number(link.get(name)) : link.get(name);
@@ -415,7 +496,7 @@ function start() {
   for (const [key, { name }] of Object.entries(PRESETS)) element("preset").add(new Option(name, key));
   element("preset").addEventListener("change", () => choosePreset(element("preset").value));
   for (const name of FIXED) element(name).addEventListener("change", () => fixedChanged(name));
-  for (const name of ["rate", "limit", "temperature", "clip"]) element(name).addEventListener("input", liveChanged);
+  for (const name of ["rate", "limit", "temperature", "clip"]) element(name).addEventListener("input", () => liveChanged(name));
   element("pair").addEventListener("change", () => {
     showValues();
     send("reset");
@@ -430,8 +511,10 @@ function start() {
   });
   element("reset").addEventListener("click", () => send("reset"));
   for (const button of document.querySelectorAll("[data-back]")) {
-    button.addEventListener("click", () => send("back", { by: Number(button.dataset.back) }));
+    button.addEventListener("click", () => send("back", { to: step - Number(button.dataset.back) }));
   }
+  element("at").addEventListener("input", showFigures);
+  element("before").addEventListener("click", () => send("back", { to: readAt() - 1 }));
   element("use-text").addEventListener("click", usePasted);
   element("built-in").addEventListener("click", () => trainOn("The built-in text", { text: builtIn }));
   element("text-file").addEventListener("change", ({ target }) => takeFile(target, "text"));

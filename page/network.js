@@ -47,28 +47,38 @@ function makeNetwork(header, base64) {
     const [Wx, Wh] = [arrays[`layers.weight_ih_l${k}`], arrays[`layers.weight_hh_l${k}`]];
     const twoBiases = [arrays[`layers.bias_ih_l${k}`], arrays[`layers.bias_hh_l${k}`]];
     const bias = Float64Array.from(twoBiases[0], (b, row) => b + twoBiases[1][row]);
-    layers.push({
-      Wx,
-      Wh,
-      bias,
-      addWx: (z, x) => addProduct(z, Wx, x),
-      addWh: (z, h) => addProduct(z, Wh, h),
-    });
+    layers.push({ Wx, Wh, bias });
   }
-  return {
+  const network = {
     tokens: header.tokens,
     hiddenSize: H,
     layers,
     table: inputTable(V, layers[0], arrays["embedding.weight"]),
     norm: header.normEps === null ? null : [arrays["norm.weight"], arrays["norm.bias"]],
     normEps: header.normEps,
-    output: outputLayer(arrays["output.weight"], arrays["output.bias"]),
+    output: { W: arrays["output.weight"], bias: arrays["output.bias"] },
   };
+  return { ...network, ...plainProducts(network) };
 }
 
-/** Return the output layer: its weights (V, H) and (V), and what gives the logits of an h. */
-function outputLayer(W, bias) {
-  return { W, bias, logits: (h) => multiply(W, h, bias) };
+/** Return what the network computes with, in JavaScript; `useKernel` puts faster ones in its place.
+ *
+ * advance(state, token) changes the state, and returns h of the last layer; logits(h) are the next token's.
+ */
+function plainProducts({ layers, table, output }) {
+  const advance = (state, token) => {
+    let below = null;
+    layers.forEach(({ Wx, Wh, bias }, k) => {
+      const { h, c } = state[k];
+      const z = k === 0 ? table[token].slice() : bias.slice();
+      if (k > 0) addProduct(z, Wx, below);
+      addProduct(z, Wh, h);
+      applyGates(z, h, c);
+      below = h;
+    });
+    return below;
+  };
+  return { advance, logits: (h) => multiply(output.W, h, output.bias) };
 }
 
 /** Return W x + b of the first layer for every token: V arrays of 4H.
@@ -110,17 +120,8 @@ function zeroState({ layers, hiddenSize }) {
 
 /** Read one token: change the state, and return the logits of the next token. */
 function step(network, state, token) {
-  let below = null;
-  network.layers.forEach(({ addWx, addWh, bias }, k) => {
-    const { h, c } = state[k];
-    const z = k === 0 ? network.table[token].slice() : bias.slice();
-    if (k > 0) addWx(z, below);
-    addWh(z, h);
-    applyGates(z, h, c);
-    below = h;
-  });
-  if (network.norm) below = layerNorm(below, network.norm, network.normEps);
-  return network.output.logits(below);
+  const h = network.advance(state, token);
+  return network.logits(network.norm ? layerNorm(h, network.norm, network.normEps) : h);
 }
 
 /** Add W x to z, for W (4H, C) row after row, x (C) and z (4H). Nearly all the time goes here.
@@ -147,43 +148,65 @@ function addProduct(z, W, x) {
   }
 }
 
-/** Let kernel.wasm do the products of a network, where there is WebAssembly: the same sums, in 32 bits. */
+/** Let kernel.wasm do the products and gates of a network, where there is WebAssembly, in 32 bits. */
 async function useKernel(network, base64) {
   const { hiddenSize: H, layers, output } = network;
   const [V, width] = [output.bias.length, 4 * H];
-  const [x, z] = [0, H]; // a vector and a sum,
-  const raw = z + Math.max(width, V); // and a matrix on its way into panels
-  let next = raw + H * Math.max(width, V);
-  const size = next + 2 * layers.length * packedSize(H, width) + packedSize(H, V);
-  let kernel;
+  const at = { h: 0, c: H, tanhC: 2 * H, z: 3 * H };
+  const raw = at.z + Math.max(width, V); // a matrix on its way into panels
+  const packed = raw + H * Math.max(width, V);
+  const size = packed + 2 * layers.length * packedSize(H, width) + packedSize(H, V);
   try {
-    kernel = await compiledKernel(decodeBase64(base64), size);
+    const kernel = await compiledKernel(decodeBase64(base64), size);
+    Object.assign(network, compiledProducts(network, kernel, at, packInto(kernel, raw, packed, H)));
   } catch {
-    return; // the products stay in JavaScript
+    // they stay in JavaScript
   }
-  /** Pack a matrix (rows, H), and return what adds its product with a vector to a sum. */
-  const place = (matrix, rows) => {
-    const at = next;
+}
+
+/** Return what packs a matrix (rows, H), and returns what adds its product with a vector to a sum. */
+function packInto(kernel, raw, packed, H) {
+  let next = packed;
+  return (matrix) => {
+    const [from, rows] = [next, matrix.length / H];
     next += packedSize(H, rows);
     kernel.memory.set(matrix, raw);
-    kernel.pack(at, raw, H, rows, 1, H);
-    return (sum, vector) => {
-      kernel.memory.set(vector, x);
-      kernel.memory.set(sum, z);
-      kernel.multiply(z, x, at, 1, H, rows, H, 1);
-      sum.set(kernel.memory.subarray(z, z + rows));
-    };
+    kernel.pack(from, raw, H, rows, 1, H);
+    return (sum, vector) => kernel.multiply(sum, vector, from, 1, H, rows, H, 1);
   };
-  layers.forEach((layer, k) => {
-    if (k > 0) layer.addWx = place(layer.Wx, width);
-    layer.addWh = place(layer.Wh, width);
-  });
-  const addOutput = place(output.W, V);
-  output.logits = (h) => {
-    const sum = Float64Array.from(output.bias);
-    addOutput(sum, h);
-    return sum;
+}
+
+/** Return what `plainProducts` returns; vectors lie at `at` in the kernel's memory. */
+function compiledProducts({ hiddenSize: H, layers, table, output }, kernel, at, place) {
+  const { memory } = kernel;
+  const rows = table.map((row) => Float32Array.from(row)); // copied faster than 64 bits are
+  const added = layers.map(({ Wx, Wh, bias }, k) => ({
+    bias: Float32Array.from(bias),
+    Wx: k > 0 ? place(Wx) : null,
+    Wh: place(Wh),
+  }));
+  const advance = (state, token) => {
+    added.forEach(({ bias, Wx, Wh }, k) => {
+      const { h, c } = state[k];
+      memory.set(k === 0 ? rows[token] : bias, at.z);
+      if (Wx) Wx(at.z, at.h); // h of the layer below
+      memory.set(h, at.h);
+      memory.set(c, at.c);
+      Wh(at.z, at.h);
+      kernel.lstm_forward(at.z, at.c, at.c, at.tanhC, at.h, 1, H);
+      h.set(memory.subarray(at.h, at.h + H));
+      c.set(memory.subarray(at.c, at.c + H));
+    });
+    return state.at(-1).h;
   };
+  const addOutput = place(output.W);
+  const logits = (h) => {
+    memory.set(h, at.h);
+    memory.set(output.bias, at.z);
+    addOutput(at.z, at.h);
+    return Float64Array.from(memory.subarray(at.z, at.z + output.bias.length));
+  };
+  return { advance, logits };
 }
 
 /** Change h and c (H) of an LSTM layer by what its gates read, z (4H): i, f, g, o. */
@@ -203,12 +226,18 @@ function sigmoid(z) {
 /** Return h with mean 0 and variance 1, times the weight, plus the bias (Ba et al. 2016). */
 function layerNorm(h, [weight, bias], eps) {
   const mean = sumOf(h) / h.length;
-  const variance = sumOf(h.map((x) => (x - mean) ** 2)) / h.length;
-  return h.map((x, k) => ((x - mean) / Math.sqrt(variance + eps)) * weight[k] + bias[k]);
+  let squares = 0;
+  for (let k = 0; k < h.length; k++) squares += (h[k] - mean) ** 2;
+  const root = Math.sqrt(squares / h.length + eps);
+  const made = new Float64Array(h.length);
+  for (let k = 0; k < h.length; k++) made[k] = ((h[k] - mean) / root) * weight[k] + bias[k];
+  return made;
 }
 
 function sumOf(array) {
-  return array.reduce((sum, x) => sum + x, 0);
+  let sum = 0;
+  for (let k = 0; k < array.length; k++) sum += array[k];
+  return sum;
 }
 
 // Transforms of a distribution
@@ -216,13 +245,18 @@ function sumOf(array) {
 /** Return log p of logits, or of log-probabilities that no longer sum to 1. */
 function logSoftmax(logits) {
   const largest = Math.max(...logits);
-  const total = sumOf(logits.map((x) => Math.exp(x - largest)));
-  return logits.map((x) => x - largest - Math.log(total));
+  let total = 0;
+  for (let k = 0; k < logits.length; k++) total += Math.exp(logits[k] - largest);
+  const less = Math.log(total);
+  const made = new Float64Array(logits.length);
+  for (let k = 0; k < logits.length; k++) made[k] = logits[k] - largest - less;
+  return made;
 }
 
 /** Return the tokens from the most probable to the least; of equals, the first one first. */
 function byProbability(logP) {
-  const tokens = Array.from(logP.keys());
+  const tokens = [];
+  for (let token = 0; token < logP.length; token++) tokens.push(token);
   // -Infinity minus itself is NaN, which sort takes for 0: equal.
   return tokens.sort((a, b) => logP[b] - logP[a]);
 }

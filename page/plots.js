@@ -103,15 +103,22 @@ function drawCurve(context, scales, points, colour, width = 1.2) {
 }
 
 /** Draw a line across at a value, with its name. */
-function drawLevel({ context, width }, scales, value, name, colour, dash = [5, 4]) {
+function drawLevel({ context, width }, scales, value, name, [colour, ground], dash = [5, 4]) {
   const y = scales.y(value);
-  context.strokeStyle = context.fillStyle = colour;
+  context.strokeStyle = colour;
   context.lineWidth = 1.5;
   context.setLineDash(dash);
   line(context, MARGIN.left, y, width - MARGIN.right, y);
   context.setLineDash([]);
   context.textAlign = "right";
   context.textBaseline = "bottom";
+  // A curve may be where the name stands: it is dimmed there, and not hidden.
+  const across = context.measureText(name).width;
+  context.globalAlpha = 0.7;
+  context.fillStyle = ground;
+  context.fillRect(width - MARGIN.right - 4 - across, y - 15, across + 4, 14);
+  context.globalAlpha = 1;
+  context.fillStyle = colour;
   context.fillText(name, width - MARGIN.right - 2, y - 1);
 }
 
@@ -125,13 +132,13 @@ function drawLoss(canvas, { curves, steps, baseline, guessing }) {
   const ticks = [];
   const gap = highest - lowest > 4 ? 2 : 1;
   for (let value = Math.ceil(lowest / gap) * gap; value <= highest; value += gap) ticks.push([value, String(value)]);
-  drawFrame(made, scales, colour, { title: "loss, nats per character (thick: held out)", ticks, steps });
-  drawLevel(made, scales, guessing, `guessing ${guessing.toFixed(2)}`, colour.faint);
-  drawLevel(made, scales, baseline, `5-gram ${baseline.toFixed(2)}`, colour.faint, [2, 3]);
+  drawFrame(made, scales, colour, { title: "loss, nats (thick: held out; top edge: beyond it)", ticks, steps });
   curves.forEach(({ points, valid }, k) => {
     drawCurve(made.context, scales, points, k ? colour.second : colour.first);
     drawCurve(made.context, scales, valid, k ? colour.second : colour.held, 2.5);
   });
+  drawLevel(made, scales, guessing, `guessing ${guessing.toFixed(2)}`, [colour.faint, colour.part]);
+  drawLevel(made, scales, baseline, `5-gram ${baseline.toFixed(2)}`, [colour.faint, colour.part], [2, 3]);
   return scales;
 }
 
@@ -152,7 +159,7 @@ function drawNorms(canvas, { curves, steps, limit }) {
     drawCurve(made.context, scales, points.filter(([, norm]) => norm > 0), k ? colour.second : colour.first);
     drawMarks(made, scales, clipped, k, colour.mark);
   });
-  if (limit !== null) drawLevel(made, scales, limit, `↕ clip at ${shortNumber(limit)}`, colour.mark, []);
+  if (limit !== null) drawLevel(made, scales, limit, `↕ clip at ${shortNumber(limit)}`, [colour.mark, colour.part], []);
   return scales;
 }
 

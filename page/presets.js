@@ -12,7 +12,7 @@ const DEFAULTS = {
   clip: "norm",
   limit: 1,
   rate: 0.005,
-  from: 0, // the step from which the gradient is clipped
+  from: 0, // the step after which the gradient is clipped
   temperature: 0.7,
 };
 
@@ -20,7 +20,7 @@ const LEAPING = { cell: "rnn", optimizer: "sgd", rate: 1.3, clip: "none", limit:
 const DYING = { layers: 2, units: 48, rate: 0.3, clip: "none" };
 
 /** Presets: their settings where they differ from DEFAULTS, how a run of 300 steps ends, as
- * benchmarks/page_presets.py measures it, and what is to be seen. */
+ * benchmarks/page_presets.py measures it, what is to be seen, and whether its figures are to be looked at. */
 const PRESETS = {
   learns: {
     name: "It learns",
@@ -44,7 +44,7 @@ const PRESETS = {
     name: "Clipped too late",
     settings: { ...LEAPING, clip: "norm", from: 100 },
     end: "dies",
-    says: "Clipping begins at step 100. By then the weights are spoiled: short steps do not bring them back by step 300.",
+    says: "Clipping begins after step 100. By then the weights are spoiled: short steps do not bring them back by step 300.",
   },
   dies: {
     name: "The text that dies",
@@ -58,6 +58,13 @@ const PRESETS = {
     end: "lives",
     says: "The same network at a thirtieth of the rate, still not clipped. Clipping was not what it lacked.",
   },
+  chapter06: {
+    name: "Chapter 06, section 1",
+    settings: { cell: "rnn", units: 256, length: 50, optimizer: "sgd", rate: 1, clip: "none", limit: 1 },
+    end: "bursts",
+    says: "The RNN of the chapter, its rate, its text: not clipped, it bursts. The box below sets it beside the same one, clipped at 1.",
+    figures: true,
+  },
 };
 
 /** Return all settings of a preset. */
@@ -65,7 +72,7 @@ function settingsOf(preset) {
   return { ...DEFAULTS, ...PRESETS[preset].settings };
 }
 
-/** Return the limit that acts at a step: none before clipping begins. */
+/** Return the limit that acts when so many steps are taken: none before clipping begins. */
 function clippingAt({ clip, limit, from }, step) {
   return { clip: step < from ? "none" : clip, limit };
 }
@@ -74,6 +81,27 @@ function clippingAt({ clip, limit, from }, step) {
 
 const LEAP = 1; // nats above the lowest mean of ten losses so far: the loss has leapt
 const DEAD_AFTER = 150; // steps
+
+/** Follows the figures of a run that the lab names; steps count from 1. */
+class RunFigures {
+  constructor() {
+    this.first = null; // {loss, norm}
+    this.highest = { loss: -Infinity, step: 0 };
+    this.longest = { norm: -Infinity, step: 0 };
+    this.recent = []; // the last 20 losses
+    [this.steps, this.clipped] = [0, 0];
+  }
+
+  add(step, loss, norm, clipped) {
+    this.first ??= { loss, norm };
+    if (loss > this.highest.loss) this.highest = { loss, step };
+    if (norm > this.longest.norm) this.longest = { norm, step };
+    this.recent.push(loss);
+    if (this.recent.length > 20) this.recent.shift();
+    this.steps += 1;
+    if (clipped) this.clipped += 1;
+  }
+}
 
 /** Follows the losses of a run: has the loss leapt, has the text died? */
 class LossWatch {

@@ -209,6 +209,14 @@ function readModel(bytes, name) {
   }
 }
 
+/** The kinds of numbers that a file may hold: bytes of one, and what reads it. */
+const NUMBERS_OF = {
+  F16: { width: 2, read: (view, at) => halfOf(view.getUint16(at, true)) },
+  BF16: { width: 2, read: (view, at) => upperHalfOf(view.getUint16(at, true)) },
+  F32: { width: 4, read: (view, at) => view.getFloat32(at, true) },
+  F64: { width: 8, read: (view, at) => view.getFloat64(at, true) },
+};
+
 function readSafetensors(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const size = view.getUint32(0, true);
@@ -218,14 +226,10 @@ function readSafetensors(bytes) {
   const arrays = {};
   for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(entries)) {
     const count = sizeOf(shape);
-    const width = { F16: 2, F32: 4, F64: 8 }[dtype];
+    const { width, read: readAt } = NUMBERS_OF[dtype];
     const from = 8 + size + start;
-    if (!width || end - start !== count * width || 8 + size + end > bytes.length) throw new RangeError(name);
-    const read = {
-      2: (k) => halfOf(view.getUint16(from + 2 * k, true)),
-      4: (k) => view.getFloat32(from + 4 * k, true),
-      8: (k) => view.getFloat64(from + 8 * k, true),
-    }[width];
+    if (end - start !== count * width || 8 + size + end > bytes.length) throw new RangeError(name);
+    const read = (k) => readAt(view, from + width * k);
     arrays[name] = { shape, values: Float32Array.from({ length: count }, (_, k) => read(k)) };
   }
   return { metadata, arrays };
@@ -238,6 +242,11 @@ function halfOf(bits) {
   const fraction = (bits & 1023) / 1024;
   if (exponent === 31) return NaN;
   return sign * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
+}
+
+/** Return the number of 32 bits whose upper 16 are these, as bfloat16 has them. */
+function upperHalfOf(bits) {
+  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
 }
 
 function vocabOf(metadata) {
@@ -255,6 +264,7 @@ function ofScratch(metadata, arrays) {
 function ofTorch(metadata, arrays) {
   const { cell, num_layers: layers, hidden_size: H, output_norm: norm } = JSON.parse(metadata.config);
   if (norm) throw new InputError("it has a layer norm before its output layer, which this page does not train.");
+  checkCell(cell);
   const tokens = vocabOf(metadata);
   const V = tokens.length;
   const weights = { Wy: transposed(arrays["output.weight"].values, V, H), by: arrays["output.bias"].values };
@@ -290,9 +300,13 @@ function behindEmbedding(Wx, embedding, V, N) {
   return table;
 }
 
+function checkCell(cell) {
+  if (!Object.hasOwn(GATES, cell)) throw new InputError(`its cell is “${cell}”, which this page does not know.`);
+}
+
 /** Throw unless a model is one that the engine can train, with all weights there and finite. */
 function check({ cell, layers, units, tokens, weights }) {
-  if (!(cell in GATES)) throw new InputError(`its cell is “${cell}”, which this page does not know.`);
+  checkCell(cell);
   if (!(layers >= 1 && layers <= MOST_LAYERS && units >= 1 && units <= MOST_UNITS)) {
     throw new InputError(`it has ${layers} layers of ${units} units; this page takes ${MOST_LAYERS} of ${MOST_UNITS}.`);
   }

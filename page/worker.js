@@ -20,7 +20,7 @@ let snapshots = []; // {step, parts}, the oldest first
 let step = 0;
 let running = false;
 let lastText = 0;
-let unsent = []; // rows of steps
+let unsent = []; // rows of steps, which count from 1
 
 function post(kind, more, transfer = []) {
   postMessage({ kind, ...more }, transfer);
@@ -52,10 +52,12 @@ const TAKE = {
   run() {
     if (!runs.length || running) return;
     running = true;
+    post("running", { is: true });
     goOn();
   },
   pause() {
     running = false;
+    post("running", { is: false });
   },
   step() {
     running = false;
@@ -63,10 +65,10 @@ const TAKE = {
     sendRows();
     look();
   },
-  /** Go back by so many steps, or to the nearest earlier one that is kept. */
-  back({ by }) {
+  /** Go back to where so many steps are taken, or to the nearest earlier place that is kept. */
+  back({ to }) {
     running = false;
-    goBack(step - by);
+    goBack(to);
   },
   save() {
     const bytes = modelFile(runs[0].network, source.tokens);
@@ -78,14 +80,24 @@ const TAKE = {
   },
 };
 
-onmessage = async ({ data }) => {
+// One after the other: what is asked for while a text is being read waits until it is.
+let taken = Promise.resolve();
+onmessage = ({ data }) => {
+  taken = taken.then(() => take(data));
+};
+
+async function take(data) {
   try {
     await TAKE[data.kind](data);
   } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    post("refused", { message: error.message });
+    if (error instanceof InputError) post("refused", { message: error.message });
+    else setTimeout(() => throwOn(error)); // a rejected promise would not reach the page
   }
-};
+}
+
+function throwOn(error) {
+  throw error;
+}
 
 /** Encode a text and measure its baselines; throw InputError if it is too short to train on. */
 function sourceOf(text, name, tokens, wanted) {
@@ -99,6 +111,7 @@ function sourceOf(text, name, tokens, wanted) {
         `${least}: nothing has changed. Give a longer text, or fewer or shorter streams.`,
     );
   }
+  if (tokens.length < 2) throw new InputError(`${name} is one character over and over: there is nothing to learn, and nothing has changed.`);
   const measured = valid.subarray(0, VALID_LENGTH);
   const unigram = ngramLoss(train, measured, 1, tokens.length);
   const baseline = ngramLoss(train, measured, Math.min(5, train.length), tokens.length);
@@ -195,7 +208,7 @@ function nextTurn(call) {
 
 function takeStep() {
   keepSnapshot();
-  const row = { step, runs: runs.map(stepOfRun) };
+  const row = { step: step + 1, runs: runs.map(stepOfRun) };
   step += 1;
   if (step % VALID_EVERY === 0) {
     row.valid = runs.map(({ network, broken }) => (broken ? null : network.evaluate(source.valid)));
@@ -212,7 +225,7 @@ function stepOfRun(run, k) {
   const { loss, norm, clipped } = run.network.trainStep({ ...clippingAt(its, step), rate: its.rate });
   if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
     run.broken = true;
-    post("broken", { run: k, step });
+    post("broken", { run: k, step: step + 1 });
     return null;
   }
   return [loss, norm, clipped];
@@ -239,12 +252,12 @@ function look() {
 
 // Going back
 
-/** Keep what this step begins from: the last 10 steps, every 10th of the last 100, every 100th. */
+/** Keep what this step begins from: the first 40, the last 10, every 10th of the last 100, every 100th. */
 function keepSnapshot() {
   snapshots.push({ step, parts: runs.map(({ network, broken }) => ({ ...network.snapshot(), broken })) });
   snapshots = snapshots.filter(({ step: each }) => {
     const age = step - each;
-    return age < 10 || (each % 10 === 0 && age < 100) || each % 100 === 0;
+    return each < 40 || age < 10 || (each % 10 === 0 && age < 100) || each % 100 === 0;
   });
   const [{ parts }] = snapshots;
   const size = parts.length * (parts[0].weights.length + parts[0].memories.length);

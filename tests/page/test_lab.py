@@ -14,6 +14,8 @@ from chromium import browser, needs_chromium, screenshot
 from playwright.sync_api import expect
 
 from lstmlib import scratch
+from lstmlib.cleaning import clean, rare_count
+from lstmlib.corpora import load_corpus
 from lstmlib.models import CharRNN
 from lstmlib.ngram import NGramModel
 from lstmlib.serialization import load_model, load_scratch, save_model, save_scratch
@@ -121,6 +123,18 @@ def test_models_go_both_ways(sources, tmp_path, cell, embedding):
     again, vocab_again = load_model(tmp_path / "back.safetensors")
     assert vocab_again == vocab and tuple(tokens) == vocab.tokens
     torch.testing.assert_close(loss_in_python(again, x, y), loss_in_python(model, x, y))
+
+
+@needs_chromium
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_other_kinds_of_numbers_are_read(sources, tmp_path, dtype):
+    torch.manual_seed(0)
+    model = CharRNN(4, 5, 1).to(dtype)
+    save_model(tmp_path / "it", model, Vocab("abcd"))
+    data = base64.b64encode((tmp_path / "it").read_bytes()).decode()
+    x, y = np.random.default_rng(0).integers(4, size=(2, 2, 5))
+    loss, *_ = sources.evaluate(READ, [data, x.T.ravel().tolist(), y.T.ravel().tolist()])
+    assert loss == pytest.approx(loss_in_python(model.float(), x, y).item(), rel=1e-5)
 
 
 @needs_chromium
@@ -306,20 +320,22 @@ def test_the_line_in_the_plot_is_dragged_and_so_is_the_limit(open_lab):
 @needs_chromium
 def test_a_link_restores_all_settings(open_lab):
     page = open_lab(SMALL + "&cell=gru&layers=2&seed=77&temperature=1.2&pair=1&from=9")
-    page.locator("summary").nth(1).click()
+    page.locator("#own-part summary").click()
     page.locator("#make-link").click()
     fragment = page.evaluate("location.hash")
     again = open_lab(fragment)
     kept = "({ settings, pair: element('pair').checked, preset: element('preset').value })"
     assert again.evaluate(kept) == page.evaluate(kept)
     assert again.evaluate("settings.cell") == "gru" and again.evaluate("history.length") == 2
-    wrong = open_lab("#cell=tree&units=100000&rate=-1&layers=x&preset=none&seed=1.5")
+    wrong = open_lab(
+        "#cell=tree&units=100000&rate=NaN&limit=Infinity&layers=x&preset=none&seed=1.5&temperature="
+    )
     assert wrong.evaluate("settings") == open_lab().evaluate("settings")
 
 
 def paste(page, text):
     if not page.locator("#own-text").is_visible():
-        page.locator("summary").nth(1).click()
+        page.locator("#own-part summary").click()
     page.locator("#own-text").fill(text)
     page.locator("#use-text").click()
 
@@ -335,7 +351,8 @@ def test_what_is_no_text_is_refused_and_nothing_changes(open_lab, tmp_path):
     page = open_lab(SMALL)
     before = page.evaluate("text.size")
     message = page.locator("#message.wrong")
-    for text, said in (("", "has 0 characters"), ("x", "has 1 characters")):
+    one = "is one character over and over"
+    for text, said in (("", "has 0 characters"), ("x", "has 1 characters"), (900 * "x", one)):
         paste(page, text)
         expect(message).to_contain_text(said)
     files = {
@@ -349,6 +366,9 @@ def test_what_is_no_text_is_refused_and_nothing_changes(open_lab, tmp_path):
     (tmp_path / "c.txt").write_bytes(50_000_000 * b"x")
     page.locator("#text-file").set_input_files(tmp_path / "c.txt")
     expect(message).to_contain_text("c.txt has 50.0 MB, and this page takes texts of up to 5 MB")
+    page.evaluate("() => { File.prototype.arrayBuffer = () => Promise.reject(new Error()); }")
+    give_file(page, "text-file", "gone.txt", b"It is gone.")
+    expect(message).to_contain_text("gone.txt cannot be read: nothing was loaded.")
     take_steps(page, 1)
     assert page.evaluate("text.size") == before
 
@@ -382,9 +402,18 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
         expected = {"cell": cell, "layers": layers, "units": units}
         assert page.evaluate("settings").items() >= expected.items()
         take_steps(page, 1)
+    save_model(tmp_path / "gru", CharRNN(4, 5, 1, cell="gru"), Vocab("abcd"))
     broken = {
         "cut.safetensors": (data[:5000], "is not a whole safetensors file"),
         "none.safetensors": (b"none", "is not a whole safetensors file"),
+        "other.safetensors": (
+            (tmp_path / "gru").read_bytes().replace(b'"gru', b'"sru'),
+            "its cell is “sru”, which this page does not know",
+        ),
+        "another.safetensors": (
+            data.replace(b'"rnn"', b'"mlp"'),
+            "its cell is “mlp”, which this page does not know",
+        ),
         "normed.safetensors": (
             (ROOT / "runs" / "help-pages" / "model.safetensors").read_bytes(),
             "it has a layer norm",
@@ -395,7 +424,7 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
         expect(page.locator("#message.wrong")).to_contain_text(said)
         expect(page.locator("#message.wrong")).to_contain_text("The network stays as it is.")
     assert page.evaluate("settings.cell") == "rnn"
-    page.locator("summary").nth(1).click()
+    page.locator("#own-part summary").click()
     with page.expect_download() as download:
         page.locator("#save-model").click()
     download.value.save_as(tmp_path / "saved.safetensors")
@@ -409,7 +438,7 @@ def test_models_of_the_course_are_loaded_and_others_refused(open_lab, tmp_path):
 @needs_chromium
 def test_a_size_that_does_not_fit_is_said(open_lab):
     page = open_lab(SMALL)
-    page.locator("summary").nth(0).click()
+    page.locator("#network-part summary").click()
     page.locator("#units").fill("7")
     page.locator("#units").blur()
     expect(page.locator("#message.wrong")).to_contain_text("Units must be a whole number from 16")
@@ -435,6 +464,27 @@ def test_controls_and_effects_stand_on_one_screen(open_lab, scheme):
 
 
 @needs_chromium
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])
+def test_nothing_jumps_while_it_trains(open_lab, width, height):
+    page = open_lab("#preset=chapter06&pair=1&units=16&streams=2&length=5", width, height)
+    until(page, "texts.length === 2")
+    boxes = """all => all.map((e) => {
+        const { top, left, height } = e.getBoundingClientRect();
+        return [e.id, top, left, height];
+    })"""
+    parts = page.locator("section, details, canvas, #at, #before, .text")
+    before = parts.evaluate_all(boxes)
+    take_steps(page, 55)
+    expect(page.locator("#numbers")).to_contain_text("held out")
+    page.evaluate("() => { running = true; speed.value = 123456; showNumbers(); running = false; }")
+    assert parts.evaluate_all(boxes) == before
+    if width == 1366:
+        below = page.locator("#figures-part").bounding_box()
+        assert below["y"] + below["height"] <= height
+    screenshot(page, f"lab-figures-{width}")
+
+
+@needs_chromium
 def test_on_a_phone_sliders_and_text_stand_on_one_screen(open_lab):
     page = open_lab(SMALL, 390, 844)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -447,9 +497,10 @@ def test_on_a_phone_sliders_and_text_stand_on_one_screen(open_lab):
 @needs_chromium
 def test_every_control_of_the_lab_has_a_name_and_is_reached_by_tab(open_lab):
     page = open_lab(SMALL)
-    for k in range(2):
-        page.locator("summary").nth(k).click()
+    for summary in page.locator("summary").all():
+        summary.click()
     controls = page.locator("input, select, textarea, button")
+    take_steps(page, 1)  # before it there is nothing to go back to
     named = "e => e.labels?.length === 1 || e.tagName === 'BUTTON' && e.textContent.length > 0"
     assert all(controls.nth(k).evaluate(named) for k in range(controls.count()))
     reached = set()
@@ -470,6 +521,167 @@ def test_with_reduced_motion_nothing_moves_by_itself(open_lab):
         take_steps(page, 1)
         until(page, "texts.length > 0")
         assert page.locator("#text-0 mark").count() == count
+
+
+@needs_chromium
+def test_a_start_before_the_text_is_read_is_not_lost(open_lab, chromium):
+    page = chromium.new_page()
+    page.goto(PAGE.as_uri() + SMALL)
+    page.locator("#start").click()
+    until(page, "step > 3")
+    expect(page.locator("#start")).to_have_text("Pause")
+    page.locator("#start").click()
+    until(page, "!running")
+    page.close()
+
+
+@needs_chromium
+def test_what_breaks_in_the_worker_is_said(chromium):
+    page = chromium.new_page()
+    page.goto(PAGE.as_uri() + SMALL)
+    expect(page.locator("#message")).to_contain_text("characters,")
+    page.evaluate("send('no such message')")
+    expect(page.locator("#message.wrong")).to_contain_text("Something broke in the training")
+    page.close()
+
+
+@needs_chromium
+def test_a_slider_changes_what_it_is_for_and_nothing_else(open_lab):
+    page = open_lab("#preset=learns&limit=0.3")
+    page.locator("#temperature").fill("1.1")
+    now = page.evaluate("settings")
+    assert (now["rate"], now["limit"], now["temperature"]) == (0.006, 0.3, 1.1)
+    page.locator("#rate").fill("-2")
+    assert page.evaluate("[settings.rate, settings.limit]") == [0.01, 0.3]
+
+
+# Chapter 06, section 1, in the page
+
+
+def section_says(start):
+    """Return the paragraph of the chapter that begins in this way, in one line."""
+    notebook = json.loads((ROOT / "notebooks/06_exploding_gradients.ipynb").read_text("utf-8"))
+    cells = ("".join(each["source"]) for each in notebook["cells"])
+    paragraphs = (p.replace("\n", " ") for cell in cells for p in cell.split("\n\n"))
+    (found,) = (each for each in paragraphs if each.startswith(start))
+    return found
+
+
+def numbers_in(text, pattern):
+    """Return the groups of what a text says as numbers; fail where it does not say it."""
+    found = re.search(pattern, text)
+    assert found, (pattern, text)
+    return [float(each.rstrip(".")) for each in found.groups()]
+
+
+def run_until(page, steps):
+    page.locator("#start").click()
+    until(page, "(steps) => step >= steps", steps)
+    page.locator("#start").click()
+    until(page, "!running")
+    page.wait_for_timeout(200)  # rows that are on their way
+
+
+def figures_of(page, row=0):
+    return page.locator("#figures tr").nth(row).locator("td").all_text_contents()
+
+
+def at_step(page, number):
+    page.locator("#at").fill(str(number))
+    return page.locator("#at-says").text_content()
+
+
+def test_the_text_of_the_lab_is_that_of_the_chapter():
+    corpus = load_corpus("python-docs")
+    text, _ = clean(corpus.text, straight_quotes=True, min_count=rare_count(corpus.text))
+    assert SCRIPT["built_in_text"]() == text
+
+
+@needs_chromium
+def test_the_explosion_of_the_chapter_can_be_followed(open_lab):
+    says = section_says("*In the page*: press *Start*")
+    assert "*Chapter 06, section 1*" in section_says("This section can be followed")
+    page = open_lab()
+    page.locator("#preset").select_option(label="Chapter 06, section 1")
+    until(page, "settings.units === 256 && step === 0")
+    shape = {"cell": "rnn", "layers": 1, "units": 256, "optimizer": "sgd", "streams": 16}
+    assert (
+        page.evaluate("settings").items()
+        >= (shape | {"length": 50, "rate": 1, "clip": "none"}).items()
+    )
+    assert page.locator("#figures-part").evaluate("e => e.open")
+    run_until(page, 40)
+    first, highest, last, first_norm, longest, clipped = figures_of(page)
+    assert [first] == [f"{x:g}" for x in numbers_in(says, r"the first loss is ([\d.]+)")]
+    at = numbers_in(says, r"the highest ([\d.]+) at step (\d+)")
+    assert highest == "{:g} at {:g}".format(*at) and at[1] < 40
+    assert longest == "{:g} at {:g}".format(*numbers_in(says, r"norm ([\d.]+) at step (\d+)"))
+    (guessing,) = numbers_in(says, r"above the ([\d.]+) of guessing")
+    assert guessing == pytest.approx(page.evaluate("text.guessing"), abs=0.005)
+    assert float(last) > 2 * guessing and clipped == "0 %"
+    norms = dict(page.evaluate("history[0].norms"))
+    (begun,) = numbers_in(says, r"Within nine steps .* from ([\d.]+) to over 10")
+    assert first_norm == f"{begun:g}" and max(norms[k] for k in range(1, 10)) > 10
+    assert any(loss > guessing + 0.2 for _, loss in page.evaluate("history[0].losses.slice(0, 9)"))
+    expect(page.locator("#saturation")).to_have_text(
+        re.compile(r"units \(beyond ±0.99\): (9\d|100) %$")
+    )
+    before = at_step(page, 9)
+    assert before == f"loss 13.5, norm {norms[9]:.3g}"
+    screenshot(page, "lab-chapter-06")
+    page.locator("#before").click()
+    until(page, "step === 8")
+    expect(page.locator("#message")).to_contain_text("Back at step 8")
+    assert at_step(page, 9) == "was not taken"
+    take_steps(page, 1)
+    assert at_step(page, 9) == before
+    page.locator("#at").fill("")
+    assert (
+        page.locator("#at-says").text_content() == before
+    )  # the last step, where none is asked for
+
+
+@needs_chromium
+def test_the_rescue_of_the_chapter_can_be_followed(open_lab):
+    says = section_says("*In the page*: tick *Beside it: clipped*")
+    page = open_lab("#preset=chapter06")
+    page.locator("#pair").check()
+    until(page, "history.length === 2")
+    run_until(page, 100)
+    free, clipped = figures_of(page), figures_of(page, 1)
+    assert (free[0], free[3]) == (clipped[0], clipped[3])
+    step, loss, norm = numbers_in(
+        says, r"At step (\d+) this run, too, meets a loss of ([\d.]+) and a norm of ([\d.]+)"
+    )
+    expect(page.locator("#at-says")).to_contain_text("clipped: loss")
+    assert f"· clipped: loss {loss:g}, norm {norm:g}, clipped" in at_step(page, int(step))
+    (then,) = numbers_in(says, r"the next loss is ([\d.]+)")
+    assert f"· clipped: loss {then:g}, " in at_step(page, int(step) + 1)
+    (share,) = numbers_in(says, r"After 100 steps it is (\d+) %")
+    marked = [at for at in page.evaluate("history[1].clipped") if at <= 100]
+    assert round(len(marked)) == share and page.evaluate("history[0].clipped") == []
+    assert clipped[5] in (f"{share - 1:g} %", f"{share:g} %", f"{share + 1:g} %")
+
+
+def test_the_recorded_peers_were_measured_with_the_sizes_of_the_lab():
+    said = json.loads((ROOT / "benchmarks" / "page_peers.json").read_text(encoding="utf-8"))
+    settings = PRESETS["presets"]["learns"]["settings"]
+    assert {name: said[name] for name in ("units", "streams", "length")}.items() <= settings.items()
+    for peer in said["peers"].values():
+        assert peer == "not measured" or (peer["lab_is_faster_by"] > 1 and peer["licence"])
+
+
+def test_what_the_chapter_says_of_600_steps_was_measured_with_twenty_seeds():
+    says = section_says("*In the page*: tick *Beside it: clipped*")
+    section = PRESETS["section"]
+    assert len(section["seeds"]) == PRESETS["seeds"] and section["steps"] == 600
+    (seeds,) = numbers_in(says, r"hold in the page with each of (\d+) seeds")
+    assert section["as_it_says"] == sum(each["holds"] for each in section["seeds"]) == seeds
+    assert len(section["says"]) == 5
+    (first,) = (each for each in section["seeds"] if each["seed"] == 1)
+    share, last = numbers_in(says, r"after 600 it is (\d+) %, .* is then ([\d.]+)\.")
+    assert round(100 * first["clipped"]["clipped_share"]) == share
+    assert round(first["clipped"]["last_20"], 2) == last
 
 
 # The presets
