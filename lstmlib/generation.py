@@ -266,7 +266,7 @@ def _steps_at_once(
     """Yield the steps that follow a first one, in which the texts of rows (M,) drew ids (M,)."""
     while numbers := list(islice(uniforms, AT_ONCE)):
         u = np.stack(numbers)[:, rows]  # (K, M)
-        temperatures = np.broadcast_to(np.float64(sampling.temperature), rows.shape)  # (M,)
+        temperatures = np.full(rows.shape, sampling.temperature, float)  # (M,)
         logits, weights, drawn = decoder.write(ids, u, temperatures, end)  # (k, M, …), k ≤ K
         yield from map(Step, repeat(rows), logits, weights, u, drawn)
         # A text ended before all numbers were used: the others go on with the rest.
