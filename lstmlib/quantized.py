@@ -116,22 +116,28 @@ def _tanh(x: float) -> float:
 
 
 @_kept(_sums)
-def _multiply(rows: np.ndarray, scales: np.ndarray, code: np.ndarray, out: np.ndarray) -> None:
-    """Write the products of rows (R, H) and a state in whole numbers (H,) into out (R,)."""
-    H = len(code)
-    code_rest = code[H - H % 256 :]
+def _add_up(
+    H: int, rows: np.ndarray, scales: np.ndarray, code: np.ndarray, out: np.ndarray
+) -> None:
+    """Do what `_multiply` says; H is the length of the state."""
     for r in range(len(out)):
         row, total = rows[r], i32(0)
-        for block in range(H // 256):
-            # Numba adds in 64 bits. The cast back lets the processor stay in 32. And a number of
-            # terms that the compiler knows is faster than one that it does not.
-            for j in range(256):
-                at = block * 256 + j
-                total = i32(total + i32(row[at]) * i32(code[at]))
-        rest = row[H - H % 256 :]
-        for j in range(len(rest)):
-            total = i32(total + i32(rest[j]) * i32(code_rest[j]))
+        for j in range(H):
+            # Numba adds in 64 bits. The cast back lets the processor stay in 32.
+            total = i32(total + i32(row[j]) * i32(code[j]))
         out[r] = scales[r] * f32(total)
+
+
+@_kept(_sums)
+def _multiply(rows: np.ndarray, scales: np.ndarray, code: np.ndarray, out: np.ndarray) -> None:
+    """Write the products of rows (R, H) and a state in whole numbers (H,) into out (R,)."""
+    # A number of terms that the compiler knows makes a loop faster. These two are the course's.
+    if len(code) == 256:
+        _add_up(256, rows, scales, code, out)
+    elif len(code) == 128:
+        _add_up(128, rows, scales, code, out)
+    else:
+        _add_up(len(code), rows, scales, code, out)
 
 
 @_kept(_sums)
