@@ -48,7 +48,7 @@ HIDDEN, VOCAB, PROMPT = 256, Vocab(map(chr, range(33, 33 + 65))), "LSTM"
 TEMPERATURES = [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8]
 LOOP, KEPT = "nn.LSTM", "nn.LSTM, freed memory kept"
 ONE, NINE = "generate()", "generate(), nine temperatures"
-FAST = "generate(fast=True)"
+FAST = "generate(), fast"
 
 
 def make_model(hidden_size, device):
