@@ -7,12 +7,16 @@ process of its own, as a script would run it: at every call PyTorch asks the sys
 of a copy of the weights, and gives it back. In the process of all others freed memory is kept
 (lstmlib.throughput), which doubles the loop's speed. There run the loop again; the same with cells,
 also traced and compiled (or, on a GPU, captured as a CUDA graph); the steps of lstmlib.inference by
-NumPy alone; generate(), which also notes probabilities and entropies; the same by calls of the
-model; and nine temperatures in one batch. All have one network's weights. First it is checked that
-they write the same greedy text and give a text the same probabilities. Then they write at
-temperature 1, in turns. A speed is that of the median turn, and the ratios are to the loop. Writes
-generation.json beside this file, or generation_gpu.json. (On a GPU there are neither NumPy nor
-traced and compiled cells, generate() calls the model in any case, and no process is apart.)
+NumPy alone; generate(), which also notes probabilities and entropies; the same with fast=True, if
+Numba is installed; the same by calls of the model; and nine temperatures in one batch. All have one
+network's weights. First it is checked that they write the same greedy text and give a text the same
+probabilities. Then they write at temperature 1, in turns. A speed is that of the median turn, and
+the ratios are to the loop. Writes generation.json beside this file, or generation_gpu.json. (On a
+GPU there are neither NumPy nor Numba nor traced and compiled cells, generate() calls the model in
+any case, and no process is apart.)
+
+The first call with fast=True is timed in processes of their own: with a cache folder that is empty,
+as on a machine where Numba has compiled nothing yet, and with one that the first has filled.
 
 torch.compile needs a C++ compiler. Where it fails, the result says so, and the rest is measured.
 """
@@ -21,6 +25,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import tempfile
 import time
 from pathlib import Path
 from unittest.mock import patch
@@ -31,7 +36,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lstmlib import generation
-from lstmlib.generation import generate
+from lstmlib.generation import generate, has_fast
 from lstmlib.inference import FusedDecoder, ModelDecoder, prefill
 from lstmlib.models import CharRNN
 from lstmlib.sampling import log_softmax
@@ -43,6 +48,7 @@ HIDDEN, VOCAB, PROMPT = 256, Vocab(map(chr, range(33, 33 + 65))), "LSTM"
 TEMPERATURES = [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8]
 LOOP, KEPT = "nn.LSTM", "nn.LSTM, freed memory kept"
 ONE, NINE = "generate()", "generate(), nine temperatures"
+FAST = "generate(), fast"
 
 
 def make_model(hidden_size, device):
@@ -250,6 +256,8 @@ def check(model, loops, length):
     greedy = generate(model, VOCAB, PROMPT, length, temperature=0).new
     expected = np.log(drawn.p_before).mean()
     texts = {"generate() by calls": by_calls(model, VOCAB, PROMPT, length, temperature=0).new}
+    if model.output.weight.device.type == "cpu" and has_fast():
+        texts[FAST] = generate(model, VOCAB, PROMPT, length, temperature=0, fast=True).new
     for name, loop in loops.items():
         texts[name] = VOCAB.decode(write(loop, prompt, length, 0))
         log_p = log_probability(loop, prompt, VOCAB.encode(drawn.new))
@@ -274,6 +282,32 @@ def time_loop(hidden_size, length):
         return timed(lambda: write(loop, VOCAB.encode(PROMPT).tolist(), length, 1.0))
 
 
+def first_calls(hidden_size):
+    """Return the seconds of the first call with fast=True: on a new machine, and in a new process.
+
+    Each is the first in a process, and counts the import of Numba.
+    """
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["NUMBA_CACHE_DIR"] = folder
+            seconds = []
+            for _ in range(2):
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    seconds.append(round(pool.apply(time_first_call, (hidden_size,)), 1))
+    finally:
+        os.environ.pop("NUMBA_CACHE_DIR")
+        os.environ |= {} if named is None else {"NUMBA_CACHE_DIR": named}
+    return dict(zip(["nothing compiled before", "compiled before"], seconds, strict=True))
+
+
+def time_first_call(hidden_size):
+    """Return the seconds of the first call of all with fast=True."""
+    model = make_model(hidden_size, "cpu")
+    generate(model, VOCAB, PROMPT, 2)  # PyTorch's own first call is no part of it
+    return timed(lambda: generate(model, VOCAB, PROMPT, 2, fast=True))
+
+
 def timed(program):
     """Return the seconds of a program, which ends with a number on the CPU: a GPU has done all."""
     start = time.perf_counter()
@@ -294,6 +328,8 @@ def measure(model, loops, length, rounds, apart=None):
     }
     programs["generate(), calls of the model"] = lambda: by_calls(model, VOCAB, PROMPT, length)
     programs[ONE] = lambda: generate(model, VOCAB, PROMPT, length)
+    if model.output.weight.device.type == "cpu" and has_fast():
+        programs[FAST] = lambda: generate(model, VOCAB, PROMPT, length, fast=True)
     programs[NINE] = lambda: generate(model, VOCAB, PROMPT, length, TEMPERATURES)
     seconds = {name: [] for name in [LOOP, *programs]}
     for round_ in range(rounds + 1):
@@ -307,11 +343,15 @@ def measure(model, loops, length, rounds, apart=None):
 
 def summary(speed):
     """Return speeds and ratios as they are written."""
-    return {
+    said = {
         "characters_per_second": {name: round(value) for name, value in speed.items()},
         "ratio": {name: round(value / speed[LOOP], 3) for name, value in speed.items()},
         "ratio_of_nine_temperatures_to_one": round(speed[NINE] / speed[ONE], 3),
     }
+    # On a GPU, and without Numba, there is no such speed.
+    return said | (
+        {"ratio_of_fast_to_plain": round(speed[FAST] / speed[ONE], 3)} if FAST in speed else {}
+    )
 
 
 def run_on_gpu(device, length, rounds, checked, hidden_size=HIDDEN):
@@ -346,6 +386,8 @@ def main():
         loops, left_out = make_loops(model)
         check(model, loops, CHECKED)
         result = summary(measure(model, loops, LENGTH, ROUNDS))
+    if device.type == "cpu" and has_fast():
+        result["seconds_of_first_fast_call"] = first_calls(HIDDEN)
     result |= {
         "left_out": left_out,
         "model": f"2x{HIDDEN} LSTM, {len(VOCAB)} characters, {LENGTH} written in a turn",

@@ -37,6 +37,7 @@ The modules follow that line, and each one imports only modules that stand above
     training       fit(): back-propagation through time, step by step
     throughput     how fast a device trains, and how far that is from its limit
     inference      a prompt read, and then one character at a time, fast
+    quantized      such steps compiled, from weights of 16 bits: faster, where Numba is installed
     sampling       temperature and its kin: from logits to one character
     generation     texts: one, a batch, a stream
     metrics        bits, perplexity, measures of a text, BLEU, intervals over texts

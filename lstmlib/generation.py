@@ -6,14 +6,14 @@ drawn characters in all; V tokens.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lstmlib.inference import FusedDecoder, ModelDecoder, make_decoder, prefill
-from lstmlib.models import CharRNN, check_vocab, unwrap
+from lstmlib.inference import FusedDecoder, ModelDecoder, is_plain, make_decoder, prefill
+from lstmlib.models import CharRNN, State, check_vocab, unwrap
 from lstmlib.sampling import (
     SamplingConfig,
     checked_temperature,
@@ -22,8 +22,11 @@ from lstmlib.sampling import (
     is_list,
     log_softmax,
 )
-from lstmlib.validation import check_whole, is_whole, quoted
+from lstmlib.validation import check_flag, check_whole, is_whole, quoted
 from lstmlib.vocab import END, START, Vocab
+
+if TYPE_CHECKING:
+    from lstmlib.quantized import CompiledDecoder
 
 MEMORY = 2**31
 """The most bytes that a batch may take while it is written."""
@@ -31,6 +34,8 @@ KEPT = 10**7
 """The most characters that `generate` returns, each with its figures in about 150 bytes."""
 AHEAD = 2**16
 """How many random numbers are drawn at once."""
+AT_ONCE = 50
+"""How many steps a compiled decoder takes at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +110,7 @@ def steps(
     length: int,
     sampling: SamplingConfig,
     seeds: Sequence[int | None],
+    fast: bool = False,
 ) -> Iterator[Step]:
     """Yield the steps in which `generate` goes on from several prompts at once.
 
@@ -118,12 +124,14 @@ def steps(
         length: the most steps, 0 or more.
         sampling: the settings, with one temperature for all texts or N of them.
         seeds: N seeds; None stands for a new one each time.
+        fast: as for `generate`.
 
     Raises:
-        ValueError, VocabError: as `generate`, when this function is called.
+        ValueError, VocabError, ImportError: as `generate`, when this function is called.
     """
     model = unwrap(model)
     check_vocab(model, vocab)
+    check_flag("fast", fast)
     taus = sampling.temperature
     if not len(seeds) == len(prompts) == (len(taus) if is_list(taus) else len(prompts)):
         raise ValueError(
@@ -141,10 +149,37 @@ def steps(
     recent = np.stack([_last(ids, window) for ids in contexts])  # (N, window)
     end = vocab.id_of(END) if END in vocab else None
     # The prompt's logits give the first character, so a length of 1 needs no step.
-    decoder = make_decoder(model, state) if length > 1 else None
+    decoder = (_compiled if fast else make_decoder)(model, state) if length > 1 else None
     # A function with `yield` runs nothing before its first step. This one has no `yield`, so that
     # errors come when it is called.
     return _steps(decoder, logits, recent, _uniforms(seeds, int(length)), sampling, end)
+
+
+def has_fast() -> bool:
+    """Say whether `generate` can be asked to be fast: whether Numba can be imported."""
+    try:
+        import lstmlib.quantized  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _compiled(model: CharRNN, state: State) -> "CompiledDecoder | FusedDecoder | ModelDecoder":
+    """Return the decoder for `fast=True`, state parts (L, N, H).
+
+    Raises:
+        ImportError: Numba cannot be imported.
+    """
+    try:
+        # Not at the top: it takes a second, and Numba may not be installed.
+        from lstmlib.quantized import FEW, CompiledDecoder
+    except ImportError as error:
+        raise ImportError(
+            f"fast=True needs Numba, which cannot be imported here ({error}). Install it by "
+            "pip install numba, or leave fast=True out: all else stays as it is."
+        ) from error
+    few = state[0].shape[1] <= FEW
+    return (CompiledDecoder if few and is_plain(model) else make_decoder)(model, state)
 
 
 def _check_count(model: CharRNN, count: int) -> None:
@@ -175,7 +210,7 @@ def _uniforms(seeds: Sequence[int | None], length: int) -> Iterator[np.ndarray]:
 
 
 def _steps(
-    decoder: FusedDecoder | ModelDecoder | None,
+    decoder: "CompiledDecoder | FusedDecoder | ModelDecoder | None",
     logits: np.ndarray,
     recent: np.ndarray,
     uniforms: Iterator[np.ndarray],
@@ -205,16 +240,57 @@ def _steps(
         if sampling.repetition_penalty != 1:
             # (M, W): the new id comes in at the right, and the oldest goes at the left.
             recent = np.concatenate([recent, ids[:, None]], axis=1)[:, -sampling.penalty_window :]
-        if end is not None and (ids == end).any():  # texts that ended cost no further step
-            kept = np.flatnonzero(ids != end)  # places among the M rows
-            if not len(kept):
-                return
+        kept = _going_on(ids, end)
+        if kept is not None:
             # M becomes len(kept). `rows` still tells which text of the batch each row is.
             rows, ids, recent = rows[kept], ids[kept], recent[kept]
             sampling = sampling.of(kept)
             if decoder is not None:
                 # The state loses the same rows, or a text would go on with another one's.
                 decoder.select(kept)
+        if not len(rows):
+            return
+        if hasattr(decoder, "write") and _only_temperature(sampling):
+            yield from _steps_at_once(decoder, rows, ids, uniforms, sampling, end)
+            return
+
+
+def _steps_at_once(
+    decoder: "CompiledDecoder",
+    rows: np.ndarray,
+    ids: np.ndarray,
+    uniforms: Iterator[np.ndarray],
+    sampling: SamplingConfig,
+    end: int | None,
+) -> Iterator[Step]:
+    """Yield the steps that follow a first one, in which the texts of rows (M,) drew ids (M,)."""
+    while numbers := list(islice(uniforms, AT_ONCE)):
+        u = np.stack(numbers)[:, rows]  # (K, M)
+        temperatures = np.full(rows.shape, sampling.temperature, float)  # (M,)
+        logits, weights, drawn = decoder.write(ids, u, temperatures, end)  # (k, M, …), k ≤ K
+        yield from map(Step, repeat(rows), logits, weights, u, drawn)
+        # A text ended before all numbers were used: the others go on with the rest.
+        uniforms = chain(numbers[len(drawn) :], uniforms)
+        ids = drawn[-1]
+        kept = _going_on(ids, end)
+        if kept is not None:
+            if not len(kept):
+                return
+            rows, ids, sampling = rows[kept], ids[kept], sampling.of(kept)
+            decoder.select(kept)
+
+
+def _only_temperature(sampling: SamplingConfig) -> bool:
+    """Say whether a temperature is all that acts between the logits and the draw."""
+    window = sampling.penalty_window  # without a penalty it has no effect
+    return replace(sampling, temperature=1.0) == SamplingConfig(penalty_window=window)
+
+
+def _going_on(ids: np.ndarray, end: int | None) -> np.ndarray | None:
+    """Return the places among M texts of those that did not draw `.end`; None if none drew it."""
+    if end is None or not (ids == end).any():  # texts that ended cost no further step
+        return None
+    return np.flatnonzero(ids != end)
 
 
 def _context(vocab: Vocab, prompt: str) -> np.ndarray:
@@ -247,6 +323,8 @@ def generate(
     length: int = 500,
     temperature: float | Sequence[float] = 1.0,
     seed: int | Sequence[int] | None = None,
+    *,
+    fast: bool = False,
     **settings: object,
 ) -> Sample | list[Sample]:
     """Write on from a prompt, or from several at once.
@@ -268,6 +346,11 @@ def generate(
         seed: the same seed gives the same text; None gives another text each time. One seed for a
             batch gives text k the seed + k. Equal seeds in a list give their texts the same random
             numbers.
+        fast: whether compiled steps write the text, at several times the speed. It needs Numba
+            (`pip install numba`), which compiles once, for some seconds. The weights are rounded to
+            16 bits, so that probabilities differ by some 1e-4, and a text with the same seed is the
+            same but where a draw falls between the two. Batches of more than 8 texts, other cells
+            and other devices are written as without it.
         settings: top_k, top_p, min_p, redraw_once, repetition_penalty, penalty_window, see
             `SamplingConfig`.
 
@@ -275,6 +358,7 @@ def generate(
         A sample, or a list of samples for a batch.
 
     Raises:
+        ImportError: fast is asked for, and Numba cannot be imported.
         TypeError: a setting has another name, or a prompt is no text.
         ValueError: a prompt is empty, the length is not 0 or more, or a setting is outside its
             bounds; lists of different lengths are given; the vocabulary is not the model's; the
@@ -286,7 +370,7 @@ def generate(
     sampling = SamplingConfig(batch.temperature, **settings)
     _check_kept(vocab, length, len(batch.prompts))
     # The prompts have been read. The steps are taken when `_figures` asks for them.
-    taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
+    taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds, fast)
     # A hundred steps at once, or fewer where their distributions would take much memory.
     at_once = min(100, max(1, 10**6 // (len(batch.prompts) * len(vocab))))
     rows, ids, figures = _figures(taken, at_once)  # (K,), (K,), (K, 4)
@@ -345,6 +429,8 @@ def stream(
     length: int = 500,
     temperature: float | Sequence[float] = 1.0,
     seed: int | Sequence[int] | None = None,
+    *,
+    fast: bool = False,
     **settings: object,
 ) -> Iterator[str] | Iterator[list[str]]:
     """Yield the characters that `generate` would add, each as soon as it is drawn.
@@ -355,7 +441,7 @@ def stream(
     """
     batch = _batch(model, prompt, temperature, seed)
     sampling = SamplingConfig(batch.temperature, **settings)
-    taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds)
+    taken = steps(model, vocab, batch.prompts, length, sampling, batch.seeds, fast)
     # As in `steps`: the errors above come at the call, not at the first character.
     return _characters(taken, vocab, batch)
 

@@ -115,10 +115,10 @@ def make_decoder(model: CharRNN, state: State) -> "FusedDecoder | ModelDecoder":
         model: the network.
         state: the state to start from, parts (L, N, H).
     """
-    return (FusedDecoder if _is_plain(model) else ModelDecoder)(model, state)
+    return (FusedDecoder if is_plain(model) else ModelDecoder)(model, state)
 
 
-def _is_plain(model: CharRNN) -> bool:
+def is_plain(model: CharRNN) -> bool:
     """Say whether `FusedDecoder` can compute a network: on the CPU, and made as CharRNN makes it.
 
     A reader may have replaced a part, for example by an LSTM with other gates. Then the model

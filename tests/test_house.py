@@ -65,6 +65,7 @@ MODULES = [
     "training",
     "throughput",
     "inference",
+    "quantized",
     "sampling",
     "generation",
     "metrics",
