@@ -301,7 +301,7 @@ def steps_until(answer: Callable | None) -> None:
         tasks += ((0.9999, 1e-6, 138149),)  # a loop has no round number at which it may end
         tasks += tuple(_ties())
         for factor, share, k in tasks:
-            task = f"{factor:g}ᵏ < {share:g}"
+            task = f"{factor:g}ᵏ < {share!r}"
             got = called(answer, factor, share)
             if got is None and any(called(answer, *other[:2]) is not None for other in tasks):
                 return f"{task}: your function returns nothing here; does its loop end too early?"
@@ -317,14 +317,15 @@ def steps_until(answer: Callable | None) -> None:
 def _ties() -> Iterator[tuple[float, float, int]]:
     """Yield tasks whose share is a power of the factor, as floats have it or rounded to decimals.
 
-    Only those where neither `**` nor a product of floats, step by step, is rounded below it.
+    Only those where no way to a power of floats is rounded below it: `**`, NumPy's, a product.
     """
     for hundredths in range(5, 100, 5):
         factor = product = hundredths / 100
         for k in range(2, 9):
             product *= factor
             for share in (factor**k, round(factor**k, 2 * k)):
-                if share > 0 and min(product, factor**k) >= share:
+                powers = (product, factor**k, np.power(factor, k), np.power(factor, float(k)))
+                if share > 0 and min(powers) >= share:
                     yield factor, share, k + 1
 
 

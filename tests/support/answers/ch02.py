@@ -180,6 +180,13 @@ def tie_by_log2(factor, share):
     return math.floor(math.log2(share) / math.log2(factor)) + 1
 
 
+def by_powers_of_numpy(factor, share):
+    k = 0
+    while np.power(factor, k) >= share:
+        k += 1
+    return k
+
+
 def floor_plus_one(factor, share):
     return math.floor(math.log(share) / math.log(factor)) + 1
 
@@ -394,7 +401,7 @@ EXERCISES = {
     ),
     "steps_until": Exercise(
         arguments={},
-        right=[counted, multiplied, up_to(1_000_000)],
+        right=[counted, multiplied, up_to(1_000_000), by_powers_of_numpy],
         wrong=[
             (lambda f, s: round(math.log(s) / math.log(f)), "0.001003 is left"),
             (lambda f, s: int(math.log(s) / math.log(f)), "0.001003 is left"),

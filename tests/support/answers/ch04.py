@@ -294,6 +294,7 @@ EXERCISES = {
         wrong=[
             (lambda V, H: H, "a quarter less"),
             (lambda V, H: 4 * H // 3, "4/3 of the units"),
+            (lambda V, H: max(H + 1, gru_units(V, H)), "V = 65 and H = 4"),
             (lambda V, H: gru_units(V, H) + 0.5, "come whole"),
             (lambda V, H: gru_units(V, H) + 1, "one fewer is the last that fits"),
             (lambda V, H: gru_units(V, H) + 2, "has more parameters."),
