@@ -207,6 +207,8 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
         return "ε is added to the whole quotient; below the line √s + ε needs brackets."
     if np.isnan(got).any():
         return "a weight without any gradient yet gives 0/0; add the tiny ε below the line."
+    if not got.any():
+        return "no weight changes. `before = w` is the same array as w; `w.copy()` is another."
     if len(got) > 1 and (got == got[0]).all():
         return "all rows are equal; if you append the same array at each step, append a copy."
     cut, shared = np.clip(g, -5, 5), np.cumsum((g**2).sum(axis=1))[:, None]

@@ -87,7 +87,13 @@ def table_gradient(answer: Callable | None) -> None:
     def slip_of(ids: list[int], M: int, V: int) -> str | None:
         ids, dx = np.array(ids), np.random.default_rng(0).normal(size=(len(ids), M))
         given = dx.copy(), ids.copy()
-        got = array(call_answer(answer, *given, V), "a table (V, M) is asked for")
+        got = called(answer, *given, V)
+        if got is None:
+            return (
+                "your function returns nothing; did you forget `return`? `np.add.at` changes a table "
+                "in place, and returns none: return the table."
+            )
+        got = array(got, "a table (V, M) is asked for")
         if not (np.array_equal(given[0], dx) and np.array_equal(given[1], ids)):
             return "your function changed what it was given; the caller still needs it."
         right = reference(dx, ids, V)

@@ -182,10 +182,10 @@ def continued(answer: Callable | None) -> None:
             return "a second call writes another text: do not draw, take the most probable one."
         if got == reference(_network(), ids, n, position=0):
             return "the next character is predicted at the last position, `logits[0, -1]`."
-        if sorted(got) == sorted(right):
-            return "these are the right ids, in another order."
         if n > 1 and got[:-1] == right[1:]:
             return "each id stands one place too early: the first one is missing."
+        if sorted(got) == sorted(right):
+            return "these are the right ids, in another order."
         if got[0] != right[0]:
             return "the first id is not the most probable one after the text: the argmax is."
         return "from the second id on it goes wrong: feed the id just written, and the state."

@@ -324,6 +324,10 @@ EXERCISES = {
             lambda dx, ids, V: torch.tensor(add_at(dx, ids, V), dtype=torch.float32),
         ],
         wrong=[
+            (
+                lambda dx, ids, V: np.add.at(np.zeros((V, dx.shape[1])), ids, dx),
+                "changes a table in place",
+            ),
             (lambda dx, ids, V: assign(dx, ids, V), "they add up"),
             (lambda dx, ids, V: dx.T @ np.eye(V)[ids], "transpose"),
             (lambda dx, ids, V: dx, "not for each step"),
