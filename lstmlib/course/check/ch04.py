@@ -90,8 +90,8 @@ def table_gradient(answer: Callable | None) -> None:
         got = called(answer, *given, V)
         if got is None:
             return (
-                "your function returns nothing; did you forget `return`? `np.add.at` changes a table "
-                "in place, and returns none: return the table."
+                "your function returns nothing; did you forget `return`? `np.add.at` changes a "
+                "table in place, and returns none: return the table."
             )
         got = array(got, "a table (V, M) is asked for")
         if not (np.array_equal(given[0], dx) and np.array_equal(given[1], ids)):

@@ -326,7 +326,7 @@ EXERCISES = {
         wrong=[
             (
                 lambda dx, ids, V: np.add.at(np.zeros((V, dx.shape[1])), ids, dx),
-                "changes a table in place",
+                "table in place",
             ),
             (lambda dx, ids, V: assign(dx, ids, V), "they add up"),
             (lambda dx, ids, V: dx.T @ np.eye(V)[ids], "transpose"),
