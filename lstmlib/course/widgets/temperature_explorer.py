@@ -30,7 +30,7 @@ from lstmlib.course.widgets.rendering import (
     shaded,
     visible_sign,
 )
-from lstmlib.generation import has_fast, steps
+from lstmlib.generation import steps
 from lstmlib.models import CharRNN
 from lstmlib.sampling import SamplingConfig
 from lstmlib.vocab import Vocab
@@ -141,7 +141,7 @@ class TemperatureExplorer(Panel):
             self.temperature.value, self.top_k.value or None, self.top_p.value, self.min_p.value
         )
         with one_thread():
-            taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed], has_fast())
+            taken = steps(self.model, self.vocab, [prompt], length, sampling, [seed])
             self.steps = list(taken)
         self.written = prompt, *drawn_texts(self.steps, self.vocab, 1)[0]
         self.at.max = len(self.steps) - 1
