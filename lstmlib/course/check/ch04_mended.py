@@ -11,13 +11,13 @@ from lstmlib.course.check.exercises import Slip, call_answer, entries, grade, in
 from lstmlib.models import CharRNN, State, detach
 
 
-def _network(dropout: float = 0.0, scale: float = 1.0) -> CharRNN:
+def _network(dropout: float = 0.0, scale: float = 1.0, num_layers: int = 1) -> CharRNN:
     """Return a small network of float64 with large weights, always the same, in training mode.
 
     The weights of its output layer are `scale` times as large.
     """
     with torch.random.fork_rng(devices=[]):
-        model = CharRNN(6, 16, num_layers=1, dropout=dropout).double()
+        model = CharRNN(6, 16, num_layers=num_layers, dropout=dropout).double()
     generator = torch.Generator().manual_seed(1)  # one whose texts are varied
     for parameter in model.parameters():
         parameter.data.uniform_(-2, 2, generator=generator)
@@ -54,7 +54,8 @@ def repaired(answer: Callable | None) -> None:
         return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
 
     def find_slip() -> str | None:
-        loud = {"scale": 8.0}  # the norm of the gradient is above 5, so that clipping shows
+        # The norm of the gradient is above 5, so that clipping shows; and the state has two layers.
+        loud = {"scale": 8.0, "num_layers": 2}
         mine, state, modes = _network(**loud), None, []
         mine.register_forward_hook(lambda module, *_: modes.append(module.training))
         optimizer = torch.optim.SGD(mine.parameters(), lr=0.5)

@@ -104,6 +104,17 @@ _SHAPE_ERRORS = ("inhomogeneous", "dimensions", "same shape", "broadcast", "matc
 """Parts of what NumPy says where arrays of several shapes are joined, stacked or added."""
 
 
+def _stop(losses: list[float], patience: int) -> tuple[int, int]:
+    """Return the index at which a run ends, and that of its best loss up to there."""
+    best = 0
+    for k, loss in enumerate(losses):
+        if loss < losses[best]:
+            best = k
+        if k - best == patience:
+            return k, best
+    return len(losses) - 1, best
+
+
 def early_stop(answer: Callable | None) -> None:
     """Check a function (validation losses, patience) -> (index it stops at, index of the best).
 
@@ -201,6 +212,16 @@ def early_stop(answer: Callable | None) -> None:
                 got = None
             if got != (len(losses) - 1, losses.index(min(losses))):
                 return f"a run may be short: of {losses} the last index is {len(losses) - 1}."
+        rng = np.random.default_rng(0)
+        for _ in range(500):
+            losses = rng.choice([1.0, 1.5, 2.0, 2.5], size=rng.integers(1, 9)).tolist()
+            patience = int(rng.integers(1, 4))
+            end, best = _stop(losses, patience)
+            if answers(losses, patience) != (end, best):
+                return (
+                    f"{losses} and patience {patience}: the run ends at index {end}, and what "
+                    f"comes after it is not looked at. Its best is index {best}."
+                )
         return None
 
     grade(answer, find_slip)

@@ -176,6 +176,12 @@ def tie_by_logarithm(factor, share):
     return k + 1 if factor**k == share else k
 
 
+def chunk_by_value(ids, start, length):
+    follower = {int(a): b for a, b in reversed(list(zip(ids, ids[1:], strict=False)))}
+    x = ids[start : start + length]
+    return x, np.array([follower[int(each)] for each in x])
+
+
 def tie_by_log2(factor, share):
     return math.floor(math.log2(share) / math.log2(factor)) + 1
 
@@ -232,6 +238,7 @@ EXERCISES = {
             stacked,
         ],
         wrong=[
+            (chunk_by_value, "that follows input i"),
             (lambda ids, s, n: (ids[s : s + n], ids[s : s + n]), "are not shifted"),
             (lambda ids, s, n: (ids[s : s + n], ids[s - 1 : s + n - 1]), "the wrong way"),
             (lambda ids, s, n: (ids[s : s + n - 1], ids[s + 1 : s + n]), "yours have 2 and 2"),
@@ -359,6 +366,10 @@ EXERCISES = {
         arguments={},
         right=[adagrad, adagrad_in_a_loop, adagrad_where],
         wrong=[
+            (
+                lambda g, rate: np.zeros_like(g) + adagrad(g, rate).astype(g.dtype),
+                "no whole numbers",
+            ),
             (lambda g, rate: -adagrad(g, rate), "uphill"),
             (lambda g, rate: -rate * g, "plain SGD"),
             (over(np.abs), "yours forgets them"),
@@ -403,6 +414,8 @@ EXERCISES = {
         arguments={},
         right=[counted, multiplied, up_to(1_000_000), by_powers_of_numpy],
         wrong=[
+            (lambda f, s: math.floor(round(math.log(s) / math.log(f), 2)) + 1, "k"),
+            (lambda f, s: math.ceil(math.log(s) / math.log(f) + 1e-3), "k"),
             (lambda f, s: round(math.log(s) / math.log(f)), "0.001003 is left"),
             (lambda f, s: int(math.log(s) / math.log(f)), "0.001003 is left"),
             (lambda f, s: math.ceil(math.log(s) / math.log(f)), "exactly 0.125 is left"),

@@ -292,6 +292,7 @@ EXERCISES = {
         arguments={},
         right=[gru_units, by_the_root, lambda V, H: float(gru_units(V, H))],
         wrong=[
+            (lambda V, H: min(499, gru_units(V, H)), "V = 65 and H = 900"),
             (lambda V, H: H, "a quarter less"),
             (lambda V, H: 4 * H // 3, "4/3 of the units"),
             (lambda V, H: max(H + 1, gru_units(V, H)), "V = 65 and H = 4"),
@@ -362,6 +363,12 @@ EXERCISES = {
             lambda state, k: tuple(p.detach().requires_grad_() for p in state) if k else None,
         ],
         wrong=[
+            (
+                lambda state, k: (
+                    detach(state) if k else tuple(0 * p.transpose(0, 1).detach() for p in state)
+                ),
+                "of the shapes",
+            ),
             (lambda state, k: None if k == 0 else state, "hangs on the graph"),
             (lambda state, k: None if k == 0 else (state[0].detach(), state[1]), "detach h and c"),
             (lambda state, k: tuple(part.detach() for part in state), "batch 0 begins the text"),
@@ -462,6 +469,7 @@ EXERCISES = {
         arguments={},
         right=[stepped(), otherwise_stepped, cut_at_first],
         wrong=[
+            (lambda *given: tuple(part[-1:] for part in stepped()(*given)), "is not the one after"),
             (stepped(clear=False), "clear them first"),
             (stepped(turn=True), "beside the wrong logits"),
             (stepped(clear=False, turn=True), "beside the wrong logits"),

@@ -121,6 +121,15 @@ def zero_stands_for_none(losses, patience, none=lambda best: not best):
     return len(losses) - 1, at
 
 
+def goes_on_after_the_end(losses, patience):
+    best, at, waited, end = math.inf, 0, 0, None
+    for k, loss in enumerate(losses):
+        best, at, waited = (loss, k, 0) if loss < best else (best, at, waited + 1)
+        if waited == patience:
+            end = k, at
+    return end or (len(losses) - 1, at)
+
+
 def minus_1_stands_for_none(losses, patience):
     return zero_stands_for_none([*losses], patience, lambda best: best <= 0)
 
@@ -537,6 +546,7 @@ EXERCISES = {
         unmoved=("axis_swapped", "dtype"),
         right=[early_stop, stop_by_slices, begins_at(math.inf)],
         wrong=[
+            (goes_on_after_the_end, "is not looked at"),
             (lambda losses, patience: early_stop(losses, 1), "no reason to stop at patience 2"),
             (lambda losses, patience: early_stop(losses, patience + 1), "not after it"),
             (lambda losses, patience: early_stop(losses, patience)[0], "return two numbers"),
