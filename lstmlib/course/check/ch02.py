@@ -321,18 +321,14 @@ def steps_until(answer: Callable | None) -> None:
 
 
 def _ties() -> Iterator[tuple[float, float, int]]:
-    """Yield tasks whose share is a power of the factor, as floats have it or rounded to decimals.
+    """Yield tasks whose share is a power of the factor, so that k is one more than its exponent.
 
-    Only those where no way to a power of floats is rounded below it: `**`, NumPy's, a product.
+    These powers are exact in binary: processors and libraries round all others differently.
     """
-    for hundredths in range(5, 100, 5):
-        factor = product = hundredths / 100
+    for factor in (0.25, 0.375, 0.5, 0.625, 0.75, 0.875):
         for k in range(2, 9):
-            product *= factor
-            for share in (factor**k, round(factor**k, 2 * k)):
-                powers = (product, factor**k, np.power(factor, k), np.power(factor, float(k)))
-                if share > 0 and min(powers) >= share:
-                    yield factor, share, k + 1
+            yield factor, factor**k, k + 1
+    yield 0.1, 0.01, 3  # 0.1 in binary is a little more than 0.1, and so is its square
 
 
 def _near_ties() -> Iterator[tuple[float, float, int]]:

@@ -89,6 +89,9 @@ def finish_step(answer: Callable | None) -> None:
             )
         if not equal(_train(batches, 1e6, step), _train(batches, 1e6, _finish_step)):
             return "use `limit`: a gradient that is shorter than it stays as it is."
+        adam = functools.partial(torch.optim.Adam, lr=0.03)
+        if not equal(_train(batches, 0.1, step, adam), _train(batches, 0.1, _finish_step, adam)):
+            return "with Adam the weights move otherwise: step with the `optimizer` that is given."
         return None
 
     grade(answer, find_slip)
@@ -121,10 +124,18 @@ _GRAPH_ERRORS = {
 """What PyTorch says where a graph goes on into the batch before: part of it -> the slip."""
 
 
-def _train(batches: list, limit: float, finish: Callable) -> tuple[list[float], list[Tensor]]:
+_SGD = functools.partial(torch.optim.SGD, lr=0.5)
+
+
+def _train(
+    batches: list,
+    limit: float,
+    finish: Callable,
+    make_optimizer: Callable = _SGD,
+) -> tuple[list[float], list[Tensor]]:
     """Return losses and weights of a loop whose steps end with `finish`."""
     model, losses, state = _start(), [], None
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    optimizer = make_optimizer(model.parameters())
     for x, y in batches:
         logits, state = model(x, state)  # (B, T, V)
         loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())

@@ -186,6 +186,10 @@ def tie_by_log2(factor, share):
     return math.floor(math.log2(share) / math.log2(factor)) + 1
 
 
+def by_array(factor, share):
+    return int(np.argmax(factor ** np.arange(200_000) < share))
+
+
 def by_powers_of_numpy(factor, share):
     k = 0
     while np.power(factor, k) >= share:
@@ -412,7 +416,7 @@ EXERCISES = {
     ),
     "steps_until": Exercise(
         arguments={},
-        right=[counted, multiplied, up_to(1_000_000), by_powers_of_numpy],
+        right=[counted, multiplied, up_to(1_000_000), by_powers_of_numpy, by_array],
         wrong=[
             (lambda f, s: math.floor(round(math.log(s) / math.log(f), 2)) + 1, "k"),
             (lambda f, s: math.ceil(math.log(s) / math.log(f) + 1e-3), "k"),
@@ -432,7 +436,7 @@ EXERCISES = {
                 lambda f, s: next((k for k in range(1000) if f**k < s), 1000),
                 "after 1000 steps 0.3677 is left",
             ),
-            (tie_by_logarithm, "after 2 steps 0.0025 is left"),
+            (tie_by_logarithm, "after 2 steps 0.01 is left"),
             (tie_by_log2, "is left"),
             (up_to(10_000), "0.9999ᵏ < 1e-06: your function returns nothing here"),
             (

@@ -307,6 +307,17 @@ def finish_by_hand(model, loss, state, optimizer, limit):
     return [float(loss.detach()), (h.detach(), c.clone().detach())]
 
 
+def steps_by_hand(model, loss, state, optimizer, limit):
+    """Make the step of SGD in place of the optimizer's."""
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
+    with torch.no_grad():
+        for p in model.parameters():
+            p -= optimizer.param_groups[0]["lr"] * p.grad
+    return loss.item(), tuple(part.detach() for part in state)
+
+
 def faulty(**faults):
     return lambda *task: finish_step(*task, **faults)
 
@@ -595,6 +606,7 @@ EXERCISES = {
             gives(lambda loss: loss.detach().numpy()),
         ],
         wrong=[
+            (steps_by_hand, "with Adam the weights move otherwise"),
             (faulty(zero=False, clip="before", cut=False), "cut the state from it"),
             (faulty(cut=False), "cut the state from it"),
             (faulty(zero=False), "still in `.grad`"),
