@@ -1,6 +1,7 @@
 """Right and wrong answers to the exercises of chapter 02."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -177,7 +178,7 @@ def tie_by_logarithm(factor, share):
 
 
 def chunk_by_value(ids, start, length):
-    follower = {int(a): b for a, b in reversed(list(zip(ids, ids[1:], strict=False)))}
+    follower = {int(a): b for a, b in reversed([*pairwise(ids)])}
     x = ids[start : start + length]
     return x, np.array([follower[int(each)] for each in x])
 
