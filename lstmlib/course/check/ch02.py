@@ -305,8 +305,8 @@ def steps_until(answer: Callable | None) -> None:
         tasks = ((0.75, 0.001, 25), (0.93, 0.001, 96), (0.9, 0.5, 7), (0.1, 0.5, 1))
         tasks += ((0.5, 0.125, 4), (0.9, 0.81, 3), (0.99, 0.001, 688), (0.999, 0.001, 6905))
         tasks += ((0.9999, 1e-6, 138149),)  # a loop has no round number at which it may end
-        # Powers that are exact in binary, which all processors and libraries round alike; the square
-        # of 0.1, which is a little more than 0.01 there; and shares a little above the factor.
+        # Powers that are exact in binary, so that every processor and library has the same; the
+        # square of 0.1, which is a little more than 0.01 there; shares a little above the factor.
         tasks += ((0.625, 0.625**3, 4), (0.625, 0.625**5, 6), (0.375, 0.375**5, 6), (0.1, 0.01, 3))
         tasks += ((0.5, 0.501, 1), (0.9, 0.90005, 1))
         for factor, share, k in tasks:
