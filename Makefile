@@ -18,8 +18,11 @@ LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 	--LabApp.app_settings_dir=tools/lab_settings
 PYTEST := env LSTMLIB_PROFILE=ci JUPYTER_PREFER_ENV_PATH=1 $(PY) -m pytest --nbval --nbval-current-env \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg
+# In several processes, each with whole files; tests/conftest.py says how many. WORKERS=0: in this one.
+WORKERS ?= logical
+IN_PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster stale clean
+.PHONY: help lab test test-fast bench test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster stale clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -70,7 +73,7 @@ lab: $(INSTALLED)
 test: $(FOR_CHECKS)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PYTEST) tests notebooks
+	$(PYTEST) $(IN_PARALLEL) tests notebooks
 
 # A proxy that is not there: every download fails at once.
 test-offline: $(FOR_CHECKS)
@@ -80,7 +83,7 @@ test-offline: $(FOR_CHECKS)
 
 # PyTorch and oneDNN compute as on a processor without any instruction set since SSE4.1.
 test-oldest: $(FOR_CHECKS)
-	env ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 $(PYTEST) notebooks
+	env ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL) notebooks
 
 # Python 3.11 has PyTorch, and runs everything in `make test`.
 test-pythons: $(FOR_CHECKS)
