@@ -28,6 +28,7 @@ help:
 	@echo "make lab           open JupyterLab on the first notebook"
 # for instructors
 	@echo "make test          run every check: style, tests, every notebook under nbval"
+	@echo "make bench         measure all speeds again, on a quiet machine, into benchmarks/README.md (PAGE=1: the page alone)"
 	@echo "make test-offline  what uses real books (corpora, runs, chapters 01, 03), with no data and no network"
 	@echo "make test-oldest   every notebook again, computed as the oldest processors compute"
 	@echo "make test-pythons  what needs no PyTorch, on each Python that is on this machine"
@@ -80,6 +81,10 @@ test-offline: $(FOR_CHECKS)
 	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
 		$(PYTEST) tests/lstmlib/test_corpora.py tests/lstmlib/test_cleaning.py tests/records/test_runs.py tests/experiments/test_patients.py \
 		notebooks/01_data_cleaning.ipynb notebooks/03_lstm_from_scratch.ipynb
+
+# What compares speeds: one program after the other, on a quiet machine. PAGE=1: the page alone.
+bench: $(FOR_CHECKS)
+	$(PY) -m benchmarks.$(if $(PAGE),page,bench)
 
 # PyTorch and oneDNN compute as on a processor without any instruction set since SSE4.1.
 test-oldest: $(FOR_CHECKS)

@@ -71,7 +71,7 @@ def pytest_xdist_auto_num_workers():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs):
-    """Share the cores among the processes, which inherit this: more threads than cores only wait."""
+    """Share the cores among the processes, which inherit this: more threads only wait."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // len(specs))))
 
 
