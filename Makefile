@@ -29,6 +29,7 @@ help:
 # for instructors
 	@echo "make test          run every check: style, tests, every notebook under nbval"
 	@echo "make bench         measure all speeds again, on a quiet machine, into benchmarks/README.md (PAGE=1: the page alone)"
+	@echo "make test-fast     style, rules and quick tests of lstmlib, in a minute; no notebook, no browser"
 	@echo "make test-offline  what uses real books (corpora, runs, chapters 01, 03), with no data and no network"
 	@echo "make test-oldest   every notebook again, computed as the oldest processors compute"
 	@echo "make test-pythons  what needs no PyTorch, on each Python that is on this machine"
@@ -75,6 +76,12 @@ test: $(FOR_CHECKS)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PYTEST) $(IN_PARALLEL) tests notebooks
+
+# For every day: style, the rules of the house, and of lstmlib what is quick. `make test` has the rest.
+test-fast: $(FOR_CHECKS)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	env LSTMLIB_PROFILE=ci $(PY) -m pytest $(IN_PARALLEL) -q -m "not slow" tests/test_house.py tests/lstmlib
 
 # A proxy that is not there: every download fails at once.
 test-offline: $(FOR_CHECKS)

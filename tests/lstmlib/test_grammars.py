@@ -317,6 +317,7 @@ def test_a_chain_of_very_many_sentences_may_still_end():
     assert TOY.log_probabilities(text).sum() == pytest.approx(-nats, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_chain_may_still_end_where_no_float_is_as_small_as_its_probability():
     text = " while ".join(["a cat ran"] * 4500)
     following = Toy().along(text)[-1]
@@ -412,6 +413,7 @@ def test_the_share_of_long_strings_of_brackets():
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_what_follows_every_prefix(name):
     language = LANGUAGES[name]
     texts = [text for text in sampled(name)[0] if len(text) < 200][:60]
