@@ -51,7 +51,18 @@ def pytest_configure(config):
 
 MOST_WORKERS, MEMORY = 4, 6
 """At most so many processes, each with so many GiB for itself, its kernels and its browser."""
-LONGEST = ()
+LONGEST = (
+    "tests/tools/test_class_report.py",
+    "tests/tools/test_gpu_rehearsal.py",
+    "tests/browser/test_browser.py",
+    "tests/tools/test_build_book.py",
+    "tests/course/test_plots.py",
+    "notebooks/06_exploding_gradients.ipynb",
+    "tests/tools/test_gpu_case_d.py",
+    "notebooks/07_temperature_sampling.ipynb",
+    "tests/lstmlib/test_distributed.py",
+    "tests/lstmlib/test_checkpoints.py",
+)
 """The files that take longest, the longest first: no process is to begin one at the end."""
 
 

@@ -44,6 +44,7 @@ CONFIG = TrainingConfig(
     patience=3,
 )
 CONFIG_PLAIN = TrainingConfig(6, 4, 32)
+pytestmark = pytest.mark.slow  # many a test starts processes, and kills them
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["lstmlib.training"])
 
@@ -120,7 +121,6 @@ def kill_at(folder, name, count):
 
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("name", ["fsync", "replace", "unlink"])
-@pytest.mark.slow
 def test_killed_while_it_writes(tmp_path, whole, name, count):
     assert in_process(kill_at, tmp_path, name, count) == -signal.SIGKILL
     assert same(start(tmp_path), whole)
@@ -131,17 +131,14 @@ def train_slowly(folder):
     start(folder, on_step=lambda _: time.sleep(0.05))
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_again_and_again(tmp_path, whole):
-    rng, kills = random.Random(0), 0
+    rng, kills, vocab = random.Random(0), 0, texts()[0]
     while True:
         process = PROCESSES.Process(target=train_slowly, args=(tmp_path,))
         process.start()
-        before = [p.name for p in Checkpoints(tmp_path, texts()[0]).paths]
-        while process.is_alive() and before == [
-            p.name for p in Checkpoints(tmp_path, texts()[0]).paths
-        ]:
-            time.sleep(0.001)  # until it has moved on, so that the whole loop comes to its end
+        before = [p.name for p in Checkpoints(tmp_path, vocab).paths]
+        while process.is_alive() and before == [p.name for p in Checkpoints(tmp_path, vocab).paths]:
+            time.sleep(0.005)  # until it has moved on, so that the whole loop comes to its end
         process.join(rng.uniform(0, 0.2))
         if process.exitcode is not None:
             break
@@ -701,7 +698,6 @@ def train_beside(folder, seed, report):
         report.send((seed, str(error), None))
 
 
-@pytest.mark.slow
 def test_of_two_runs_in_one_folder_one_is_refused_and_told_who_holds_it(tmp_path):
     expected = {seed: start(tmp_path / f"alone {seed}", seed=seed)[0] for seed in (1, 2)}
     pipes = {seed: PROCESSES.Pipe(duplex=False) for seed in (1, 2)}
@@ -876,7 +872,6 @@ def test_a_folder_that_cannot_be_one_is_refused_before_the_first_step(tmp_path, 
     assert steps == []
 
 
-@pytest.mark.slow
 def test_a_long_history_fits_into_a_checkpoint(tmp_path, whole):
     vocab, *_ = texts()
     checkpoints, row = Checkpoints(tmp_path, vocab), whole[1].rows[-1]

@@ -200,6 +200,7 @@ def test_of_many_kinds_that_vanished_the_most_frequent_are_listed_and_all_are_co
 
 
 @given(st.text(), st.booleans(), st.sampled_from(["keep", "space"]))
+@pytest.mark.slow
 def test_cleaning_twice_changes_nothing_more(text, ascii_only, newlines):
     options = {"ascii_only": ascii_only, "newlines": newlines, "straight_quotes": True}
     once = cleaned(text, **options)

@@ -40,6 +40,7 @@ def test_the_languages_by_name():
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_the_vocabulary_is_that_of_the_strings(name):
     vocab = LANGUAGES[name].vocab()
     texts, _ = sampled(name)
@@ -223,6 +224,7 @@ def test_ambiguous_sentences_have_the_parsers_probability(text):
     assert math.exp(TOY.log_probabilities(text).sum()) == pytest.approx(inside(text), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_sampled_sentences_have_the_parsers_probability():
     texts = [text for text in sampled("toy")[0] if text.count(" ") < 40]
     twice = re.compile("(while|but).* (while|but).*ly [a-z]+ly$")
