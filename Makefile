@@ -8,14 +8,18 @@ SETUP := python=$$($(PY) -c 'print("$(PY)")' 2> /dev/null || sh tools/find_pytho
 # for instructors
 FOR_CHECKS := installed-for-checks
 PYTEST := $(PY) tools/course.py test
+# In several processes, each with whole files; tests/conftest.py says how many. WORKERS=0: in one.
+WORKERS ?= logical
 # for all
 
-.PHONY: help lab test test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks clean
+.PHONY: help lab test test-fast bench test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
 # for instructors
 	@echo "make test          run every check: style, tests, every notebook under nbval"
+	@echo "make bench         measure all speeds again, on a quiet machine, into benchmarks/README.md (PAGE=1: the page alone)"
+	@echo "make test-fast     style, rules and quick tests of lstmlib, in a minute; no notebook, no browser"
 	@echo "make test-offline  what uses real books (corpora, runs, chapters 01, 03), with no data and no network"
 	@echo "make test-oldest   every notebook again, computed as the oldest processors compute"
 	@echo "make test-pythons  what needs no PyTorch, on each Python that is on this machine"
@@ -46,15 +50,25 @@ installed-for-checks:
 test:
 	@$(SETUP) test
 
+# For every day: style, the rules of the house, and of lstmlib what is quick. `make test` has the rest.
+test-fast: $(FOR_CHECKS)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	env WORKERS=$(WORKERS) $(PYTEST) -q -m "not slow" tests/test_house.py tests/lstmlib
+
 # A proxy that is not there: every download fails at once.
 test-offline: $(FOR_CHECKS)
 	env -u LSTMLIB_DATA HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 \
 		$(PYTEST) tests/lstmlib/test_corpora.py tests/lstmlib/test_cleaning.py tests/records/test_runs.py tests/experiments/test_patients.py \
 		notebooks/01_data_cleaning.ipynb notebooks/03_lstm_from_scratch.ipynb
 
+# What compares speeds: one program after the other, on a quiet machine. PAGE=1: the page alone.
+bench: $(FOR_CHECKS)
+	$(PY) -m benchmarks.$(if $(PAGE),page,bench)
+
 # PyTorch and oneDNN compute as on a processor without any instruction set since SSE4.1.
 test-oldest: $(FOR_CHECKS)
-	env ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 $(PYTEST) notebooks
+	env ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 WORKERS=$(WORKERS) $(PYTEST) notebooks
 
 # Python 3.11 has PyTorch, and runs everything in `make test`.
 test-pythons: $(FOR_CHECKS)

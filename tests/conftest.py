@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,9 +35,67 @@ class NoTorch:
 
 
 def pytest_configure(config):
-    """Refuse PyTorch where the tests are to run without it, also where it is installed."""
+    """Refuse PyTorch where the tests are to run without it, also where it is installed.
+
+    Notebooks write into a folder of this process alone: a test may run a chapter while another
+    process has the same one under nbval. Some print the folder's name, so it stays "output".
+    """
     if config.getoption("--without-torch"):
         sys.meta_path.insert(0, NoTorch())
+    own = tempfile.TemporaryDirectory(prefix="lstm-course-", ignore_cleanup_errors=True)
+    config.add_cleanup(own.cleanup)
+    os.environ["LSTMLIB_OUTPUT"] = str(Path(own.name) / "output")
+
+
+# Several processes at once (pytest-xdist), each with whole files
+
+MOST_WORKERS, MEMORY = 4, 6
+"""At most so many processes, each with so many GiB for itself, its kernels and its browser."""
+LONGEST = (
+    "tests/tools/test_class_report.py",
+    "tests/tools/test_gpu_rehearsal.py",
+    "tests/browser/test_browser.py",
+    "tests/tools/test_build_book.py",
+    "tests/course/test_plots.py",
+    "notebooks/06_exploding_gradients.ipynb",
+    "tests/tools/test_gpu_case_d.py",
+    "notebooks/07_temperature_sampling.ipynb",
+    "tests/lstmlib/test_distributed.py",
+    "tests/lstmlib/test_checkpoints.py",
+)
+"""The files that take longest, the longest first: no process is to begin one at the end."""
+
+
+def cores():
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Return the number of processes for this machine, where none is asked for."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return max(1, min(MOST_WORKERS, cores(), int(memory / MEMORY)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs):
+    """Share the cores among the processes, which inherit this: more threads only wait."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // len(specs))))
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Name no test after packed bytes, which hold the time: all processes must find the same."""
+    return argname if isinstance(val, bytes) and len(val) > 16 else None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Let the processes begin with the longest files; one process alone keeps the order."""
+    if hasattr(config, "workerinput"):
+        order = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,7 +5,8 @@
     python tools/course.py copy [FOLDER]      copy the notebooks of a shared course, by default
                                               into lstm-course in the reader's home
     python tools/course.py hub [OPTION …]     what a JupyterHub starts for a reader: copy, and serve
-    python tools/course.py test [OPTION …]    run every check, or pytest with these options
+    python tools/course.py test [OPTION …]    run every check, in several processes (WORKERS=0: in
+                                              one), or pytest with these options
 
 HASHES=1 takes only files whose SHA-256 is in constraints-hashes.txt. On Windows a Python of the
 course's versions is called by `py -3.11 tools\\course.py lab`.
@@ -31,6 +32,8 @@ LISTS = ("pyproject.toml", "constraints.txt")
 WINDOWS = os.name == "nt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FIRST = "notebooks/00_start_here.ipynb"
+BY_FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
+"""How pytest-xdist shares out the tests: whole files, in the order of tests/conftest.py."""
 LONGEST_PATH = 201
 """Characters of the longest path in .venv, PyTorch's copies of licences: measured on Linux."""
 
@@ -372,6 +375,9 @@ def test(options: list[str]) -> None:
     own = str(python())
     pytest = [own, "-m", "pytest", "--nbval", "--nbval-current-env"]
     pytest += ["--nbval-sanitize-with", os.path.join("tests", "nbval_sanitize.cfg")]
+    workers = os.environ.get("WORKERS", "" if options else "logical")
+    if workers:
+        pytest += ["-n", workers, "--maxprocesses", "4", *BY_FILES]
     commands = [[*pytest, *options]]
     if not options:
         style = [[own, "-m", "ruff", "check", "."], [own, "-m", "ruff", "format", "--check", "."]]

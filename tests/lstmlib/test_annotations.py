@@ -169,6 +169,7 @@ def by_reading(text):
     return dict(zip(names, np.array(rows).T, strict=True))
 
 
+@pytest.mark.slow
 def test_reading_character_by_character_gives_the_same_labels():
     """So no label depends on what comes after; and Python's tokenizer is read aright."""
     text = SOURCE

@@ -44,6 +44,7 @@ CONFIG = TrainingConfig(
     patience=3,
 )
 CONFIG_PLAIN = TrainingConfig(6, 4, 32)
+pytestmark = pytest.mark.slow  # many a test starts processes, and kills them
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["lstmlib.training"])
 
@@ -131,15 +132,13 @@ def train_slowly(folder):
 
 
 def test_killed_at_any_moment_again_and_again(tmp_path, whole):
-    rng, kills = random.Random(0), 0
+    rng, kills, vocab = random.Random(0), 0, texts()[0]
     while True:
         process = PROCESSES.Process(target=train_slowly, args=(tmp_path,))
         process.start()
-        before = [p.name for p in Checkpoints(tmp_path, texts()[0]).paths]
-        while process.is_alive() and before == [
-            p.name for p in Checkpoints(tmp_path, texts()[0]).paths
-        ]:
-            time.sleep(0.001)  # until it has moved on, so that the whole loop comes to its end
+        before = [p.name for p in Checkpoints(tmp_path, vocab).paths]
+        while process.is_alive() and before == [p.name for p in Checkpoints(tmp_path, vocab).paths]:
+            time.sleep(0.005)  # until it has moved on, so that the whole loop comes to its end
         process.join(rng.uniform(0, 0.2))
         if process.exitcode is not None:
             break

@@ -152,6 +152,7 @@ def test_tags_without_their_end_spell_no_flag():
     assert cleaned("\U0001f3f4\U000e0067\U000e0062 goal") == "\U0001f3f4 goal"
 
 
+@pytest.mark.slow
 def test_what_goes_is_what_python_calls_invisible_or_no_character():
     """Everything that goes is so by this Python's Unicode; what only it does not know stays."""
     every = map(chr, range(0x110000))
@@ -199,6 +200,7 @@ def test_of_many_kinds_that_vanished_the_most_frequent_are_listed_and_all_are_co
 
 
 @given(st.text(), st.booleans(), st.sampled_from(["keep", "space"]))
+@pytest.mark.slow
 def test_cleaning_twice_changes_nothing_more(text, ascii_only, newlines):
     options = {"ascii_only": ascii_only, "newlines": newlines, "straight_quotes": True}
     once = cleaned(text, **options)

@@ -118,6 +118,7 @@ def test_python_docs_has_no_paragraph_twice():
     assert len(paragraphs) == len(set(paragraphs))
 
 
+@pytest.mark.slow
 def test_python_source_is_valid_python_that_repeats_little():
     text, _ = clean(load_corpus("python-source").text, ascii_only=True)
     assert 1_950_000 < len(text) < 2_300_000
@@ -682,6 +683,7 @@ def test_a_review_of_gigabytes_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x/train/pos/0_9.txt", "x/elsewhere.txt"])
+@pytest.mark.slow
 def test_an_archive_that_unpacks_to_a_thousandfold_is_refused(tmp_path, name, monkeypatch):
     monkeypatch.setattr(readers, "FREELY_UNPACKED", 2**22)
     members = [(f"{name}{k}.txt", bytes(2**20)) for k in range(20)]

@@ -71,6 +71,7 @@ def near(history, other):
     [{"clip_norm": 1.0}, {"clip_norm": None}, {"clip_value": 0.01}, {"agc_factor": 0.1}],
     ids=str,
 )
+@pytest.mark.slow
 def test_the_steps_are_those_of_a_run_that_waits(vocab, ids, monkeypatch, optimizer, options, clip):
     options = options | {"fused": True}
     clip = {"clip_norm": None} | clip

@@ -34,6 +34,7 @@ from lstmlib.training import fit
 from lstmlib.vocab import Vocab
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
+pytestmark = pytest.mark.slow  # each test starts processes, which load PyTorch
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = "experiments.train_distributed"
 SECONDS = 300

@@ -40,6 +40,7 @@ def test_the_languages_by_name():
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_the_vocabulary_is_that_of_the_strings(name):
     vocab = LANGUAGES[name].vocab()
     texts, _ = sampled(name)
@@ -223,6 +224,7 @@ def test_ambiguous_sentences_have_the_parsers_probability(text):
     assert math.exp(TOY.log_probabilities(text).sum()) == pytest.approx(inside(text), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_sampled_sentences_have_the_parsers_probability():
     texts = [text for text in sampled("toy")[0] if text.count(" ") < 40]
     twice = re.compile("(while|but).* (while|but).*ly [a-z]+ly$")
@@ -317,6 +319,7 @@ def test_a_chain_of_very_many_sentences_may_still_end():
     assert TOY.log_probabilities(text).sum() == pytest.approx(-nats, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_chain_may_still_end_where_no_float_is_as_small_as_its_probability():
     text = " while ".join(["a cat ran"] * 4500)
     following = Toy().along(text)[-1]
@@ -412,6 +415,7 @@ def test_the_share_of_long_strings_of_brackets():
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_what_follows_every_prefix(name):
     language = LANGUAGES[name]
     texts = [text for text in sampled(name)[0] if len(text) < 200][:60]

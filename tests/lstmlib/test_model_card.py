@@ -26,6 +26,7 @@ def parts_of(card):
     return yaml.safe_load(front), dict(zip(heads, bodies, strict=True))
 
 
+@pytest.mark.slow
 def test_every_number_of_the_card_is_the_measured_one():
     book = trained()[0]
     front, sections = parts_of(model_card(book))

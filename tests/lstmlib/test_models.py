@@ -416,6 +416,7 @@ for k in range(4):
 """
 
 
+@pytest.mark.slow
 def test_equal_models_are_equal_files_in_every_process(tmp_path):
     for path, _ in small_files(tmp_path):
         assert path.stat().st_size < 1500

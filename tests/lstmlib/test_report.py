@@ -322,6 +322,7 @@ def test_a_short_held_out_text_leaves_the_generated_one_its_measures():
     ],
     ids=["word", "letter", "blank", "no-words", "cyrillic", "chinese", "noise", "surrogates"],
 )
+@pytest.mark.slow
 def test_any_text_gets_a_whole_report(generated):
     report = report_on(generated)
     assert len(report.rows) == 14

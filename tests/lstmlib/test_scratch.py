@@ -555,6 +555,7 @@ def test_train_walks_the_streams_carries_the_state_and_lets_the_rate_fall_to_0(i
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_a_network_learns_a_text_by_heart(ids, vocab):
     for cell in CELLS.values():
         weights = scratch.init_weights(cell, len(vocab), 32, 1)

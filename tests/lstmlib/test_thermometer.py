@@ -285,6 +285,7 @@ def test_measuring_the_speed_moves_no_random_state():
     assert torch.equal(torch.rand(3), wanted[0]) and (np.random.rand(3) == wanted[1]).all()
 
 
+@pytest.mark.slow
 def test_a_planned_training_runs_and_is_judged(even_speed):
     text = prose(4_000)
     vocab = Vocab.from_text(text)

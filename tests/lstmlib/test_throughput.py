@@ -67,6 +67,7 @@ print(given_back, can, sorted(faults() for _ in range(41))[20])
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
+@pytest.mark.slow
 def test_freed_memory_that_is_kept_is_not_mapped_anew():
     # Up to five of the first calls still map memory anew: glibc before 2.38 cannot put an aligned
     # array into a free piece of the very same size. Hence the median of many.
