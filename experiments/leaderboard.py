@@ -9,8 +9,9 @@
 The rules: An entry trains on the first 90 % of the text, for 5 minutes on two CPU cores or 3 on a
 GPU. It is measured on the last 10 %, with the weights that its training ends with. The loss is the
 mean over every character of these 10 % but the first, in one sequential pass with a carried state,
-in nats per character. A second loss is that of random windows of 256, as nanoGPT measures. No loss
-on the last 10 % may choose anything during a run.
+in nats per character. A second loss is that of random windows of 256, as nanoGPT measures, and a
+third that of the end of the training text, which an entry has seen. No loss on the last 10 % may
+choose anything during a run.
 
 runs/leaderboard/entries.json says what each entry is: the recipe of each kind of device, and what
 another entry changes in it, or in the entry that its "of" names; with an "of" of null it changes
@@ -246,6 +247,7 @@ def train(
         "short_loss": evaluate(model, valid_ids[:SHORT]),
         "last_windows_loss": windows_loss(last, valid_ids) if average else None,
         "training_loss": mean_loss(history.rows[-200:]),
+        "seen_loss": seen_loss(model, train_ids),
         "steps": len(history),
         "planned_steps": config.steps,
         "ended": history.ended,
@@ -275,13 +277,23 @@ def measure(path: str, text: str) -> dict:
         ValueError: the text has characters that the model does not know.
     """
     model, vocab = load_model(path, DEVICE)
-    _, valid_ids = split(vocab.encode(text))
+    train_ids, valid_ids = split(vocab.encode(text))
     model = model.float()  # it may be kept in half the bytes
     return {
         "file": path,
         "valid_loss": evaluate(model, valid_ids),
         "windows_loss": windows_loss(model, valid_ids),
+        "seen_loss": seen_loss(model, train_ids),
     }
+
+
+def seen_loss(model: CharRNN, train_ids: np.ndarray) -> float:
+    """Return the loss on the last tenth of the training text, measured as that on the last 10 %.
+
+    The training loss cannot be compared with that: dropout and averages are in only one of them.
+    """
+    _, end = split(train_ids)
+    return evaluate(model, end)
 
 
 def mean_loss(rows: list[dict]) -> float:

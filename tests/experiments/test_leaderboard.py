@@ -329,6 +329,12 @@ def test_the_windows_loss_is_that_of_a_loop_over_the_windows():
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_the_loss_on_seen_text_is_that_of_the_end_of_the_training_text():
+    torch.manual_seed(0)
+    model, ids = CharRNN(5, 4, 1), np.random.default_rng(1).integers(5, size=400)
+    assert leaderboard.seen_loss(model, ids) == evaluate(model, ids[360:])
+
+
 def test_another_text_is_refused(tmp_path):
     (tmp_path / "book.txt").write_text("To be, or not to be.", encoding="utf-8")
     with pytest.raises(SystemExit, match="is not tiny Shakespeare"):
@@ -448,7 +454,7 @@ def test_speed_then_training_leave_what_the_page_says(small_leaderboard):
     _, valid_ids = split(vocab.encode(text))
     assert result["valid_loss"] == pytest.approx(evaluate(model.float(), valid_ids), rel=1e-4)
     measured = leaderboard.measure(str(folder / "model.safetensors"), text)
-    for name in ("valid_loss", "windows_loss"):
+    for name in ("valid_loss", "windows_loss", "seen_loss"):
         assert measured[name] == pytest.approx(result[name], rel=1e-4)
     assert result["steps"] == 8 and result["characters"] == 8 * 2 * 5
     assert not any((small_leaderboard / "unfinished").iterdir())
