@@ -245,6 +245,7 @@ def train(
         "valid_loss": evaluate(model, valid_ids),
         "windows_loss": windows_loss(model, valid_ids),
         "short_loss": evaluate(model, valid_ids[:SHORT]),
+        "last_loss": evaluate(last, valid_ids) if average else None,
         "last_windows_loss": windows_loss(last, valid_ids) if average else None,
         "training_loss": mean_loss(history.rows[-200:]),
         "seen_loss": seen_loss(model, train_ids),
