@@ -3,16 +3,19 @@
     .venv/bin/python -m experiments.leaderboard speed
     .venv/bin/python -m experiments.leaderboard train recipe --seeds 1 2 3
     .venv/bin/python -m experiments.leaderboard train no-layer-norm --threads 1
+    .venv/bin/python -m experiments.leaderboard measure runs/leaderboard/cpu/model.safetensors
     .venv/bin/python -m experiments.leaderboard readme
 
 The rules: An entry trains on the first 90 % of the text, for 5 minutes on two CPU cores or 3 on a
 GPU. It is measured on the last 10 %, with the weights that its training ends with. The loss is the
 mean over every character of these 10 % but the first, in one sequential pass with a carried state,
-in nats per character. A second loss is that of random windows of 256, as nanoGPT measures. No loss
-on the last 10 % may choose anything during a run.
+in nats per character. A second loss is that of random windows of 256, as nanoGPT measures, and a
+third that of the end of the training text, which an entry has seen. No loss on the last 10 % may
+choose anything during a run.
 
 runs/leaderboard/entries.json says what each entry is: the recipe of each kind of device, and what
-another entry changes in it.
+another entry changes in it, or in the entry that its "of" names; with an "of" of null it changes
+none, and says all its settings.
 
 "speed" measures how many steps each entry takes in the time, and writes cpu/steps.json or
 gpu/steps.json. Nothing else may run beside it. An entry that is there is measured anew only if it
@@ -24,6 +27,8 @@ that is there is not made again. On a CPU, a run that was stopped goes on from i
 GPU it starts anew, and the clock binds, too: where steps take longer than they did when they were
 measured, the run ends in time, before its learning rate is 0, and its result says "ended": "out of
 time".
+
+"measure" measures a model that was kept as the rules say, and prints its losses.
 
 "readme" writes the table in the README anew. tools/gpu_leaderboard.py does for one seed on a GPU
 what "speed" and "train" do.
@@ -61,7 +66,7 @@ from lstmlib.checkpoints import Checkpoints
 from lstmlib.generation import generate
 from lstmlib.history import History
 from lstmlib.models import CharRNN, count_parameters
-from lstmlib.serialization import atomic_write, save_model
+from lstmlib.serialization import atomic_write, load_model, save_model
 from lstmlib.settings import TrainingConfig
 from lstmlib.throughput import keep_freed_memory
 from lstmlib.training import evaluate, fit
@@ -101,8 +106,14 @@ def read_entries() -> dict[str, dict]:
     entries = read_json(ENTRIES)
     if KIND not in entries:
         raise SystemExit(f"{ENTRIES} has no entries for a {KIND} yet: write some.")
-    recipe = entries[KIND]["recipe"]["changes"]
-    return {name: recipe | entry["changes"] for name, entry in entries[KIND].items()}
+    return {name: all_settings(entries[KIND], name) for name in entries[KIND]}
+
+
+def all_settings(entries: dict[str, dict], name: str) -> dict:
+    """Return all settings of an entry: those of the entry that it changes, and its changes."""
+    entry = entries[name]
+    of = entry.get("of", None if name == "recipe" else "recipe")
+    return entry["changes"] if of is None else all_settings(entries, of) | entry["changes"]
 
 
 def prepare(settings: dict, vocab_size: int, steps: int) -> tuple[CharRNN, TrainingConfig]:
@@ -234,8 +245,10 @@ def train(
         "valid_loss": evaluate(model, valid_ids),
         "windows_loss": windows_loss(model, valid_ids),
         "short_loss": evaluate(model, valid_ids[:SHORT]),
+        "last_loss": evaluate(last, valid_ids) if average else None,
         "last_windows_loss": windows_loss(last, valid_ids) if average else None,
         "training_loss": mean_loss(history.rows[-200:]),
+        "seen_loss": seen_loss(model, train_ids),
         "steps": len(history),
         "planned_steps": config.steps,
         "ended": history.ended,
@@ -255,6 +268,33 @@ def train(
     shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(result, indent=2))
     return result
+
+
+def measure(path: str, text: str) -> dict:
+    """Return the losses of a kept model on the last 10 % of a text, as a result has them.
+
+    Raises:
+        ModelFileError: the file is not one of `save_model`, or is damaged.
+        ValueError: the text has characters that the model does not know.
+    """
+    model, vocab = load_model(path, DEVICE)
+    train_ids, valid_ids = split(vocab.encode(text))
+    model = model.float()  # it may be kept in half the bytes
+    return {
+        "file": path,
+        "valid_loss": evaluate(model, valid_ids),
+        "windows_loss": windows_loss(model, valid_ids),
+        "seen_loss": seen_loss(model, train_ids),
+    }
+
+
+def seen_loss(model: CharRNN, train_ids: np.ndarray) -> float:
+    """Return the loss on the last tenth of the training text, measured as that on the last 10 %.
+
+    The training loss cannot be compared with that: dropout and averages are in only one of them.
+    """
+    _, end = split(train_ids)
+    return evaluate(model, end)
 
 
 def mean_loss(rows: list[dict]) -> float:
@@ -363,6 +403,8 @@ def main() -> None:
     speed = commands.add_parser("speed", help="measure how many steps entries take in the time")
     speed.add_argument("entries", nargs="*", help="default: those not yet measured")
     commands.add_parser("readme", help="write the README's table anew")
+    measuring = commands.add_parser("measure", help="measure models that were kept")
+    measuring.add_argument("models", nargs="+", metavar="FILE", help="files of save_model")
     training = commands.add_parser("train", help="train entries, where there is no result yet")
     training.add_argument("entries", nargs="+", choices=list(read_entries()))
     training.add_argument("--seeds", type=int, nargs="+", default=[1])
@@ -375,6 +417,10 @@ def main() -> None:
     text = read_text(settings.text)
     if settings.command == "speed":
         write_speeds(text, settings.entries)
+        return
+    if settings.command == "measure":
+        for path in settings.models:
+            print(json.dumps(measure(path, text), indent=2))
         return
     torch.set_num_threads(settings.threads)
     for entry in settings.entries:

@@ -18,6 +18,8 @@ OPTIONS = {
     "weight_dropout": 0.0,
     "column_dropout": 0.0,
     "locked_dropout": False,
+    "blanking": 0.0,
+    "resets": 0.0,
     "tied": False,
     "cell_norm": False,
 }
@@ -69,6 +71,48 @@ class WeightDropLSTM(nn.LSTM):
             # A multiplication by ones and zeros, of the weight's dtype and on its device.
             weight = weight * F.dropout(torch.ones_like(weight[:1]), self.column_dropout)
         return weight
+
+
+class BlankedEmbedding(nn.Embedding):
+    """An embedding that hides characters in training: their vectors are zeros.
+
+    What the network reads then has gaps, and no long row of characters is enough to know a place in
+    the training text by (Xie et al. 2017, blank noising; Gal & Ghahramani 2016 drop whole words).
+
+    Args:
+        embedding: whose weight it takes.
+        probability: of hiding a character.
+    """
+
+    def __init__(self, embedding: nn.Embedding, probability: float) -> None:
+        super().__init__(*embedding.weight.shape, _weight=embedding.weight)
+        self.weight, self.probability = embedding.weight, probability
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the vectors (B, T, D) of ids (B, T), some of them zeros in training."""
+        vectors = super().forward(ids)
+        if not self.training:
+            return vectors
+        return vectors * (torch.rand(*ids.shape, 1, device=ids.device) >= self.probability)
+
+
+class Resets:
+    """A hook before an LSTM's forward pass: in training, some rows begin with a state of zeros.
+
+    Args:
+        probability: of beginning anew, for each row of each batch.
+    """
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, layers: nn.LSTM, inputs: tuple) -> tuple:
+        """Return x, and the state with zeros in some rows."""
+        x, state = inputs
+        if state is None or not layers.training:
+            return inputs
+        kept = torch.rand(x.shape[0], 1, device=x.device) >= self.probability
+        return x, tuple(part * kept for part in state)
 
 
 class LockedDropout(nn.Dropout):
@@ -250,6 +294,10 @@ def build(vocab_size: int, settings: dict) -> CharRNN:
     drops = {name: options[name] for name in ("weight_dropout", "column_dropout")}
     if any(drops.values()):
         model.layers = WeightDropLSTM(model.layers, **drops)
+    if options["blanking"]:
+        model.embedding = BlankedEmbedding(model.embedding, options["blanking"])
+    if options["resets"]:
+        model.layers.register_forward_pre_hook(Resets(options["resets"]))
     if options["locked_dropout"]:
         model.dropout = LockedDropout(model.config["dropout"])
     if options["tied"]:

@@ -141,6 +141,7 @@ FIGURES = {
         {"ours": (np.arange(3), np.array([3.0, 2.0, 1.5]))}, "A run", baselines={"theirs": 1.7}
     ),
     "ranked": lambda: plots.ranked({"ours": [1.4, 1.5], "other": [1.6]}, "Ranks"),
+    "seen_and_unseen": lambda: plots.seen_and_unseen({"a": (1.2, 1.4), "b": (1.0, 1.5)}, "Gap"),
     "number_formats": lambda: plots.number_formats(),
     "asynchronous": lambda: plots.asynchronous(),
     "gradient_against_lag": lambda: plots.gradient_against_lag({"RNN": np.array([1.0, 0.1])}),
@@ -610,6 +611,17 @@ def test_entries_with_one_seed_have_a_colour_of_their_own():
     assert colors == [plots.BLUE, plots.ORANGE]
     named = [text.get_text() for text in axis.get_legend().get_texts()]
     assert named == ["several seeds", "one seed"]
+
+
+def test_a_line_joins_the_loss_on_seen_text_to_that_on_unseen_text():
+    figure = FIGURES["seen_and_unseen"]()
+    axis = figure.axes[0]
+    seen, unseen = axis.get_lines()
+    assert (seen.get_xdata().tolist(), unseen.get_xdata().tolist()) == ([1.2, 1.0], [1.4, 1.5])
+    joins = [segment[:, 0].tolist() for segment in axis.collections[0].get_segments()]
+    assert joins == [[1.2, 1.4], [1.0, 1.5]]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["a", "b"]
+    assert "b from 1 to 1.5" in figure.get_label()
 
 
 def test_training_speeds_are_drawn_as_measured():
@@ -1104,6 +1116,7 @@ def named(text):
         "stretched_circle": lambda: plots.stretched_circle({text: np.eye(2)}),
         "loss_curves": lambda: plots.loss_curves({text: (x, y)}, text, text, text, {text: 1.0}),
         "ranked": lambda: plots.ranked({text: [1.0]}, text, text),
+        "seen_and_unseen": lambda: plots.seen_and_unseen({text: (1.0, 1.2)}, text, text),
         "gradient_against_lag": lambda: plots.gradient_against_lag({text: y}),
         "gates": lambda: plots.gates("$\\", {text: y[None]}),
         "dropout_places": lambda: plots.dropout_places({text: (True, False)}),
@@ -1310,6 +1323,7 @@ def test_a_moment_is_drawn_whatever_was_measured(value):
 NOTHING = {
     "loss_curves": lambda: plots.loss_curves({}, "t"),
     "ranked": lambda: plots.ranked({}, "t"),
+    "seen_and_unseen": lambda: plots.seen_and_unseen({}, "t"),
     "asynchronous": lambda: plots.asynchronous(calls=0),
     "gradient_against_lag": lambda: plots.gradient_against_lag({}),
     "gates": lambda: plots.gates("", {}),

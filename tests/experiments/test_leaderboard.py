@@ -13,10 +13,12 @@ from torch import nn
 
 from experiments import leaderboard
 from experiments.recipes import (
+    BlankedEmbedding,
     LockedDropout,
     MatrixDecay,
     Muon,
     NormedLSTM,
+    Resets,
     TailAverage,
     WeightDropLSTM,
     build,
@@ -223,6 +225,47 @@ def test_the_tail_average_is_the_mean_of_the_last_weights():
     assert model.weight.item() == 100
 
 
+def test_blanking_hides_whole_characters_in_training_alone():
+    torch.manual_seed(0)
+    shown = nn.Embedding(9, 3)
+    blanked, ids = BlankedEmbedding(shown, 0.25), torch.randint(9, (20, 50))
+    assert blanked.weight is shown.weight
+    whole = shown(ids)
+    seen = blanked(ids)
+    hidden = (seen == 0).all(-1)
+    torch.testing.assert_close(seen, whole * ~hidden[..., None])
+    assert 0.2 < hidden.float().mean() < 0.3
+    torch.testing.assert_close(blanked.eval()(ids), whole)
+
+
+def test_resets_begin_some_rows_with_zeros_in_training_alone():
+    torch.manual_seed(0)
+    layers, x = nn.LSTM(3, 4, batch_first=True), torch.randn(40, 1, 3)
+    state = tuple(torch.rand(1, 40, 4) + 1 for _ in range(2))
+    _, parts = Resets(0.25)(layers, (x, state))
+    begun = (parts[0] == 0).all(-1, keepdim=True)
+    assert 4 <= begun.sum() <= 16
+    for part, before in zip(parts, state, strict=True):  # h and c of the same rows
+        torch.testing.assert_close(part, before * ~begun)
+    assert Resets(1.0)(layers.eval(), (x, state))[1] is state
+    assert Resets(1.0)(layers.train(), (x, None))[1] is None
+
+
+def test_build_knows_blanking_and_resets():
+    settings, ids = {"hidden_size": 6, "num_layers": 1, "input_scale": 2.0}, torch.tensor([[4, 0]])
+    torch.manual_seed(0)
+    plain = build(9, settings)
+    state = tuple(torch.ones(1, 1, 6) for _ in range(2))
+    hides = build(9, settings | {"blanking": 1.0})
+    hides.load_state_dict(plain.state_dict())
+    resets = build(9, settings | {"resets": 1.0, "column_dropout": 1e-9})
+    resets.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(hides(ids)[0], plain.output(plain.layers(torch.zeros(1, 2, 16))[0]))
+    torch.testing.assert_close(resets(ids, state)[0], plain(ids)[0])
+    for model in (hides.eval(), resets.eval()):
+        torch.testing.assert_close(model(ids, state)[0], plain(ids, state)[0])
+
+
 def test_a_tied_network_has_one_matrix_for_reading_and_predicting():
     settings = {"hidden_size": 6, "num_layers": 1, "embedding_size": 6}
     tied, free = build(9, settings | {"tied": True}), build(9, settings)
@@ -284,6 +327,12 @@ def test_the_windows_loss_is_that_of_a_loop_over_the_windows():
         window = torch.from_numpy(ids[start : start + 10])
         losses.append(F.cross_entropy(model(window[None, :-1])[0][0], window[1:]).item())
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_the_loss_on_seen_text_is_that_of_the_end_of_the_training_text():
+    torch.manual_seed(0)
+    model, ids = CharRNN(5, 4, 1), np.random.default_rng(1).integers(5, size=400)
+    assert leaderboard.seen_loss(model, ids) == evaluate(model, ids[360:])
 
 
 def test_another_text_is_refused(tmp_path):
@@ -352,6 +401,21 @@ def test_settings_become_a_network_and_its_training():
     assert model.config["hidden_size"] == 4 and model.embedding.weight[2, 2] == 2.0
 
 
+def test_an_entry_changes_the_recipe_or_the_entry_that_it_names():
+    entries = {
+        "recipe": {"changes": {"a": 1, "b": 2}},
+        "less": {"changes": {"a": 0}},
+        "first": {"of": None, "changes": {"b": 5}},
+        "of-first": {"of": "first", "changes": {"c": 7}},
+    }
+    assert {name: leaderboard.all_settings(entries, name) for name in entries} == {
+        "recipe": {"a": 1, "b": 2},
+        "less": {"a": 0, "b": 2},
+        "first": {"b": 5},
+        "of-first": {"b": 5, "c": 7},
+    }
+
+
 @pytest.fixture
 def small_leaderboard(tmp_path, monkeypatch):
     """Two small entries in a folder of their own; returns the folder."""
@@ -389,6 +453,9 @@ def test_speed_then_training_leave_what_the_page_says(small_leaderboard):
     model, vocab = load_model(folder / "model.safetensors")
     _, valid_ids = split(vocab.encode(text))
     assert result["valid_loss"] == pytest.approx(evaluate(model.float(), valid_ids), rel=1e-4)
+    measured = leaderboard.measure(str(folder / "model.safetensors"), text)
+    for name in ("valid_loss", "windows_loss", "seen_loss"):
+        assert measured[name] == pytest.approx(result[name], rel=1e-4)
     assert result["steps"] == 8 and result["characters"] == 8 * 2 * 5
     assert not any((small_leaderboard / "unfinished").iterdir())
 
@@ -439,7 +506,7 @@ def test_every_entry_is_recorded_and_the_recipe_with_three_seeds_in_time():
     for entry, each in trained.items():
         for result in each:
             assert result["steps"] == speeds[entry]["steps"]
-            assert result["settings"] == entries["recipe"]["changes"] | entries[entry]["changes"]
+            assert result["settings"] == leaderboard.all_settings(entries, entry)
     recipe = trained["recipe"]
     assert [result["seed"] for result in recipe] == [1, 2, 3]
     assert all(result["threads"] == 2 and result["seconds"] <= 300 for result in recipe)
@@ -453,7 +520,7 @@ def test_what_is_recorded_of_a_gpu_kept_the_rules():
     for entry, each in trained.items():
         for result in each:
             assert result["seconds"] <= 180 and "CPU" not in result["device"]
-            assert result["settings"] == entries["recipe"]["changes"] | entries[entry]["changes"]
+            assert result["settings"] == leaderboard.all_settings(entries, entry)
             whole = result["ended"] == "all steps"
             assert whole == (result["steps"] == result["planned_steps"])
     if "recipe" in trained:

@@ -61,7 +61,7 @@ from lstmlib.course.plots.ch11 import (
     units_along_text,
 )
 from lstmlib.course.plots.ch12 import plan_and_run, text_map
-from lstmlib.course.plots.ch13 import asynchronous, ranked, training_speeds
+from lstmlib.course.plots.ch13 import asynchronous, ranked, seen_and_unseen, training_speeds
 from lstmlib.course.plots.style import (
     BLACK,
     BLUE,
@@ -142,6 +142,7 @@ __all__ = [
     "reliability_diagrams",
     "resampled_intervals",
     "scores_with_controls",
+    "seen_and_unseen",
     "shaded_texts",
     "step_sizes",
     "stretched_circle",

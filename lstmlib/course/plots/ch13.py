@@ -59,6 +59,44 @@ def ranked(
     )
 
 
+def seen_and_unseen(
+    losses: dict[str, tuple[float, float]], title: str, xlabel: str = "loss (nats per character)"
+) -> Figure:
+    """Draw for each entry its loss on text that it trained on, and on text that it never saw.
+
+    A line joins the two: its length is what the entry does not learn for other texts.
+
+    Args:
+        losses: name of an entry -> (loss on seen text, loss on unseen text), the first on top.
+        title: of the figure.
+        xlabel: what the losses are, with their unit.
+    """
+    check_drawable(losses, "entries", 40)
+    names = [fill(plain_text(name, 90), 46) for name in losses]
+    lines = sum(name.count("\n") + 1 for name in names)
+    figure, axis = new_figure(1, 1, 9, 1.6 + 0.14 * lines + 0.17 * len(losses))
+    seen, unseen = finite(list(losses.values())).T
+    rows = np.arange(len(losses))
+    axis.hlines(rows, seen, unseen, color=BLACK, linewidth=1, alpha=0.6)
+    axis.plot(seen, rows, "s", color=GREEN, label="text that it trained on")
+    axis.plot(unseen, rows, "o", color=BLUE, label="text that it never saw")
+    axis.set(
+        title=plain_text(title),
+        xlabel=plain_text(xlabel),
+        ylabel="entry",
+        yticks=range(len(losses)),
+    )
+    axis.set_yticklabels(names, fontsize=9)
+    axis.invert_yaxis()
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.7 / figure.get_figheight()), ncols=2)
+    said = [f"{name} from {a:.4g} to {b:.4g}" for name, (a, b) in losses.items()]
+    return with_alt(
+        figure,
+        f"{title}: a row for each entry, with its loss on text that it trained on and, to the "
+        f"right, on text that it never saw. {'; '.join(said[:8])}{'; …' * (len(said) > 8)}.",
+    )
+
+
 def asynchronous(asked: float = 0.3, work: float = 1.0, calls: int = 4) -> Figure:
     """Draw a program that asks a GPU for work, and where it reads the clock.
 
