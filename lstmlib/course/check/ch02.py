@@ -55,9 +55,11 @@ def _slip_of_chunk(answer: Callable, ids: np.ndarray, start: int, length: int) -
         return "both have the shape (length,), without the axis of the streams."
     if any(np.ndim(part) != 1 for part in got):
         return "the targets are `length` ids, one for each input, and not a single id."
-    if any(np.asarray(part).dtype.kind == "f" for part in got):
-        return "ids are whole numbers; yours are floats, which can pick no row."
-    x, y = (np.asarray(part).tolist() for part in got)
+    parts = [np.asarray(part) for part in got]
+    for part in parts:
+        if part.size and part.dtype.kind not in "iu":
+            return f"ids are whole numbers; yours are of the type {part.dtype}, which picks no row."
+    x, y = (part.tolist() for part in parts)
     return _slip_of_targets(x, y, ids, start, length)
 
 
@@ -255,7 +257,7 @@ def _slip_of_steps(got: float, k: int, factor: float, share: float) -> str:
     left = factor**got
     if got < k and left == share:
         by_logarithms = got == math.floor(math.log(share) / math.log(factor)) + 1
-        more = " A quotient of logarithms is rounded; test factor**k itself."
+        more = " Logarithms are rounded; test factor**k itself."
         return f"after {steps} exactly {share!r} is left, and not less.{more * by_logarithms}"
     if got < k:
         # As many digits as it takes to see it.

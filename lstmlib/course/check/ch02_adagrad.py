@@ -186,7 +186,7 @@ def _slip_of_start(got: np.ndarray, g: np.ndarray, s: np.ndarray, rate: float) -
     if _alike(got, _over(np.sqrt(s + g[0] ** 2), g, rate), rate):
         return "s begins at 0; yours begins at the first square, which is then added twice."
     if under.size > 1 and np.allclose(under, under[0], rtol=1e-3) and under[0] > 0:
-        return f"s begins at 0, and yours at about {under[0]:.3g}."
+        return f"s begins at 0 in each call, and yours at about {under[0]:.3g}."
     if any(_alike(got, _over(np.sqrt(faded), g, rate), rate) for faded in _faded(g)):
         return "s ← s + g² keeps all squares whole; yours lets the older ones fade."
     return "add the step's square to s, then the change is -rate · g / (√s + 1e-10)."

@@ -662,8 +662,14 @@ EXERCISES = {
             (lambda g, rate: -rate * g / np.sqrt(summed(g) + 1e-8), "not under it"),
             (lambda g, rate: -rate * g / np.sqrt(summed(g) + 1e-6), "not under it"),
             (over(lambda g: np.sqrt(summed(g) + g[0] ** 2)), "begins at the first square"),
-            (over(lambda g: np.sqrt(summed(g) + 1)), "s begins at 0, and yours at about 1"),
-            (over(lambda g: np.sqrt(summed(g) + 0.1)), "s begins at 0, and yours at about 0.1"),
+            (
+                over(lambda g: np.sqrt(summed(g) + 1)),
+                "s begins at 0 in each call, and yours at about 1",
+            ),
+            (
+                over(lambda g: np.sqrt(summed(g) + 0.1)),
+                "s begins at 0 in each call, and yours at about 0.1",
+            ),
             (over(lambda g: 2 * np.sqrt(summed(g))), "add the step's square"),
             (lambda g, rate: adagrad(g, rate)[-1], "for each step"),
             (adagrad_where, "so small that ε counts"),
@@ -714,7 +720,7 @@ EXERCISES = {
             (lambda f, s: math.floor(math.log(s / f)), "the signs of logarithms"),
             (
                 floor_plus_one,
-                "0.9ᵏ < 0.81: after 2 steps exactly 0.81 is left, and not less. A quo",
+                "0.9ᵏ < 0.81: after 2 steps exactly 0.81 is left, and not less. Log",
             ),
             (lambda f, s: counted(f, s * (1 + 1e-12)), "exactly 0.125 is left"),
             (up_to(1000), "0.9999ᵏ < 1e-06: your function returns nothing here"),
