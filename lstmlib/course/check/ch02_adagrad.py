@@ -139,7 +139,10 @@ def _slips(g: np.ndarray, s: np.ndarray, right: np.ndarray, rate: float) -> list
         ),
         (right / rate, "the learning rate is missing."),
         (0.1 * right / rate, "the learning rate is an argument; yours is 0.1 in every call."),
-        (-np.abs(right), "above the line stands g with its sign, not its absolute value."),
+        *(
+            (each, "above the line stands g with its sign, not its absolute value.")
+            for each in (np.abs(right), -np.abs(right))
+        ),
         (
             _over(np.sqrt(s / steps), g, rate),
             "s is the sum of the squares so far, and not their mean.",
@@ -185,7 +188,7 @@ def _slip_of_start(got: np.ndarray, g: np.ndarray, s: np.ndarray, rate: float) -
         return f"ε is added to the root, not under it: √s + ε, with 1e-10. Yours is {under[0]:.0e}."
     if _alike(got, _over(np.sqrt(s + g[0] ** 2), g, rate), rate):
         return "s begins at 0; yours begins at the first square, which is then added twice."
-    if under.size > 1 and np.allclose(under, under[0], rtol=1e-3) and under[0] > 0:
+    if under.size > 1 and np.allclose(under, under[0], rtol=1e-3, atol=0) and under[0] > 0:
         return f"s begins at 0 in each call, and yours at about {under[0]:.3g}."
     if any(_alike(got, _over(np.sqrt(faded), g, rate), rate) for faded in _faded(g)):
         return "s ← s + g² keeps all squares whole; yours lets the older ones fade."

@@ -638,6 +638,7 @@ EXERCISES = {
             (lambda g, rate: adagrad(g, 1), "learning rate is missing"),
             (lambda g, rate: adagrad(g, 0.1), "yours is 0.1 in every call"),
             (lambda g, rate: -np.abs(adagrad(g, rate)), "with its sign"),
+            (lambda g, rate: np.abs(adagrad(g, rate)), "with its sign"),
             (over(root_of_the_mean), "and not their mean"),
             (over(lambda g: np.sqrt((g**2).sum(axis=0))), "over all steps"),
             (over(lambda g: np.sqrt(np.cumsum(g**2, axis=1))), "its own s"),
