@@ -222,7 +222,7 @@ def _slip_of_leak(
             ((1 - a) * dh * slope, "the new part g has the factor a, the old state 1 - a."),
         ]
         slips += [
-            (each * dh * slope, f"a is an argument, here {a:g}; yours is {each} whatever it is.")
+            (each * dh * slope, f"a is an argument, here {a:g}; yours is {each}.")
             for each in (0.1, 0.2, 0.5)
         ]
         other = "dz is the gradient of g, a · dh, times the derivative of tanh, 1 - g²."
