@@ -63,7 +63,8 @@ function makeNetwork(header, base64) {
 
 /** Return what the network computes with, in JavaScript; `useKernel` puts faster ones in its place.
  *
- * Numbers are the arrays of a state; advance(state, token) changes the state, and returns h of the last layer; logits(h) are the next token's.
+ * Numbers are the arrays of a state; advance(state, token) changes the state, and returns h of the last layer;
+ * logits(h) are the next token's, in an array that may be written over by the next step.
  */
 function plainProducts({ layers, table, output }) {
   const advance = (state, token) => {
@@ -153,26 +154,27 @@ async function useKernel(network, base64) {
   const { hiddenSize: H, layers, output } = network;
   const [V, width] = [output.bias.length, 4 * H];
   const at = { h: 0, c: H, tanhC: 2 * H, z: 3 * H };
-  const raw = at.z + Math.max(width, V); // a matrix on its way into panels
-  const packed = raw + H * Math.max(width, V);
-  const size = packed + 2 * layers.length * packedSize(H, width) + packedSize(H, V);
+  const strips = at.z + stripsSize(1, Math.max(width, V));
+  const size = strips + 2 * layers.length * stripsSize(H, width) + stripsSize(H, V);
   try {
     const kernel = await compiledKernel(decodeBase64(base64), size);
-    Object.assign(network, compiledProducts(network, kernel, at, packInto(kernel, raw, packed, H)));
+    Object.assign(network, compiledProducts(network, kernel, at, packInto(kernel, strips, H)));
   } catch {
     // they stay in JavaScript
   }
 }
 
 /** Return what packs a matrix (rows, H), and returns what adds its product with a vector to a sum. */
-function packInto(kernel, raw, packed, H) {
-  let next = packed;
+function packInto(kernel, strips, H) {
+  let next = strips;
   return (matrix) => {
     const [from, rows] = [next, matrix.length / H];
-    next += packedSize(H, rows);
-    kernel.memory.set(matrix, raw);
-    kernel.pack(from, raw, H, rows, 1, H);
-    return (sum, vector) => kernel.multiply(sum, vector, from, 1, H, rows, H, 1);
+    for (let n = 0; n < rows; n += STRIP) {
+      for (let k = 0; k < H; k++) {
+        for (let j = n; j < n + STRIP; j++) kernel.memory[next++] = j < rows ? matrix[j * H + k] : 0;
+      }
+    }
+    return (sum, vector) => kernel.multiply_row(sum, vector, from, H, rows);
   };
 }
 
@@ -200,11 +202,13 @@ function compiledProducts({ hiddenSize: H, layers, table, output }, kernel, at, 
     return state.at(-1).h;
   };
   const addOutput = place(output.W);
+  const bias = Float32Array.from(output.bias);
+  const said = memory.subarray(at.z, at.z + bias.length);
   const logits = (h) => {
     memory.set(h, at.h);
-    memory.set(output.bias, at.z);
+    memory.set(bias, at.z);
     addOutput(at.z, at.h);
-    return Float64Array.from(memory.subarray(at.z, at.z + output.bias.length));
+    return said;
   };
   return { Numbers: Float32Array, advance, logits };
 }
@@ -279,7 +283,10 @@ function applyTemperature(logP, temperature) {
     return logP.map((_, token) => (token === best ? 0 : -Infinity));
   }
   // With 0 at the largest and a divisor that is not too small, nothing overflows.
-  return logSoftmax(logP.map((x) => (x - largest) / Math.max(temperature, 1e-290)));
+  const divisor = Math.max(temperature, 1e-290);
+  const scaled = new Float64Array(logP.length);
+  for (let k = 0; k < logP.length; k++) scaled[k] = (logP[k] - largest) / divisor;
+  return logSoftmax(scaled);
 }
 
 /** Rule out all tokens but some. */
@@ -375,7 +382,7 @@ function readContext(network, tokens) {
   const state = zeroState(network);
   let logits = null;
   for (const token of tokens) logits = step(network, state, token);
-  return { state, logits };
+  return { state, logits: logits.slice() };
 }
 
 /** Write on from what was read, a token for each number of u, fewer if `.end` is drawn.
