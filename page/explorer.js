@@ -4,7 +4,7 @@
 const MOST_PROBABLE = 12; // bars
 const CONTEXT = 12; // characters before the one that the bars are about
 const LONGEST_PROMPT = 500; // characters
-const AT_ONCE = 30; // milliseconds of writing before the browser gets its turn
+const AT_ONCE = 50; // milliseconds of writing before the browser gets its turn
 const PER_CHARACTER = 500; // milliseconds, while it plays
 const IN_ADDRESS = ["prompt", "temperature", "top-k", "top-p", "min-p", "length", "seed"];
 const UNLIKELY = 0.001; // the probability that is shaded fully, as all below it
@@ -126,18 +126,27 @@ async function refresh() {
   element("text").setAttribute("aria-busy", "true");
   if (running) return;
   running = true;
+  await null; // until the event is handled, but not until the next frame
   while (wanted) {
-    await nextTurn();
     wanted = false;
     await writeText();
+    if (!wanted) element("text").setAttribute("aria-busy", "false");
+    await nextTurn(); // changes that came meanwhile are taken together
   }
   running = false;
-  element("text").setAttribute("aria-busy", "false");
 }
+
+// A timer waits up to 4 ms; a message does not.
+const turns = new MessageChannel();
+const afterTurn = [];
+turns.port1.onmessage = () => afterTurn.shift()();
 
 /** Let the browser draw and take input. */
 function nextTurn() {
-  return new Promise((resolve) => setTimeout(resolve));
+  return new Promise((resolve) => {
+    afterTurn.push(resolve);
+    turns.port2.postMessage(null);
+  });
 }
 
 /** Write a text and show it, or show what is wrong with the settings and leave the last text. */
@@ -195,7 +204,7 @@ function characterOf(step, index) {
   made.tabIndex = -1;
   made.textContent = token;
   made.classList.toggle("newline", token === "\n");
-  made.style.background = shade(step.logBefore[step.token]);
+  made.style.backgroundColor = shade(step.logBefore[step.token]);
   return made;
 }
 
@@ -333,7 +342,7 @@ function keepText() {
   const characters = shown.steps.map((step) => {
     const made = document.createElement("span");
     made.textContent = header.tokens[step.token];
-    made.style.background = shade(step.logBefore[step.token]);
+    made.style.backgroundColor = shade(step.logBefore[step.token]);
     return made;
   });
   element("kept-text").replaceChildren(shown.prompt, ...characters);
@@ -421,7 +430,7 @@ function showLegend() {
   const samples = [1, 0.3, 0.1, 0.03, 0.01, UNLIKELY].map((p) => {
     const sample = document.createElement("b");
     sample.textContent = p === UNLIKELY ? `p ≤ ${p}` : `p = ${p}`;
-    sample.style.background = shade(Math.log(p));
+    sample.style.backgroundColor = shade(Math.log(p));
     return sample;
   });
   element("legend").replaceChildren(...samples);

@@ -511,6 +511,21 @@ def test_however_many_changes_come_one_more_text_is_written(page):
 
 
 @needs_chromium
+def test_a_text_stands_there_before_the_browser_draws_again(page):
+    """Nothing but what the event itself has begun comes between: no timer, no frame."""
+    set_value(page, "length", 5)
+    code = """async (value) => {
+        element("temperature").value = value;
+        element("temperature").dispatchEvent(new Event("input", { bubbles: true }));
+        for (let k = 0; k < 10; k++) await null;
+        return [shown.temperature, element("text").getAttribute("aria-busy")];
+    }"""
+    for temperature in (0, 1.5, 0.25):
+        assert page.evaluate(code, temperature) == [temperature, "false"]
+        settled(page)
+
+
+@needs_chromium
 def test_with_the_randomness_kept_a_temperature_gives_its_text_back(page):
     set_value(page, "temperature", 1)
     first, seed = text_of(page), page.locator("#seed").input_value()
