@@ -292,6 +292,12 @@ def entries(answer: object, what: str) -> list:
     return list(answer)
 
 
+def drawn(seed: int, count: int, make: Callable[[np.random.Generator], object]) -> list:
+    """Return cases that `make` draws, one a call; the same seed draws the same ones again."""
+    rng = np.random.default_rng(seed)
+    return [make(rng) for _ in range(count)]
+
+
 def near(value: float, right: float) -> bool:
     """Say whether a number is right to float32, about six digits."""
     return math.isclose(value, right, rel_tol=2e-6, abs_tol=1e-12)

@@ -449,7 +449,7 @@ EXERCISES = {
             (lambda gs, limit: [g / total_norm(gs) for g in gs], "scale to length 1"),
             (lambda gs, limit: [g * limit / total_norm(gs) for g in gs], "shorter than the limit"),
             (lambda gs, limit: [g * 0.5 for g in gs], "multiplied by limit / norm"),
-            (lambda gs, limit: [g * min(1, 2 / total_norm(gs)) for g in gs], "not always 2"),
+            (lambda gs, limit: [g * min(1, 2.5 / total_norm(gs)) for g in gs], "not always 2.5"),
             (lambda gs, limit: gs[:1], "as many arrays"),
             (
                 lambda gs, limit: (
@@ -539,10 +539,10 @@ EXERCISES = {
                 "share going from 0 to 1",
             ),
             (lambda k, n, w, peak: warm_cosine(k, 100, 20, 0.004), "as they are given"),
-            (warm_cosine_from_one, "warmup = 1 your code divides by 0"),
+            (warm_cosine_from_one, "warmup = 1 and peak = 0.3 your code divides by 0"),
             (
                 lambda k, n, w, peak: peak / 2 if n - w == 1 else warm_cosine(k, n, w, peak),
-                "at steps = 9 and warmup = 8",
+                "at steps = 9, warmup = 8",
             ),
             (lambda *task: round(warm_cosine(*task), 4), "right, but rounded"),
             (lambda *task: round(warm_cosine(*task), 6), "right, but rounded"),
