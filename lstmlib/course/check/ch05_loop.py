@@ -21,6 +21,7 @@ class _Loop(NamedTuple):
     sizes: arguments of CharRNN. weights: how far the first ones reach, in units of 1 / √H.
     optimizers: a class and its options. groups: whether biases are a group of their own, at half
     the rate. batches: (x, y), each (B, T). said: of an answer with another slip than the known.
+    seen: what is added to any message, the loop in words.
     """
 
     batches: list
@@ -31,6 +32,7 @@ class _Loop(NamedTuple):
     dtype: torch.dtype = torch.float32
     groups: bool = False
     weights: float = 1.0
+    seen: str = ""
 
 
 def finish_step(answer: Callable | None) -> None:
@@ -73,8 +75,8 @@ def finish_step(answer: Callable | None) -> None:
             for slip, variants in _SLIPS.items():
                 for variant in variants:
                     if _equal(got, _train(loop, functools.partial(_finish_step, **variant))):
-                        return slip
-            return loop.said
+                        return slip + loop.seen
+            return loop.said + loop.seen
         return None
 
     grade(answer, find_slip)
@@ -107,9 +109,12 @@ _SLIPS = {
         {"clip": kind} for kind in (1.0, math.inf)
     ],
     "the state is (h, c), in this order; yours comes back as (c, h).": [{"swapped": True}],
-    "the weights move twice in a step: call `optimizer.step()` once.": [
-        {"steps": 2, "clip": clip} for clip in ("after", None)
-    ],
+    "the weights move twice as far: in a step call `optimizer.step()` once, and `loss.backward()` "
+    "once, on the loss as it is.": [{"steps": 2, "clip": clip} for clip in ("after", None)],
+    "the weights move otherwise than with the `optimizer` that is given, which is not always SGD: "
+    "call its `step()`.": [{"steps": 0}],
+    "the `optimizer` that is given keeps something from step to step, such as Adam's means: call "
+    "its `step()`, and make no new one.": [{"fresh": True}],
 }
 """What may be wrong: the slip -> the arguments of `_finish_step` that make the same fault."""
 
@@ -152,24 +157,23 @@ def _loops() -> list[_Loop]:
     batches = [
         tuple(torch.from_numpy(rng.integers(0, 5, (3, T))) for _ in range(2)) for T in (4, 4, 5, 2)
     ]
-    usual = _Loop(
-        batches,
-        0.1,
-        "losses or weights differ from those of the right loop: gradient to zero, backward, clip, "
-        "step; the state handed on, cut from its graph.",
-    )
+    usual = _Loop(batches, 0.1, _DIFFERS)
     return [
         usual,
         usual._replace(
             limit=1e6, said="use `limit`: a gradient that is shorter than it stays as it is."
         ),
         usual._replace(
-            optimizer=(torch.optim.Adam, {"lr": 0.03}),
-            said="with Adam the weights move otherwise: step with the `optimizer` that is given.",
+            groups=True, seen=" Seen where `optimizer.param_groups` are two, at different rates."
         ),
+        usual._replace(optimizer=(torch.optim.Adam, {"lr": 0.03}), seen=" Seen with Adam."),
     ]
 
 
+_DIFFERS = (
+    "losses, weights or the last state differ from those of the right loop: gradient to zero, "
+    "backward, clip, step; the state handed on, cut from its graph."
+)
 _OPTIMIZERS = [
     (torch.optim.SGD, {"lr": 0.3}),
     (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
@@ -188,7 +192,7 @@ def _loop(rng: np.random.Generator) -> _Loop:
     loop = _Loop(
         [tuple(each) for each in ids],
         1.0,
-        "",
+        _DIFFERS,
         optimizer,
         sizes,
         torch.float64,
@@ -199,12 +203,9 @@ def _loop(rng: np.random.Generator) -> _Loop:
     if loop.weights > 1:  # sure, and mostly right: its gradient may be longer than its loss is high
         loop = loop._replace(batches=[(x, model(x)[0].argmax(-1)) for x, _ in loop.batches])
     limit = _limit(loop.batches[0], model, rng)
-    return loop._replace(
-        limit=limit,
-        said=f"with {optimizer[0].__name__}, {1 + loop.groups} of `optimizer.param_groups`, "
-        f"CharRNN of {sizes} and the limit {limit:.3g}, losses, weights or the last state differ "
-        "from those of the right loop.",
-    )
+    made, options = (", ".join(f"{k}={v}" for k, v in of.items()) for of in (sizes, optimizer[1]))
+    seen = f" Seen with {optimizer[0].__name__}({options}), CharRNN({made}), limit {limit:.3g}."
+    return loop._replace(limit=limit, seen=seen)
 
 
 def _limit(batch: tuple, model: CharRNN, rng: np.random.Generator) -> float:
@@ -249,6 +250,7 @@ def _finish_step(
     carry: float | None = 1.0,
     swapped: bool = False,
     steps: int = 1,
+    fresh: bool = False,
 ) -> tuple[float, tuple | None]:
     """End a step, rightly or with known faults."""
     if zero:
@@ -272,8 +274,14 @@ def _finish_step(
         nn.utils.clip_grad_norm_(everything, limit, norm_type=clip)
     if clip == "value":
         nn.utils.clip_grad_value_(everything, limit)
+    if fresh:
+        optimizer.state.clear()
     for _ in range(steps):
         optimizer.step()
+    if not steps:  # as SGD, by hand
+        with torch.no_grad():
+            for p in everything:
+                p -= optimizer.param_groups[0]["lr"] * p.grad
     h, c = detach(state)
     handed = (c, h) if swapped else (h, c)
     return loss.item(), carry if carry is None else tuple(carry * part for part in handed)
