@@ -148,7 +148,7 @@ _GRAPH_ERRORS = {
 
 @functools.cache
 def _loops_and_results() -> list[tuple[_Loop, tuple]]:
-    return [(loop, _train(loop, _finish_step)) for loop in _loops() + drawn(0, 7, _loop)]
+    return [(loop, _train(loop, _finish_step)) for loop in _loops() + drawn(0, 10, _loop)]
 
 
 def _loops() -> list[_Loop]:
@@ -163,6 +163,7 @@ def _loops() -> list[_Loop]:
         usual._replace(
             limit=1e6, said="use `limit`: a gradient that is shorter than it stays as it is."
         ),
+        usual._replace(limit=1.05, weights=8.0, seen=" Seen with longer gradients, limit 1.05."),
         usual._replace(
             groups=True, seen=" Seen where `optimizer.param_groups` are two, at different rates."
         ),
@@ -218,7 +219,7 @@ def _limit(batch: tuple, model: CharRNN, rng: np.random.Generator) -> float:
     if norm < 0.1:  # PyTorch adds 1e-6 to the norm
         return 1.0
     between = [math.sqrt(norm * other) for other in others if other < 0.9 * norm]
-    return float(rng.choice([*between * 2, norm * rng.uniform(0.1, 0.5), norm * 3]))
+    return float(rng.choice([*between * 2, *(norm * np.array([0.3, 0.93, 3]))]))
 
 
 def _train(loop: _Loop, finish: Callable) -> tuple[list[float], list[Tensor]]:
