@@ -203,18 +203,20 @@ def _table_gradient(rng: Rng) -> tuple:
 
 
 def _gradients(rng: Rng) -> tuple:
-    shapes = [_whole(rng, (1, 5), (1, 5)) for _ in range(rng.integers(1, 5))]
-    return [rng.normal(size=shape) for shape in shapes], rng.uniform(0.2, 6)
+    shapes = [rng.integers(1, 5, rng.integers(0, 4)) for _ in range(rng.integers(1, 6))]
+    return [np.array(rng.normal(size=shape)) for shape in shapes], rng.uniform(0.2, 6)
 
 
 def _warm_cosine(rng: Rng) -> tuple:
-    steps, warmup = _whole(rng, (40, 400), (1, 39))
-    return *_whole(rng, (1, steps + 1)), steps, warmup, rng.uniform(0.001, 1)
+    (steps,) = _whole(rng, (2, 200))
+    return *_whole(rng, (1, steps + 1)), steps, *_whole(rng, (1, steps)), rng.uniform(0.001, 9)
 
 
 def _validations(rng: Rng) -> tuple:
-    losses = np.linspace(3, 2, rng.integers(4, 30))
-    return (losses + rng.normal(0, 0.3, losses.size)).tolist(), *_whole(rng, (1, 6))
+    """Draw losses that mostly fall; some are equal, and some runs are of whole numbers."""
+    size, unit = rng.integers(1, 40), rng.choice([1, 0.25])
+    levels = rng.integers(-4, 9, size) - np.arange(size) * rng.integers(0, 3) // 2
+    return (levels * unit).tolist(), *_whole(rng, (1, 9))
 
 
 def _jacobian(rng: Rng) -> tuple:
@@ -397,7 +399,7 @@ DRAWN: dict[str, Callable[[Rng], tuple]] = {
     "norm_clipped": _gradients,
     "warm_cosine": _warm_cosine,
     "early_stop": _validations,
-    "reach": lambda rng: (*_whole(rng, (1, 200), (1, 100)), rng.uniform(0.001, 1)),
+    "reach": lambda rng: (*_whole(rng, (1, 200), (0, 100)), rng.uniform(0.001, 9)),
     "step_jacobian": _jacobian,
     "as_a_mean": lambda rng: (
         *rng.uniform(0.001, 9, 2).tolist(),
