@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+T = TypeVar("T")
 
 HINTS = Path(__file__).parents[1] / "hints"
 """The folder of all hints, a file a chapter: exercise -> a question, the idea, the line."""
@@ -96,7 +99,7 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
         except Slip as error:
             slip = str(error)
         except Exception as error:  # whatever the student's code raises is a slip, not a crash
-            slip = _of_error(error, watch.returned if callable(answer) else answer)
+            slip = _of_error(error, watch.returned if callable(answer) else answer, watch.given)
         finally:
             _watches.pop()
     if callable(answer):  # of another one nothing runs but the check, and functions of the notebook
@@ -130,11 +133,15 @@ def grading() -> Iterator[None]:
         _graded.reset(before)
 
 
-def _of_error(error: Exception, returned: object) -> str:
-    """Say what an error comes from: the student's code, or what the check made of its result."""
+def _of_error(error: Exception, returned: object, given: tuple) -> str:
+    """Say what an error comes from: the student's code, or what the check made of its result.
+
+    `given` are the arguments of the last call.
+    """
     said = f"{type(error).__name__}: {error}"
     if of_answer(error):
-        return f"your code stopped with {said}"
+        case = " and ".join(map(_briefly, given))
+        return f"your code stopped with {said}" + f" (for {case})" * (0 < len(case) <= 120)
     if isinstance(error, NameError):
         return f"{said}. Did you run all cells above?"
     return (
@@ -150,6 +157,12 @@ def is_stub(answer: object) -> bool:
     steps = list(dis.get_instructions(answer))
     returned = [step.argval for step in steps if "CONST" in step.opname]
     return {step.opname for step in steps} <= IDLE and returned == [None]
+
+
+def drawn(seed: int, count: int, make: Callable[[np.random.Generator], T]) -> list[T]:
+    """Return `count` cases for a check, the same in every run: `make(rng)` draws one."""
+    rng = np.random.default_rng(seed)
+    return [make(rng) for _ in range(count)]
 
 
 def called(function: Callable, *arguments: object, any_mode: bool = False) -> object:
