@@ -1,7 +1,7 @@
 """Checks of the exercises of chapter 04."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -138,11 +138,11 @@ def table_gradient(answer: Callable | None) -> None:
         if hints:
             return hints[0]
         before = got.copy()
-        if not np.array_equal(before, call_answer(answer, dx.copy(), ids.copy(), V)):
+        if not np.array_equal(before, call_answer(answer, dx.copy(order="K"), ids.copy(), V)):
             return "called twice with the same, your function gives two results: what does it keep?"
         row = int(np.argmin(np.isclose(got, right, atol=near).all(axis=1)))
         return (
-            f"row v is the sum of the rows of dx at which v was read; for {V} characters and the "
+            f"row v is the sum of the rows of dx at which v was read; for V = {V} and the "
             f"ids {ids.tolist()}, row {row} is not."
         )
 
@@ -164,23 +164,29 @@ def next_state(answer: Callable | None) -> None:
         batches = {0, *rng.integers(1, 6, 2).tolist(), *rng.integers(1, 3000, 2).tolist()}
         return torch.tensor(values, dtype=dtype), rng.permutation(list(batches)).tolist()
 
-    def slip_of(values: Tensor, batches: Iterable[int]) -> str | None:
-        grown, got, wanted = values.requires_grad_(), {}, {}
-        for k in batches:
-            state = tuple((k + 2) * part for part in grown)  # (h, c), another one for every batch
-            wanted[k] = detach(tuple(part.clone() for part in state))
-            got[k] = called(answer, state, k)
-            if any(part.grad_fn is None for part in state):
-                return (
-                    "your function cut the caller's state; `detach`, without `_`, returns a new "
-                    "one."
-                )
-            if not all(map(torch.equal, state, wanted[k])):
-                return "your function changed the caller's state; leave its numbers alone."
-        return _slip_of_states(got, wanted)
+    def slip_of(values: Tensor, batches: list[int]) -> str | None:
+        grown, given = values.requires_grad_(), []
+        for epoch in (batches, batches[:5]):
+            got, wanted = {}, {}
+            for k in epoch:
+                state = tuple((len(given) + 2) * part for part in grown)  # (h, c), always others
+                wanted[k] = detach(tuple(part.clone() for part in state))
+                given.append(wanted[k])
+                got[k] = called(answer, state, k)
+                if any(part.grad_fn is None for part in state):
+                    return (
+                        "your function cut the caller's state; `detach`, without `_`, returns a "
+                        "new one."
+                    )
+                if not all(map(torch.equal, state, wanted[k])):
+                    return "your function changed the caller's state; leave its numbers alone."
+            slip = _slip_of_states(got, wanted, given)
+            if slip:
+                return slip
+        return None
 
     def find_slip() -> str | None:
-        tasks = [(1.3 + torch.arange(48.0).reshape(2, 2, 3, 4), (*range(101), 1000, 1024, 10_000))]
+        tasks = [(1.3 + torch.arange(48.0).reshape(2, 2, 3, 4), [*range(101), 1000, 1024, 10_000])]
         tasks += drawn(4, 30, make)
         slips = (slip_of(*task) for task in tasks)
         return next(filter(None, slips), None) or _slip_of_device(answer)
@@ -210,8 +216,13 @@ def _slip_of_device(answer: Callable) -> str | None:
     return None
 
 
-def _slip_of_states(got: dict[int, object], wanted: dict[int, State]) -> str | None:
-    """Say what is wrong with states of batches, batch -> state; all but the first are wanted."""
+def _slip_of_states(
+    got: dict[int, object], wanted: dict[int, State], given: list[State]
+) -> str | None:
+    """Say what is wrong with states of batches, batch -> state; all but the first are wanted.
+
+    `given` are the states of all batches so far, those of an epoch before as well.
+    """
 
     def is_zero(state: State | None) -> bool:
         return state is None or all(not part.any() for part in state)
@@ -246,7 +257,7 @@ def _slip_of_states(got: dict[int, object], wanted: dict[int, State]) -> str | N
         if any(a.shape != b.shape for a, b in zip(state, wanted[k], strict=True)):
             return "h and c keep their shape, (L, B, H): every layer goes on."
         if not all(map(torch.equal, state, wanted[k])):
-            if any(all(map(torch.equal, state, other)) for other in wanted.values()):
+            if any(all(map(torch.equal, state, other)) for other in given):
                 return "each batch goes on from the state that is given; yours is an older one."
             return "the numbers must stay as they are, h first, then c."
         if on_a_graph(state):
