@@ -93,7 +93,7 @@ def table_gradient(answer: Callable | None) -> None:
         return table
 
     def make(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
-        T, V, M = map(int, rng.integers(1, (30, 9, 7)))
+        V, M, T = *map(int, rng.integers(1, (12, 7))), int(10 ** rng.uniform(0, 2))
         dx = rng.normal(size=(T, M)) * 10.0 ** rng.integers(-7, 4)
         return np.asarray(dx, order=rng.choice(["C", "F"])), rng.integers(V, size=T), V
 
@@ -142,15 +142,17 @@ def table_gradient(answer: Callable | None) -> None:
             return "called twice with the same, your function gives two results: what does it keep?"
         row = int(np.argmin(np.isclose(got, right, atol=near).all(axis=1)))
         return (
-            f"row v is the sum of the rows of dx at which v was read; for V = {V} and the "
-            f"ids {ids.tolist()}, row {row} is not."
+            "row v is the sum of the rows of dx at which v was read; that is not so in row "
+            f"{row}, for V = {V} and {f'the ids {ids.tolist()}' if T <= 20 else f'{T} ids'}."
         )
 
     def find_slip() -> str | None:
         rng = np.random.default_rng(0)
         reads = (([2, 0, 2, 5, 2], 3, 7), ([1], 1, 2), ([3, 3, 0, 1, 3, 0], 4, 4), ([0, 0], 2, 1))
+        reads += (([1, 0, 1], 2, 3),)
         tasks = [(rng.normal(size=(len(ids), M)), np.array(ids), V) for ids, M, V in reads]
-        return next(filter(None, (slip_of(*task) for task in tasks + drawn(4, 40, make))), None)
+        tasks += sorted(drawn(4, 40, make), key=lambda task: len(task[1]))
+        return next(filter(None, (slip_of(*task) for task in tasks)), None)
 
     grade(answer, find_slip)
 
@@ -298,7 +300,7 @@ def from_tensorflow(answer: Callable | None) -> None:
         return rng.normal(size=(D + H, 4 * H)), rng.normal(size=4 * H), D
 
     def make(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
-        kernel, bias, D = weights(rng, *map(int, rng.integers(1, 9, 2)))
+        kernel, bias, D = weights(rng, *map(int, 10 ** rng.uniform(0, 1.5, 2)))
         dtype, order = rng.choice(["f4", "f8"]), rng.choice(["C", "F"])
         bias *= rng.integers(4) > 0  # a new cell of TensorFlow has biases of zero
         return kernel.astype(dtype, order=order), bias.astype(dtype), D
@@ -376,7 +378,7 @@ def bias_for(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         tasks = ((40, 0.4), (40, 0.5), (1, 0.9), (20, 0.01), (3, 0.125), (500, 0.9))
         tasks += ((1, 0.2), (2, 0.1), (1, 1e-5), (5000, 0.9))  # three have a bias below 0
-        tasks += ((1, 1e-7), (1, 0.999), (7, 0.999), (2, 0.25), *drawn(4, 40, make))
+        tasks += ((1, 1e-7), (1, 0.999), (7, 0.999), (2, 0.25), (100_000, 0.9), *drawn(4, 40, make))
         for lag, share in tasks:
             b = number(call_answer(answer, lag, share))
             p = share ** (1 / lag)
