@@ -210,7 +210,7 @@ def _slip_of_device(answer: Callable) -> str | None:
                 got = called(answer, state, k)
         except Exception:  # such as a move away from "meta", where there are no numbers to move
             continue
-        if any(each.device != part.device for each in got or ()):
+        if any(getattr(each, "device", part.device) != part.device for each in got or ()):
             return (
                 f"right on a processor; but where the state is on a GPU, {whose} must be there, "
                 "too: `torch.zeros_like` and `detach` stay where the state is."

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -22,8 +21,6 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-T = TypeVar("T")
 
 HINTS = Path(__file__).parents[1] / "hints"
 """The folder of all hints, a file a chapter: exercise -> a question, the idea, the line."""
@@ -157,12 +154,6 @@ def is_stub(answer: object) -> bool:
     steps = list(dis.get_instructions(answer))
     returned = [step.argval for step in steps if "CONST" in step.opname]
     return {step.opname for step in steps} <= IDLE and returned == [None]
-
-
-def drawn(seed: int, count: int, make: Callable[[np.random.Generator], T]) -> list[T]:
-    """Return `count` cases for a check, the same in every run: `make(rng)` draws one."""
-    rng = np.random.default_rng(seed)
-    return [make(rng) for _ in range(count)]
 
 
 def called(function: Callable, *arguments: object, any_mode: bool = False) -> object:
@@ -303,6 +294,12 @@ def entries(answer: object, what: str) -> list:
     if not listed:
         raise Slip(f"{what}, and yours is {described(answer)}.")
     return list(answer)
+
+
+def drawn(seed: int, count: int, make: Callable[[np.random.Generator], object]) -> list:
+    """Return cases that `make` draws, one a call; the same seed draws the same ones again."""
+    rng = np.random.default_rng(seed)
+    return [make(rng) for _ in range(count)]
 
 
 def near(value: float, right: float) -> bool:
