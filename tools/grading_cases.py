@@ -193,12 +193,12 @@ def _onnx(rng: Rng) -> tuple:
 
 
 def _tensorflow(rng: Rng) -> tuple:
-    D, H = _whole(rng, (2, 7), (2, 7))
+    D, H = _whole(rng, (1, 20), (1, 20))
     return rng.normal(size=(D + H, 4 * H)), rng.normal(size=4 * H), D
 
 
 def _table_gradient(rng: Rng) -> tuple:
-    T, V, M = _whole(rng, (3, 30), (3, 9), (2, 6))
+    T, V, M = _whole(rng, (1, 60), (1, 12), (1, 7))
     return rng.normal(size=(T, M)), rng.integers(V, size=T), V
 
 
@@ -392,7 +392,7 @@ DRAWN: dict[str, Callable[[Rng], tuple]] = {
     "adagrad_step": _adagrad,
     "coupled_gate": _coupled_gate,
     "backward_without_tanh": _without_tanh,
-    "gru_units": lambda rng: _whole(rng, *_V_H),
+    "gru_units": lambda rng: _whole(rng, (1, 1000), (1, 300)),
     "table_gradient": _table_gradient,
     "from_tensorflow": _tensorflow,
     "bias_for": lambda rng: (*_whole(rng, (1, 300)), rng.uniform(0.05, 0.95)),

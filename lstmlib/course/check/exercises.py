@@ -96,7 +96,7 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
         except Slip as error:
             slip = str(error)
         except Exception as error:  # whatever the student's code raises is a slip, not a crash
-            slip = _of_error(error, watch.returned if callable(answer) else answer)
+            slip = _of_error(error, watch.returned if callable(answer) else answer, watch.given)
         finally:
             _watches.pop()
     if callable(answer):  # of another one nothing runs but the check, and functions of the notebook
@@ -130,11 +130,15 @@ def grading() -> Iterator[None]:
         _graded.reset(before)
 
 
-def _of_error(error: Exception, returned: object) -> str:
-    """Say what an error comes from: the student's code, or what the check made of its result."""
+def _of_error(error: Exception, returned: object, given: tuple) -> str:
+    """Say what an error comes from: the student's code, or what the check made of its result.
+
+    `given` are the arguments of the last call.
+    """
     said = f"{type(error).__name__}: {error}"
     if of_answer(error):
-        return f"your code stopped with {said}"
+        case = " and ".join(map(_briefly, given))
+        return f"your code stopped with {said}" + f" (for {case})" * (0 < len(case) <= 120)
     if isinstance(error, NameError):
         return f"{said}. Did you run all cells above?"
     return (

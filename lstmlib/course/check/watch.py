@@ -46,6 +46,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.slips: list[str] = []
+        self.given: tuple = ()
         self.returned: object = None
         self._calls: list[tuple] = []
 
@@ -85,6 +86,7 @@ class Watch:
             *arguments: what it is called with.
             any_mode: a network may be left in training or in evaluation mode.
         """
+        self.given = arguments
         kept = _copied(arguments) if len(self._calls) < REPEATED else None
         parts = [part for each in arguments if isinstance(each, nn.Module) for part in _parts(each)]
         modes, settings = [part.training for part in parts], [get() for get, _, _ in _LEFT]
