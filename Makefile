@@ -1,4 +1,4 @@
-# Two commands: `make lab` opens the course, `make test` checks all of it. Each sets up what it needs.
+# `make lab` opens the course. Like every other command, it sets up what it needs.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -6,13 +6,15 @@ PY := $(VENV)/bin/python
 # anything to install. The environment's Python runs it, or, as long as there is none, another.
 SETUP := python=$$($(PY) -c 'print("$(PY)")' 2> /dev/null || sh tools/find_python.sh) && "$$python" tools/course.py
 # for instructors
+# `make test` checks all of it.
 FOR_CHECKS := installed-for-checks
 PYTEST := $(PY) tools/course.py test
 # In several processes, each with whole files; tests/conftest.py says how many. WORKERS=0: in one.
 WORKERS ?= logical
+.PHONY: test test-fast bench test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks
 # for all
 
-.PHONY: help lab test test-fast bench test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks clean
+.PHONY: help lab clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"

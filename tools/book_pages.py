@@ -55,6 +55,8 @@ modules above it.
 
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _TERM = re.compile(r"^### (.+)$", re.M)
+_MARK = re.compile(r'^<a id="[^"]*"></a>\n\n', re.M)
+"""A mark that JupyterLab needs before a heading with capitals. Sphinx marks each heading itself."""
 _CHECKED = re.compile(r"^\s*(?:check|ch\d\d)\.(\w+)\(", re.M)
 _NUMBER = re.compile(r"^\*\*(\d+)\.\*\*", re.M)
 
@@ -80,7 +82,7 @@ def put_together(root: Path, folder: Path) -> None:
                 cell.source = moved(cell.source, root, folder, "notebooks")
         nbformat.write(as_shown(notebook), folder / f"{name}.ipynb")
     for name in ("README.md", "datasets/README.md", "runs/README.md", "notebooks/glossary.md"):
-        text = (root / name).read_text(encoding="utf-8")
+        text = _MARK.sub("", (root / name).read_text(encoding="utf-8"))
         page = moved(text, root, folder, os.path.dirname(name))
         (folder / PAGES[name]).write_text(page, encoding="utf-8")
     glossary = folder / "glossary.md"

@@ -17,6 +17,7 @@ Pythons too, so that these get a sentence and no syntax error.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -107,8 +108,16 @@ def knows_its_place() -> bool:
 
 
 def stamp(checks: bool) -> Path:
-    """Return the file whose time says when all was installed, for a reader or for the checks."""
+    """Return the file that says from which lists all was installed, for a reader or the checks."""
     return VENV / (".installed-for-checks" if checks else ".installed")
+
+
+def lists_digest() -> str:
+    """Return the SHA-256 of what is to be installed. Times of files do not tell: in an archive, all
+    are alike.
+    """
+    content = b"".join((ROOT / name).read_bytes() for name in LISTS)
+    return hashlib.sha256(content).hexdigest()
 
 
 def is_installed(checks: bool) -> bool:
@@ -116,8 +125,8 @@ def is_installed(checks: bool) -> bool:
     stamps = [stamp(False), stamp(True)] if checks else [stamp(False)]
     if not all(each.exists() for each in stamps):
         return False
-    changed = max((ROOT / name).stat().st_mtime for name in LISTS)
-    return min(each.stat().st_mtime for each in stamps) >= changed and knows_its_place()
+    unchanged = all(each.read_text(encoding="utf-8") == lists_digest() for each in stamps)
+    return unchanged and knows_its_place()
 
 
 def install(checks: bool = False) -> None:
@@ -142,7 +151,7 @@ def install(checks: bool = False) -> None:
     _install_pytorch()
     _install_the_rest(checks)
     for each in [stamp(False), stamp(True)] if checks else [stamp(False)]:
-        each.touch()
+        each.write_text(lists_digest(), encoding="utf-8")
 
 
 def _copying() -> str:

@@ -329,15 +329,17 @@ def hint(exercise: str) -> None:
     Args:
         exercise: chapter and check, such as "ch00.pairs".
 
-    Raises:
-        KeyError: there is no such exercise; the message names those of the chapter.
+    Of an exercise that there is not, it says which there are: a slip of the pen is not to stop a
+    notebook that is run as a whole.
     """
     chapter, _, name = exercise.partition(".")
     hints = hints_of(chapter)
     if not hints:
-        raise KeyError(f'{exercise!r} names no chapter; write it as "ch00.pairs".')
+        print(f'{exercise!r} names no chapter; write it as "ch00.pairs".')
+        return
     if name not in hints:
-        raise KeyError(f"{chapter} has no exercise {name!r}; it has {', '.join(hints)}.")
+        print(f"{chapter} has no exercise {name!r}; it has {', '.join(hints)}.")
+        return
     _shown[exercise] = min(_shown[exercise] + 1, len(hints[name]))
     for n, text in enumerate(hints[name][: _shown[exercise]], start=1):
         print(f"Hint {n} of {len(hints[name])}: {text}")
