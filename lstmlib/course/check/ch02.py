@@ -215,7 +215,8 @@ def revealing_batch(answer: object) -> None:
 def steps_until(answer: Callable | None) -> None:
     """Check a function (factor, share) -> the smallest whole k for which factor**k < share.
 
-    factor lies between 0 and 1, and share, too; the products are those of floats.
+    factor lies between 0 and 1, and share, too; the products are those of floats. k is below
+    150 000: where a loop could go on for ever, an answer may stop it there.
     """
 
     def find_slip() -> str | None:
@@ -225,7 +226,7 @@ def steps_until(answer: Callable | None) -> None:
         # Shares that are a power, which every processor and library rounds alike; the square of
         # 0.1, which is a little more than 0.01 there; and shares a little above the factor.
         tasks += [(0.5, 0.125, 4), (0.9, 0.81, 3), (0.625, 0.625**5, 6), (0.3, 0.3, 2)]
-        tasks += [(0.1, 0.01, 3), (0.5, 0.501, 1), (0.5, 0.5 + 2**-40, 1)]
+        tasks += [(0.1, 0.01, 3), (0.5, 0.501, 1), (0.5, 0.5 + 2**-50, 1)]
         tasks += drawn(3, 5, _a_share)
         for factor, share, k in tasks:
             task = f"{factor!r}ᵏ < {share!r}"

@@ -89,6 +89,8 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
         return "no weight changes. `before = w` is the same array as w; `w.copy()` is another."
     if len(got) > 1 and (got == got[0]).all():
         return "all rows are equal; if you append the same array at each step, append a copy."
+    if len(g) > 1 and np.abs(g[-1]).max() > 1e-6 and not got[-1].any():
+        return "your last change is 0; all K steps are taken, the last one, too."
     if np.abs(g[0]).max() > 1e-6 and not got[0].any():
         return "your first change is 0; the first step is taken, too, with s = g²."
     if _alike(got[s > 0], without, rate) and not _alike(right[s > 0], without, rate):
@@ -181,8 +183,10 @@ def _slip_of_start(got: np.ndarray, g: np.ndarray, s: np.ndarray, rate: float) -
     moved = (g != 0) & (got != 0)
     below = -rate * g[moved] / got[moved]  # what stands below the line
     added = below - np.sqrt(s[moved])
-    if _constant(added):
-        return f"ε is 1e-10, and yours is about {added[0]:.0e}."
+    if _constant(added) and not np.isclose(added[0], EPSILON, rtol=1e-4, atol=0):
+        return (
+            f"ε is 1e-10, and yours is about {added[0]:.{2 if 5e-11 < added[0] < 2e-10 else 0}e}."
+        )
     under = below**2 - s[moved]
     if _constant(under):
         return f"ε is added to the root, not under it: √s + ε, with 1e-10. Yours is {under[0]:.0e}."

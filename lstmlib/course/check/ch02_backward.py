@@ -19,6 +19,7 @@ def step_back(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         rng = np.random.default_rng(0)
         cases = [("", _a_step(rng, N, H)) for N, H in ((3, 4), (2, 5), (1, 3))]
+        cases.append(("gradients of which one is 0, and their sum", _some_zeros(rng)))
         cases += drawn(5, 24, _any_step)
         return _first_slip(answer, cases, _slip_of_step)
 
@@ -41,6 +42,15 @@ def _a_step(rng: np.random.Generator, N: int, H: int) -> tuple:
     """Draw (dh_loss, dh_next, h, Wh) of N streams and H units."""
     dh_loss, dh_next, h = rng.normal(size=(3, N, H))
     return dh_loss, dh_next, np.tanh(h), rng.normal(size=(H, H))
+
+
+def _some_zeros(rng: np.random.Generator) -> tuple:
+    """Draw (dh_loss, dh_next, h, Wh): who asks for `.all()` or `.sum()` takes them for zeros."""
+    dh_loss, dh_next, h, Wh = _a_step(rng, 2, 3)
+    for dh in (dh_loss, dh_next):
+        dh[0, 0] = 0
+        dh[1, 2] -= dh.sum()
+    return dh_loss, dh_next, h, Wh
 
 
 def _any_step(rng: np.random.Generator) -> Case:
@@ -170,7 +180,7 @@ def leaky_step_back(answer: Callable | None) -> None:
 
     def find_slip() -> str | None:
         rng = np.random.default_rng(0)
-        sizes = ((3, 4, 0.3), (1, 2, 0.9), (2, 5, 1.0), (2, 3, 0.05))
+        sizes = ((3, 4, 0.35), (1, 2, 0.9), (2, 5, 1.0), (2, 3, 0.05))
         cases = [("", _a_leak(rng, N, H, a)) for N, H, a in sizes]
         cases += drawn(6, 24, _any_leak)
         return _first_slip(answer, cases, _slip_of_leak)

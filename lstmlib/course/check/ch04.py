@@ -245,6 +245,8 @@ def _slip_of_states(
         return "what batch 0 gets must be a pair, (h, c), of zeros; or None."
     if zeros and [part.dtype for part in zeros] != [part.dtype for part in wanted[0]]:
         return "the zeros of batch 0 are tensors of the type that the state has; or give None."
+    if any(torch.is_inference(part) for state in got.values() for part in state or ()):
+        return "what `torch.inference_mode` makes can take part in no `backward`: detach instead."
     if all(map(is_zero, later.values())):
         if not is_zero(first):
             return "the other way round: batch 0 begins anew, all others go on."

@@ -246,6 +246,7 @@ def continued(answer: Callable | None) -> None:
         V, H, L, n = map(int, rng.integers((2, 4, 1, 1), (13, 17, 4, 13)))
         settings = {"vocab_size": V, "hidden_size": H, "num_layers": L}
         settings["embedding_size"] = (None, 3)[rng.integers(2)]
+        settings["cell"] = ("lstm", "gru", "cifg", "rnn")[H % 4]
         settings["scale"] = (1.0, 1e-4)[rng.integers(2)]  # the less, the closer the logits lie
         ids = rng.integers(V, size=int(10 ** rng.uniform(0, 2))).tolist()
         return ids, n, settings, bool(rng.integers(3))

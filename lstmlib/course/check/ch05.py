@@ -63,6 +63,16 @@ def norm_clipped(answer: Callable | None) -> None:
                 if known and n:
                     known += f" Seen for {which}, and the limit {limit:.4g}."
                 return known or said or _wrong_factor(got, gradients, limit, which)
+        # Who adds 1e-6 to the norm, as PyTorch does, is right: here a little more is cut off.
+        for limit, least in ((1e-3, 0.999), (1e-7, 0.0)):
+            got = answers([np.array([3.0, -4.0]) * limit], limit)
+            norm = math.hypot(*_norms(got))
+            if not least * limit <= norm <= (1 + 1e-6) * limit:
+                return (
+                    f"a gradient with the norm {5 * limit:g} has, clipped at the limit {limit:g}, "
+                    f"that norm; yours has {norm:.4g}. Compare with `limit` itself, with nothing "
+                    "added to it."
+                )
         return None
 
     grade(answer, find_slip)
@@ -100,9 +110,9 @@ def _clip_cases() -> list[tuple[list[np.ndarray], float, str]]:
     many = [rng.normal(size=shape) for shape in ((3,), (2, 2, 2), (1, 4), (5,))]
     return [
         (long, 2.5, ""),
-        (long, 0.5, "use `limit`, which is not always 2.5."),
+        (long, 0.5, ""),
         (short, 2.0, "a gradient that is shorter than the limit must stay as it is."),
-        (short, 0.1, "a gradient with a norm below 1 is clipped, too, where it is above `limit`."),
+        (short, 0.1, ""),
         *((many[:count], 0.7, "") for count in (1, 2, 3, 4)),
         (many[:1] * 2, 0.7, ""),
         (zeros, 2.0, "where all entries are 0, so is the norm: do not divide by it there."),
@@ -136,6 +146,11 @@ def _slip_of_clipping(got: list, gradients: list[np.ndarray], limit: float) -> s
         (own, "you clip each array by its own norm; the norm is that of all arrays together."),
         (joint / limit, "the factor is upside down: multiply by limit / norm."),
         (1 / (joint or 1), "you scale to length 1; the length should be `limit`."),
+        (2.5 / (joint or 1), "use `limit`, which is not always 2.5."),
+        (
+            limit / max(1, joint),
+            "a gradient with a norm below 1 is clipped, too, where it is above `limit`.",
+        ),
         (
             limit / (joint or 1),
             "a gradient that is shorter than the limit must stay as it is.",
@@ -275,7 +290,9 @@ def early_stop(answer: Callable | None) -> None:
                 "[2, 2.5, 1, 2.8, 0.5] and patience 2 runs to the end: at index 3 the best, at "
                 "index 2, is one validation ago. Compare with the best so far."
             )
-        if answers([3, 1, 2, 1.5, 1.4], 2) != (3, 1):
+        if (got := answers([3, 1, 2, 1.5, 1.4], 2)) == (2, 1):
+            return "[3, 1, 2, 1.5, 1.4] and patience 2: the run ends at index 3, not before it."
+        if got != (3, 1):
             return "[3, 1, 2, 1.5]: 1.5 is below 2, but no new best; the best is still index 1."
         if answers([2, 1.9999, 2.1, 1.9998], 2) != (3, 3):
             return "a loss that is lower by however little is a new best: 1.9999 after 2 is one."

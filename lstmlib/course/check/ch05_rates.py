@@ -49,7 +49,7 @@ def warm_cosine(answer: Callable | None) -> None:
                 if off(rate, k, *task):
                     if _cut(rate, right, task):
                         return _ROUNDED_RATE
-                    return f"{where} the rate of step {k} is {right:.5g}; yours is {rate:.5g}."
+                    return f"{where} the rate of step {k} is {right:.8g}; yours is {rate:.8g}."
         return None
 
     grade(answer, find_slip)
@@ -92,8 +92,10 @@ def _schedule(rng: np.random.Generator) -> tuple:
 
 
 def _rate(rng: np.random.Generator) -> float:
-    """Draw a rate from a millionth to 10, which may be a whole number."""
-    return int(rng.integers(1, 4)) if rng.random() < 0.2 else float(10 ** rng.uniform(-6, 1))
+    """Draw a rate from a millionth to 10 with three digits, which may be a whole number."""
+    return (
+        int(rng.integers(1, 4)) if rng.random() < 0.2 else float(f"{10 ** rng.uniform(-6, 1):.3g}")
+    )
 
 
 def _warm_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
@@ -271,11 +273,11 @@ def reach(answer: Callable | None) -> None:
                     return _ROUNDED
                 steps, warmup, rate = task
                 yours = (
-                    "your code divides by 0" if math.isnan(moved) else f"yours gives {moved:.5g}"
+                    "your code divides by 0" if math.isnan(moved) else f"yours gives {moved:.8g}"
                 )
                 return (
-                    f"for steps = {steps}, warmup = {warmup} and rate = {rate:.3g} it is "
-                    f"{reference(*task):.5g}; {yours}."
+                    f"for steps = {steps}, warmup = {warmup} and rate = {rate:.8g} it is "
+                    f"{reference(*task):.8g}; {yours}."
                 )
         return None
 

@@ -493,6 +493,7 @@ WRONG = {
     ],
     "next_state": [
         (states(first=lambda p: torch.zeros(p.shape)), "of the type that the state has"),
+        (torch.inference_mode()(states(lambda p: p.clone())), "no `backward`"),
         (states(first=lambda p: torch.zeros(p.shape, dtype=p.dtype)), "on a GPU, the zeros"),
         (states(lambda p: torch.tensor(p.tolist(), dtype=p.dtype)), "on a GPU, h and c"),
         (states(lambda p: torch.tensor(p.tolist())), "of the type that they have"),
@@ -550,6 +551,7 @@ WRONG = {
         (stepping(loss=lambda a, y: y.shape[1] * cross_entropy(a, y)), "5 times as long"),
     ],
     "continued": [
+        (writing(carry=lambda state, k: (state[0], state[1])), "IndexError"),
         (writing(off=only_its_flag), "dropout on"),
         (writing(off=lambda model: model.dropout.eval()), "dropout on"),
         (writing(off=lambda model: model.layers.eval()), "dropout on"),

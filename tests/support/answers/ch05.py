@@ -21,6 +21,17 @@ def total_norm(gradients):
     return math.sqrt(sum((g**2).sum() for g in gradients))
 
 
+def clipped_above_a_millionth(gradients, limit):
+    norm = total_norm(gradients)
+    factor = min(1, limit / norm) if norm > 1e-6 else 1
+    return [g * factor for g in gradients]
+
+
+def clipped_with_room(gradients, limit):
+    norm = total_norm(gradients)
+    return [g * limit / norm if norm > limit + 1e-2 else g.copy() for g in gradients]
+
+
 def scale_in_place(gradients, limit):
     norm = total_norm(gradients)
     for g in gradients:
@@ -684,6 +695,8 @@ EXERCISES = {
             (lambda gs, limit: [g * limit / total_norm(gs) for g in gs], "shorter than the limit"),
             (lambda gs, limit: [g * 0.5 for g in gs], "multiplied by limit / norm"),
             (lambda gs, limit: [g * min(1, 2.5 / total_norm(gs)) for g in gs], "not always 2.5"),
+            (clipped_above_a_millionth, "that norm"),
+            (clipped_with_room, "that norm"),
             (lambda gs, limit: gs[:1], "as many arrays"),
             (
                 lambda gs, limit: (
