@@ -387,7 +387,7 @@ function readLink() {
 function changed(event) {
   const { id } = event.target;
   element("link-made").textContent = "";
-  element("link").hidden = true;
+  element("the-link").hidden = true;
   showTemperature();
   if (id === "keep") return; // it says what the next change does
   if (!element("keep").checked && id !== "seed") drawSeed();

@@ -363,7 +363,7 @@ function showSettings() {
 }
 
 function showValues() {
-  element("link").hidden = true; // it has what the settings were
+  element("the-link").hidden = true; // it has what the settings were
   for (const name of ["rate", "limit"]) {
     const label = shortNumber(settings[name]);
     element(`${name}-value`).textContent = label;

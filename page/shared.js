@@ -20,7 +20,7 @@ function putIntoAddress(settings) {
     location.replace(hash);
     if (location.hash !== before) ownHash = location.hash;
   }
-  element("link").hidden = false;
+  element("the-link").hidden = false;
   element("link-field").value = location.href;
   return window.parent === window ? "The address of this page now has them: copy it." : "The link has them: copy it.";
 }
