@@ -6,6 +6,7 @@ const PER_CHARACTER = 120; // milliseconds, while the drawing of the cell reads 
 const GRASP = 20; // pixels: as near to the line in the plot a pointer takes hold of it
 const NAME_OF_LINE = 100; // pixels from the right of the plot
 const LONGEST_PASTE = 5e6; // characters
+const LONGEST_KEPT = 2e6; // characters; a browser keeps some 5 MB
 const NUMBERS = ["layers", "units", "streams", "length", "seed", "from", "rate", "limit", "temperature"];
 const CLIP_SAYS = {
   none: "The gradient stays as long as it is.",
@@ -491,6 +492,19 @@ function usePasted() {
   else trainOn("The pasted text", { text: pasted, goes: true });
 }
 
+/** Keep what was pasted while the tab lives: a phone reloads a page that was long out of sight. */
+function keepPasted() {
+  const pasted = element("own-text");
+  try {
+    pasted.value = sessionStorage.getItem("own-text") ?? "";
+    pasted.addEventListener("change", () => {
+      sessionStorage.setItem("own-text", pasted.value.length > LONGEST_KEPT ? "" : pasted.value);
+    });
+  } catch {
+    // A frame may be forbidden to keep anything: then the field begins empty.
+  }
+}
+
 /** Put all settings into the address of the page, which can then be sent to others. */
 function makeLink() {
   const all = Object.entries(settings).map(([name, value]) => [
@@ -572,6 +586,7 @@ function start() {
   addEventListener("resize", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   watchDragging();
+  keepPasted();
   setInterval(readOn, PER_CHARACTER);
   readLink();
   const kernel = Uint8Array.from(atob(element("kernel").textContent), (character) => character.charCodeAt(0));

@@ -218,6 +218,10 @@ def test_train_on_it_trains(lab):
     assert 0 <= box["y"] < 844
     lab.locator("#start").click()
     until(lab, "!running")
+    lab.reload()
+    expect(lab.locator("#message")).to_contain_text("characters,")
+    assert lab.locator("#own-text").input_value().startswith("Falsches Üben")
+    lab.locator("#own-part summary").click()
     lab.locator("#own-text").fill("short")
     lab.locator("#use-text").click()
     expect(lab.locator("#message.wrong")).to_contain_text("has 5 characters")
