@@ -1,4 +1,4 @@
-"""Both pages under a finger, on the screen of a phone: what scrolls changes nothing, what is said is seen."""
+"""Both pages under a finger, on a phone: what scrolls changes nothing, what is said is seen."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,7 +103,7 @@ def begin_again(page):
 
 
 def test_a_finger_that_scrolls_over_the_lab_changes_nothing(lab):
-    """Neither a slider nor the line in the plot; what passes meanwhile is not trained with either."""
+    """Neither a slider nor the line in the plot, nor for a moment what a run is trained with."""
     lab.evaluate(
         """() => { window.sent = 0; const post = worker.postMessage.bind(worker);
         worker.postMessage = (...all) => { window.sent += 1; post(...all); }; }"""
@@ -153,7 +153,7 @@ def test_what_a_run_meets_is_said_on_the_screen(lab):
     lab.evaluate("window.scrollTo(0, 0)")
     for name in ("start", "loss-plot"):
         part = lab.locator(f"#{name}").bounding_box()
-        assert 0 <= part["y"] and part["y"] + part["height"] < box["y"]
+        assert part["y"] >= 0 and part["y"] + part["height"] < box["y"]
     last = "element('own-part').getBoundingClientRect().bottom"
     lab.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     assert lab.evaluate(last) < lab.locator("#message").bounding_box()["y"]
