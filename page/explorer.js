@@ -27,7 +27,6 @@ const LIMITS = {
   },
 };
 
-const element = (id) => document.getElementById(id);
 const header = JSON.parse(element("header").textContent);
 const network = makeNetwork(header, element("weights").textContent);
 const idOf = new Map(header.tokens.map((token, id) => [token, id]));
@@ -107,12 +106,18 @@ function hexOf(character) {
   return character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-/** Show the message of an error, and mark its field; null takes both away. */
+/** Show the message of an error under its field, and mark the field; null takes both away. */
 function showMessage(error) {
-  element("message").textContent = error ? error.message : "";
-  for (const field of document.querySelectorAll("[aria-errormessage]")) {
-    field.setAttribute("aria-invalid", String(field.id === error?.id));
+  const message = element("message");
+  const field = error && element(error.id);
+  const isElsewhere = message.previousElementSibling !== field?.parentElement;
+  if (field && isElsewhere) field.parentElement.after(message);
+  else if (!field) element("settings").append(message);
+  message.textContent = error ? error.message : "";
+  for (const each of document.querySelectorAll("[aria-errormessage]")) {
+    each.setAttribute("aria-invalid", String(each === field));
   }
+  if (field && field === document.activeElement) message.scrollIntoView({ block: "nearest" });
 }
 
 // Writing
@@ -366,8 +371,7 @@ function markParting() {
 /** Put the settings into the address of the page, which can then be sent to others. */
 function makeLink() {
   const settings = new URLSearchParams(IN_ADDRESS.map((id) => [id, element(id).value]));
-  location.replace(`#${settings}`);
-  element("link-made").textContent = "The address of this page now has them: copy it.";
+  element("link-made").textContent = putIntoAddress(settings);
 }
 
 /** Take the settings that the address has. What a field cannot hold, the message will say. */
@@ -383,6 +387,7 @@ function readLink() {
 function changed(event) {
   const { id } = event.target;
   element("link-made").textContent = "";
+  element("the-link").hidden = true;
   showTemperature();
   if (id === "keep") return; // it says what the next change does
   if (!element("keep").checked && id !== "seed") drawSeed();
@@ -459,7 +464,9 @@ function start() {
     element("temperature").value = target.dataset.temperature;
     changed({ target: element("temperature") });
   });
-  addEventListener("hashchange", () => {
+  element("copy-link").addEventListener("click", async () => (element("link-made").textContent = await copyLink()));
+  watchSliders();
+  whenAddressChanges(() => {
     readLink();
     showTemperature();
     refresh();
