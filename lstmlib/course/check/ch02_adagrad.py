@@ -184,9 +184,8 @@ def _slip_of_start(got: np.ndarray, g: np.ndarray, s: np.ndarray, rate: float) -
     below = -rate * g[moved] / got[moved]  # what stands below the line
     added = below - np.sqrt(s[moved])
     if _constant(added) and not np.isclose(added[0], EPSILON, rtol=1e-4, atol=0):
-        return (
-            f"ε is 1e-10, and yours is about {added[0]:.{2 if 5e-11 < added[0] < 2e-10 else 0}e}."
-        )
+        digits = 1 if 5e-11 < added[0] < 1.9e-10 else 0  # as many as it takes to see it
+        return f"ε is 1e-10, and yours is about {added[0]:.{digits}e}."
     under = below**2 - s[moved]
     if _constant(under):
         return f"ε is added to the root, not under it: √s + ε, with 1e-10. Yours is {under[0]:.0e}."
