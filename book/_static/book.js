@@ -19,6 +19,13 @@ document.addEventListener("DOMContentLoaded", () => {
   mark();
   window.addEventListener("load", mark); // figures then have their size
   window.addEventListener("resize", mark);
+  // On a phone a tap shows a figure whole, and another one as large as before.
+  for (const figure of document.querySelectorAll(".drawn")) {
+    figure.addEventListener("click", () => {
+      figure.classList.toggle("whole");
+      mark();
+    });
+  }
   // On a phone menu and contents lie over the page; who chose a place on it wants to see that place.
   for (const over of document.querySelectorAll("#pst-primary-sidebar-modal, #pst-secondary-sidebar-modal")) {
     over.addEventListener("click", (event) => event.target.closest("a[href]") && over.close());

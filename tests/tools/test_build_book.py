@@ -279,49 +279,53 @@ def test_each_book_has_a_folder_of_its_own_that_git_ignores_and_make_names():
 # In a browser
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as started:
+        yield started
+
+
 @needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_open_from_the_disk_on_a_phone(site, scheme):
-    with browser() as chromium:
-        context = chromium.new_context(
-            viewport={"width": 390, "height": 844}, color_scheme=scheme, offline=True
-        )
-        tab = context.new_page()
-        bad = []
-        tab.on("request", lambda r: bad.append(r.url) if not r.url.startswith("file:") else None)
-        tab.on("pageerror", lambda error: bad.append(str(error)))
-        names = ["index", *(path.stem for path in CHAPTERS), "genindex"]
-        modules = sorted((path.stem for path in (site / "library").glob("*.html")), key=len)
-        names += [f"library/{name}" for name in modules[-6:]]  # a name is a heading, and one word
-        for name in names:
-            tab.goto((site / f"{name}.html").as_uri())
-            width = tab.evaluate("document.documentElement.scrollWidth")
-            assert width <= 390, f"{name} is {width} wide"
-        assert not bad
-        tab.goto((site / "02_rnn_from_scratch.html").as_uri())
-        assert tab.locator(".formula math").first.bounding_box()["height"] > 15
-        assert tab.locator("html").get_attribute("data-theme") == scheme
-        screenshot(tab, f"book-{scheme}")
+def test_pages_open_from_the_disk_on_a_phone(site, chromium, scheme):
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme=scheme, offline=True
+    )
+    tab = context.new_page()
+    bad = []
+    tab.on("request", lambda r: bad.append(r.url) if not r.url.startswith("file:") else None)
+    tab.on("pageerror", lambda error: bad.append(str(error)))
+    names = ["index", *(path.stem for path in CHAPTERS), "genindex"]
+    modules = sorted((path.stem for path in (site / "library").glob("*.html")), key=len)
+    names += [f"library/{name}" for name in modules[-6:]]  # a name is a heading, and one word
+    for name in names:
+        tab.goto((site / f"{name}.html").as_uri())
+        width = tab.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, f"{name} is {width} wide"
+    assert not bad
+    tab.goto((site / "02_rnn_from_scratch.html").as_uri())
+    assert tab.locator(".formula math").first.bounding_box()["height"] > 15
+    assert tab.locator("html").get_attribute("data-theme") == scheme
+    screenshot(tab, f"book-{scheme}")
 
 
 @pytest.fixture(scope="module")
-def phone():
+def phone(chromium):
     """Open one page on a phone for all tests; an error in it fails them."""
-    with browser() as chromium:
-        context = chromium.new_context(
-            viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, offline=True
-        )
-        tab = context.new_page()
-        tab.errors = []
-        tab.on("pageerror", lambda error: tab.errors.append(str(error)))
-        yield tab
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, offline=True
+    )
+    tab = context.new_page()
+    tab.errors = []
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+    yield tab
 
 
 @needs_chromium
 def test_menu_contents_and_search_open_by_touch(site, phone):
     phone.goto((site / "06_exploding_gradients.html").as_uri())
     menu, contents = phone.locator("#pst-primary-sidebar-modal, #pst-secondary-sidebar-modal").all()
-    phone.locator(".secondary-toggle").tap()
+    phone.locator(".secondary-toggle:visible").tap()
     contents.get_by_role("link", name="A product of Jacobians").tap()
     contents.wait_for(state="hidden")  # it would lie over the place
     place = phone.locator("h2", has_text="A product of Jacobians").bounding_box()
@@ -329,10 +333,10 @@ def test_menu_contents_and_search_open_by_touch(site, phone):
     phone.locator("#main-content .search-button").tap()
     phone.locator("#pst-search-dialog input").wait_for()
     phone.keyboard.press("Escape")
-    phone.locator(".primary-toggle").tap()
+    phone.locator(".primary-toggle:visible").tap()
     menu.get_by_role("link", name="07 · ").tap()
     phone.wait_for_url("**/07_temperature_sampling.html")
-    phone.locator(".primary-toggle").tap()
+    phone.locator(".primary-toggle:visible").tap()
     screenshot(phone, "book-menu")
     assert menu.is_visible() and not phone.errors
 
@@ -367,12 +371,17 @@ def test_what_is_wider_than_a_phone_shows_it_and_keeps_what_explains_it(site, ph
     figure.evaluate("e => e.scrollTo(1e4, 0)")
     phone.locator(".drawn.more-left:not(.more-right)").wait_for()
     screenshot(phone, "book-figure")
+    figure.tap()
+    assert figure.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert figure.locator("img").bounding_box()["width"] <= 390
+    figure.tap()
+    assert figure.evaluate("e => e.scrollWidth > e.clientWidth")
     phone.goto((site / "10_five_systems.html").as_uri())
     table = phone.locator(".pst-scrollable-table-container").first
     head = table.locator("th").first
     before = head.bounding_box()["x"]
     table.evaluate("e => e.scrollTo(300, 0)")
-    assert abs(head.bounding_box()["x"] - before) <= 1  # it has a border
+    assert abs(head.bounding_box()["x"] - before) < 2  # it has a border
     assert table.evaluate("e => e.scrollLeft") == 300
     screenshot(phone, "book-table")
 
@@ -390,23 +399,22 @@ def test_a_finger_can_hit_what_it_means(site, phone):
 
 
 @needs_chromium
-def test_a_word_shows_its_meaning_to_pointer_and_keyboard_and_the_search_works(site):
-    with browser() as chromium:
-        tab = chromium.new_context(offline=True).new_page()
-        tab.goto((site / "00_start_here.html").as_uri())
-        word = tab.locator('article a[href="glossary.html#band"]').first
-        preview = tab.locator("#preview")
-        assert not preview.is_visible()
-        word.hover()
-        preview.get_by_text("several seeds and processors").wait_for()
-        tab.keyboard.press("Escape")
-        assert not preview.is_visible()
-        word.focus()
-        assert preview.is_visible() and word.get_attribute("aria-describedby") == "preview"
-        tab.locator('article a[href*="neco.1997"]').first.focus()
-        assert "Schmidhuber" in preview.inner_text()
-        tab.goto((site / "search.html").as_uri() + "?q=perplexity")
-        tab.locator("#search-results").get_by_text("Start here").first.wait_for()
+def test_a_word_shows_its_meaning_to_pointer_and_keyboard_and_the_search_works(site, chromium):
+    tab = chromium.new_context(offline=True).new_page()
+    tab.goto((site / "00_start_here.html").as_uri())
+    word = tab.locator('article a[href="glossary.html#band"]').first
+    preview = tab.locator("#preview")
+    assert not preview.is_visible()
+    word.hover()
+    preview.get_by_text("several seeds and processors").wait_for()
+    tab.keyboard.press("Escape")
+    assert not preview.is_visible()
+    word.focus()
+    assert preview.is_visible() and word.get_attribute("aria-describedby") == "preview"
+    tab.locator('article a[href*="neco.1997"]').first.focus()
+    assert "Schmidhuber" in preview.inner_text()
+    tab.goto((site / "search.html").as_uri() + "?q=perplexity")
+    tab.locator("#search-results").get_by_text("Start here").first.wait_for()
 
 
 # A small course
