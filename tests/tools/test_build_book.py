@@ -370,6 +370,7 @@ def test_what_is_wider_than_a_phone_shows_it_and_keeps_what_explains_it(site, ph
     assert "linear-gradient" in figure.evaluate("e => getComputedStyle(e).maskImage")
     figure.evaluate("e => e.scrollTo(1e4, 0)")
     phone.locator(".drawn.more-left:not(.more-right)").wait_for()
+    figure.scroll_into_view_if_needed()
     screenshot(phone, "book-figure")
     figure.tap()
     assert figure.evaluate("e => e.scrollWidth <= e.clientWidth")
@@ -383,6 +384,7 @@ def test_what_is_wider_than_a_phone_shows_it_and_keeps_what_explains_it(site, ph
     table.evaluate("e => e.scrollTo(300, 0)")
     assert abs(head.bounding_box()["x"] - before) < 2  # it has a border
     assert table.evaluate("e => e.scrollLeft") == 300
+    table.scroll_into_view_if_needed()
     screenshot(phone, "book-table")
 
 
