@@ -35,6 +35,7 @@ help:
 	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder)"
 	@echo "make grade         grade what lies in its submitted/, and say how the class did (COURSE=folder)"
 	@echo "make book          build one offline site of all chapters, and a PDF of it (OUT=folder)"
+	@echo "                   with all solutions; EDITION=student: the book for a class, without them"
 	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
@@ -122,13 +123,13 @@ assignment: $(FOR_CHECKS)
 grade: $(FOR_CHECKS)
 	$(PY) tools/grading_run.py "$(COURSE)" $(CHAPTERS)
 
-# Nothing is executed: it shows what was committed. Into book/_build, or into OUT.
+# Nothing is executed: it shows what was committed. Into book/_build (EDITION=student: book/_build-student), or into OUT.
 book: $(FOR_CHECKS)
-	$(PY) tools/build_book.py $(if $(OUT),--out "$(OUT)")
+	$(PY) tools/build_book.py $(if $(EDITION),--edition "$(EDITION)") $(if $(OUT),--out "$(OUT)")
 
 release: $(FOR_CHECKS)
 	$(PY) tools/release.py $(if $(OUT),--out "$(OUT)")
 # for all
 
 clean:
-	rm -rf $(VENV) .venv-pythons .venv-drift benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack book/_build *.egg-info
+	rm -rf $(VENV) .venv-pythons .venv-drift benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack book/_build book/_build-student *.egg-info

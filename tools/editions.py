@@ -93,8 +93,13 @@ def student(root: Path = ROOT) -> dict[str, File]:
         notebook = student_notebook(_notebook(root, name), name)
         files[name] = File((nbformat.writes(notebook) + "\n").encode())
     for name in {"README.md", "Makefile"} & set(files):
-        files[name] = File(_OF_INSTRUCTORS.sub("", files[name].content.decode()).encode())
+        files[name] = File(for_students(files[name].content.decode()).encode())
     return files
+
+
+def for_students(text: str) -> str:
+    """Return a page, or the Makefile, without what stands in it for instructors."""
+    return _OF_INSTRUCTORS.sub("", text)
 
 
 def instructor(root: Path = ROOT) -> dict[str, File]:

@@ -41,14 +41,17 @@ def finish_step(answer: Callable | None) -> None:
     It trains the model in place; it returns the loss as a number, and the state for the next batch.
     """
 
+    cut = True  # the state that the batch before handed on
+
     def step(model: CharRNN, loss: Tensor, state: tuple, *rest: object) -> tuple:
+        nonlocal cut
         kept = [part.detach().clone() for part in state]
         try:
             got = call_answer(answer, model, loss, state, *rest)
         except RuntimeError as error:
-            for said, slip in _GRAPH_ERRORS.items():
+            for said, (of_state, of_this_batch) in _GRAPH_ERRORS.items():
                 if said in str(error):
-                    raise Slip(slip) from None
+                    raise Slip(of_this_batch if cut else of_state) from None
             raise
         if not all(map(torch.equal, state, kept)):
             raise Slip("your function changed the state it was given; return it, cut off.")
@@ -63,6 +66,7 @@ def finish_step(answer: Callable | None) -> None:
                 "the state to hand on is a pair of tensors, (h, c), each (1, B, H), of the dtype "
                 "that they came in."
             )
+        cut = not any(part.requires_grad for part in got[1] or ())
         return _loss_number(got[0]), got[1]
 
     def find_slip() -> str | None:
@@ -137,13 +141,21 @@ def _loss_number(loss: object) -> float:
 
 
 _GRAPH_ERRORS = {
-    "second time": "the backward pass of the second batch runs back into the first, whose graph is "
-    "gone: cut the state from it, h and c both, and hand on what detach(state) returns.",
-    "inplace operation": "the backward pass of the second batch still runs back into the first, "
-    "whose weights the optimizer has changed since. `retain_graph=True` does not help: cut the "
-    "state from it, h and c both, and hand on what detach(state) returns.",
+    "second time": (
+        "the backward pass of the second batch runs back into the first, whose graph is gone: cut "
+        "the state from it, h and c both, and hand on what detach(state) returns.",
+        "`backward` is called twice on one loss: once is enough, before the clipping.",
+    ),
+    "inplace operation": (
+        "the backward pass of the second batch still runs back into the first, whose weights the "
+        "optimizer has changed since. `retain_graph=True` does not help: cut the state from it, h "
+        "and c both, and hand on what detach(state) returns.",
+        "`optimizer.step()` has changed the weights that this loss was computed with: `backward` "
+        "comes before it.",
+    ),
 }
-"""What PyTorch says where a graph goes on into the batch before: part of it -> the slip."""
+"""What PyTorch says where a graph is gone or changed: part of it -> two slips, where the state is
+not cut from the batch before, and where it is."""
 
 
 @functools.cache
