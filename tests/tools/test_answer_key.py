@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
 import answer_key  # noqa: E402
-from editions import File, broken_links, instructor, tracked  # noqa: E402
+from editions import File, broken_links, instructor, tracked, write  # noqa: E402
 from student_notebook import EditionError, tags  # noqa: E402
 
 from lstmlib.course.check.exercises import hints_of  # noqa: E402
@@ -97,12 +98,20 @@ def test_the_index_names_every_page(notebook):
     assert "(12_your_own.md)" in written["answer-key/README.md"]
 
 
-def test_the_instructors_edition_is_the_whole_course_and_a_page_for_each_chapter(monkeypatch):
-    """What is said of wrong answers is left out: it takes long, and one chapter has it above."""
+@pytest.fixture(scope="module")
+def files():
+    """The instructors' edition.
+
+    What is said of wrong answers is left out: it takes long, and one chapter has it above.
+    """
     if not (ROOT / ".git").exists():
         pytest.skip("needs the git checkout")
-    monkeypatch.setattr(answer_key, "_wrong", lambda chapter, name: [])
-    files = instructor()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answer_key, "_wrong", lambda chapter, name: [])
+        return instructor()
+
+
+def test_the_instructors_edition_is_the_whole_course_and_a_page_for_each_chapter(files):
     chapters = {name for name in tracked(ROOT) if re.fullmatch(r"notebooks/[^/]*\.ipynb", name)}
     pages = {f"answer-key/{Path(name).stem}.md" for name in chapters}
     assert set(files) == {*tracked(ROOT), *pages, "answer-key/README.md"}
@@ -112,3 +121,13 @@ def test_the_instructors_edition_is_the_whole_course_and_a_page_for_each_chapter
         page = files[f"answer-key/{Path(name).stem}.md"].content.decode()
         heads = re.findall(r"^## (\w+)$", page, re.M)
         assert set(hints_of(chapter)) <= set(heads)
+
+
+def test_style_passes_in_the_instructors_edition_as_it_is_written(files, page, tmp_path):
+    """`make test` begins with it there, where git ignores nothing."""
+    out = tmp_path / "edition"
+    write({**files, f"answer-key/{CHAPTER.stem}.md": File(page.encode())}, out)
+    for style in (["check"], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *style, "--no-cache", "."]
+        run = subprocess.run(command, cwd=out, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
