@@ -20,6 +20,8 @@ from lstmlib.course.check.exercises import hints_of  # noqa: E402
 
 CHAPTER = ROOT / "notebooks/10_five_systems.ipynb"
 ANSWERS = ROOT / "tests/support/answers/ch10.py"
+MADE = ("editions/assignment/source", "book/_build/html", "notebooks/output", "gpu-pack", ".venv-x")
+"""Folders that a lecturer's commands make in the course."""
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +126,13 @@ def test_the_instructors_edition_is_the_whole_course_and_a_page_for_each_chapter
 
 
 def test_style_passes_in_the_instructors_edition_as_it_is_written(files, page, tmp_path):
-    """`make test` begins with it there, where git ignores nothing."""
-    out = tmp_path / "edition"
-    write({**files, f"answer-key/{CHAPTER.stem}.md": File(page.encode())}, out)
+    """`make test` begins with it there, where git ignores nothing, not even what was made since."""
+    out = tmp_path / "editions/instructor"
+    made = {f"{name}/x.py": File(b"x=1;x") for name in MADE}
+    write({**files, **made, f"answer-key/{CHAPTER.stem}.md": File(page.encode())}, out)
     for style in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *style, "--no-cache", "."]
         run = subprocess.run(command, cwd=out, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
+    (out / "tools/unformatted.py").write_text("x=1;x")
+    assert subprocess.run(command, cwd=out, capture_output=True).returncode == 1
