@@ -192,6 +192,26 @@ def test_a_hub_gets_a_server_in_the_readers_home_with_the_hubs_options(here, mon
     assert not (here / ".venv").exists()  # a hub installs nothing: the folder is root's
 
 
+@pytest.mark.parametrize("what", ["answer-key", "tests/support/answers", "notebook"])
+def test_a_hub_hands_out_no_solutions_unless_it_is_told_to(here, monkeypatch, tmp_path, what):
+    started = []
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setattr(course, "_become", lambda *call: started.append(call))
+    if what == "notebook":
+        what = "notebooks/02_rnn_from_scratch.ipynb"
+        shutil.copy(ROOT / what, here / what)
+    else:
+        (here / what).mkdir(parents=True)
+    with pytest.raises(course.Refused, match=rf"solutions \({what}\).* student edition") as refused:
+        course.main(["hub"])
+    assert "\n" not in str(refused.value)
+    assert not started and not (tmp_path / "home").exists()
+    monkeypatch.setenv("LSTMLIB_WITH_SOLUTIONS", "1")
+    course.main(["hub"])
+    assert len(started) == 1
+
+
 # Commands
 
 
