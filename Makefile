@@ -12,7 +12,10 @@ PYTEST := $(PY) tools/course.py test
 WORKERS ?= logical
 # for all
 
-.PHONY: help lab test test-fast bench test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks clean
+.PHONY: help lab clean
+# for instructors
+.PHONY: test test-fast bench test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks
+# for all
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -33,7 +36,7 @@ help:
 	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder)"
 	@echo "make grade         grade what lies in its submitted/, and say how the class did (COURSE=folder)"
 	@echo "make book          build one offline site of all chapters, and a PDF of it (OUT=folder)"
-	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
+	@echo "make release       both, the stand-alone pages, and what was built, in one archive with checksums (OUT=folder)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
 	@echo "make gpu-pack      build the folder to carry to a bare GPU machine (tools/gpu.py says what runs there)"

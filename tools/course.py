@@ -4,9 +4,8 @@
     python tools/course.py install [checks]   make .venv, or bring it up to date; checks: for `test`
     python tools/course.py copy [FOLDER]      copy the notebooks of a shared course, by default
                                               into lstm-course in the reader's home
-    python tools/course.py hub [OPTION …]     what a JupyterHub starts for a reader: copy, and serve;
-                                              not from a folder with solutions, unless
-                                              LSTMLIB_WITH_SOLUTIONS=1
+    python tools/course.py hub [OPTION …]     what a JupyterHub starts for a reader: copy and serve,
+                                              but no solutions, unless LSTMLIB_WITH_SOLUTIONS=1
     python tools/course.py test [OPTION …]    run every check, in several processes (WORKERS=0: in
                                               one), or pytest with these options
 
