@@ -190,6 +190,15 @@ def test_a_tree_that_is_not_clean_is_refused(course, change):
         release.contents(course)
 
 
+@needs_git
+def test_what_a_release_takes_in_is_ignored_so_that_the_tree_stays_clean():
+    for folder in release.FOLDERS:
+        if folder.made:
+            name = f"{folder.made}/{folder.opened}"
+            ignored = subprocess.run(["git", "-C", ROOT, "check-ignore", "-q", "--no-index", name])
+            assert ignored.returncode == 0 or not (ROOT / ".git").exists(), name
+
+
 def test_no_checkout_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(EditionError, match="no git checkout.*git init"):
