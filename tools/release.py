@@ -282,7 +282,8 @@ def main() -> None:
     except EditionError as error:
         raise SystemExit(str(error)) from None
     print(f"{path}\nIts SHA-256 stands in {path.name}.sha256; of every file in it, in {SUMS}.")
-    print(missing(folders_in(files)))
+    if lacking := missing(folders_in(files)):
+        print(lacking)
 
 
 if __name__ == "__main__":
