@@ -281,13 +281,18 @@ def test_nbgrader_gives_all_points_to_the_solutions_and_none_to_stubs(course):
     assert scores == {"solved": most, "stub": 0, "by-heart": 0}
 
 
-def test_feedback_has_the_checks_words_and_nothing_hidden(course):
+def test_feedback_has_the_checks_words_names_and_formulas_and_nothing_hidden(course):
     said = {
         path.parents[1].name: path.read_text("utf-8") for path in course.glob("feedback/*/*/*.html")
     }
     stub = "NotAttempted: not attempted yet"
     assert stub in said["stub"] and stub not in said["solved"]
     assert "right for all that the notebook tries" in said["by-heart"]
+    names = hints_of("ch02")
+    for text in said.values():
+        assert re.findall(r'<a href="#check-\w+">(.*?)</a>', text) == list(names)
+        assert "<math" in text and not re.search(r"<script|<link|src=.http|\$\w", text)
+    assert len(re.findall(r"<pre>right\n</pre>", said["solved"])) == len(names)
     (source,) = course.glob("source/*/*.ipynb")
     (seed,) = set(re.findall(r'graded\(\\"ch02\.\w+\\", (\d+),', source.read_text()))
     for text in said.values():
