@@ -290,6 +290,21 @@ def _shown(cell: NotebookNode) -> NotebookNode:
     return new_code_cell(cell.source)
 
 
+def numbers_of(cells: list[NotebookNode]) -> dict[str, str]:
+    """Return the number of each exercise in its chapter: the last that stands above its answer.
+
+    Args:
+        cells: of an assignment, as it was given out or handed in.
+    """
+    found, number = {}, ""
+    for cell in cells:
+        if cell.cell_type == "markdown" and (task := TASK.search(cell.source)):
+            number = task[1]
+        if cell.get("id", "").startswith("answer-"):
+            found[cell.id.removeprefix("answer-")] = number
+    return found
+
+
 # What an exercise needs of its chapter
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from assignment import POINTS, TASK
+from assignment import POINTS, numbers_of
 from nbformat import NotebookNode
 from student_notebook import EditionError
 
@@ -76,7 +76,7 @@ def _rows_of_one(course: Path, folder: Path) -> Iterator[Row]:
             note = "nbgrader could not grade it; grading.log says why."
         unreadable = found.metadata.get("unreadable", "" if graded.is_file() else note)
         cells = {cell.id: cell for cell in found.cells}
-        numbers = _numbers(nbformat.read(release, as_version=4).cells)
+        numbers = numbers_of(nbformat.read(release, as_version=4).cells)
         for name in (i.removeprefix("check-") for i in cells if i.startswith("check-")):
             came, words = UNREADABLE, ""
             if not unreadable:
@@ -84,17 +84,6 @@ def _rows_of_one(course: Path, folder: Path) -> Iterator[Row]:
             points = POINTS * (came == "right")
             row = (student, chapter, numbers.get(name, ""), name, points, came, words)
             yield Row(*row, unreadable or note)
-
-
-def _numbers(cells: list[NotebookNode]) -> dict[str, str]:
-    """Return the number of each exercise in its chapter: the last that stands above its answer."""
-    found, number = {}, ""
-    for cell in cells:
-        if cell.cell_type == "markdown" and (task := TASK.search(cell.source)):
-            number = task[1]
-        if cell.id.startswith("answer-"):
-            found[cell.id.removeprefix("answer-")] = number
-    return found
 
 
 def outcome(answer: NotebookNode, test: NotebookNode) -> tuple[str, str]:

@@ -1,13 +1,16 @@
 """The feedback that students get, as a page that needs no network; grading_nbgrader.py names it.
 
 No program. nbgrader's own page has formulas set by a script from another host, and calls each
-exercise in its list "Test cell". Here formulas become MathML, which browsers lay out by themselves,
-by the converter of Docutils, as in the book; and the list has the names of the exercises.
+exercise in its list "Test cell", under a number that is not the chapter's. Here formulas become
+MathML, which browsers lay out by themselves, by the converter of Docutils, as in the book; and the
+list has the exercises' own numbers and names.
 """
 
 import html
 import re
+from collections.abc import Mapping
 
+from assignment import numbers_of
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from jinja2 import pass_context
@@ -19,7 +22,7 @@ from nbformat import NotebookNode
 CODE = re.compile(r"(<pre.*?</pre>|<code.*?</code>)", re.S)
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.S)
 MATHJAX = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.S)
-LISTED = re.compile(r'(<a href="#check-(\w+)">)Test cell(?=</a>)')
+LISTED = re.compile(r'<a href="#check-(\w+)">Test cell</a>')
 
 
 class FeedbackExporter(HTMLExporter):
@@ -35,7 +38,15 @@ class FeedbackExporter(HTMLExporter):
     ) -> tuple[str, ResourcesDict]:
         """Return the page of a notebook."""
         page, resources = super().from_notebook_node(nb, resources, **more)
-        return LISTED.sub(r"\1\2", MATHJAX.sub("", page)), resources
+        page = re.sub(r'(<div id="toc">\s*)<ol>(.*?)</ol>', r"\1<ul>\2</ul>", page, flags=re.S)
+        numbers = numbers_of(nb.cells)
+        page = LISTED.sub(lambda found: _listed(found[1], numbers), page)
+        return MATHJAX.sub("", page), resources
+
+
+def _listed(name: str, numbers: Mapping[str, str]) -> str:
+    title = f"{numbers[name]} · {name}" if numbers.get(name) else name
+    return f'<a href="#check-{name}">{title}</a>'
 
 
 def with_formulas(text: str) -> str:

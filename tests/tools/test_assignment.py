@@ -289,8 +289,9 @@ def test_feedback_has_the_checks_words_names_and_formulas_and_nothing_hidden(cou
     assert stub in said["stub"] and stub not in said["solved"]
     assert "right for all that the notebook tries" in said["by-heart"]
     names = hints_of("ch02")
+    listed = [f"{number} · {name}" for number, name in enumerate(names, start=1)]
     for text in said.values():
-        assert re.findall(r'<a href="#check-\w+">(.*?)</a>', text) == list(names)
+        assert re.findall(r'<a href="#check-\w+">(.*?)</a>', text) == listed and "<ol>" not in text
         assert "<math" in text and not re.search(r"<script|<link|src=.http|\$\w", text)
     assert len(re.findall(r"<pre>right\n</pre>", said["solved"])) == len(names)
     (source,) = course.glob("source/*/*.ipynb")
