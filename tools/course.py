@@ -356,7 +356,7 @@ def hub(options: list[str]) -> None:
     Raises:
         Refused: readers would get the solutions. A warning would not do: it stands in a log of the
             hub, while a class gets what cannot be taken back. A server that does not start is seen
-            by whoever sets up the hub.
+            by whoever sets up the hub. Or nothing is installed.
     """
     found = solutions()
     if found and os.environ.get("LSTMLIB_WITH_SOLUTIONS") != "1":
@@ -364,6 +364,8 @@ def hub(options: list[str]) -> None:
             f"{ROOT} holds the solutions ({found}), and readers of the hub would get them: put the "
             "student edition there (HUB.md), or set LSTMLIB_WITH_SOLUTIONS=1."
         )
+    if not python().exists():
+        raise Refused(f"{ROOT} has no environment yet. It is made by: {_called('install')}")
     home = copy(home_copy()).parent
     settings = f"--LabApp.app_settings_dir={ROOT / 'tools' / 'lab_settings'}"
     _become([str(python()), "-m", "jupyterhub.singleuser", settings, *options], home)

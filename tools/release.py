@@ -120,6 +120,7 @@ def contents(root: Path = ROOT) -> dict[str, File]:
     files |= {name: File((root / name).read_bytes()) for name in PAGES if name in there}
     for folder in FOLDERS:
         files |= _made(root, folder)
+    _refuse_solutions(files)
     for name in ("CHANGELOG.md", "CITATION.cff", "LICENSE"):
         files[name] = File((root / name).read_bytes())
     files["README.md"] = File(readme(version_of(root), folders_in(files)).encode())
@@ -135,6 +136,21 @@ def _made(root: Path, folder: Folder) -> dict[str, File]:
         f"{folder.name}/{path.relative_to(made).as_posix()}": File(path.read_bytes())
         for path in paths
     }
+
+
+def _refuse_solutions(files: Mapping[str, File]) -> None:
+    """Refuse pages with solutions in a folder for students, such as a book of the full course.
+
+    Raises:
+        EditionError: there are.
+    """
+    for name, file in files.items():
+        folder = next((f for f in FOLDERS if name.startswith(f"{f.name}/")), None)
+        page = name.endswith((".html", ".ipynb")) and b"BEGIN SOLUTION" in file.content
+        if page and folder and folder.for_class:
+            raise EditionError(
+                f"{name} would give solutions to students. Make it anew: {folder.command}"
+            )
 
 
 def folders_in(files: Mapping[str, File]) -> list[Folder]:

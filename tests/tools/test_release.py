@@ -124,6 +124,18 @@ def test_the_readme_says_of_every_folder_for_whom_it_is(course):
 
 
 @needs_git
+def test_a_book_with_solutions_is_none_for_students(course):
+    for name in ("book/_build", "book/_build-student"):
+        page = course / name / "html/02.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("<pre>### BEGIN SOLUTION")
+    with pytest.raises(EditionError, match=r"^book/html/02.html .*make book EDITION=student$"):
+        release.contents(course)
+    page.unlink()
+    assert "instructor-book/html/02.html" in release.contents(course)
+
+
+@needs_git
 def test_what_was_not_built_is_not_promised_and_named_with_its_command(course):
     files = release.contents(course)
     said = files["README.md"].content.decode().partition("Not in this release")[2]
