@@ -22,6 +22,8 @@ from nbformat import NotebookNode
 CODE = re.compile(r"(<pre.*?</pre>|<code.*?</code>)", re.S)
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.S)
 MATHJAX = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.S)
+WRAPPED = "<style>pre { white-space: pre-wrap; overflow-wrap: anywhere; }</style>"
+"""A check speaks in long lines."""
 LISTED = re.compile(r'<a href="#check-(\w+)">Test cell</a>')
 
 
@@ -37,11 +39,28 @@ class FeedbackExporter(HTMLExporter):
         self, nb: NotebookNode, resources: ResourcesDict | None = None, **more: object
     ) -> tuple[str, ResourcesDict]:
         """Return the page of a notebook."""
+        for cell in nb.cells:
+            if cell.cell_type == "code":
+                cell.outputs = _each_once(cell.outputs)
         page, resources = super().from_notebook_node(nb, resources, **more)
         page = re.sub(r'(<div id="toc">\s*)<ol>(.*?)</ol>', r"\1<ul>\2</ul>", page, flags=re.S)
         numbers = numbers_of(nb.cells)
         page = LISTED.sub(lambda found: _listed(found[1], numbers), page)
-        return MATHJAX.sub("", page), resources
+        return MATHJAX.sub(WRAPPED, page), resources
+
+
+def _each_once(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Return outputs without what a check printed if the error that it ended with says the same."""
+    kept = []
+    said = [output.evalue for output in outputs if output.output_type == "error"]
+    for output in outputs:
+        if output.output_type == "stream":
+            for words in said:
+                output.text = output.text.replace(f"{words}\n", "")
+            if not output.text.strip():
+                continue
+        kept.append(output)
+    return kept
 
 
 def _listed(name: str, numbers: Mapping[str, str]) -> str:

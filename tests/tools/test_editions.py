@@ -336,6 +336,7 @@ def test_the_files_that_chapters_name_are_in_the_students_edition(students):
 
 
 FOR_INSTRUCTORS = {".ci", "book", "CHANGELOG.md", "CONTRIBUTING.md", "teaching", "tests", "tools"}
+FOR_INSTRUCTORS |= {"answer-key", "SHA256SUMS"}  # where the instructors' edition became a checkout
 FOR_INSTRUCTORS |= {".gitattributes", ".gitignore", ".pre-commit-config.yaml", "HUB.md"}
 
 
