@@ -32,11 +32,12 @@ help:
 	@echo "make poster        the whole line on one page, as PDF and SVG (OUT=folder)"
 	@echo "make student       write the course for a class: no solutions, no answers (OUT=folder)"
 	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
-	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder)"
+	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder;"
+	@echo "                   HOMEWORK=1: those of the teaching plan; EXERCISES=\"02:1,3,4\": these alone)"
 	@echo "make grade         grade what lies in its submitted/, and say how the class did (COURSE=folder)"
 	@echo "make book          build one offline site of all chapters, and a PDF of it (OUT=folder)"
 	@echo "                   with all solutions; EDITION=student: the book for a class, without them"
-	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
+	@echo "make release       both, the stand-alone pages, and what was built, in one archive with checksums (OUT=folder)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
 	@echo "make gpu-pack      build the folder to carry to a bare GPU machine (tools/gpu.py says what runs there)"
@@ -118,7 +119,7 @@ student instructor: $(FOR_CHECKS)
 # A course folder of nbgrader: exercises go out, and what comes back is graded.
 COURSE ?= editions/assignment
 assignment: $(FOR_CHECKS)
-	$(PY) tools/assignment.py $(CHAPTERS) $(if $(OUT),--out "$(OUT)")
+	$(PY) tools/assignment.py $(CHAPTERS) $(if $(EXERCISES),--exercises $(EXERCISES)) $(if $(HOMEWORK),--homework) $(if $(OUT),--out "$(OUT)")
 
 grade: $(FOR_CHECKS)
 	$(PY) tools/grading_run.py "$(COURSE)" $(CHAPTERS)

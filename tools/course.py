@@ -4,7 +4,8 @@
     python tools/course.py install [checks]   make .venv, or bring it up to date; checks: for `test`
     python tools/course.py copy [FOLDER]      copy the notebooks of a shared course, by default
                                               into lstm-course in the reader's home
-    python tools/course.py hub [OPTION …]     what a JupyterHub starts for a reader: copy, and serve
+    python tools/course.py hub [OPTION …]     what a JupyterHub starts for a reader: copy and serve,
+                                              but no solutions, unless LSTMLIB_WITH_SOLUTIONS=1
     python tools/course.py test [OPTION …]    run every check, in several processes (WORKERS=0: in
                                               one), or pytest with these options
 
@@ -345,11 +346,35 @@ def lab(options: list[str]) -> None:
     _become([*command, *options], folder)
 
 
+def solutions() -> str:
+    """Return the first thing in the course that gives solutions away; "" in a student edition."""
+    for name in ("answer-key", "tests/support/answers"):
+        if (ROOT / name).exists():
+            return name
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if b"### BEGIN SOLUTION" in path.read_bytes():
+            return f"notebooks/{path.name}"
+    return ""
+
+
 def hub(options: list[str]) -> None:
     """Become a reader's server of a JupyterHub, in the reader's home, which gets the notebooks.
 
     The hub says how to reach it, in the environment. No root is needed, and no spawner is presumed.
+
+    Raises:
+        Refused: readers would get the solutions. A warning would not do: it stands in a log of the
+            hub, while a class gets what cannot be taken back. A server that does not start is seen
+            by whoever sets up the hub. Or nothing is installed.
     """
+    found = solutions()
+    if found and os.environ.get("LSTMLIB_WITH_SOLUTIONS") != "1":
+        raise Refused(
+            f"{ROOT} holds the solutions ({found}), and readers of the hub would get them: put the "
+            "student edition there (HUB.md), or set LSTMLIB_WITH_SOLUTIONS=1."
+        )
+    if not python().exists():
+        raise Refused(f"{ROOT} has no environment yet. It is made by: {_called('install')}")
     home = copy(home_copy()).parent
     settings = f"--LabApp.app_settings_dir={ROOT / 'tools' / 'lab_settings'}"
     _become([str(python()), "-m", "jupyterhub.singleuser", settings, *options], home)

@@ -6,8 +6,10 @@ are drawn with a seed that stands in hidden lines alone, and the answer is compa
 right answer of tests/support/answers. That folder and this file are in no students' edition.
 """
 
+import contextlib
 import copy
 import importlib
+import io
 import math
 import sys
 import zlib
@@ -42,7 +44,8 @@ def graded(exercise: str, seed: int, answer: object, *others: object, **named: o
         NotYet: it is wrong; the message is the check's line, or says on which data it is wrong.
     """
     name = exercise.partition(".")[2]
-    with grading():
+    # The cell has called the check once before, and shows what that printed.
+    with grading(), contextlib.redirect_stdout(io.StringIO()):
         getattr(check, name)(answer, *others, **named)
     if name in DRAWN:
         _compare(exercise, seed, answer)
