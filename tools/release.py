@@ -4,8 +4,8 @@
 
 The archive holds tracked files and what is made of them: both editions, and what was built before
 of books, slides and poster (MADE). Its README.md says which folder is for whom, and what was not
-built. The same tree gives the same bytes on the same machine: names are sorted, and no time, user
-or process stands in it. So the tree must be clean.
+built. The same tree gives the same bytes on the same machine: names are sorted, all times are
+the commit's, and no user or process stands in it. So the tree must be clean.
 """
 
 import argparse
@@ -238,12 +238,18 @@ def _refuse_changes(root: Path) -> None:
         )
 
 
-def archive(files: Mapping[str, File], folder: str) -> bytes:
-    """Return a gzipped tar archive of files in a folder, with nothing in it but names and bytes."""
+def time_of(root: Path) -> int:
+    """Return the time of the commit that a release is made of, in seconds since 1970."""
+    return int(git(root, "log", "-1", "--format=%ct"))
+
+
+def archive(files: Mapping[str, File], folder: str, time: int) -> bytes:
+    """Return a gzipped tar archive of files in a folder: names, bytes, and one time for all."""
     plain, packed = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(files):
             entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.mtime = time
             entry.size, entry.mode = (
                 len(files[name].content),
                 0o755 if files[name].program else 0o644,
@@ -294,7 +300,7 @@ def main() -> None:
             raise EditionError(f"CHANGELOG.md says nothing of the version {version}.")
         folder = f"lstm-course-{version}"
         files = contents()
-        path = write(out, f"{folder}.tar.gz", archive(files, folder))
+        path = write(out, f"{folder}.tar.gz", archive(files, folder, time_of(ROOT)))
     except EditionError as error:
         raise SystemExit(str(error)) from None
     print(f"{path}\nIts SHA-256 stands in {path.name}.sha256; of every file in it, in {SUMS}.")

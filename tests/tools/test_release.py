@@ -164,28 +164,28 @@ def test_the_command_of_the_page_on_hubs_unpacks_what_students_get(course, tmp_p
 
 
 def pack(course):
-    return release.archive(release.contents(course), "lstm-course-1.0.0")
+    return release.archive(release.contents(course), "lstm-course-1.0.0", 5)
 
 
 @needs_git
 def test_the_same_tree_gives_the_same_bytes(course, tmp_path):
-    first = release.archive(release.contents(course), "course-1")
+    first = release.archive(release.contents(course), "course-1", release.time_of(course))
     again = tmp_path / "again"
     shutil.copytree(course, again)
     for path in again.rglob("*"):
         path.touch()
-    assert release.archive(release.contents(again), "course-1") == first
+    assert release.archive(release.contents(again), "course-1", release.time_of(course)) == first
 
 
 def test_an_archive_tells_nothing_of_the_machine():
     files = {"b": File(b"2", program=True), "a/c": File(b"1")}
-    packed = release.archive(files, "course-1")
-    assert packed == release.archive(dict(reversed(files.items())), "course-1")
+    packed = release.archive(files, "course-1", 5)
+    assert packed == release.archive(dict(reversed(files.items())), "course-1", 5)
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         entries = tar.getmembers()
         assert [entry.name for entry in entries] == ["course-1/a/c", "course-1/b"]
         assert [entry.mode for entry in entries] == [0o644, 0o755]
-        assert {(e.uid, e.gid, e.uname, e.gname, e.mtime) for e in entries} == {(0, 0, "", "", 0)}
+        assert {(e.uid, e.gid, e.uname, e.gname, e.mtime) for e in entries} == {(0, 0, "", "", 5)}
 
 
 @needs_git

@@ -82,7 +82,10 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
     if np.isnan(got).any():
         return "a weight without any gradient yet gives 0/0; add the tiny ε below the line."
     if got.dtype.kind in "iu":
-        return "changes are no whole numbers: `np.zeros_like` of whole numbers holds nothing else."
+        return (
+            "changes are no whole numbers. Here the gradients are, and what `np.zeros_like` or "
+            "`np.empty_like` makes of them holds nothing else."
+        )
     if not got.any() and np.abs(g).max() < 1e-6:
         return "no weight changes; small gradients move the weights, too."
     if not got.any():

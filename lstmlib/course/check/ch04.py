@@ -48,6 +48,7 @@ def gru_units(answer: Callable | None) -> None:
         # of the root is one too few at (26, 26) and (65, 34).
         tasks = ((65, 100), (10, 300), (90, 17), (10, 48), (65, 93), (9, 90), (4, 5), (12, 10))
         tasks += ((65, 13), (65, 18), (1000, 100), (65, 4), (3, 1), (65, 900), (26, 26), (65, 34))
+        tasks += ((20, 15), (33, 9))  # where other forms of the root are one too few
         tasks += tuple(drawn(4, 24, sizes))
         given = [number(call_answer(answer, V, H)) for V, H in tasks]
 
@@ -196,6 +197,19 @@ def next_state(answer: Callable | None) -> None:
     grade(answer, find_slip)
 
 
+def _elsewhere(state: State | None, part: Tensor) -> bool:
+    return any(getattr(each, "device", part.device) != part.device for each in state or ())
+
+
+def _follows(answer: Callable, state: State, k: int) -> bool:
+    """Say whether an answer gives a state where the given one is, which `torch.tensor(h)` does."""
+    there = tuple(part.detach().to("meta").requires_grad_() for part in state)
+    try:
+        return not _elsewhere(called(answer, tuple(p.view_as(p) for p in there), k), there[0])
+    except Exception:  # it wants the numbers, which are on the GPU
+        return False
+
+
 def _slip_of_device(answer: Callable) -> str | None:
     """Say which state would stand on the processor if the one given stood on a GPU.
 
@@ -210,7 +224,7 @@ def _slip_of_device(answer: Callable) -> str | None:
                 got = called(answer, state, k)
         except Exception:  # such as a move away from "meta", where there are no numbers to move
             continue
-        if any(getattr(each, "device", part.device) != part.device for each in got or ()):
+        if _elsewhere(got, part) and not _follows(answer, state, k):
             return (
                 f"right on a processor; but where the state is on a GPU, {whose} must be there, "
                 "too: `torch.zeros_like` and `detach` stay where the state is."

@@ -327,6 +327,11 @@ def by_log(log, up=0.0):
     return lambda f, s: math.floor(log(s) / log(f) + up) + 1
 
 
+def corrected_upwards(factor, share):
+    k = math.ceil(math.log(share) / math.log(factor))
+    return k + 1 if factor**k >= share else k
+
+
 def rounded_to(digits):
     return lambda f, s: math.floor(round(math.log(s) / math.log(f), digits)) + 1
 
@@ -739,6 +744,7 @@ EXERCISES = {
             (by_log(math.log, 1e-9), "holds before"),
             (rounded_to(3), "holds before"),
             (rounded_to(6), "holds before"),
+            (corrected_upwards, "0.375ᵏ < 0.00014664977788925174: it holds before 10 steps"),
             (rounded_to(12), "0.5ᵏ < 0.5000000000000009: it holds before 2 steps"),
             (rounded_to(9), "0.5ᵏ < 0.5000000000000009: it holds before 2 steps"),
             (close_counts, "0.5ᵏ < 0.5000000000000009: it holds before 2 steps"),

@@ -397,6 +397,7 @@ RIGHT = {
     ],
     "next_state": [
         states(lambda p: p.data),
+        states(lambda p: torch.tensor(p.detach())),
         states(lambda p: p.clone().detach(), torch.zeros_like),
         states(first=lambda p: p.new_zeros(p.shape)),
         states(first=lambda p: torch.zeros(*p.shape).to(p)),
