@@ -228,7 +228,8 @@ def steps_until(answer: Callable | None) -> None:
         tasks += [(0.5, 0.125, 4), (0.9, 0.81, 3), (0.625, 0.625**5, 6), (0.3, 0.3, 2)]
         tasks += [(0.1, 0.01, 3), (0.5, 0.501, 1), (0.5, 0.5 + 2**-50, 1)]
         # The next share above a power, which is exact: logarithms are rounded to the power there.
-        tasks += [(0.375, math.nextafter(0.375**9, 1), 9)]
+        powers = ((0.375, 9), (0.375, 11), (0.375, 13), (0.75, 13))
+        tasks += [(factor, math.nextafter(factor**k, 1), k) for factor, k in powers]
         tasks += drawn(3, 5, _a_share)
         for factor, share, k in tasks:
             task = f"{factor!r}ᵏ < {share!r}"

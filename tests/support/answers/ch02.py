@@ -327,6 +327,14 @@ def by_log(log, up=0.0):
     return lambda f, s: math.floor(log(s) / log(f) + up) + 1
 
 
+KEPT = np.zeros((2, 3000), dtype=int)
+
+
+def into_a_kept_array(ids, start, length):
+    KEPT[:, :length] = ids[start : start + length], ids[start + 1 : start + length + 1]
+    return KEPT[0, :length], KEPT[1, :length]
+
+
 def corrected_upwards(factor, share):
     k = math.ceil(math.log(share) / math.log(factor))
     return k + 1 if factor**k >= share else k
@@ -414,6 +422,7 @@ EXERCISES = {
             chunk_rolled,
         ],
         wrong=[
+            (into_a_kept_array, "every call returns the same object"),
             (chunk_by_value, "that follows input i"),
             (lambda ids, s, n: (ids[s : s + n], ids[s : s + n]), "are not shifted"),
             (lambda ids, s, n: (ids[s : s + n], ids[s - 1 : s + n - 1]), "the wrong way"),
@@ -744,7 +753,7 @@ EXERCISES = {
             (by_log(math.log, 1e-9), "holds before"),
             (rounded_to(3), "holds before"),
             (rounded_to(6), "holds before"),
-            (corrected_upwards, "0.375ᵏ < 0.00014664977788925174: it holds before 10 steps"),
+            (corrected_upwards, "it holds before"),
             (rounded_to(12), "0.5ᵏ < 0.5000000000000009: it holds before 2 steps"),
             (rounded_to(9), "0.5ᵏ < 0.5000000000000009: it holds before 2 steps"),
             (close_counts, "0.5ᵏ < 0.5000000000000009: it holds before 2 steps"),
