@@ -587,14 +587,6 @@ def numbers_in(text, pattern):
     return [float(each.rstrip(".")) for each in found.groups()]
 
 
-def run_until(page, steps):
-    page.locator("#start").click()
-    until(page, "(steps) => step >= steps", steps)
-    page.locator("#start").click()
-    until(page, "!running")
-    page.wait_for_timeout(200)  # rows that are on their way
-
-
 def figures_of(page, row=0):
     return page.locator("#figures tr").nth(row).locator("td").all_text_contents()
 
@@ -623,7 +615,7 @@ def test_the_explosion_of_the_chapter_can_be_followed(open_lab):
         >= (shape | {"length": 50, "rate": 1, "clip": "none"}).items()
     )
     assert page.locator("#figures-part").evaluate("e => e.open")
-    run_until(page, 40)
+    take_steps(page, 40)  # by the button: a pause comes some steps late on a busy machine
     first, highest, last, first_norm, longest, clipped = figures_of(page)
     assert [first] == [f"{x:g}" for x in numbers_in(says, r"the first loss is ([\d.]+)")]
     at = numbers_in(says, r"the highest ([\d.]+) at step (\d+)")
@@ -660,7 +652,7 @@ def test_the_rescue_of_the_chapter_can_be_followed(open_lab):
     page = open_lab("#preset=chapter06")
     page.locator("#pair").check()
     until(page, "history.length === 2")
-    run_until(page, 100)
+    take_steps(page, 100)
     free, clipped = figures_of(page), figures_of(page, 1)
     assert (free[0], free[3]) == (clipped[0], clipped[3])
     step, loss, norm = numbers_in(
@@ -673,7 +665,7 @@ def test_the_rescue_of_the_chapter_can_be_followed(open_lab):
     (share,) = numbers_in(says, r"After 100 steps it is (\d+) %")
     marked = [at for at in page.evaluate("history[1].clipped") if at <= 100]
     assert round(len(marked)) == share and page.evaluate("history[0].clipped") == []
-    assert clipped[5] in (f"{share - 1:g} %", f"{share:g} %", f"{share + 1:g} %")
+    assert clipped[5] == f"{share:g} %"
 
 
 def test_the_recorded_peers_were_measured_with_the_sizes_of_the_lab():
