@@ -1,4 +1,5 @@
-# The course with PyTorch's build for the CPU, for one reader or for a JupyterHub (HUB.md):
+# The course with PyTorch's build for the CPU, for one reader or for a JupyterHub. For a class it is
+# built in the student edition: all that lies beside this file goes into the image, solutions too.
 #     docker build -t lstm-course .
 #     docker run --rm -p 8888:8888 -v lstm-course:/home/student lstm-course
 # The course belongs to root; a reader's notebooks and output are in /home/student, which is kept.

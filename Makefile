@@ -1,4 +1,4 @@
-# Two commands: `make lab` opens the course, `make test` checks all of it. Each sets up what it needs.
+# `make lab` opens the course. Like every other command, it sets up what it needs.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -6,13 +6,15 @@ PY := $(VENV)/bin/python
 # anything to install. The environment's Python runs it, or, as long as there is none, another.
 SETUP := python=$$($(PY) -c 'print("$(PY)")' 2> /dev/null || sh tools/find_python.sh) && "$$python" tools/course.py
 # for instructors
+# `make test` checks all of it.
 FOR_CHECKS := installed-for-checks
 PYTEST := $(PY) tools/course.py test
 # In several processes, each with whole files; tests/conftest.py says how many. WORKERS=0: in one.
 WORKERS ?= logical
+.PHONY: test test-fast bench test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks
 # for all
 
-.PHONY: help lab test test-fast bench test-offline test-oldest test-pythons notebooks format pins gpu-pack student instructor assignment grade release book report slides poster installed-for-checks clean
+.PHONY: help lab clean
 
 help:
 	@echo "make lab           open JupyterLab on the first notebook"
@@ -30,10 +32,12 @@ help:
 	@echo "make poster        the whole line on one page, as PDF and SVG (OUT=folder)"
 	@echo "make student       write the course for a class: no solutions, no answers (OUT=folder)"
 	@echo "make instructor    write the whole course with an answer key (OUT=folder)"
-	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder)"
+	@echo "make assignment    write exercises as a course of nbgrader (CHAPTERS=\"02 03\", OUT=folder;"
+	@echo "                   HOMEWORK=1: those of the teaching plan; EXERCISES=\"02:1,3,4\": these alone)"
 	@echo "make grade         grade what lies in its submitted/, and say how the class did (COURSE=folder)"
 	@echo "make book          build one offline site of all chapters, and a PDF of it (OUT=folder)"
-	@echo "make release       both, and the stand-alone page, in one archive with checksums (OUT=folder)"
+	@echo "                   with all solutions; EDITION=student: the book for a class, without them"
+	@echo "make release       both, the stand-alone pages, and what was built, in one archive with checksums (OUT=folder)"
 	@echo "make format        format code and notebooks"
 	@echo "make pins          bring constraints.txt up to date (UPGRADE= keeps what is pinned)"
 	@echo "make gpu-pack      build the folder to carry to a bare GPU machine (tools/gpu.py says what runs there)"
@@ -115,18 +119,18 @@ student instructor: $(FOR_CHECKS)
 # A course folder of nbgrader: exercises go out, and what comes back is graded.
 COURSE ?= editions/assignment
 assignment: $(FOR_CHECKS)
-	$(PY) tools/assignment.py $(CHAPTERS) $(if $(OUT),--out "$(OUT)")
+	$(PY) tools/assignment.py $(CHAPTERS) $(if $(EXERCISES),--exercises $(EXERCISES)) $(if $(HOMEWORK),--homework) $(if $(OUT),--out "$(OUT)")
 
 grade: $(FOR_CHECKS)
 	$(PY) tools/grading_run.py "$(COURSE)" $(CHAPTERS)
 
-# Nothing is executed: it shows what was committed. Into book/_build, or into OUT.
+# Nothing is executed: it shows what was committed. Into book/_build (EDITION=student: book/_build-student), or into OUT.
 book: $(FOR_CHECKS)
-	$(PY) tools/build_book.py $(if $(OUT),--out "$(OUT)")
+	$(PY) tools/build_book.py $(if $(EDITION),--edition "$(EDITION)") $(if $(OUT),--out "$(OUT)")
 
 release: $(FOR_CHECKS)
 	$(PY) tools/release.py $(if $(OUT),--out "$(OUT)")
 # for all
 
 clean:
-	rm -rf $(VENV) .venv-pythons .venv-drift benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack book/_build *.egg-info
+	rm -rf $(VENV) .venv-pythons .venv-drift benchmarks/.venv .pytest_cache .ruff_cache .hypothesis gpu-pack book/_build book/_build-student *.egg-info

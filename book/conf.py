@@ -50,11 +50,12 @@ autodoc_typehints_format = "short"
 
 html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
-html_title = project
+# It stands on every page, so also on one that got away from the others. Sphinx knows `tags`.
+html_title = project if tags.has("student") else f"{project}, with solutions"  # noqa: F821
 templates_path = ["templates"]
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
-html_js_files = ["previews_data.js", "previews.js", "book.js"]
+html_js_files = ["previews_data.js", "previews.js", "book.js", "found.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_show_search_summary = False  # it would fetch pages, which a browser refuses on a disk

@@ -20,7 +20,7 @@ from lstmlib.vocab import START, Vocab
 
 PROMPT = "The "
 CELLS = {"lstm": "LSTM", "cifg": "CIFG"}
-SCRIPTS = ("kernel.js", "network.js", "explorer.js")
+SCRIPTS = ("kernel.js", "network.js", "shared.js", "explorer.js")
 
 
 def arrays_of(model: CharRNN) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@
 const MOST_PROBABLE = 12; // bars
 const CONTEXT = 12; // characters before the one that the bars are about
 const LONGEST_PROMPT = 500; // characters
-const AT_ONCE = 30; // milliseconds of writing before the browser gets its turn
+const AT_ONCE = 50; // milliseconds of writing before the browser gets its turn
 const PER_CHARACTER = 500; // milliseconds, while it plays
 const IN_ADDRESS = ["prompt", "temperature", "top-k", "top-p", "min-p", "length", "seed"];
 const UNLIKELY = 0.001; // the probability that is shaded fully, as all below it
@@ -27,7 +27,6 @@ const LIMITS = {
   },
 };
 
-const element = (id) => document.getElementById(id);
 const header = JSON.parse(element("header").textContent);
 const network = makeNetwork(header, element("weights").textContent);
 const idOf = new Map(header.tokens.map((token, id) => [token, id]));
@@ -107,12 +106,18 @@ function hexOf(character) {
   return character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-/** Show the message of an error, and mark its field; null takes both away. */
+/** Show the message of an error under its field, and mark the field; null takes both away. */
 function showMessage(error) {
-  element("message").textContent = error ? error.message : "";
-  for (const field of document.querySelectorAll("[aria-errormessage]")) {
-    field.setAttribute("aria-invalid", String(field.id === error?.id));
+  const message = element("message");
+  const field = error && element(error.id);
+  const isElsewhere = message.previousElementSibling !== field?.parentElement;
+  if (field && isElsewhere) field.parentElement.after(message);
+  else if (!field) element("settings").append(message);
+  message.textContent = error ? error.message : "";
+  for (const each of document.querySelectorAll("[aria-errormessage]")) {
+    each.setAttribute("aria-invalid", String(each === field));
   }
+  if (field && field === document.activeElement) message.scrollIntoView({ block: "nearest" });
 }
 
 // Writing
@@ -126,18 +131,27 @@ async function refresh() {
   element("text").setAttribute("aria-busy", "true");
   if (running) return;
   running = true;
+  await null; // until the event is handled, but not until the next frame
   while (wanted) {
-    await nextTurn();
     wanted = false;
     await writeText();
+    if (!wanted) element("text").setAttribute("aria-busy", "false");
+    await nextTurn(); // changes that came meanwhile are taken together
   }
   running = false;
-  element("text").setAttribute("aria-busy", "false");
 }
+
+// A timer waits up to 4 ms; a message does not.
+const turns = new MessageChannel();
+const afterTurn = [];
+turns.port1.onmessage = () => afterTurn.shift()();
 
 /** Let the browser draw and take input. */
 function nextTurn() {
-  return new Promise((resolve) => setTimeout(resolve));
+  return new Promise((resolve) => {
+    afterTurn.push(resolve);
+    turns.port2.postMessage(null);
+  });
 }
 
 /** Write a text and show it, or show what is wrong with the settings and leave the last text. */
@@ -195,7 +209,7 @@ function characterOf(step, index) {
   made.tabIndex = -1;
   made.textContent = token;
   made.classList.toggle("newline", token === "\n");
-  made.style.background = shade(step.logBefore[step.token]);
+  made.style.backgroundColor = shade(step.logBefore[step.token]);
   return made;
 }
 
@@ -333,7 +347,7 @@ function keepText() {
   const characters = shown.steps.map((step) => {
     const made = document.createElement("span");
     made.textContent = header.tokens[step.token];
-    made.style.background = shade(step.logBefore[step.token]);
+    made.style.backgroundColor = shade(step.logBefore[step.token]);
     return made;
   });
   element("kept-text").replaceChildren(shown.prompt, ...characters);
@@ -357,8 +371,7 @@ function markParting() {
 /** Put the settings into the address of the page, which can then be sent to others. */
 function makeLink() {
   const settings = new URLSearchParams(IN_ADDRESS.map((id) => [id, element(id).value]));
-  location.replace(`#${settings}`);
-  element("link-made").textContent = "The address of this page now has them: copy it.";
+  element("link-made").textContent = putIntoAddress(settings);
 }
 
 /** Take the settings that the address has. What a field cannot hold, the message will say. */
@@ -374,6 +387,7 @@ function readLink() {
 function changed(event) {
   const { id } = event.target;
   element("link-made").textContent = "";
+  element("the-link").hidden = true;
   showTemperature();
   if (id === "keep") return; // it says what the next change does
   if (!element("keep").checked && id !== "seed") drawSeed();
@@ -421,7 +435,7 @@ function showLegend() {
   const samples = [1, 0.3, 0.1, 0.03, 0.01, UNLIKELY].map((p) => {
     const sample = document.createElement("b");
     sample.textContent = p === UNLIKELY ? `p ≤ ${p}` : `p = ${p}`;
-    sample.style.background = shade(Math.log(p));
+    sample.style.backgroundColor = shade(Math.log(p));
     return sample;
   });
   element("legend").replaceChildren(...samples);
@@ -450,7 +464,9 @@ function start() {
     element("temperature").value = target.dataset.temperature;
     changed({ target: element("temperature") });
   });
-  addEventListener("hashchange", () => {
+  element("copy-link").addEventListener("click", async () => (element("link-made").textContent = await copyLink()));
+  watchSliders();
+  whenAddressChanges(() => {
     readLink();
     showTemperature();
     refresh();

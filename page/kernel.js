@@ -7,6 +7,7 @@
    each function does is said in kernel.c; the order of every sum is the same here. */
 
 const PANEL = 8; // columns that are multiplied together
+const STRIP = 32; // the same where the left matrix is one row
 const RESERVED = 65536; // bytes at the beginning of the memory that belong to the compiled code
 const PAGE_BYTES = 65536; // WebAssembly's memory grows in pages of this size
 
@@ -14,6 +15,7 @@ const PAGE_BYTES = 65536; // WebAssembly's memory grows in pages of this size
 const FUNCTIONS = {
   pack: "aannnn",
   multiply: "aaannnnn",
+  multiply_row: "aaann",
   look_up: "aaaann",
   add_rows: "aaann",
   spread: "aann",
@@ -40,6 +42,11 @@ const FUNCTIONS = {
 /** Return how many numbers B (K, N) takes in panels. */
 function packedSize(K, N) {
   return K * PANEL * Math.ceil(N / PANEL);
+}
+
+/** Return how many numbers B (K, N) takes in strips. */
+function stripsSize(K, N) {
+  return K * STRIP * Math.ceil(N / STRIP);
 }
 
 /** Return a kernel of kernel.wasm with a memory of `size` numbers.
@@ -127,6 +134,7 @@ function plainFunctions(memory, f, exp, tanh) {
   return {
     memory,
     ...products(memory, f),
+    ...rowProduct(memory, f),
     ...rows(memory, f),
     ...cells(memory, f, tanh),
     ...losses(memory, f, exp),
@@ -168,6 +176,21 @@ function products(m, f) {
         if (left > 1) m[c + 1] = s1;
         if (left > 2) m[c + 2] = s2;
         if (left > 3) m[c + 3] = s3;
+      }
+    },
+  };
+}
+
+/** The product with one row. */
+function rowProduct(m, f) {
+  return {
+    multiply_row(c, a, strips, K, N) {
+      for (let n = 0; n < N; n++) {
+        let sum = m[c + n];
+        for (let k = 0, b = strips + (n - (n % STRIP)) * K + (n % STRIP); k < K; k++, b += STRIP) {
+          sum = f(sum + f(m[a + k] * m[b]));
+        }
+        m[c + n] = sum;
       }
     },
   };

@@ -3,15 +3,17 @@
 
 const FIXED = ["cell", "layers", "units", "optimizer", "streams", "length", "seed", "from"]; // a change begins again
 const PER_CHARACTER = 120; // milliseconds, while the drawing of the cell reads the text
+const GRASP = 20; // pixels: as near to the line in the plot a pointer takes hold of it
+const NAME_OF_LINE = 100; // pixels from the right of the plot
 const LONGEST_PASTE = 5e6; // characters
+const LONGEST_KEPT = 2e6; // characters; a browser keeps some 5 MB
 const NUMBERS = ["layers", "units", "streams", "length", "seed", "from", "rate", "limit", "temperature"];
 const CLIP_SAYS = {
   none: "The gradient stays as long as it is.",
-  norm: "A longer gradient is shortened to this norm. Drag the line in the plot, too.",
+  norm: "A longer gradient is shortened to this norm. Drag ↕ in the plot, too.",
   value: "Each entry of the gradient is cut to this value.",
 };
 
-const element = (id) => document.getElementById(id);
 const builtIn = JSON.parse(element("built-in-text").textContent);
 const worker = startWorker();
 
@@ -24,6 +26,7 @@ let scales = null; // of the gradient plot, for dragging
 let speed = { since: 0, steps: 0, value: 0 };
 let texts = []; // of each run: {characters, gates}
 let reading = 0; // the character at which the drawing of the cell is
+let aside = null; // {history, said} of what the last beginning took away
 let drawn = false; // a drawing is on its way
 let said = { events: new Set() };
 
@@ -46,6 +49,7 @@ const HEAR = {
   began({ settings: its, text: read, kernel, weights, pair }) {
     settings = { ...settings, ...its };
     text = read;
+    aside = { history, said };
     history = Array.from({ length: pair ? 2 : 1 }, () => ({ losses: [], norms: [], clipped: [], valid: [], ...watchers() }));
     [step, said] = [0, { events: new Set(), kernel, weights }];
     setRunning(false);
@@ -62,6 +66,19 @@ const HEAR = {
     showNumbers();
     showSaturation(saturation);
     draw();
+  },
+  aside({ step: left }) {
+    say(`Both runs begin at step 0. Take the tick away before they do, and the run is back at step ${left}.`);
+  },
+  alone({ step: at, isBack, isRunning, saturation }) {
+    if (isBack) ({ history, said } = aside);
+    else history = history.slice(0, 1);
+    step = at;
+    setRunning(isRunning);
+    showNumbers();
+    if (at) showSaturation(saturation);
+    draw();
+    say(isBack ? `The run is back at step ${at}.` : `The ${nameOfRun(0)} run goes on alone.`);
   },
   texts({ texts: written }) {
     texts = written;
@@ -106,6 +123,13 @@ const HEAR = {
   loaded({ name, unknown }) {
     const left = unknown.length ? ` It does not know ${unknown.length} characters of the text, which are left out.` : "";
     say(`${name} is loaded, and trains on from here.${left}`);
+  },
+  trains() {
+    setRunning(true);
+    say(`Trains on ${text.name.replace(/^The/, "the")}: ${text.size.toLocaleString("en")} characters, ${text.tokens} different ones.`);
+    element("start").focus({ preventScroll: true });
+    const part = element("run-part");
+    if (part.getBoundingClientRect().top < 0) part.scrollIntoView();
   },
 };
 
@@ -272,7 +296,6 @@ function draw() {
     const norms = history.map(({ norms: points, clipped }) => ({ points, clipped }));
     const limit = settings.clip === "norm" || history.length > 1 ? settings.limit : null;
     scales = drawNorms(element("norm-plot"), { curves: norms, steps, limit });
-    element("norm-plot").classList.toggle("drags", limit !== null);
     describePlots();
   });
 }
@@ -341,6 +364,7 @@ function showSettings() {
 }
 
 function showValues() {
+  element("the-link").hidden = true; // it has what the settings were
   for (const name of ["rate", "limit"]) {
     const label = shortNumber(settings[name]);
     element(`${name}-value`).textContent = label;
@@ -395,22 +419,40 @@ function usePreset(name) {
 
 // The line in the gradient plot
 
-function dragLimit(event) {
-  if (!scales || element("limit").disabled || settings.clip === "value") return;
-  const y = event.clientY - element("norm-plot").getBoundingClientRect().top;
-  element("limit").value = Math.log10(scales.valueAt(y));
+/** Return how far below the line a pointer takes hold of it, or null where it does not.
+ *
+ * A finger does so at the name of the line alone: elsewhere it scrolls the page.
+ */
+function gripOf({ clientX, clientY }, isFinger) {
+  if (!scales || element("limit").disabled || settings.clip === "value") return null;
+  const { top, right } = element("norm-plot").getBoundingClientRect();
+  const below = clientY - top - scales.y(settings.limit);
+  return Math.abs(below) > GRASP || (isFinger && right - clientX > NAME_OF_LINE) ? null : below;
+}
+
+function dragLimit({ clientY }, grip) {
+  const { top } = element("norm-plot").getBoundingClientRect();
+  element("limit").value = Math.log10(scales.valueAt(clientY - top - grip));
   liveChanged("limit");
 }
 
 function watchDragging() {
   const plot = element("norm-plot");
+  let grip = null;
   plot.addEventListener("pointerdown", (event) => {
-    plot.setPointerCapture(event.pointerId);
-    dragLimit(event);
+    grip = gripOf(event, event.pointerType === "touch");
+    if (grip !== null) plot.setPointerCapture(event.pointerId);
   });
   plot.addEventListener("pointermove", (event) => {
-    if (plot.hasPointerCapture(event.pointerId)) dragLimit(event);
+    if (plot.hasPointerCapture(event.pointerId) && grip !== null) dragLimit(event, grip);
+    else plot.classList.toggle("drags", gripOf(event, false) !== null);
   });
+  plot.addEventListener("lostpointercapture", () => (grip = null));
+  // A finger that drags the line must not scroll the page, too; only this event can say so.
+  const keepStill = (event) => {
+    if (event.touches.length === 1 && gripOf(event.touches[0], true) !== null) event.preventDefault();
+  };
+  plot.addEventListener("touchstart", keepStill, { passive: false });
 }
 
 // Texts, models, the address
@@ -433,6 +475,7 @@ async function takeFile(input, kind) {
 }
 
 async function sendFile(file, kind) {
+  say(`Reading: ${file.name} …`);
   let bytes;
   try {
     bytes = await file.arrayBuffer();
@@ -446,7 +489,20 @@ async function sendFile(file, kind) {
 function usePasted() {
   const pasted = element("own-text").value;
   if (pasted.length > LONGEST_PASTE) say(`The text has ${pasted.length} characters; ${LONGEST_PASTE} are the most: nothing has changed.`, true);
-  else trainOn("The pasted text", { text: pasted });
+  else trainOn("The pasted text", { text: pasted, goes: true });
+}
+
+/** Keep what was pasted while the tab lives: a phone reloads a page that was long out of sight. */
+function keepPasted() {
+  const pasted = element("own-text");
+  try {
+    pasted.value = sessionStorage.getItem("own-text") ?? "";
+    pasted.addEventListener("change", () => {
+      sessionStorage.setItem("own-text", pasted.value.length > LONGEST_KEPT ? "" : pasted.value);
+    });
+  } catch {
+    // A frame may be forbidden to keep anything: then the field begins empty.
+  }
 }
 
 /** Put all settings into the address of the page, which can then be sent to others. */
@@ -456,8 +512,7 @@ function makeLink() {
     typeof value === "number" ? String(Number(value.toPrecision(6))) : value,
   ]);
   const more = [["preset", element("preset").value], ["pair", element("pair").checked ? 1 : 0]];
-  location.replace(`#${new URLSearchParams([...all, ...more])}`);
-  say("The address of this page now has all settings, but no text: copy it.");
+  say(`${putIntoAddress(new URLSearchParams([...all, ...more]))} A text is not in it.`);
 }
 
 /** Take the settings of the address, as far as they are ones. */
@@ -499,7 +554,7 @@ function start() {
   for (const name of ["rate", "limit", "temperature", "clip"]) element(name).addEventListener("input", () => liveChanged(name));
   element("pair").addEventListener("change", () => {
     showValues();
-    send("reset");
+    send("pair");
   });
   element("start").addEventListener("click", () => {
     send(running ? "pause" : "run");
@@ -510,6 +565,7 @@ function start() {
     send("step");
   });
   element("reset").addEventListener("click", () => send("reset"));
+  element("again").addEventListener("click", () => choosePreset(element("preset").value));
   for (const button of document.querySelectorAll("[data-back]")) {
     button.addEventListener("click", () => send("back", { to: step - Number(button.dataset.back) }));
   }
@@ -521,13 +577,16 @@ function start() {
   element("model-file").addEventListener("change", ({ target }) => takeFile(target, "load"));
   element("save-model").addEventListener("click", () => send("save"));
   element("make-link").addEventListener("click", makeLink);
-  addEventListener("hashchange", () => {
+  element("copy-link").addEventListener("click", async () => say(await copyLink()));
+  whenAddressChanges(() => {
     readLink();
     send("reset");
   });
+  watchSliders();
   addEventListener("resize", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   watchDragging();
+  keepPasted();
   setInterval(readOn, PER_CHARACTER);
   readLink();
   const kernel = Uint8Array.from(atob(element("kernel").textContent), (character) => character.charCodeAt(0));

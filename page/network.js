@@ -63,7 +63,8 @@ function makeNetwork(header, base64) {
 
 /** Return what the network computes with, in JavaScript; `useKernel` puts faster ones in its place.
  *
- * advance(state, token) changes the state, and returns h of the last layer; logits(h) are the next token's.
+ * Numbers are the arrays of a state; advance(state, token) changes the state, and returns h of the last layer;
+ * logits(h) are the next token's, in an array that may be written over by the next step.
  */
 function plainProducts({ layers, table, output }) {
   const advance = (state, token) => {
@@ -78,7 +79,7 @@ function plainProducts({ layers, table, output }) {
     });
     return below;
   };
-  return { advance, logits: (h) => multiply(output.W, h, output.bias) };
+  return { Numbers: Float64Array, advance, logits: (h) => multiply(output.W, h, output.bias) };
 }
 
 /** Return W x + b of the first layer for every token: V arrays of 4H.
@@ -114,8 +115,8 @@ function multiply(W, x, b) {
 // The network
 
 /** Return a state of zeros: h and c of each layer. */
-function zeroState({ layers, hiddenSize }) {
-  return layers.map(() => ({ h: new Float64Array(hiddenSize), c: new Float64Array(hiddenSize) }));
+function zeroState({ layers, hiddenSize, Numbers }) {
+  return layers.map(() => ({ h: new Numbers(hiddenSize), c: new Numbers(hiddenSize) }));
 }
 
 /** Read one token: change the state, and return the logits of the next token. */
@@ -153,26 +154,27 @@ async function useKernel(network, base64) {
   const { hiddenSize: H, layers, output } = network;
   const [V, width] = [output.bias.length, 4 * H];
   const at = { h: 0, c: H, tanhC: 2 * H, z: 3 * H };
-  const raw = at.z + Math.max(width, V); // a matrix on its way into panels
-  const packed = raw + H * Math.max(width, V);
-  const size = packed + 2 * layers.length * packedSize(H, width) + packedSize(H, V);
+  const strips = at.z + stripsSize(1, Math.max(width, V));
+  const size = strips + 2 * layers.length * stripsSize(H, width) + stripsSize(H, V);
   try {
     const kernel = await compiledKernel(decodeBase64(base64), size);
-    Object.assign(network, compiledProducts(network, kernel, at, packInto(kernel, raw, packed, H)));
+    Object.assign(network, compiledProducts(network, kernel, at, packInto(kernel, strips, H)));
   } catch {
     // they stay in JavaScript
   }
 }
 
 /** Return what packs a matrix (rows, H), and returns what adds its product with a vector to a sum. */
-function packInto(kernel, raw, packed, H) {
-  let next = packed;
+function packInto(kernel, strips, H) {
+  let next = strips;
   return (matrix) => {
     const [from, rows] = [next, matrix.length / H];
-    next += packedSize(H, rows);
-    kernel.memory.set(matrix, raw);
-    kernel.pack(from, raw, H, rows, 1, H);
-    return (sum, vector) => kernel.multiply(sum, vector, from, 1, H, rows, H, 1);
+    for (let n = 0; n < rows; n += STRIP) {
+      for (let k = 0; k < H; k++) {
+        for (let j = n; j < n + STRIP; j++) kernel.memory[next++] = j < rows ? matrix[j * H + k] : 0;
+      }
+    }
+    return (sum, vector) => kernel.multiply_row(sum, vector, from, H, rows);
   };
 }
 
@@ -200,13 +202,15 @@ function compiledProducts({ hiddenSize: H, layers, table, output }, kernel, at, 
     return state.at(-1).h;
   };
   const addOutput = place(output.W);
+  const bias = Float32Array.from(output.bias);
+  const said = memory.subarray(at.z, at.z + bias.length);
   const logits = (h) => {
     memory.set(h, at.h);
-    memory.set(output.bias, at.z);
+    memory.set(bias, at.z);
     addOutput(at.z, at.h);
-    return Float64Array.from(memory.subarray(at.z, at.z + output.bias.length));
+    return said;
   };
-  return { advance, logits };
+  return { Numbers: Float32Array, advance, logits };
 }
 
 /** Change h and c (H) of an LSTM layer by what its gates read, z (4H): i, f, g, o. */
@@ -242,9 +246,16 @@ function sumOf(array) {
 
 // Transforms of a distribution
 
+/** Return the largest number; a call with all of them as arguments takes ten times as long. */
+function largestOf(array) {
+  let largest = -Infinity;
+  for (let k = 0; k < array.length; k++) if (array[k] > largest) largest = array[k];
+  return largest;
+}
+
 /** Return log p of logits, or of log-probabilities that no longer sum to 1. */
 function logSoftmax(logits) {
-  const largest = Math.max(...logits);
+  const largest = largestOf(logits);
   let total = 0;
   for (let k = 0; k < logits.length; k++) total += Math.exp(logits[k] - largest);
   const less = Math.log(total);
@@ -266,13 +277,16 @@ function byProbability(logP) {
  * τ = 0 is the limit: all mass on the largest, the first of them if several are equal.
  */
 function applyTemperature(logP, temperature) {
-  const largest = Math.max(...logP);
+  const largest = largestOf(logP);
   if (temperature === 0) {
     const best = logP.indexOf(largest);
     return logP.map((_, token) => (token === best ? 0 : -Infinity));
   }
   // With 0 at the largest and a divisor that is not too small, nothing overflows.
-  return logSoftmax(logP.map((x) => (x - largest) / Math.max(temperature, 1e-290)));
+  const divisor = Math.max(temperature, 1e-290);
+  const scaled = new Float64Array(logP.length);
+  for (let k = 0; k < logP.length; k++) scaled[k] = (logP[k] - largest) / divisor;
+  return logSoftmax(scaled);
 }
 
 /** Rule out all tokens but some. */
@@ -303,7 +317,7 @@ function keepTopP(logP, share) {
 
 /** Rule out tokens with less than a share of the largest probability (Nguyen et al. 2025). */
 function keepMinP(logP, share) {
-  const threshold = Math.max(...logP) + Math.log(share);
+  const threshold = largestOf(logP) + Math.log(share);
   return logSoftmax(logP.map((x) => (x >= threshold ? x : -Infinity)));
 }
 
@@ -334,9 +348,16 @@ function cumulate(logP) {
  * with the same numbers so differ by the temperature alone (common random numbers).
  */
 function draw(logP, u) {
-  const { order, sums } = cumulate(logP);
-  const passes = u * sums[sums.length - 1];
-  return order[sums.findIndex((sum) => sum > passes)];
+  // In the order of `cumulate`, of which only one token is needed: numbers alone sort faster.
+  const rising = logP.slice().sort();
+  let [at, sum] = [rising.length, 0];
+  for (let k = at - 1; k >= 0; k--) sum += Math.exp(rising[k]);
+  const passes = u * sum;
+  for (sum = 0; sum <= passes; ) sum += Math.exp(rising[--at]);
+  let token = logP.indexOf(rising[at]);
+  // Of equal ones the first comes first.
+  for (let k = at + 1; rising[k] === rising[at]; k++) token = logP.indexOf(rising[at], token + 1);
+  return token;
 }
 
 /** Return count numbers from 0 up to but not 1; the same seed gives the same ones.
@@ -361,7 +382,7 @@ function readContext(network, tokens) {
   const state = zeroState(network);
   let logits = null;
   for (const token of tokens) logits = step(network, state, token);
-  return { state, logits };
+  return { state, logits: logits.slice() };
 }
 
 /** Write on from what was read, a token for each number of u, fewer if `.end` is drawn.

@@ -18,6 +18,7 @@ let streams = null;
 let runs = []; // {network, settings, broken}
 let snapshots = []; // {step, parts}, the oldest first
 let step = 0;
+let aside = null; // {runs, snapshots, step} before a second run was set beside it, until both take a step
 let running = false;
 let lastText = 0;
 let unsent = []; // rows of steps, which count from 1
@@ -31,16 +32,28 @@ const TAKE = {
   begin({ bytes }) {
     compiled = bytes;
   },
-  /** Take a text; begin again with it. */
-  text({ text, bytes, name, settings: wanted, pair }) {
+  /** Take a text; begin again with it, and train on it at once where it `goes`. */
+  async text({ text, bytes, name, settings: wanted, pair, goes }) {
     const read = bytes ? decodeText(new Uint8Array(bytes), name) : text;
     const taken = sourceOf(read, name, tokensOf(read), wanted);
     source = taken;
-    return begin(wanted, pair);
+    await begin(wanted, pair);
+    if (!goes) return;
+    post("trains");
+    TAKE.run();
   },
   /** Begin again: new weights of the seed. */
   reset({ settings: wanted, pair }) {
     return begin(wanted, pair);
+  },
+  /** Set a second run beside the first, both from step 0; or take it away. */
+  async pair({ settings: wanted, pair }) {
+    const before = { runs, snapshots, step };
+    if (!pair) return trainAlone();
+    await begin(wanted, true);
+    if (!before.step) return;
+    aside = before;
+    post("aside", { step: before.step });
   },
   /** Change what may change while it runs. */
   change({ settings: wanted }) {
@@ -168,7 +181,7 @@ async function makeKernel(total) {
 
 function start(wanted, made) {
   running = false;
-  [settings, runs, snapshots, unsent, step] = [{ ...wanted }, made, [], [], 0];
+  [settings, runs, snapshots, unsent, step, aside] = [{ ...wanted }, made, [], [], 0, null];
   const { name, tokens, baseline, unigram, unknown, size, train } = source;
   post("began", {
     kernel: runs[0].network.kernel.name,
@@ -177,6 +190,18 @@ function start(wanted, made) {
     weights: runs[0].network.plan.weights,
     text: { name, size, train: train.length, baseline, unigram, unknown, tokens: tokens.length, guessing: Math.log(tokens.length) },
   });
+  look();
+}
+
+/** Take the second run away: go back to the run before it, or on with the first one. */
+function trainAlone() {
+  const isBack = aside !== null;
+  if (isBack) ({ runs, snapshots, step } = aside);
+  else snapshots = snapshots.map(({ step: at, parts }) => ({ step: at, parts: parts.slice(0, 1) }));
+  runs = runs.slice(0, 1);
+  aside = null;
+  running &&= !runs.every(({ broken }) => broken);
+  post("alone", { step, isBack, isRunning: running, saturation: runs.map(({ network }) => network.saturation()) });
   look();
 }
 
@@ -207,6 +232,7 @@ function nextTurn(call) {
 }
 
 function takeStep() {
+  aside = null;
   keepSnapshot();
   const row = { step: step + 1, runs: runs.map(stepOfRun) };
   step += 1;

@@ -1,14 +1,15 @@
 """Write the exercises of chapters as a course folder of nbgrader: `make assignment`.
 
-    python tools/assignment.py [CHAPTER …] [--out FOLDER]
+    python tools/assignment.py [CHAPTER …] [--exercises 02:1,3,4 …] [--homework] [--out FOLDER]
 
-A chapter is two digits, such as 02; without one, all that have exercises. The folder holds
+A chapter is two digits, such as 02; without one, all that have exercises. `--exercises` takes only
+some, by number or name, and `--homework` those that teaching/plan.toml names. The folder holds
 nbgrader_config.py and source/chNN/, a notebook for each chapter. In it stand the texts of the
 exercises, a cell for each answer, a cell that grades it, and of the chapter's own cells only those
 that an exercise needs: no network is trained, and a class is graded in minutes. Then, in the
 folder:
 
-    nbgrader generate_assignment ch02       # release/ch02, for students
+    nbgrader generate_assignment ch02       # release/ch02, for students (the program of .venv/bin)
     make grade COURSE=FOLDER                # what lies in submitted/STUDENT/ch02 (grading_run.py)
 
 Every exercise counts one point. It is graded by its check, and then on data that students do not
@@ -21,9 +22,12 @@ import ast
 import builtins
 import re
 import secrets
+import shlex
 import symtable
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import nbformat
@@ -32,7 +36,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from student_notebook import EditionError, said, student_notebook, tags
 
-TASK = re.compile(r"^\*\*\d+\.\*\*", re.M)
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TASK = re.compile(r"^\*\*(\d+)\.\*\*", re.M)
 RELATIVE = re.compile(r"(?<!!)\[([^\]]*)\]\((?!\w+:)[^)\s]*\)")
 """A link to a file of the course, which is not beside an assignment."""
 POINTS = 1
@@ -65,6 +74,7 @@ settings(get_config())  # noqa: F821
 class Exercise(NamedTuple):
     """An exercise as it stands in a chapter."""
 
+    number: int
     name: str
     task: list[NotebookNode]
     stub: str
@@ -73,23 +83,31 @@ class Exercise(NamedTuple):
     solution: str
 
 
-def files(chapters: list[str], root: Path = ROOT, seed: int | None = None) -> dict[str, File]:
+def files(
+    chapters: Iterable[str],
+    root: Path = ROOT,
+    seed: int | None = None,
+    only: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, File]:
     """Return the files of a course folder: path -> content.
 
     Args:
         chapters: two digits each; none stands for all that have exercises.
         seed: of the data that answers are graded on; drawn, if None.
+        only: the exercises of a chapter, by number or name; of one that is not in it, all.
 
     Raises:
-        EditionError: there is no such chapter, or it has no exercises.
+        EditionError: there is no such chapter or exercise, or it has no exercises.
     """
+    chapters = list(chapters)
     seed = secrets.randbelow(2**31) if seed is None else seed
     config = CONFIG.format(tools=str(Path(__file__).resolve().parent))
     written = {"nbgrader_config.py": File(config.encode())}
     for path in _paths(chapters, root):
         full = nbformat.read(path, as_version=4)
         if chapters or any("exercise" in tags(cell) for cell in full.cells):
-            text = nbformat.writes(assignment(full, path.name, seed)) + "\n"
+            made = assignment(full, path.name, seed, only.get(path.name[:2], ()))
+            text = nbformat.writes(made) + "\n"
             written[f"source/ch{path.name[:2]}/{path.name}"] = File(text.encode())
     return written
 
@@ -104,21 +122,59 @@ def _paths(chapters: list[str], root: Path) -> list[Path]:
     return [there[chapter] for chapter in chapters or there]
 
 
-def assignment(full: NotebookNode, name: str, seed: int) -> NotebookNode:
+def named(words: Iterable[str]) -> dict[str, list[str]]:
+    """Return the exercises that words such as "02:1,3,chunk" name: chapter -> numbers or names.
+
+    Raises:
+        EditionError: a word is none such.
+    """
+    found: dict[str, list[str]] = {}
+    for word in words:
+        match = re.fullmatch(r"(\d\d):(\w+(?:,\w+)*)", word)
+        if not match:
+            raise EditionError(
+                f"{word!r} names no exercises. A chapter, a colon, and numbers or names with "
+                "commas between them do: 02:1,3,4"
+            )
+        found.setdefault(match[1], []).extend(match[2].split(","))
+    return found
+
+
+def homework(chapters: Sequence[str], root: Path = ROOT) -> dict[str, list[str]]:
+    """Return what teaching/plan.toml gives as homework: chapter -> numbers of exercises.
+
+    Args:
+        chapters: two digits each; none stands for all.
+        root: of the course.
+
+    Raises:
+        EditionError: the plan has none for a chapter.
+    """
+    plan = tomllib.loads((root / "teaching/plan.toml").read_text(encoding="utf-8"))["chapters"]
+    given = {chapter: list(map(str, each["homework"])) for chapter, each in plan.items()}
+    if without := [chapter for chapter in chapters if not given.get(chapter)]:
+        raise EditionError(f"teaching/plan.toml gives no homework for chapter {without[0]!r}.")
+    return {chapter: given[chapter] for chapter in chapters or given if given[chapter]}
+
+
+def assignment(full: NotebookNode, name: str, seed: int, only: Sequence[str] = ()) -> NotebookNode:
     """Return a chapter's exercises as a source notebook of nbgrader.
 
     Args:
         full: the chapter, with its solutions.
         name: of its file, such as "02_rnn_from_scratch.ipynb".
         seed: of the data that answers are graded on.
+        only: these exercises, by number or name; all, if there are none.
 
     Raises:
-        EditionError: it has no exercises, or an exercise has not one check and one solution.
+        EditionError: it has no exercises, or not these, or an exercise has not one check and one
+            solution.
     """
     left = student_notebook(full, name)
     exercises = list(_exercises(full, left, name))
     if not exercises:
         raise EditionError(f"{name} has no exercises; name another chapter.")
+    exercises = _chosen(exercises, only, name)
     given = _given(left, exercises, name[:2])
     title = left.cells[0].source.splitlines()[0].partition(":")[0]
     cells = [new_markdown_cell(HEAD.format(title=title))]
@@ -137,10 +193,20 @@ def assignment(full: NotebookNode, name: str, seed: int) -> NotebookNode:
     return new_notebook(cells=cells, metadata=full.metadata)
 
 
+def _chosen(exercises: list[Exercise], only: Sequence[str], chapter: str) -> list[Exercise]:
+    """Return those exercises that are named, in the order of the chapter; all, if none is."""
+    there = {word for each in exercises for word in (each.name, str(each.number))}
+    if unknown := [word for word in only if word not in there]:
+        has = ", ".join(f"{each.number} {each.name}" for each in exercises)
+        raise EditionError(f"{chapter} has no exercise {unknown[0]!r} with a check. It has {has}.")
+    return [e for e in exercises if not only or {e.name, str(e.number)} & set(only)]
+
+
 def _exercises(full: NotebookNode, left: NotebookNode, name: str) -> Iterator[Exercise]:
     """Yield the exercises of a chapter, each with the cells of its task."""
     solutions = [cell.source for cell in full.cells if "solution" in tags(cell)]
     since: list[NotebookNode] = []
+    number = 0
     for cell in left.cells:
         if "exercise" in tags(cell):
             call = _check_of(cell.source)
@@ -150,10 +216,11 @@ def _exercises(full: NotebookNode, left: NotebookNode, name: str) -> Iterator[Ex
                 raise EditionError(f"{name}: an exercise has not one check and one solution.")
             hint = re.search(r"^# check\.hint\(.*\)$", cell.source, re.M).group()
             stub = cell.source.replace(call, "").replace(hint, "").strip()
-            yield Exercise(check, since, stub, call, hint, _solved(solved[0], call))
+            yield Exercise(number, check, since, stub, call, hint, _solved(solved[0], call))
             since = []
         elif cell.cell_type == "markdown" and (start := TASK.search(cell.source)):
             since = [NotebookNode(cell | {"source": cell.source[start.start() :]})]
+            number = int(start[1])
         elif since:
             since = [*since, cell]
 
@@ -221,6 +288,21 @@ def _shown(cell: NotebookNode) -> NotebookNode:
     if cell.cell_type == "markdown":
         return new_markdown_cell(RELATIVE.sub(r"\1", cell.source))
     return new_code_cell(cell.source)
+
+
+def numbers_of(cells: list[NotebookNode]) -> dict[str, str]:
+    """Return the number of each exercise in its chapter: the last that stands above its answer.
+
+    Args:
+        cells: of an assignment, as it was given out or handed in.
+    """
+    found, number = {}, ""
+    for cell in cells:
+        if cell.cell_type == "markdown" and (task := TASK.search(cell.source)):
+            number = task[1]
+        if cell.get("id", "").startswith("answer-"):
+            found[cell.id.removeprefix("answer-")] = number
+    return found
 
 
 # What an exercise needs of its chapter
@@ -297,16 +379,37 @@ def main() -> None:
     """Write the course folder that the command line asks for."""
     parser = argparse.ArgumentParser(description="Write exercises as a course of nbgrader.")
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="two digits; default: all")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--exercises", nargs="+", default=[], help="such as 02:1,3,4 03:2")
+    which.add_argument("--homework", action="store_true", help="what teaching/plan.toml names")
     parser.add_argument("--out", type=Path, default=ROOT / "editions/assignment")
     arguments = parser.parse_args()
     out = arguments.out.absolute()
     try:
         refuse_what_is_not_ours(out)
-        written = files(arguments.chapters)
+        chapters, only = arguments.chapters, named(arguments.exercises)
+        if arguments.homework:
+            only = homework(chapters)
+        elif only and chapters:
+            raise EditionError("Exercises name their chapters: leave CHAPTERS out.")
+        written = files(only or chapters, only=only)
         write(written, out)
     except EditionError as error:
         raise SystemExit(str(error)) from None
-    print(f"The course folder is {out}. Next, in it: nbgrader generate_assignment chNN")
+    print(next_steps(out, written))
+
+
+def next_steps(course: Path, written: Iterable[str]) -> str:
+    """Return the commands that come next, to be called from the folder of the course's programs."""
+    chapters = sorted({name.split("/")[1] for name in written if name.startswith("source/")})
+    program, place = shlex.quote(sys.executable), shlex.quote(str(course))
+    lines = [f"The course folder is {course}. Next, for students:"]
+    lines += [f"    (cd {place} && {program} -m nbgrader generate_assignment {chapters[0]})"]
+    lines += [f"and so on to {chapters[-1]}"] * (len(chapters) > 1)
+    lines += [
+        f"They get {course / 'release'}. What they hand in goes to submitted/STUDENT/chNN, then:"
+    ]
+    return "\n".join([*lines, f"    make grade COURSE={place}"])
 
 
 if __name__ == "__main__":

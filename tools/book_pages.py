@@ -12,8 +12,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import nbformat
+from editions import for_students
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
+from student_notebook import EditionError, student_notebook
+
+EDITIONS = {"full": "book/_build", "student": "book/_build-student"}
+"""What books there are, and where each is built. That of students has no solutions and answers."""
 
 PAGES = {
     "README.md": "course.md",
@@ -55,6 +60,8 @@ modules above it.
 
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _TERM = re.compile(r"^### (.+)$", re.M)
+_MARK = re.compile(r'^<a id="[^"]*"></a>\n\n', re.M)
+"""A mark that JupyterLab needs before a heading with capitals. Sphinx marks each heading itself."""
 _CHECKED = re.compile(r"^\s*(?:check|ch\d\d)\.(\w+)\(", re.M)
 _NUMBER = re.compile(r"^\*\*(\d+)\.\*\*", re.M)
 
@@ -63,24 +70,31 @@ class BookError(Exception):
     """The book cannot be built; the message says why, and what to do."""
 
 
-def put_together(root: Path, folder: Path) -> None:
+def put_together(root: Path, folder: Path, edition: str = "full") -> None:
     """Write all that Sphinx reads into a folder: settings, pages, chapters, files.
 
+    Args:
+        root: the course.
+        folder: it must not exist.
+        edition: one of EDITIONS; in that of students the chapters have no solutions and answers.
+
     Raises:
-        BookError: a notebook is none.
+        BookError: a notebook is none; something of it might be an answer, and is not marked as one.
     """
     # What is built there, and what is being built, is none of it.
-    built = shutil.ignore_patterns("_build", ".*", "__pycache__")
+    built = shutil.ignore_patterns("_build*", ".*", "__pycache__")
     shutil.copytree(root / "book", folder, ignore=built)
     notebooks = sorted((root / "notebooks").glob("[0-9]*.ipynb"))
-    chapters = {path.stem: read(path) for path in notebooks}
+    chapters = {path.stem: read(path, edition) for path in notebooks}
     for name, notebook in chapters.items():
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = moved(cell.source, root, folder, "notebooks")
         nbformat.write(as_shown(notebook), folder / f"{name}.ipynb")
     for name in ("README.md", "datasets/README.md", "runs/README.md", "notebooks/glossary.md"):
-        text = (root / name).read_text(encoding="utf-8")
+        text = _MARK.sub("", (root / name).read_text(encoding="utf-8"))
+        if edition == "student":
+            text = for_students(text)
         page = moved(text, root, folder, os.path.dirname(name))
         (folder / PAGES[name]).write_text(page, encoding="utf-8")
     glossary = folder / "glossary.md"
@@ -89,16 +103,20 @@ def put_together(root: Path, folder: Path) -> None:
     describe_library(root, folder)
 
 
-def read(path: Path) -> NotebookNode:
-    """Return a notebook.
+def read(path: Path, edition: str = "full") -> NotebookNode:
+    """Return a notebook as it is in an edition.
 
     Raises:
-        BookError: it is none.
+        BookError: it is none; students' one cannot be made of it.
     """
     try:
-        return nbformat.read(path, as_version=4)
+        notebook = nbformat.read(path, as_version=4)
     except (ValueError, nbformat.ValidationError) as error:
         raise BookError(f"{path.name} is no notebook: {str(error).splitlines()[0]}") from None
+    try:
+        return student_notebook(notebook, path.name) if edition == "student" else notebook
+    except EditionError as error:
+        raise BookError(str(error)) from None
 
 
 def describe_library(root: Path, folder: Path) -> None:

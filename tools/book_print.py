@@ -10,7 +10,8 @@ from lxml import etree, html
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-pdf-header-footer")
 FLAGS += ("--generate-pdf-document-outline", "--disable-background-networking")
-NOT_PRINTED = ("genindex.html", "search.html", "explorer.html", "library")
+NOT_PRINTED = ("genindex.html", "search.html", "explorer.html", "explosion.html")
+NOT_PRINTED += ("library",)
 """What is of use only on a screen."""
 
 

@@ -1,13 +1,13 @@
 """Say how a class did: which exercises, which misconceptions, and which submissions need a look.
 
-    python tools/class_report.py FOLDER      report.html and report.csv of a graded course folder
+    python tools/class_report.py FOLDER      report.html, report.csv, points.csv of a graded folder
     python tools/class_report.py --trial 300 [--chapter 02]
 
-FOLDER was graded by tools/grading_run.py. report.csv has a line for each student and exercise, and
-report.html is one page that needs no network. The trial grades a class that is made up: right and
-wrong answers of tests/support/answers, mangled as students mangle notebooks
-(tests/support/submissions.py). It says whether any grade is other than it should be, how long it
-took, and how much memory. It ends with status 1 if a grade is wrong.
+FOLDER was graded by tools/grading_run.py. report.csv has a line for each student and exercise,
+points.csv one for each student, and report.html is one page that needs no network. The trial grades
+a class that is made up: right and wrong answers of tests/support/answers, mangled as students
+mangle notebooks (tests/support/submissions.py). It says whether any grade is other than it should
+be, how long it took, and how much memory. It ends with status 1 if a grade is wrong.
 """
 
 import argparse
@@ -20,11 +20,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from assignment import POINTS, numbers_of
 from nbformat import NotebookNode
 from student_notebook import EditionError
 
@@ -44,7 +45,9 @@ class Row(NamedTuple):
 
     student: str
     chapter: str
+    number: str
     exercise: str
+    points: int
     outcome: str
     words: str
     note: str
@@ -73,12 +76,14 @@ def _rows_of_one(course: Path, folder: Path) -> Iterator[Row]:
             note = "nbgrader could not grade it; grading.log says why."
         unreadable = found.metadata.get("unreadable", "" if graded.is_file() else note)
         cells = {cell.id: cell for cell in found.cells}
+        numbers = numbers_of(nbformat.read(release, as_version=4).cells)
         for name in (i.removeprefix("check-") for i in cells if i.startswith("check-")):
-            if unreadable:
-                yield Row(student, chapter, name, UNREADABLE, "", unreadable)
-            else:
-                answer, test = cells[f"answer-{name}"], cells[f"check-{name}"]
-                yield Row(student, chapter, name, *outcome(answer, test), note)
+            came, words = UNREADABLE, ""
+            if not unreadable:
+                came, words = outcome(cells[f"answer-{name}"], cells[f"check-{name}"])
+            points = POINTS * (came == "right")
+            row = (student, chapter, numbers.get(name, ""), name, points, came, words)
+            yield Row(*row, unreadable or note)
 
 
 def outcome(answer: NotebookNode, test: NotebookNode) -> tuple[str, str]:
@@ -117,23 +122,40 @@ def kinds_of_words(rows: Iterable[Row]) -> list[tuple[int, str]]:
 
 
 def write_report(course: Path) -> None:
-    """Write report.html and report.csv into a graded course folder.
+    """Write report.html, report.csv and points.csv into a graded course folder.
 
     Raises:
         EditionError: nothing in it was graded.
     """
     rows = rows_of(course)
-    for name, text in (("report.csv", as_csv(rows)), ("report.html", as_html(rows))):
+    texts = {
+        "report.csv": as_csv([Row._fields, *rows]),
+        "points.csv": as_csv(points_of(rows)),
+        "report.html": as_html(rows),
+    }
+    for name, text in texts.items():
         atomic_write(course / name, text.encode())
 
 
-def as_csv(rows: list[Row]) -> str:
+def points_of(rows: list[Row]) -> list[list]:
+    """Return a table of points: a head, then a line for each student, by chapters and together."""
+    chapters = sorted({row.chapter for row in rows})
+    points = Counter()
+    for row in rows:
+        points[row.student, row.chapter] += row.points
+    handed_in = {(row.student, row.chapter) for row in rows}
+    lines = []
+    for student in sorted({row.student for row in rows}):
+        each = [points[student, c] if (student, c) in handed_in else "" for c in chapters]
+        lines.append([student, *each, sum(filter(None, each))])
+    return [["student", *chapters, "points"], *lines]
+
+
+def as_csv(rows: Iterable[Sequence]) -> str:
     """Return a line for each row; a text that a spreadsheet would compute is marked as text."""
     file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(Row._fields)
-    writer.writerows(
-        [f"'{x}" if x.startswith(("=", "+", "-", "@")) else x for x in r] for r in rows
+    csv.writer(file).writerows(
+        [f"'{x}" if str(x).startswith(("=", "+", "-", "@")) else x for x in row] for row in rows
     )
     return file.getvalue()
 
@@ -155,6 +177,7 @@ def as_html(rows: list[Row]) -> str:
     for chapter in sorted({row.chapter for row in rows}):
         here = [row for row in rows if row.chapter == chapter]
         parts += [f"<h2>Chapter {chapter.removeprefix('ch')}</h2>", *_chapter(here)]
+    parts += _points(rows)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>How the class did'
         f"</title><style>{STYLE}</style></head><body>\n<h1>How the class did</h1>\n"
@@ -180,10 +203,11 @@ def _chapter(rows: list[Row]) -> Iterator[str]:
             yield _shares([row for row in read if row.exercise == exercise])
         yield "</table>\n<h3>What was said most often</h3>"
     for exercise in dict.fromkeys(row.exercise for row in read):
-        said = kinds_of_words(row for row in read if row.exercise == exercise)
+        here = [row for row in read if row.exercise == exercise]
+        said = kinds_of_words(here)
         if said:
             lines = "".join(f"<li>{n} × {html.escape(words)}</li>" for n, words in said[:SHOWN])
-            yield f"<h4>{exercise}</h4><ul>{lines}</ul>"
+            yield f"<h4>{title_of(here[0])}</h4><ul>{lines}</ul>"
     looked = unreadable | {row.student: row.note for row in read if row.note}
     if looked:
         lines = "".join(
@@ -191,6 +215,24 @@ def _chapter(rows: list[Row]) -> Iterator[str]:
             for student, note in sorted(looked.items(), key=lambda one: one[0] not in unreadable)
         )
         yield f"<h3>Submissions that were mended, or need a look</h3><ul>{lines}</ul>"
+
+
+def _points(rows: list[Row]) -> Iterator[str]:
+    """Yield the points of each student, and the mean of those who handed in."""
+    head, *lines = points_of(rows)
+    columns = [[n for n in column if n != ""] for column in zip(*lines, strict=True)][1:]
+    means = [f"{sum(column) / len(column):.1f}" for column in columns]
+    yield "<h2>Points</h2>\n<details open><summary>also in points.csv</summary>"
+    yield "<table><tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr>"
+    for line in [["mean", *means], *lines]:
+        numbers = "".join(f"<td>{n}</td>" for n in line[1:])
+        yield f"<tr><td>{html.escape(line[0])}</td>{numbers}</tr>"
+    yield "</table></details>"
+
+
+def title_of(row: Row) -> str:
+    """Return what an exercise is called on the page: its number in the chapter, and its name."""
+    return f"{row.number} · {row.exercise}" if row.number else row.exercise
 
 
 def _shares(rows: list[Row]) -> str:
@@ -205,7 +247,7 @@ def _shares(rows: list[Row]) -> str:
         f'<td class="n">{share:.0%} ({counts[name]})</td>'
         for name, share in zip(OUTCOMES, shares, strict=True)
     )
-    return f'<tr><td>{rows[0].exercise}</td><td><div class="bar">{bar}</div></td>{numbers}</tr>'
+    return f'<tr><td>{title_of(rows[0])}</td><td><div class="bar">{bar}</div></td>{numbers}</tr>'
 
 
 # A class that is made up
@@ -258,7 +300,8 @@ def main() -> None:
     try:
         if arguments.trial is None:
             write_report(arguments.course)
-            print(f"The report is {arguments.course / 'report.html'}, and report.csv beside it.")
+            page = arguments.course / "report.html"
+            print(f"The report is {page}, with report.csv and points.csv beside it.")
             return
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()

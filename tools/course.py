@@ -4,7 +4,8 @@
     python tools/course.py install [checks]   make .venv, or bring it up to date; checks: for `test`
     python tools/course.py copy [FOLDER]      copy the notebooks of a shared course, by default
                                               into lstm-course in the reader's home
-    python tools/course.py hub [OPTION …]     what a JupyterHub starts for a reader: copy, and serve
+    python tools/course.py hub [OPTION …]     what a JupyterHub starts for a reader: copy and serve,
+                                              but no solutions, unless LSTMLIB_WITH_SOLUTIONS=1
     python tools/course.py test [OPTION …]    run every check, in several processes (WORKERS=0: in
                                               one), or pytest with these options
 
@@ -17,6 +18,7 @@ Pythons too, so that these get a sentence and no syntax error.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -107,8 +109,16 @@ def knows_its_place() -> bool:
 
 
 def stamp(checks: bool) -> Path:
-    """Return the file whose time says when all was installed, for a reader or for the checks."""
+    """Return the file that says from which lists all was installed, for a reader or the checks."""
     return VENV / (".installed-for-checks" if checks else ".installed")
+
+
+def lists_digest() -> str:
+    """Return the SHA-256 of what is to be installed. Times of files do not tell: in an archive, all
+    are alike.
+    """
+    content = b"".join((ROOT / name).read_bytes() for name in LISTS)
+    return hashlib.sha256(content).hexdigest()
 
 
 def is_installed(checks: bool) -> bool:
@@ -116,8 +126,8 @@ def is_installed(checks: bool) -> bool:
     stamps = [stamp(False), stamp(True)] if checks else [stamp(False)]
     if not all(each.exists() for each in stamps):
         return False
-    changed = max((ROOT / name).stat().st_mtime for name in LISTS)
-    return min(each.stat().st_mtime for each in stamps) >= changed and knows_its_place()
+    unchanged = all(each.read_text(encoding="utf-8") == lists_digest() for each in stamps)
+    return unchanged and knows_its_place()
 
 
 def install(checks: bool = False) -> None:
@@ -142,7 +152,7 @@ def install(checks: bool = False) -> None:
     _install_pytorch()
     _install_the_rest(checks)
     for each in [stamp(False), stamp(True)] if checks else [stamp(False)]:
-        each.touch()
+        each.write_text(lists_digest(), encoding="utf-8")
 
 
 def _copying() -> str:
@@ -336,11 +346,35 @@ def lab(options: list[str]) -> None:
     _become([*command, *options], folder)
 
 
+def solutions() -> str:
+    """Return the first thing in the course that gives solutions away; "" in a student edition."""
+    for name in ("answer-key", "tests/support/answers"):
+        if (ROOT / name).exists():
+            return name
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if b"### BEGIN SOLUTION" in path.read_bytes():
+            return f"notebooks/{path.name}"
+    return ""
+
+
 def hub(options: list[str]) -> None:
     """Become a reader's server of a JupyterHub, in the reader's home, which gets the notebooks.
 
     The hub says how to reach it, in the environment. No root is needed, and no spawner is presumed.
+
+    Raises:
+        Refused: readers would get the solutions. A warning would not do: it stands in a log of the
+            hub, while a class gets what cannot be taken back. A server that does not start is seen
+            by whoever sets up the hub. Or nothing is installed.
     """
+    found = solutions()
+    if found and os.environ.get("LSTMLIB_WITH_SOLUTIONS") != "1":
+        raise Refused(
+            f"{ROOT} holds the solutions ({found}), and readers of the hub would get them: put the "
+            "student edition there (HUB.md), or set LSTMLIB_WITH_SOLUTIONS=1."
+        )
+    if not python().exists():
+        raise Refused(f"{ROOT} has no environment yet. It is made by: {_called('install')}")
     home = copy(home_copy()).parent
     settings = f"--LabApp.app_settings_dir={ROOT / 'tools' / 'lab_settings'}"
     _become([str(python()), "-m", "jupyterhub.singleuser", settings, *options], home)

@@ -60,11 +60,32 @@ CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.M | re.S)
 _OF_INSTRUCTORS = re.compile(r"^(<!--|#) for instructors.*?^\1 for all[^\n]*\n", re.M | re.S)
 
 
+NO_CHECKOUT = (
+    "{0} is no git checkout, so nobody knows which files are the course. Make one of it, with git: "
+    "cd '{0}' && git init && git add -A && git commit -m Course"
+)
+
+
 class File(NamedTuple):
     """A file of an edition."""
 
     content: bytes
     program: bool = False
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Return what git says of a checkout.
+
+    Raises:
+        EditionError: it is none, or there is no git.
+    """
+    try:
+        run = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        run = None
+    if run is None or run.returncode:
+        raise EditionError(NO_CHECKOUT.format(root))
+    return run.stdout
 
 
 def tracked(root: Path) -> list[str]:
@@ -73,12 +94,8 @@ def tracked(root: Path) -> list[str]:
     Raises:
         EditionError: it is no git checkout.
     """
-    run = subprocess.run(["git", "-C", root, "ls-files", "-z"], capture_output=True, text=True)
-    if run.returncode:
-        raise EditionError(
-            f"{root} is no git checkout, so nobody knows which files are the course."
-        )
-    names = {name for name in run.stdout.split("\0") if name and (root / name).is_file()}
+    listed = git(root, "ls-files", "-z")
+    names = {name for name in listed.split("\0") if name and (root / name).is_file()}
     return sorted(names | {f"notebooks/{p.name}" for p in (root / "notebooks").glob("*.ipynb")})
 
 
@@ -93,8 +110,13 @@ def student(root: Path = ROOT) -> dict[str, File]:
         notebook = student_notebook(_notebook(root, name), name)
         files[name] = File((nbformat.writes(notebook) + "\n").encode())
     for name in {"README.md", "Makefile"} & set(files):
-        files[name] = File(_OF_INSTRUCTORS.sub("", files[name].content.decode()).encode())
+        files[name] = File(for_students(files[name].content.decode()).encode())
     return files
+
+
+def for_students(text: str) -> str:
+    """Return a page, or the Makefile, without what stands in it for instructors."""
+    return _OF_INSTRUCTORS.sub("", text)
 
 
 def instructor(root: Path = ROOT) -> dict[str, File]:

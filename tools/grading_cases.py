@@ -6,8 +6,10 @@ are drawn with a seed that stands in hidden lines alone, and the answer is compa
 right answer of tests/support/answers. That folder and this file are in no students' edition.
 """
 
+import contextlib
 import copy
 import importlib
+import io
 import math
 import sys
 import zlib
@@ -42,7 +44,8 @@ def graded(exercise: str, seed: int, answer: object, *others: object, **named: o
         NotYet: it is wrong; the message is the check's line, or says on which data it is wrong.
     """
     name = exercise.partition(".")[2]
-    with grading():
+    # The cell has called the check once before, and shows what that printed.
+    with grading(), contextlib.redirect_stdout(io.StringIO()):
         getattr(check, name)(answer, *others, **named)
     if name in DRAWN:
         _compare(exercise, seed, answer)
@@ -193,28 +196,30 @@ def _onnx(rng: Rng) -> tuple:
 
 
 def _tensorflow(rng: Rng) -> tuple:
-    D, H = _whole(rng, (2, 7), (2, 7))
+    D, H = _whole(rng, (1, 20), (1, 20))
     return rng.normal(size=(D + H, 4 * H)), rng.normal(size=4 * H), D
 
 
 def _table_gradient(rng: Rng) -> tuple:
-    T, V, M = _whole(rng, (3, 30), (3, 9), (2, 6))
+    T, V, M = _whole(rng, (1, 60), (1, 12), (1, 7))
     return rng.normal(size=(T, M)), rng.integers(V, size=T), V
 
 
 def _gradients(rng: Rng) -> tuple:
-    shapes = [_whole(rng, (1, 5), (1, 5)) for _ in range(rng.integers(1, 5))]
-    return [rng.normal(size=shape) for shape in shapes], rng.uniform(0.2, 6)
+    shapes = [rng.integers(1, 5, rng.integers(0, 4)) for _ in range(rng.integers(1, 6))]
+    return [np.array(rng.normal(size=shape)) for shape in shapes], rng.uniform(0.2, 6)
 
 
 def _warm_cosine(rng: Rng) -> tuple:
-    steps, warmup = _whole(rng, (40, 400), (1, 39))
-    return *_whole(rng, (1, steps + 1)), steps, warmup, rng.uniform(0.001, 1)
+    (steps,) = _whole(rng, (2, 200))
+    return *_whole(rng, (1, steps + 1)), steps, *_whole(rng, (1, steps)), rng.uniform(0.001, 9)
 
 
 def _validations(rng: Rng) -> tuple:
-    losses = np.linspace(3, 2, rng.integers(4, 30))
-    return (losses + rng.normal(0, 0.3, losses.size)).tolist(), *_whole(rng, (1, 6))
+    """Draw losses that mostly fall; some are equal, and some runs are of whole numbers."""
+    size, unit = rng.integers(1, 40), rng.choice([1, 0.25])
+    levels = rng.integers(-4, 9, size) - np.arange(size) * rng.integers(0, 3) // 2
+    return (levels * unit).tolist(), *_whole(rng, (1, 9))
 
 
 def _jacobian(rng: Rng) -> tuple:
@@ -390,14 +395,14 @@ DRAWN: dict[str, Callable[[Rng], tuple]] = {
     "adagrad_step": _adagrad,
     "coupled_gate": _coupled_gate,
     "backward_without_tanh": _without_tanh,
-    "gru_units": lambda rng: _whole(rng, *_V_H),
+    "gru_units": lambda rng: _whole(rng, (1, 1000), (1, 300)),
     "table_gradient": _table_gradient,
     "from_tensorflow": _tensorflow,
     "bias_for": lambda rng: (*_whole(rng, (1, 300)), rng.uniform(0.05, 0.95)),
     "norm_clipped": _gradients,
     "warm_cosine": _warm_cosine,
     "early_stop": _validations,
-    "reach": lambda rng: (*_whole(rng, (1, 200), (1, 100)), rng.uniform(0.001, 1)),
+    "reach": lambda rng: (*_whole(rng, (1, 200), (0, 100)), rng.uniform(0.001, 9)),
     "step_jacobian": _jacobian,
     "as_a_mean": lambda rng: (
         *rng.uniform(0.001, 9, 2).tolist(),

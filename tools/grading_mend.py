@@ -94,8 +94,18 @@ def read(path: Path | None, ids: set[str]) -> tuple[list[Cell], list[str]]:
     if not found:
         notes.append("The notebook has no cells.")
     elif not any(cell.of for cell in found):
-        notes.append("All cells have lost their marks; answers were found by their names.")
+        lost = "All cells have lost their marks"
+        if any("exercise" in _tags(cell) for cell in cells if isinstance(cell, dict)):
+            lost = "This is the chapter, not the assignment"
+        notes.append(f"{lost}; answers were found by their names.")
     return found, notes
+
+
+def _tags(cell: dict) -> list:
+    """Return the tags of a cell as it was handed in."""
+    metadata = cell.get("metadata")
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return tags if isinstance(tags, list) else []
 
 
 def _parsed(content: bytes) -> tuple[object, str]:

@@ -13,6 +13,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from grading_feedback import FeedbackExporter
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
@@ -39,6 +40,7 @@ def settings(config: Config) -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     config.ClearSolutions.code_stub = {"python": ""}  # what stands above the solution is the stub
     config.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests, CSSHTMLHeaderPreprocessor]
+    config.GenerateFeedback.exporter_class = FeedbackExporter
     config.Autograde.autograde_preprocessors = [
         Apart,
         IgnorePattern,

@@ -8,7 +8,7 @@ submitted/STUDENT/chNN/, and stays as it is. For each chapter with submissions (
 1. release/ is made, if it is not there;
 2. mended/ gets a copy of each submission that nbgrader can grade (grading_mend.py);
 3. nbgrader grades the copies (autograded/, gradebook.db) and writes feedback/;
-4. report.html and report.csv say how the class did (class_report.py).
+4. report.html, report.csv and points.csv say how the class did (class_report.py).
 
 A second run grades everything anew. grading.log holds what nbgrader said.
 """

@@ -100,6 +100,8 @@ class Chapter:
         slow: (seconds, cell's number, its first line), the slowest first.
         failures, bands, facts, changed: what there is to look at, a dictionary each.
         ended: why the notebook did not come to its end, or "".
+        unchecked: checks that held nothing to anything, since another text was read; None if it
+            was the default text.
     """
 
     name: str
@@ -113,10 +115,11 @@ class Chapter:
     facts: list[dict] = field(default_factory=list)
     changed: list[dict] = field(default_factory=list)
     ended: str = ""
+    unchecked: int | None = None
 
     @property
     def verdict(self) -> str:
-        """All of it in a few words: "as committed", or what there is to look at."""
+        """All of it in a few words: what there is to look at, or that there is nothing."""
         counts = {
             "cell failed": len(self.failures),
             "band missed": len(self.bands),
@@ -124,12 +127,17 @@ class Chapter:
             "output differs": len(self.changed),
         }
         said = [f"{many} × {what}" for what, many in counts.items() if many]
-        return "; ".join([self.ended] * bool(self.ended) + said) or "as committed"
+        return "; ".join([self.ended] * bool(self.ended) + said) or self._fine_words()
+
+    def _fine_words(self) -> str:
+        if self.unchecked is None:
+            return "as committed"
+        return f"all cells ran; not checked on this text: {self.unchecked}"
 
     @property
     def fine(self) -> bool:
         """Say whether there is nothing to look at."""
-        return self.verdict == "as committed"
+        return self.verdict == self._fine_words()
 
 
 # Executing
@@ -141,9 +149,11 @@ def execute(path: Path, copied: Path, bar: str) -> Chapter:
     Args:
         path: the notebook; it stays as it is.
         copied: the file to write.
-        bar: what the progress bar is called.
+        bar: what the progress bar, or a line in a log, is called.
     """
     chapter = Chapter(path.name)
+    if not sys.stderr.isatty():  # a bar would be one long line in a log
+        print(bar, file=sys.stderr, flush=True)
     start = time.perf_counter()
     with PeakMemory() as memory:
         try:
@@ -152,7 +162,7 @@ def execute(path: Path, copied: Path, bar: str) -> Chapter:
                 copied,
                 cwd=path.parent,
                 kernel_name="python3",
-                progress_bar={"desc": bar},
+                progress_bar={"desc": bar} if sys.stderr.isatty() else False,
                 execution_timeout=LONGEST_CELL,
                 allow_errors=True,
                 store_widget_state=False,
@@ -261,6 +271,9 @@ def look_at(chapter: Chapter, committed: NotebookNode, now: NotebookNode, own_te
         elif _is_strict(old) and (how := differs(old.outputs, new.outputs, own_text)):
             chapter.changed.append({"cell": number, "source": new.source, "how": how})
     chapter.slow.sort(reverse=True)
+    if own_text:
+        said = "\n".join(o.get("text", "") for _, new in pairs for o in new.outputs)
+        chapter.unchecked = said.count(": not checked, since ")
     if chapter.ended and chapter.ran < chapter.cells:
         chapter.ended += f" in cell {chapter.ran + 1} of {chapter.cells}"
 
@@ -361,6 +374,7 @@ def page(chapters: Sequence[Chapter], still: Sequence[str], about: dict[str, str
         seconds=sum(each.seconds for each in chapters),
         megabytes=max((each.megabytes for each in chapters), default=0.0),
         fine=sum(each.fine for each in chapters),
+        own_text=any(each.unchecked is not None for each in chapters),
         made_by=MADE_BY,
     )
 

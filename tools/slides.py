@@ -36,6 +36,8 @@ WIDTH, HEIGHT = 1366, 768
 MOST_WORDS = 55
 """Words of text on a slide, but for the sentence that crosses this number."""
 MOST_WORDS_OF_A_LIST = 80
+POINTER = re.compile(r"\b(the|these|this) \w+( `\w+`)? below\b", re.I)
+"""What is said of a cell, which is on no slide."""
 ASSETS = "assets"
 SKIPPED = ("References", "Exercises", "Check list", "Solutions")
 PACKAGES = {
@@ -108,7 +110,8 @@ def _opening_words(part: Part) -> str:
     """Return the first sentences of the first paragraph that says something by itself.
 
     A last sentence that leads to what is not on the slide, with a colon, is left out, and so is a
-    paragraph that is nothing else.
+    sentence that points at it, such as "the function below", with what follows on it. A paragraph
+    that is nothing else is left out whole.
     """
     prose = [b for b in part.text if not re.match(r"(\$\$|[-*|>] |\||<|!\[|\d+\. |    )", b)]
     return next(filter(None, map(_first_sentences, prose)), "")
@@ -116,10 +119,14 @@ def _opening_words(part: Part) -> str:
 
 def _first_sentences(block: str) -> str:
     kept: list[str] = []
+    points = False
     # Not after "al.", which stands before a year.
     for sentence in re.split(r"(?<=[.!?:])(?<!al\.) (?=[A-Z“*`$(])", _plain(block)):
         if kept and len(" ".join([*kept, sentence]).split()) > MOST_WORDS:
             break
+        points = points or bool(POINTER.search(sentence))
+        if points and not sentence.startswith("("):
+            continue
         kept.append(sentence)
     while kept and kept[-1].endswith(":"):
         kept.pop()

@@ -1,7 +1,8 @@
-"""What the theme leaves to mend for screen readers, as axe-core found it."""
+"""What the theme leaves to mend: for screen readers, as axe-core found it, and for phones."""
 
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 MENDED = (
@@ -31,7 +32,17 @@ def mend(app: Sphinx, failed: Exception | None) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def box_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Give each figure of a cell a box, in which it scrolls alone: what the cell printed stays."""
+    for image in list(doctree.findall(nodes.image)):
+        if "cell_output" in image.parent.get("classes", []):
+            box = nodes.container(classes=["drawn"])
+            image.replace_self(box)
+            box += image
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the change with Sphinx."""
+    app.connect("doctree-resolved", box_figures)
     app.connect("build-finished", mend)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,8 @@
 import json
 import re
 import runpy
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -31,6 +33,27 @@ def result(name):
 def small_model():
     torch.manual_seed(1)
     return CharRNN(7, 5, 2, embedding_size=4)
+
+
+# All programs
+
+LOAD = """
+import runpy, sys
+from pathlib import Path
+path = sys.path[1:]
+for program in map(Path, sys.argv[1:]):
+    as_module = f"-m benchmarks.{program.stem}" in program.read_text(encoding="utf-8")
+    sys.path[:] = [str(program.parents[1] if as_module else program.parent), *path]
+    sys.modules.pop("chromium", None), sys.modules.pop("lab", None)  # found by an earlier one
+    runpy.run_path(str(program), run_name="loaded")
+"""
+
+
+def test_every_program_finds_what_it_imports_where_pytest_does_not_help():
+    programs = set(BENCHMARKS.glob("*.py")) - {BENCHMARKS / "keras_windows_peer.py"}  # needs Keras
+    command = [sys.executable, "-c", LOAD, *sorted(map(str, programs))]
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert loaded.returncode == 0, loaded.stderr
 
 
 # character_loop

@@ -1,6 +1,7 @@
 """What an answer leaves changed or keeps is refused, whatever it returns, and put back."""
 
 import ast
+import copy
 import random
 from pathlib import Path
 
@@ -178,12 +179,16 @@ def test_an_answer_that_keeps_something_between_its_calls_is_refused(answer, cap
 )
 def test_an_answer_that_gives_the_same_again_is_right(result, capsys):
     assert verdict(lambda: result, capsys) == "right"
-    assert verdict(lambda *_: (result,), capsys, [1, "a", np.ones(2)], {"b": None}) == "right"
+    fresh = (lambda x: x) if isinstance(result, nn.Module) else copy.deepcopy
+    given = [1, "a", np.ones(2)], {"b": None}
+    assert verdict(lambda *_: (fresh(result),), capsys, *given) == "right"
 
 
 def test_an_answer_that_returns_one_object_for_ever_is_refused(capsys):
     kept = np.zeros(3)
     assert "the same object" in verdict(lambda x: kept, capsys, 1.0)
+    for parts in (lambda x: (x, kept), lambda x: (kept[:1], kept[1:]), lambda x: [[kept], x]):
+        assert "the same object" in verdict(parts, capsys, 1.0)
     assert verdict(lambda x: kept.copy(), capsys, 1.0) == "right"
 
 

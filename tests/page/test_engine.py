@@ -184,6 +184,44 @@ def test_both_kernels_give_the_same_numbers_bit_by_bit(engine):
     assert both[0] == both[1]
 
 
+@needs_chromium
+def test_a_product_with_one_row_is_that_of_many_bit_by_bit(engine):
+    """In strips, compiled and plain, beside the product in panels."""
+    code = """async ([K, N, a, B, c]) => {
+        const bytes = Uint8Array.from(atob(window.wasm), (each) => each.charCodeAt(0));
+        const [width, strips] = [STRIP * Math.ceil(N / STRIP), stripsSize(K, N)];
+        const inStrips = new Float32Array(strips);
+        for (let k = 0; k < K; k++) {
+            for (let n = 0; n < N; n++) {
+                inStrips[(n - (n % STRIP)) * K + k * STRIP + (n % STRIP)] = B[k * N + n];
+            }
+        }
+        const found = [];
+        const size = K + width + 2 * strips;
+        for (const kernel of [await compiledKernel(bytes, size), plainKernel(size)]) {
+            const [C, from, rest] = [K, K + width, K + width + strips];
+            const { memory } = kernel;
+            memory.set(a);
+            memory.set(c, C);
+            memory.set(inStrips, from);
+            kernel.multiply_row(C, 0, from, K, N);
+            found.push(Array.from(memory.subarray(C, C + N)));
+            memory.set(c, C);
+            memory.set(B, from);
+            kernel.pack(rest, from, K, N, N, 1);
+            kernel.multiply(C, 0, rest, 1, K, N, K, 1);
+            found.push(Array.from(memory.subarray(C, C + N)));
+        }
+        return found;
+    }"""
+    rng = np.random.default_rng(2)
+    for K, N in ((1, 1), (7, 31), (5, 32), (40, 33), (64, 256)):
+        a, B, c = (rng.normal(size=size).astype(np.float32) for size in (K, (K, N), N))
+        first, *others = engine.evaluate(code, [K, N, a.tolist(), B.ravel().tolist(), c.tolist()])
+        assert all(other == first for other in others)
+        np.testing.assert_allclose(first, c + a @ B, rtol=1e-4, atol=1e-4)
+
+
 def settings_of(optimizer, clip, rate, limit=1.0):
     return {"optimizer": optimizer, "clip": clip, "rate": rate, "limit": limit}
 

@@ -52,7 +52,7 @@ def test_the_policy_of_the_lab_lets_nothing_in_from_outside():
         "base-uri": ["'none'"],
         "worker-src": ["blob:"],
     }
-    assert (len(hashes("script")), len(hashes("style"))) == (3, 1)
+    assert (len(hashes("script")), len(hashes("style"))) == (4, 1)
     markup = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
     assert not re.findall(r"<[^>]*\s(?:style|on\w+)\s*=", markup)
 
@@ -306,10 +306,13 @@ def test_the_line_in_the_plot_is_dragged_and_so_is_the_limit(open_lab):
     until(page, "scales !== null")
     box = page.locator("#norm-plot").bounding_box()
     y = page.evaluate("scales.y(0.3)")
-    page.mouse.move(box["x"] + 200, box["y"] + 40)
+    page.mouse.click(box["x"] + 200, box["y"] + 40)  # elsewhere: nothing changes
+    assert page.evaluate("settings.limit") == 1
+    page.mouse.move(box["x"] + 200, box["y"] + page.evaluate("scales.y(1)") + 5)
     page.mouse.down()
-    page.mouse.move(box["x"] + 220, box["y"] + y, steps=4)
+    page.mouse.move(box["x"] + 220, box["y"] + y + 5, steps=4)
     page.mouse.up()
+    page.mouse.move(box["x"] + 220, box["y"] + 40)
     assert page.evaluate("settings.limit") == pytest.approx(0.3, rel=0.1)
     take_steps(page, 2)
     page.locator("#limit").focus()
@@ -338,6 +341,14 @@ def paste(page, text):
         page.locator("#own-part summary").click()
     page.locator("#own-text").fill(text)
     page.locator("#use-text").click()
+
+
+def pause(page):
+    """Stop the run that a text of one's own has begun, and begin it again."""
+    until(page, "running")
+    page.locator("#start").click()
+    page.locator("#reset").click()
+    until(page, "step === 0 && !running")
 
 
 def give_file(page, field, name, data):
@@ -384,6 +395,7 @@ def test_any_text_stays_text(open_lab):
     for name, text in texts.items():
         paste(page, text)
         expect(page.locator("#message")).to_contain_text(f"{len(set(text))} different")
+        pause(page)
         take_steps(page, 2)
         assert set(page.locator("#text-0").text_content()) <= set(text), name
     assert page.title() == "Explosion lab"
@@ -501,6 +513,7 @@ def test_every_control_of_the_lab_has_a_name_and_is_reached_by_tab(open_lab):
         summary.click()
     controls = page.locator("input, select, textarea, button")
     take_steps(page, 1)  # before it there is nothing to go back to
+    page.locator("#make-link").click()  # before it there is none to copy
     named = "e => e.labels?.length === 1 || e.tagName === 'BUTTON' && e.textContent.length > 0"
     assert all(controls.nth(k).evaluate(named) for k in range(controls.count()))
     reached = set()
@@ -574,14 +587,6 @@ def numbers_in(text, pattern):
     return [float(each.rstrip(".")) for each in found.groups()]
 
 
-def run_until(page, steps):
-    page.locator("#start").click()
-    until(page, "(steps) => step >= steps", steps)
-    page.locator("#start").click()
-    until(page, "!running")
-    page.wait_for_timeout(200)  # rows that are on their way
-
-
 def figures_of(page, row=0):
     return page.locator("#figures tr").nth(row).locator("td").all_text_contents()
 
@@ -610,7 +615,7 @@ def test_the_explosion_of_the_chapter_can_be_followed(open_lab):
         >= (shape | {"length": 50, "rate": 1, "clip": "none"}).items()
     )
     assert page.locator("#figures-part").evaluate("e => e.open")
-    run_until(page, 40)
+    take_steps(page, 40)  # by the button: a pause comes some steps late on a busy machine
     first, highest, last, first_norm, longest, clipped = figures_of(page)
     assert [first] == [f"{x:g}" for x in numbers_in(says, r"the first loss is ([\d.]+)")]
     at = numbers_in(says, r"the highest ([\d.]+) at step (\d+)")
@@ -647,7 +652,7 @@ def test_the_rescue_of_the_chapter_can_be_followed(open_lab):
     page = open_lab("#preset=chapter06")
     page.locator("#pair").check()
     until(page, "history.length === 2")
-    run_until(page, 100)
+    take_steps(page, 100)
     free, clipped = figures_of(page), figures_of(page, 1)
     assert (free[0], free[3]) == (clipped[0], clipped[3])
     step, loss, norm = numbers_in(
@@ -660,7 +665,7 @@ def test_the_rescue_of_the_chapter_can_be_followed(open_lab):
     (share,) = numbers_in(says, r"After 100 steps it is (\d+) %")
     marked = [at for at in page.evaluate("history[1].clipped") if at <= 100]
     assert round(len(marked)) == share and page.evaluate("history[0].clipped") == []
-    assert clipped[5] in (f"{share - 1:g} %", f"{share:g} %", f"{share + 1:g} %")
+    assert clipped[5] == f"{share:g} %"
 
 
 def test_the_recorded_peers_were_measured_with_the_sizes_of_the_lab():

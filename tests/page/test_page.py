@@ -145,7 +145,7 @@ def test_the_policy_names_what_the_page_holds_and_nothing_else():
         "form-action": ["'none'"],
         "base-uri": ["'none'"],
     }
-    assert (len(hashes("script")), len(hashes("style"))) == (3, 1)
+    assert (len(hashes("script")), len(hashes("style"))) == (4, 1)
     # Before anything that it is to govern.
     assert page.index(policy) < min(page.index(tag) for tag in ("<style", "<script", "<link"))
     markup = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
@@ -508,6 +508,21 @@ def test_however_many_changes_come_one_more_text_is_written(page):
     }"""
     temperatures = page.evaluate(code)
     assert temperatures[-1] == 2 and len(temperatures) <= 2
+
+
+@needs_chromium
+def test_a_text_stands_there_before_the_browser_draws_again(page):
+    """Nothing but what the event itself has begun comes between: no timer, no frame."""
+    set_value(page, "length", 5)
+    code = """async (value) => {
+        element("temperature").value = value;
+        element("temperature").dispatchEvent(new Event("input", { bubbles: true }));
+        for (let k = 0; k < 10; k++) await null;
+        return [shown.temperature, element("text").getAttribute("aria-busy")];
+    }"""
+    for temperature in (0, 1.5, 0.25):
+        assert page.evaluate(code, temperature) == [temperature, "false"]
+        settled(page)
 
 
 @needs_chromium

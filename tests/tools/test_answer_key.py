@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,13 +13,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
 import answer_key  # noqa: E402
-from editions import File, broken_links, instructor, tracked  # noqa: E402
+from editions import File, broken_links, instructor, tracked, write  # noqa: E402
 from student_notebook import EditionError, tags  # noqa: E402
 
 from lstmlib.course.check.exercises import hints_of  # noqa: E402
 
 CHAPTER = ROOT / "notebooks/10_five_systems.ipynb"
 ANSWERS = ROOT / "tests/support/answers/ch10.py"
+MADE = ("editions/assignment/source", "book/_build/html", "notebooks/output", "gpu-pack", ".venv-x")
+"""Folders that a lecturer's commands make in the course."""
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +100,20 @@ def test_the_index_names_every_page(notebook):
     assert "(12_your_own.md)" in written["answer-key/README.md"]
 
 
-def test_the_instructors_edition_is_the_whole_course_and_a_page_for_each_chapter(monkeypatch):
-    """What is said of wrong answers is left out: it takes long, and one chapter has it above."""
+@pytest.fixture(scope="module")
+def files():
+    """The instructors' edition.
+
+    What is said of wrong answers is left out: it takes long, and one chapter has it above.
+    """
     if not (ROOT / ".git").exists():
         pytest.skip("needs the git checkout")
-    monkeypatch.setattr(answer_key, "_wrong", lambda chapter, name: [])
-    files = instructor()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answer_key, "_wrong", lambda chapter, name: [])
+        return instructor()
+
+
+def test_the_instructors_edition_is_the_whole_course_and_a_page_for_each_chapter(files):
     chapters = {name for name in tracked(ROOT) if re.fullmatch(r"notebooks/[^/]*\.ipynb", name)}
     pages = {f"answer-key/{Path(name).stem}.md" for name in chapters}
     assert set(files) == {*tracked(ROOT), *pages, "answer-key/README.md"}
@@ -112,3 +123,16 @@ def test_the_instructors_edition_is_the_whole_course_and_a_page_for_each_chapter
         page = files[f"answer-key/{Path(name).stem}.md"].content.decode()
         heads = re.findall(r"^## (\w+)$", page, re.M)
         assert set(hints_of(chapter)) <= set(heads)
+
+
+def test_style_passes_in_the_instructors_edition_as_it_is_written(files, page, tmp_path):
+    """`make test` begins with it there, where git ignores nothing, not even what was made since."""
+    out = tmp_path / "editions/instructor"
+    made = {f"{name}/x.py": File(b"x=1;x") for name in MADE}
+    write({**files, **made, f"answer-key/{CHAPTER.stem}.md": File(page.encode())}, out)
+    for style in (["check"], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *style, "--no-cache", "."]
+        run = subprocess.run(command, cwd=out, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+    (out / "tools/unformatted.py").write_text("x=1;x")
+    assert subprocess.run(command, cwd=out, capture_output=True).returncode == 1

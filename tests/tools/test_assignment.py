@@ -1,5 +1,6 @@
 """An assignment holds what its exercises need and no answer, and nbgrader grades it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 pytest.importorskip("nbgrader")
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
@@ -92,13 +98,61 @@ def test_students_get_the_stubs_and_texts_of_the_chapter_and_no_answer(sources, 
     assert not [line for line in lines - told if len(line) >= 24 and line in text]
 
 
+def lacking(source):
+    """Return the cells of an assignment that need a name which no cell above makes."""
+    has, found = {"graded"}, []
+    for cell in source.cells:
+        if cell.cell_type == "code":
+            if not (needs(cell.source) <= has or cell.source.startswith("def ")):
+                found.append(cell.id)
+            has |= bound(cell.source)
+    return found
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_name_that_an_answer_needs_is_made_above(sources, chapter):
-    has = {"graded"}
-    for cell in sources[chapter].cells:
-        if cell.cell_type == "code":
-            assert needs(cell.source) <= has or cell.source.startswith("def "), cell.id
-            has |= bound(cell.source)
+    assert not lacking(sources[chapter])
+
+
+def answers(source):
+    return [cell.id.removeprefix("answer-") for cell in source.cells if mark(cell)["solution"]]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_each_exercise_can_be_given_out_alone_with_its_own_text(sources, chapter):
+    (path,) = (ROOT / "notebooks").glob(f"{chapter}_*.ipynb")
+    full = nbformat.read(path, as_version=4)
+    tasks = re.findall(
+        r"^\*\*(\d+)\.\*\*", "\n".join(c.source for c in sources[chapter].cells), re.M
+    )
+    for number, name in zip(tasks, answers(sources[chapter]), strict=True):
+        one = assignment.assignment(full, path.name, SEED, [number])
+        assert one == assignment.assignment(full, path.name, SEED, [name])
+        assert answers(one) == [name] and not lacking(one)
+        text = "\n".join(cell.source for cell in one.cells)
+        assert re.findall(r"^\*\*(\d+)\.\*\*", text, re.M) == [number]
+
+
+def test_homework_is_that_of_the_plan_in_the_order_of_the_chapter():
+    plan = tomllib.loads((ROOT / "teaching/plan.toml").read_text("utf-8"))["chapters"]
+    assert set(assignment.homework([])) == set(CHAPTERS)
+    only = assignment.homework(["02"])
+    assert only == {"02": list(map(str, plan["02"]["homework"]))}
+    written = files(only, seed=SEED, only={"02": only["02"][::-1]})
+    (source,) = [file for name, file in written.items() if name.startswith("source/")]
+    text = source.content.decode()
+    numbers = [int(n) for n in re.findall(r"\"\*\*(\d+)\.\*\*", text)]
+    assert numbers == sorted(plan["02"]["homework"])
+
+
+def test_words_that_name_exercises():
+    assert assignment.named(["02:1,chunk", "03:2", "02:3"]) == {
+        "02": ["1", "chunk", "3"],
+        "03": ["2"],
+    }
+    for word in ("2:1", "02", "02:", "02:1,,3", "02:1;3"):
+        with pytest.raises(EditionError, match="names no exercises.*02:1,3,4"):
+            assignment.named([word])
 
 
 def test_no_network_is_trained_for_an_assignment(sources):
@@ -149,9 +203,18 @@ def program(*arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(("chapter", "said"), [("99", "no chapter '99'"), ("12", "no exercises")])
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path, chapter, said):
-    run = program(chapter, "--out", tmp_path / "course")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("99", "no chapter '99'"),
+        ("12", "no exercises"),
+        ("--exercises 02:9", "no exercise '9' with a check. It has 1 chunk, 2 "),
+        ("02 --exercises 02:1", "leave CHAPTERS out"),
+        ("12 --homework", "no homework for chapter '12'"),
+    ],
+)
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path, arguments, said):
+    run = program(*arguments.split(), "--out", tmp_path / "course")
     assert run.returncode == 1 and said in run.stderr and run.stderr.count("\n") == 1
     assert not (tmp_path / "course").exists()
 
@@ -188,8 +251,11 @@ def nbgrader(course, *command):
 def course(tmp_path_factory):
     """A course of chapter 02, graded: one student has solved all, one nothing, and one by heart."""
     course = tmp_path_factory.mktemp("nbgrader") / "course"
-    assert program("02", "--out", course).returncode == 0
-    nbgrader(course, "generate_assignment", "ch02")
+    said = program("02", "--out", course).stdout
+    assert f"    make grade COURSE={course}" in said.splitlines()
+    (command,) = re.findall(r"^    (\(cd .*)$", said, re.M)
+    bare = {**os.environ, "PATH": "/usr/bin:/bin"}  # the environment is not activated
+    subprocess.run(["sh", "-c", command], check=True, capture_output=True, env=bare)
     (source,), (release,) = course.glob("source/*/*.ipynb"), course.glob("release/*/*.ipynb")
     by_heart = nbformat.read(release, as_version=4)
     for cell in by_heart.cells:
@@ -215,13 +281,19 @@ def test_nbgrader_gives_all_points_to_the_solutions_and_none_to_stubs(course):
     assert scores == {"solved": most, "stub": 0, "by-heart": 0}
 
 
-def test_feedback_has_the_checks_words_and_nothing_hidden(course):
+def test_feedback_has_the_checks_words_names_and_formulas_and_nothing_hidden(course):
     said = {
         path.parents[1].name: path.read_text("utf-8") for path in course.glob("feedback/*/*/*.html")
     }
     stub = "NotAttempted: not attempted yet"
     assert stub in said["stub"] and stub not in said["solved"]
     assert "right for all that the notebook tries" in said["by-heart"]
+    names = hints_of("ch02")
+    listed = [f"{number} · {name}" for number, name in enumerate(names, start=1)]
+    for text in said.values():
+        assert re.findall(r'<a href="#check-\w+">(.*?)</a>', text) == listed and "<ol>" not in text
+        assert "<math" in text and not re.search(r"<script|<link|src=.http|\$\w", text)
+    assert len(re.findall(r"<pre>right\n</pre>", said["solved"])) == len(names)
     (source,) = course.glob("source/*/*.ipynb")
     (seed,) = set(re.findall(r'graded\(\\"ch02\.\w+\\", (\d+),', source.read_text()))
     for text in said.values():

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import nbformat
@@ -22,6 +23,7 @@ import book_pages  # noqa: E402
 import book_print  # noqa: E402
 import build_book  # noqa: E402
 from book_pages import BookError  # noqa: E402
+from student_notebook import DETAILS, SECRET, said, student_notebook  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
@@ -184,49 +186,237 @@ def test_a_folded_cell_says_what_it_holds(site):
     ]
 
 
+# The students' book
+
+
+@pytest.fixture(scope="module")
+def students_site(tmp_path_factory):
+    pytest.importorskip("torch")
+    return build_book.build_html(ROOT, tmp_path_factory.mktemp("students"), "student")
+
+
+def words(text):
+    """Return a text as its words alone: markup, in which it may stand, is none of it."""
+    return " ".join(re.findall(r"\w+", text))
+
+
+@pytest.fixture(scope="module")
+def solutions():
+    """Return lines of solutions and answers that stand nowhere in what students get."""
+    public = [p.read_text("utf-8") for p in (ROOT / "lstmlib").rglob("*.py")]
+    public += [(ROOT / name).read_text("utf-8") for name in book_pages.PAGES]
+    lines = set()
+    for path in CHAPTERS:
+        notebook = nbformat.read(path, as_version=4)
+        for cell in student_notebook(notebook, path.name).cells:
+            public += [cell.source, said(cell)]
+        for cell in notebook.cells:
+            secret = [cell.source, said(cell)] if SECRET & tags(cell) else []
+            secret += [found[2] for found in DETAILS.finditer(cell.source)]
+            lines |= {words(line) for text in secret for line in text.splitlines()}
+    public = words("\n".join(public))
+    return {line for line in lines if line.count(" ") >= 3 and line not in public}
+
+
+def texts(site):
+    """Return all that a site says: path -> its words; also what is printed of it."""
+    found = {"in print": words(html.fromstring(book_print.one_page(site)).text_content())}
+    for path in site.rglob("*"):
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        if path.name == "objects.inv":  # four lines, then packed
+            data = zlib.decompress(data.split(b"\n", 4)[4])
+        text = data.decode("utf-8", "replace")  # figures and fonts have no text
+        if path.suffix == ".html":  # highlighting cuts words into pieces
+            text += html.fromstring(data).text_content()
+        found[path.relative_to(site).as_posix()] = words(text)
+    return found
+
+
+def test_the_students_book_holds_no_line_of_a_solution(students_site, site, solutions):
+    for name, text in texts(students_site).items():
+        assert not [line for line in solutions if line in text], name
+    full = texts(site)
+    for name in ("in print", *(f"{path.stem}.html" for path in CHAPTERS)):
+        assert [line for line in solutions if line in full[name]], f"nothing found in {name}"
+
+
+def index_words(site):
+    text = (site / "searchindex.js").read_text(encoding="utf-8")
+    return set(json.loads(re.fullmatch(r"Search\.setIndex\((.*)\)", text.strip())[1])["terms"])
+
+
+def test_the_students_search_knows_no_word_of_a_solution_alone(students_site, site, solutions):
+    said_elsewhere = set(" ".join(texts(students_site).values()).lower().split())
+    of_solutions = set(" ".join(solutions).lower().split()) - said_elsewhere
+    assert len(of_solutions & index_words(site)) > 20
+    assert not of_solutions & index_words(students_site)
+
+
+def test_each_book_says_at_once_whether_it_holds_solutions(students_site, site):
+    full, without = (page(each, "index") for each in (site, students_site))
+    assert "holds the solutions" in full.xpath("string(//article)")
+    assert "their solutions are not" in without.xpath("string(//article)")
+    assert "holds the solutions" not in without.xpath("string(//article)")
+    for name in ("index", "02_rnn_from_scratch", "glossary"):
+        assert "with solutions" in page(site, name).findtext(".//title")
+        assert "with solutions" not in page(students_site, name).findtext(".//title")
+    about = page(students_site, "course").xpath("string(//article)")
+    assert "make lab" in about and "For instructors" not in about
+
+
+def test_each_book_has_a_folder_of_its_own_that_git_ignores_and_make_names():
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {f"{folder}/" for folder in book_pages.EDITIONS.values()} <= set(ignored)
+    make = ["make", "--dry-run", "-C", ROOT, "book"]
+    for given, option in (([], ""), (["EDITION=student"], ' --edition "student"')):
+        run = subprocess.run([*make, *given], capture_output=True, text=True, check=True)
+        [line] = [line for line in run.stdout.splitlines() if "build_book.py" in line]
+        assert line.rstrip().endswith(f"tools/build_book.py{option}")
+
+
 # In a browser
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as started:
+        yield started
 
 
 @needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_open_from_the_disk_on_a_phone(site, scheme):
-    with browser() as chromium:
-        context = chromium.new_context(
-            viewport={"width": 390, "height": 844}, color_scheme=scheme, offline=True
-        )
-        tab = context.new_page()
-        bad = []
-        tab.on("request", lambda r: bad.append(r.url) if not r.url.startswith("file:") else None)
-        tab.on("pageerror", lambda error: bad.append(str(error)))
-        for name in ("index", *(path.stem for path in CHAPTERS), "library/models", "genindex"):
-            tab.goto((site / f"{name}.html").as_uri())
-            width = tab.evaluate("document.documentElement.scrollWidth")
-            assert width <= 390, f"{name} is {width} wide"
-        assert not bad
-        tab.goto((site / "02_rnn_from_scratch.html").as_uri())
-        assert tab.locator(".formula math").first.bounding_box()["height"] > 15
-        assert tab.locator("html").get_attribute("data-theme") == scheme
-        screenshot(tab, f"book-{scheme}")
+def test_pages_open_from_the_disk_on_a_phone(site, chromium, scheme):
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme=scheme, offline=True
+    )
+    tab = context.new_page()
+    bad = []
+    tab.on("request", lambda r: bad.append(r.url) if not r.url.startswith("file:") else None)
+    tab.on("pageerror", lambda error: bad.append(str(error)))
+    names = ["index", *(path.stem for path in CHAPTERS), "genindex"]
+    modules = sorted((path.stem for path in (site / "library").glob("*.html")), key=len)
+    names += [f"library/{name}" for name in modules[-6:]]  # a name is a heading, and one word
+    for name in names:
+        tab.goto((site / f"{name}.html").as_uri())
+        width = tab.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, f"{name} is {width} wide"
+    assert not bad
+    tab.goto((site / "02_rnn_from_scratch.html").as_uri())
+    assert tab.locator(".formula math").first.bounding_box()["height"] > 15
+    assert tab.locator("html").get_attribute("data-theme") == scheme
+    screenshot(tab, f"book-{scheme}")
+
+
+@pytest.fixture(scope="module")
+def phone(chromium):
+    """Open one page on a phone for all tests; an error in it fails them."""
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, offline=True
+    )
+    tab = context.new_page()
+    tab.errors = []
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+    yield tab
 
 
 @needs_chromium
-def test_a_word_shows_its_meaning_to_pointer_and_keyboard_and_the_search_works(site):
-    with browser() as chromium:
-        tab = chromium.new_context(offline=True).new_page()
-        tab.goto((site / "00_start_here.html").as_uri())
-        word = tab.locator('article a[href="glossary.html#band"]').first
-        preview = tab.locator("#preview")
-        assert not preview.is_visible()
-        word.hover()
-        preview.get_by_text("several seeds and processors").wait_for()
-        tab.keyboard.press("Escape")
-        assert not preview.is_visible()
-        word.focus()
-        assert preview.is_visible() and word.get_attribute("aria-describedby") == "preview"
-        tab.locator('article a[href*="neco.1997"]').first.focus()
-        assert "Schmidhuber" in preview.inner_text()
-        tab.goto((site / "search.html").as_uri() + "?q=perplexity")
-        tab.locator("#search-results").get_by_text("Start here").first.wait_for()
+def test_menu_contents_and_search_open_by_touch(site, phone):
+    phone.goto((site / "06_exploding_gradients.html").as_uri())
+    menu, contents = phone.locator("#pst-primary-sidebar-modal, #pst-secondary-sidebar-modal").all()
+    phone.locator(".secondary-toggle:visible").tap()
+    contents.get_by_role("link", name="A product of Jacobians").tap()
+    contents.wait_for(state="hidden")  # it would lie over the place
+    place = phone.locator("h2", has_text="A product of Jacobians").bounding_box()
+    assert 0 <= place["y"] < 200
+    phone.locator("#main-content .search-button").tap()
+    phone.locator("#pst-search-dialog input").wait_for()
+    phone.keyboard.press("Escape")
+    phone.locator(".primary-toggle:visible").tap()
+    menu.get_by_role("link", name="07 · ").tap()
+    phone.wait_for_url("**/07_temperature_sampling.html")
+    phone.locator(".primary-toggle:visible").tap()
+    screenshot(phone, "book-menu")
+    assert menu.is_visible() and not phone.errors
+
+
+@needs_chromium
+def test_a_result_of_the_search_leads_to_its_words(site, phone):
+    phone.goto((site / "search.html").as_uri() + "?q=clip limit")
+    result = phone.locator("#search-results a", has_text="06 · ").first
+    result.tap()
+    phone.wait_for_url("**/06_exploding_gradients.html?highlight=*")
+    found = phone.locator("mark")
+    assert {"clip", "limit"} <= {text.lower() for text in found.all_inner_texts()}
+    height = "[...document.querySelectorAll('mark')].map(m => m.getBoundingClientRect().y)"
+    assert any(0 < y < 844 for y in phone.evaluate(height)) and phone.evaluate("scrollY") > 844
+    assert phone.locator("article details[open]").count() == 0
+    screenshot(phone, "book-found")
+    phone.goto((site / "search.html").as_uri() + "?q=perplexities")  # found by its stem
+    phone.locator("#search-results a", has_text="09 · ").first.tap()
+    phone.wait_for_url("**/09_*")
+    assert "perplexity" in [text.lower() for text in found.all_inner_texts()]
+    assert not phone.errors
+
+
+@needs_chromium
+def test_what_is_wider_than_a_phone_shows_it_and_keeps_what_explains_it(site, phone):
+    phone.goto((site / "07_temperature_sampling.html").as_uri())
+    cell = phone.locator(".cell_output:has(img)", has_text="good from").first
+    figure = cell.locator(".drawn")
+    assert cell.evaluate("e => e.scrollWidth <= e.clientWidth")  # what it printed stays
+    assert figure.get_attribute("class").split()[-1] == "more-right"
+    assert "linear-gradient" in figure.evaluate("e => getComputedStyle(e).maskImage")
+    figure.evaluate("e => e.scrollTo(1e4, 0)")
+    phone.locator(".drawn.more-left:not(.more-right)").wait_for()
+    figure.scroll_into_view_if_needed()
+    screenshot(phone, "book-figure")
+    figure.tap()
+    assert figure.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert figure.locator("img").bounding_box()["width"] <= 390
+    figure.tap()
+    assert figure.evaluate("e => e.scrollWidth > e.clientWidth")
+    phone.goto((site / "10_five_systems.html").as_uri())
+    table = phone.locator(".pst-scrollable-table-container").first
+    head = table.locator("th").first
+    before = head.bounding_box()["x"]
+    table.evaluate("e => e.scrollTo(300, 0)")
+    assert abs(head.bounding_box()["x"] - before) < 2  # it has a border
+    assert table.evaluate("e => e.scrollLeft") == 300
+    table.scroll_into_view_if_needed()
+    screenshot(phone, "book-table")
+
+
+@needs_chromium
+def test_a_finger_can_hit_what_it_means(site, phone):
+    for name, what in (
+        ("genindex", ".genindex-jumpbox a"),
+        ("library/grammar_eval", "dt.sig a.reference"),
+        ("06_exploding_gradients", ".bd-header-article button:not([hidden])"),
+    ):
+        phone.goto((site / f"{name}.html").as_uri())
+        boxes = [each.bounding_box() for each in phone.locator(what).filter(visible=True).all()]
+        assert boxes and all(min(box["width"], box["height"]) >= 24 for box in boxes), boxes
+
+
+@needs_chromium
+def test_a_word_shows_its_meaning_to_pointer_and_keyboard_and_the_search_works(site, chromium):
+    tab = chromium.new_context(offline=True).new_page()
+    tab.goto((site / "00_start_here.html").as_uri())
+    word = tab.locator('article a[href="glossary.html#band"]').first
+    preview = tab.locator("#preview")
+    assert not preview.is_visible()
+    word.hover()
+    preview.get_by_text("several seeds and processors").wait_for()
+    tab.keyboard.press("Escape")
+    assert not preview.is_visible()
+    word.focus()
+    assert preview.is_visible() and word.get_attribute("aria-describedby") == "preview"
+    tab.locator('article a[href*="neco.1997"]').first.focus()
+    assert "Schmidhuber" in preview.inner_text()
+    tab.goto((site / "search.html").as_uri() + "?q=perplexity")
+    tab.locator("#search-results").get_by_text("Start here").first.wait_for()
 
 
 # A small course
@@ -264,7 +454,7 @@ def notebook(*texts):
 def course(tmp_path):
     """Write a course of one chapter."""
     root = tmp_path / "course"
-    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_build"))
+    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("_build*"))
     (root / "book/explorer.md").write_text("# Explorer\n")
     (root / "book/explosion.md").write_text("# Lab\n")
     texts = {
@@ -292,6 +482,8 @@ def test_a_book_is_written_whole_and_replaces_the_one_before(course, tmp_path, m
     out = course / "book/_build"  # as make book has it, among what the book is made of
     (out / "html").mkdir(parents=True)
     (out / "html/old.html").write_text("old")
+    (course / "book/_build-student").mkdir()
+    (course / "book/_build-student/stray.md").write_text("# No page of this book\n")
     build_book.build(course, out)
     assert "No PDF: there is no" in capsys.readouterr().out
     assert [p.name for p in out.iterdir()] == ["html"] and not (out / "html/old.html").exists()
@@ -319,6 +511,15 @@ def test_a_book_with_faults_is_not_written_and_each_is_named(course, tmp_path, c
     assert all(name in said for name in ("no-word", "99_none", "nocommand", "no.png")), said
     assert said.count("WARNING") == len(faults), said
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out-*"))
+
+
+def test_a_students_book_is_not_written_of_a_solution_that_no_tag_marks(course, tmp_path):
+    solved = notebook("## Exercises")
+    solved.cells.append(new_code_cell("### BEGIN SOLUTION\nx = 1"))
+    nbformat.write(solved, course / "notebooks/00_a.ipynb")
+    with pytest.raises(BookError, match=r"00_a\.ipynb, cell 5: it holds a solution"):
+        build_book.build(course, tmp_path / "out", "student")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_other_things_is_refused_before_the_work(course, tmp_path):

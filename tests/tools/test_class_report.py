@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 pytest.importorskip("nbgrader")
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +22,7 @@ from class_report import (  # noqa: E402
     Row,
     as_csv,
     kinds_of_words,
+    points_of,
     rows_of,
     trial,
     write_report,
@@ -48,7 +49,7 @@ CLASS = {
 
 def graded(errors):
     """Return a notebook as nbgrader leaves it, with an error of each check, or without."""
-    cells = []
+    cells = [new_markdown_cell("**3.** Do it.")]
     for name, error in zip(("first", "second"), errors, strict=True):
         answer, test = (
             new_code_cell("…", id=f"answer-{name}"),
@@ -60,7 +61,7 @@ def graded(errors):
             if kind == "NameError":  # the answer stopped before it made the name
                 told = new_output("error", ename="SyntaxError", evalue="=oh", traceback=[])
                 answer.outputs = [told]
-        cells += [answer, test]
+        cells += [answer, test, new_markdown_cell("Then.\n\n**5.** Do more.")]
     return new_notebook(cells=cells)
 
 
@@ -104,11 +105,16 @@ def test_the_table_and_the_page_say_the_same(course):
     assert {line["note"] for line in lines if line["student"] == "ben"} == {
         "`first`: 2 cells were taken."
     }
+    assert [(line["number"], line["exercise"]) for line in lines[:2]] == [
+        ("3", "first"),
+        ("5", "second"),
+    ]
     page = (course / "report.html").read_text("utf-8")
+    assert "<td>3 · first</td>" in page and "<h4>5 · second</h4>" in page
     assert "7 submissions, 2 of them not readable" in page
     shares = {
         exercise: re.findall(r"(\d+)% \((\d+)\)", line)
-        for exercise, line in re.findall(r"<tr><td>(\w+)</td>(.*?)</tr>", page)
+        for exercise, line in re.findall(r"<tr><td>\d · (\w+)</td>(.*?)</tr>", page)
     }
     assert len(OUTCOMES) == 4
     assert shares["first"] == [("40", "2"), ("40", "2"), ("0", "0"), ("20", "1")]
@@ -119,6 +125,24 @@ def test_the_table_and_the_page_say_the_same(course):
     assert not re.search(r"https?:|<script|<link|src=", page), "it needs no network"
 
 
+def test_each_student_has_points_by_chapter_and_together(course):
+    lay(course / "release/ch03/y.ipynb", graded([None, None]))
+    (course / "submitted/anna/ch03").mkdir()
+    lay(course / "autograded/anna/ch03/y.ipynb", graded([None, ("NotAttempted", "")]))
+    write_report(course)
+    with open(course / "points.csv", newline="", encoding="utf-8") as file:
+        lines = {line.pop("student"): line for line in csv.DictReader(file)}
+    assert lines["anna"] == {"ch02": "2", "ch03": "1", "points": "3"}
+    assert lines["ben"] == {"ch02": "1", "ch03": "", "points": "1"}
+    assert lines["fred"]["points"] == "0" and set(lines) == set(CLASS)
+    with open(course / "report.csv", newline="", encoding="utf-8") as file:
+        points = [line["points"] for line in csv.DictReader(file)]
+    assert sum(map(int, points)) == sum(int(line["points"]) for line in lines.values())
+    page = (course / "report.html").read_text("utf-8")
+    assert "<tr><td>anna</td><td>2</td><td>1</td><td>3</td></tr>" in page
+    assert "<tr><td>mean</td><td>0.4</td><td>1.0</td><td>0.6</td></tr>" in page
+
+
 def test_a_cell_of_the_table_is_no_formula(course):
     rows = rows_of(course)
     rows[0] = rows[0]._replace(words="=cmd()")
@@ -127,7 +151,7 @@ def test_a_cell_of_the_table_is_no_formula(course):
 
 def test_the_most_frequent_words_come_first_and_numbers_make_no_difference():
     said = ["b 1", "a 2.5", "a 3", "", "a -1e9"]
-    rows = [Row("s", "ch02", "x", "wrong", words, "") for words in said]
+    rows = [Row("s", "ch02", "1", "x", 0, "wrong", words, "") for words in said]
     assert kinds_of_words(rows) == [(2, "a 2.5"), (1, "b 1"), (1, "a -1e9")]
 
 
@@ -183,7 +207,8 @@ def test_the_gradebook_has_a_point_for_each_right_answer(box):
         right[row.student] += row.outcome == "right"
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
         scores = {s.student.id: s.score for s in gradebook.assignment_submissions("ch02")}
-    assert scores == right and sum(scores.values()) > len(KINDS)
+    points = {student: together for student, *_, together in points_of(rows_of(course))[1:]}
+    assert scores == right == points and sum(scores.values()) > len(KINDS)
 
 
 def test_what_was_handed_in_stays_as_it_was_and_each_student_gets_feedback(box):

@@ -183,6 +183,7 @@ def test_a_hub_gets_a_server_in_the_readers_home_with_the_hubs_options(here, mon
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     monkeypatch.setattr(course, "_become", lambda *call: started.append(call))
+    monkeypatch.setattr(course, "python", lambda: Path(sys.executable))
     course.main(["hub", "--debug"])
     ((command, folder),) = started
     assert folder == tmp_path / "home"
@@ -190,6 +191,34 @@ def test_a_hub_gets_a_server_in_the_readers_home_with_the_hubs_options(here, mon
     assert command[:3] == [str(course.python()), "-m", "jupyterhub.singleuser"]
     assert command[-1] == "--debug"
     assert not (here / ".venv").exists()  # a hub installs nothing: the folder is root's
+
+
+def test_a_hub_without_an_environment_says_how_to_make_one(here, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    with pytest.raises(course.Refused, match=r"no environment yet.*course\.py install$"):
+        course.main(["hub"])
+
+
+@pytest.mark.parametrize("what", ["answer-key", "tests/support/answers", "notebook"])
+def test_a_hub_hands_out_no_solutions_unless_it_is_told_to(here, monkeypatch, tmp_path, what):
+    started = []
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setattr(course, "_become", lambda *call: started.append(call))
+    if what == "notebook":
+        what = "notebooks/02_rnn_from_scratch.ipynb"
+        shutil.copy(ROOT / what, here / what)
+    else:
+        (here / what).mkdir(parents=True)
+    with pytest.raises(course.Refused, match=rf"solutions \({what}\).* student edition") as refused:
+        course.main(["hub"])
+    assert "\n" not in str(refused.value)
+    assert not started and not (tmp_path / "home").exists()
+    monkeypatch.setenv("LSTMLIB_WITH_SOLUTIONS", "1")
+    monkeypatch.setattr(course, "python", lambda: Path(sys.executable))
+    course.main(["hub"])
+    assert len(started) == 1
 
 
 # Commands

@@ -5,6 +5,7 @@ import builtins
 import copy
 import hashlib
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -335,6 +336,7 @@ def test_the_files_that_chapters_name_are_in_the_students_edition(students):
 
 
 FOR_INSTRUCTORS = {".ci", "book", "CHANGELOG.md", "CONTRIBUTING.md", "teaching", "tests", "tools"}
+FOR_INSTRUCTORS |= {"answer-key", "SHA256SUMS"}  # where the instructors' edition became a checkout
 FOR_INSTRUCTORS |= {".gitattributes", ".gitignore", ".pre-commit-config.yaml", "HUB.md"}
 
 
@@ -465,10 +467,23 @@ def test_a_write_that_fails_leaves_the_old_edition(tmp_path, monkeypatch, step):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_only_a_checkout_can_be_written_from(tmp_path, monkeypatch):
+@pytest.mark.parametrize("git", [True, False])
+def test_only_a_checkout_can_be_written_from_and_how_to_make_one_is_said(
+    tmp_path, monkeypatch, git
+):
+    """As an unpacked release is none, and may stand where there is no git."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(EditionError, match="no git checkout"):
+    (tmp_path / "a.md").write_text("")
+    if not git:
+        monkeypatch.setenv("PATH", "")
+    with pytest.raises(EditionError, match="no git checkout") as refused:
         editions.tracked(tmp_path)
+    if git and os.name != "nt":
+        command = str(refused.value).partition("with git: ")[2]
+        person = {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER")
+                  for what in ("NAME", "EMAIL")}  # fmt: skip
+        subprocess.run(["sh", "-c", command], check=True, env={**os.environ, **person})
+        assert editions.tracked(tmp_path) == ["a.md"]
 
 
 @pytest.mark.parametrize("content", [b"not json", b"{}", b"\xff\xfe", b""])

@@ -62,6 +62,8 @@ def cell(source, of="", kind="code"):
     return {"cell_type": kind, "source": source, "metadata": metadata, "id": "some"}
 
 
+CHAPTERS = cell("x = ...\ncheck.x(x)") | {"metadata": {"tags": ["exercise"]}}
+"""A stub as it stands in the chapter."""
 WHOLE = [cell(ADD, "answer-add"), cell(HALF, "answer-half")]
 
 
@@ -73,6 +75,7 @@ WHOLE = [cell(ADD, "answer-add"), cell(HALF, "answer-half")]
         ([cell(ADD) | {"id": "answer-add"}, cell(HALF) | {"id": "answer-half"}], None),
         ([cell(ADD), cell(HALF)], "lost their marks"),
         ([cell(ADD.splitlines(keepends=True)), cell(HALF)], "lost their marks"),
+        ([CHAPTERS, cell(ADD), cell(HALF)], "This is the chapter, not the assignment; answers"),
         ([cell(ADD, "answer-add", "markdown"), WHOLE[1]], "no code"),
         ([cell(ADD, "answer-add", "raw"), WHOLE[1]], "no code"),
         ([WHOLE[0], *WHOLE], "2 cells"),

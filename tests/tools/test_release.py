@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))  # the scripts stand beside each other, in no package
 
 import release  # noqa: E402
-from editions import EditionError, File  # noqa: E402
+from editions import EditionError, File, broken_links  # noqa: E402
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -39,16 +39,19 @@ def course(tmp_path):
     pytest.importorskip("torch")  # the answer key calls checks
     root = tmp_path / "course"
     texts = {
-        "README.md": "# A course\n\n[a](notebooks/00_a.ipynb)\n",
+        "README.md": "# A course\n\n## Start\n\n[a](notebooks/00_a.ipynb)\n\n## For instructors\n",
+        "HUB.md": "A hub.",
+        "pyproject.toml": '[project]\nversion = "1.0.0"\n',
         "LICENSE": "MIT",
         "CHANGELOG.md": "## 1.0.0\n",
         "CITATION.cff": "cff-version: 1.2.0\n",
         "page/index.html": "<p>",
+        "page/explosion.html": "<p>",
         "page/README.md": "A page.",
         "datasets/README.md": "Texts.",
-        ".gitignore": "datasets/*.txt\nbook/_build/\n",
+        ".gitignore": "datasets/*.txt\nbook/_build*/\neditions/\n",
         "datasets/book.txt": "Not ours.",
-        "book/_build/index.html": "<h1>",
+        "book/_build/html/index.html": "<h1>",
     }
     for name, text in texts.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +74,8 @@ def test_a_release_holds_both_editions_pages_and_book_and_nothing_ignored(course
         "student",
         "instructor",
         "page",
-        "book",
+        "instructor-book",
+        "README.md",
         "SHA256SUMS",
         "CHANGELOG.md",
         "CITATION.cff",
@@ -87,25 +91,101 @@ def test_a_release_holds_both_editions_pages_and_book_and_nothing_ignored(course
     assert len(files["SHA256SUMS"].content.splitlines()) == len(files) - 1
 
 
+def build(course, folder):
+    """Make what a release takes in, if it is there."""
+    if folder.made:
+        (course / folder.made / folder.opened).parent.mkdir(parents=True, exist_ok=True)
+        (course / folder.made / folder.opened).write_text(folder.name)
+
+
+def table(files):
+    """Return the table of a release's README.md: folder -> for whom."""
+    text = files["README.md"].content.decode()
+    return dict(re.findall(r"^\| \[([\w-]+)/\]\([^)]*\) \| (.*?) \|", text, re.M))
+
+
+@needs_git
+def test_the_readme_says_of_every_folder_for_whom_it_is(course):
+    for folder in release.FOLDERS:
+        build(course, folder)
+    files = release.contents(course)
+    whom = table(files)
+    assert set(whom) == {name.partition("/")[0] for name in files if "/" in name}
+    alone = {name for name, words in whom.items() if words == "**you alone**"}
+    assert alone == {"instructor", "instructor-book"}
+    assert files["book/html/index.html"].content == b"book"  # the one without solutions
+    text = files["README.md"].content.decode()
+    may, _, may_not = text.partition("**May be given to students**: ")[2].partition("**Not**:")
+    assert set(re.findall(r"`([\w-]+)/`", may)) == set(whom) - alone
+    assert set(re.findall(r"`([\w-]+)/`", may_not.partition("##")[0])) == alone
+    assert not broken_links(files) and "Not in this release" not in text
+    # The stand-alone pages have a link to ../README.md.
+    assert "page/index.html" in files and text.startswith("# Teach a network to write, 1.0.0\n")
+
+
+@needs_git
+def test_a_book_with_solutions_is_none_for_students(course):
+    for name in ("book/_build", "book/_build-student"):
+        page = course / name / "html/02.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("<pre>### BEGIN SOLUTION")
+    with pytest.raises(EditionError, match=r"^book/html/02.html .*make book EDITION=student$"):
+        release.contents(course)
+    page.unlink()
+    assert "instructor-book/html/02.html" in release.contents(course)
+
+
+@needs_git
+def test_what_was_not_built_is_not_promised_and_named_with_its_command(course):
+    files = release.contents(course)
+    said = files["README.md"].content.decode().partition("Not in this release")[2]
+    for folder in release.FOLDERS:
+        there = any(name.startswith(f"{folder.name}/") for name in files)
+        assert there == (folder.name in table(files))
+        assert there == (f"{folder.name}/ (`{folder.command}`)" not in said), folder.name
+    assert "(book/html" not in files["README.md"].content.decode()
+    assert not broken_links(files)
+
+
+@needs_git
+@pytest.mark.skipif(shutil.which("tar") is None, reason="needs tar")
+def test_the_command_of_the_page_on_hubs_unpacks_what_students_get(course, tmp_path):
+    page = (ROOT / "HUB.md").read_text(encoding="utf-8")
+    assert "student edition" in page.split("\n\n")[1], "it begins with what goes on a hub"
+    assert "git clone" not in page
+    release.write(tmp_path, "lstm-course-1.0.0.tar.gz", pack(course))
+    (command,) = re.findall(r"^    (tar .*)$", page, re.M)
+    (tmp_path / "srv").mkdir()
+    command = command.replace("VERSION", "1.0.0").replace("/srv/course", "srv")
+    subprocess.run(command.split(), cwd=tmp_path, check=True)
+    assert (tmp_path / "srv/notebooks/00_a.ipynb").is_file()
+    assert b"This." not in (tmp_path / "srv/notebooks/00_a.ipynb").read_bytes()
+    assert not (tmp_path / "srv/answer-key").exists()
+
+
+def pack(course):
+    return release.archive(release.contents(course), "lstm-course-1.0.0", 5)
+
+
 @needs_git
 def test_the_same_tree_gives_the_same_bytes(course, tmp_path):
-    first = release.archive(release.contents(course), "course-1")
+    first = release.archive(release.contents(course), "course-1", release.time_of(course))
     again = tmp_path / "again"
     shutil.copytree(course, again)
     for path in again.rglob("*"):
         path.touch()
-    assert release.archive(release.contents(again), "course-1") == first
+    assert release.archive(release.contents(again), "course-1", release.time_of(course)) == first
 
 
 def test_an_archive_tells_nothing_of_the_machine():
     files = {"b": File(b"2", program=True), "a/c": File(b"1")}
-    packed = release.archive(files, "course-1")
-    assert packed == release.archive(dict(reversed(files.items())), "course-1")
+    packed = release.archive(files, "course-1", 5)
+    assert packed == release.archive(dict(reversed(files.items())), "course-1", 5)
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         entries = tar.getmembers()
         assert [entry.name for entry in entries] == ["course-1/a/c", "course-1/b"]
         assert [entry.mode for entry in entries] == [0o644, 0o755]
-        assert {(e.uid, e.gid, e.uname, e.gname, e.mtime) for e in entries} == {(0, 0, "", "", 0)}
+        assert {(e.uid, e.gid, e.uname, e.gname, e.mtime) for e in entries} == {(0, 0, "", "", 5)}
 
 
 @needs_git
@@ -122,9 +202,18 @@ def test_a_tree_that_is_not_clean_is_refused(course, change):
         release.contents(course)
 
 
+@needs_git
+def test_what_a_release_takes_in_is_ignored_so_that_the_tree_stays_clean():
+    for folder in release.FOLDERS:
+        if folder.made:
+            name = f"{folder.made}/{folder.opened}"
+            ignored = subprocess.run(["git", "-C", ROOT, "check-ignore", "-q", "--no-index", name])
+            assert ignored.returncode == 0 or not (ROOT / ".git").exists(), name
+
+
 def test_no_checkout_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(EditionError, match="no git checkout"):
+    with pytest.raises(EditionError, match="no git checkout.*git init"):
         release.contents(tmp_path)
 
 

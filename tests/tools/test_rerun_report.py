@@ -199,11 +199,16 @@ def test_a_text_of_the_readers_own_takes_the_place_of_the_default(tmp_path):
     text.write_text("a short text of one's own")
     cells = ["from lstmlib.corpora import load_corpus", "print(load_corpus('python-docs').text)"]
     cells.append("import os; print(os.environ['LSTMLIB_CORPUS'])")
-    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    cells.append("from lstmlib.course import check; check.fact('a', 1 > 2, 'own')")
+    tags = {"tags": ["nbval-ignore-output"]}
+    notebook = new_notebook(cells=[new_code_cell(source, metadata=tags) for source in cells])
     nbformat.write(notebook, tmp_path / "a.ipynb")
-    rerun([tmp_path / "a.ipynb"], tmp_path / "out", "ci", str(text))
+    (row,) = rerun([tmp_path / "a.ipynb"], tmp_path / "out", "ci", str(text))
+    assert row.fine and row.verdict == "all cells ran; not checked on this text: 1"
+    page = (tmp_path / "out" / PAGE).read_text("utf-8")
+    assert row.verdict in page and "as committed" not in page
     now = nbformat.read(tmp_path / "out/a.ipynb", as_version=4)
-    assert [cell.outputs[0].text.strip() for cell in now.cells[1:]] == [
+    assert [cell.outputs[0].text.strip() for cell in now.cells[1:3]] == [
         "a short text of one's own",
         str(text),
     ]
@@ -244,6 +249,7 @@ def test_a_chapter_comes_out_as_committed_and_nothing_in_the_course_is_changed(c
     assert said.returncode == 0, said.stdout + said.stderr
     assert "as committed" in said.stdout and "01_data_cleaning (1 of 1)" in said.stderr
     assert "WARNING" not in said.stderr  # of a kernel, in the middle of the bar
+    assert "\r" not in said.stderr and "%|" not in said.stderr  # no bar in a log
     assert snapshot(course) == tree
     assert sorted(path.name for path in out.iterdir()) == ["01_data_cleaning.ipynb", PAGE]
     commit = subprocess.run(["git", "-C", course, "rev-parse", "HEAD"], capture_output=True)

@@ -62,6 +62,22 @@ def test_text_is_cut_between_sentences():
     assert shown.endswith("words.") and len(shown.split()) <= slides.MOST_WORDS
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Break it. The function below is it. It has places.", "Break it."),
+        ("Break it. The function `f` below does. (The most is 1.)", "Break it. (The most is 1.)"),
+        ("The loop below is it.\n\nSecond.", "Second."),
+        ("So the numbers below the figure are means.", ""),
+        ("A value below 1 shrinks. It fell below the published one.", None),
+    ],
+)
+def test_a_sentence_that_points_at_a_cell_is_left_out(text, shown):
+    cells = [*CHAPTER.cells[:1], new_markdown_cell(f"## 1 · Part\n\n{text}")]
+    made = slides.slides(new_notebook(cells=cells))[2]
+    assert made.partition("\n\n")[2] == (text if shown is None else shown)
+
+
 def test_a_long_list_goes_on_on_another_slide():
     items = "\n".join(f"- {'word ' * 30}{number}" for number in range(5))
     made = list(slides._bullets("Summary", items))
@@ -78,6 +94,8 @@ def test_a_deck_loads_nothing_from_another_host_and_has_every_part(chapter):
         "assets/reveal.js/dist/reveal.js",
         "assets/mathjax/es5/tex-svg-full.js",
     }
+    words = " ".join(slides.slides(teaching.student_view(chapter)))
+    assert not re.search(r"\b(function|loop|cell|code|curves?|numbers)( `\w+`)? below\b", words)
     shown = re.findall(r"<h[12] id=[^>]*>(.*?)<a class", html)
     for heading in teaching.headings(chapter):
         plain = slides._plain(heading)

@@ -28,14 +28,8 @@ from lstmlib.course.check.ch01 import (
     windows_apart,
     witten_bell,
 )
-from lstmlib.course.check.ch02 import (
-    adagrad_changes,
-    bug_table,
-    chunk,
-    forward_passes,
-    revealing_batch,
-    steps_until,
-)
+from lstmlib.course.check.ch02 import bug_table, chunk, forward_passes, revealing_batch, steps_until
+from lstmlib.course.check.ch02_adagrad import adagrad_changes
 from lstmlib.course.check.ch02_backward import leaky_step_back, step_back
 from lstmlib.course.check.ch03 import (
     adagrad_step,

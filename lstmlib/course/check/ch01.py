@@ -158,7 +158,7 @@ def window_count(answer: Callable | None) -> None:
         if got == [(n - length - 1) // step for n, length, step in cases]:
             return "the window that starts at 0 counts too: one more."
         if got == [(n - length) // step for n, length, step in cases]:
-            return "right where step is 1; draw (10, 4, 2) and count: there are 3."
+            return "right where step is 1, and not always elsewhere; draw (11, 4, 2): there are 4."
         if got == [n // length for n, length, step in cases]:
             return "those are blocks that do not overlap; windows start every `step` characters."
         if any(count != int(count) for count in got):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from lstmlib.course.check.exercises import call_answer, grade, near, number, rounded
+from lstmlib.course.check.exercises import call_answer, drawn, grade, near, number, rounded
 from lstmlib.history import TrainingDiverged
 from lstmlib.models import CharRNN
 from lstmlib.settings import TrainingConfig
@@ -25,30 +25,77 @@ def warm_cosine(answer: Callable | None) -> None:
         return abs(rate - _warm_cosine(k, *task)) > 2e-6 * task[-1]
 
     def find_slip() -> str | None:
-        task = steps, warmup, peak = 100, 20, 0.004
+        task = 100, 20, 0.004
         got = rates(*task)
         wrong = {k for k in got if off(got[k], k, *task)}
-        like = {k for k in wrong if abs(got[k] - _warm_cosine(k, *task)) < 0.1 * peak}
-        if wrong and wrong == {k for k in like if rounded(got[k], _warm_cosine(k, *task))}:
-            return "right, but rounded: return the rate with all its decimals."
-        slip = _slip_of_rates(got, wrong, peak)
+        if _is_rounded(got, wrong):
+            return _ROUNDED_RATE
+        slip = _slip_of_rates(got, wrong, 0.004)
         if slip:
             return slip
         if any(off(rate, k, 30, 3, 1.5) for k, rate in rates(30, 3, 1.5).items()):
             return "use steps, warmup and peak as they are given; they are not always the same."
-        for steps, warmup in ((9, 1), (9, 8), (2, 1)):
-            where = f"warmup may be 1 to steps - 1; at steps = {steps} and warmup = {warmup}"
-            try:
-                found = rates(steps, warmup, 0.3)
-            except ZeroDivisionError:
-                return f"{where} your code divides by 0."
-            for k, rate in found.items():
-                if off(rate, k, steps, warmup, 0.3):
-                    right = _warm_cosine(k, steps, warmup, 0.3)
-                    return f"{where} the rate of step {k} is {right:.4g} with a peak of 0.3."
+        fixed = [(range(1, n + 1), n, w, 0.3) for n, w in ((9, 1), (9, 8), (2, 1))]
+        fixed.append(((400, 1, 250), 400, 150, 0.3))
+        for some, *task in fixed + drawn(0, 30, _schedule):
+            run = "steps = {}, warmup = {} and peak = {:.4g}".format(*task)
+            where = f"warmup may be 1 to steps - 1; at {run}"
+            for k in some:
+                right = _warm_cosine(k, *task)
+                try:
+                    rate = _finite(call_answer(answer, k, *task))
+                except ZeroDivisionError:
+                    return f"{where} your code divides by 0."
+                if off(rate, k, *task):
+                    if _cut(rate, right, task):
+                        return _ROUNDED_RATE
+                    return f"{where} the rate of step {k} is {right:.8g}; yours is {rate:.8g}."
         return None
 
     grade(answer, find_slip)
+
+
+_ROUNDED_RATE = "right, but rounded: return the rate with all its decimals."
+
+
+def _is_rounded(got: dict[int, float], wrong: set[int]) -> bool:
+    """Say whether the rates of 100 steps are right to a few decimals, or to a few digits."""
+    right = {k: _warm_cosine(k, 100, 20, 0.004) for k in wrong}
+    short = all(math.isclose(rate, round(rate, 8), abs_tol=1e-12) for rate in got.values())
+    if short and all(rounded(got[k], right[k]) and abs(got[k] - right[k]) < 4e-4 for k in wrong):
+        return bool(wrong)
+    digits = all(abs(got[k] - right[k]) < 0.005 * right[k] + 4e-8 for k in wrong)
+    return digits and len(wrong) > 10
+
+
+def _cut(value: float, right: float, task: list | tuple) -> bool:
+    """Say whether a result is the right one, but rounded; a task of whole numbers says nothing."""
+    close = math.isclose(value, right, rel_tol=0.01)
+    return close and isinstance(task[-1], float) and rounded(value, right)
+
+
+def _finite(result: object) -> float:
+    """Return a number; one that is not finite is a division by 0 where NumPy and PyTorch go on."""
+    scalar = isinstance(result, float | np.ndarray | torch.Tensor) and np.ndim(result) == 0
+    if scalar and not math.isfinite(result):
+        raise ZeroDivisionError
+    return number(result)
+
+
+def _schedule(rng: np.random.Generator) -> tuple:
+    """Draw steps to be asked for, in any order, and a run: its steps, its warm-up and its peak."""
+    steps = int(rng.choice([2, 3, *rng.integers(4, 60, 3)]))
+    warmup = int(rng.choice([1, steps - 1, *rng.integers(1, steps, 2)]))
+    edges = [1, warmup - 1, warmup, warmup + 1, steps - 1, steps, *rng.integers(1, steps + 1, 2)]
+    asked = [int(k) for k in rng.permutation(edges) if 1 <= k <= steps]
+    return asked, steps, warmup, _rate(rng)
+
+
+def _rate(rng: np.random.Generator) -> float:
+    """Draw a rate from a millionth to 10 with three digits, which may be a whole number."""
+    return (
+        int(rng.integers(1, 4)) if rng.random() < 0.2 else float(f"{10 ** rng.uniform(-6, 1):.3g}")
+    )
 
 
 def _warm_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
@@ -120,8 +167,9 @@ def book_rate(answer: float | None, ids: np.ndarray) -> None:
         rate = number(answer)
         if rate <= 0:
             return "a learning rate is above 0."
-        losses = {each: _last_loss(np.asarray(ids).tobytes(), each) for each in RATES}
-        best, loss = min(losses, key=losses.get), _last_loss(np.asarray(ids).tobytes(), rate)
+        text = np.asarray(ids, dtype=np.int64).tobytes()
+        losses = {each: _last_loss(text, each) for each in RATES}
+        best, loss = min(losses, key=losses.get), _last_loss(text, rate)
         if loss <= losses[best] + 0.15:
             return None
         slip = "too low" if rate < best else "too high"
@@ -130,7 +178,7 @@ def book_rate(answer: float | None, ids: np.ndarray) -> None:
                 f"{rate:g} is about the lowest loss; give the rate with which a run comes there. "
                 "As a rate it is too high."
             )
-        ended = f"ends at {loss:.3f}" if math.isfinite(loss) else "has no finite loss in the end"
+        ended = f"ends at {loss:.4g}" if math.isfinite(loss) else "has no finite loss in the end"
         return (
             f"{slip}: a run of 60 steps with it {ended}; one at another rate comes down to "
             f"{losses[best]:.3f}. Come within 0.15 of that."
@@ -200,7 +248,7 @@ def reach(answer: Callable | None) -> None:
             return "`rate` is an argument; yours moves by 0.03 in every call."
         without = "warmup = 0 stands for no warm-up: every step moves by the whole rate."
         try:
-            moved = answers(7, 0, 0.2)
+            moved = _finite(call_answer(answer, 7, 0, 0.2))
         except ZeroDivisionError:
             return f"{without} Your code divides by warmup there."
         if not near(moved, 1.4):
@@ -214,17 +262,30 @@ def reach(answer: Callable | None) -> None:
         odd = 17, 6, math.pi / 300
         if not is_right(*odd) and rounded(answers(*odd), reference(*odd)):
             return _ROUNDED
-        for task in (odd, (8, 1, 0.7), (1, 1, 0.7), (6, 6, 0.7), (1, 0, 0.7)):
+        fixed = [odd, (8, 1, 0.7), (1, 1, 0.7), (6, 6, 0.7), (1, 0, 0.7)]
+        for task in fixed + drawn(0, 60, _run):
             try:
-                fits = is_right(*task)
+                moved = _finite(call_answer(answer, *task))
             except ZeroDivisionError:
-                fits = False
-            if not fits:
+                moved = math.nan
+            if not math.isclose(moved, reference(*task), rel_tol=1e-5):
+                if _cut(moved, reference(*task), task):
+                    return _ROUNDED
                 steps, warmup, rate = task
+                yours = (
+                    "your code divides by 0" if math.isnan(moved) else f"yours gives {moved:.8g}"
+                )
                 return (
-                    f"for steps = {steps}, warmup = {warmup} and rate = {rate:.3g} it is "
-                    f"{reference(*task):.4g}, and not what yours gives."
+                    f"for steps = {steps}, warmup = {warmup} and rate = {rate:.8g} it is "
+                    f"{reference(*task):.8g}; {yours}."
                 )
         return None
 
     grade(answer, find_slip)
+
+
+def _run(rng: np.random.Generator) -> tuple:
+    """Draw steps, a warm-up that is none, shorter, as long or longer, and a rate."""
+    steps = int(rng.choice([1, 2, rng.integers(3, 400)]))
+    warmup = int(rng.choice([0, 1, steps - 1, steps, steps + 1, rng.integers(1, 300)]))
+    return steps, warmup, _rate(rng)

@@ -96,7 +96,7 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
         except Slip as error:
             slip = str(error)
         except Exception as error:  # whatever the student's code raises is a slip, not a crash
-            slip = _of_error(error, watch.returned if callable(answer) else answer)
+            slip = _of_error(error, watch.returned if callable(answer) else answer, watch.given)
         finally:
             _watches.pop()
     if callable(answer):  # of another one nothing runs but the check, and functions of the notebook
@@ -130,11 +130,15 @@ def grading() -> Iterator[None]:
         _graded.reset(before)
 
 
-def _of_error(error: Exception, returned: object) -> str:
-    """Say what an error comes from: the student's code, or what the check made of its result."""
+def _of_error(error: Exception, returned: object, given: tuple) -> str:
+    """Say what an error comes from: the student's code, or what the check made of its result.
+
+    `given` are the arguments of the last call.
+    """
     said = f"{type(error).__name__}: {error}"
     if of_answer(error):
-        return f"your code stopped with {said}"
+        case = " and ".join(map(_briefly, given))
+        return f"your code stopped with {said}" + f" (for {case})" * (0 < len(case) <= 120)
     if isinstance(error, NameError):
         return f"{said}. Did you run all cells above?"
     return (
@@ -292,6 +296,12 @@ def entries(answer: object, what: str) -> list:
     return list(answer)
 
 
+def drawn(seed: int, count: int, make: Callable[[np.random.Generator], object]) -> list:
+    """Return cases that `make` draws, one a call; the same seed draws the same ones again."""
+    rng = np.random.default_rng(seed)
+    return [make(rng) for _ in range(count)]
+
+
 def near(value: float, right: float) -> bool:
     """Say whether a number is right to float32, about six digits."""
     return math.isclose(value, right, rel_tol=2e-6, abs_tol=1e-12)
@@ -319,15 +329,17 @@ def hint(exercise: str) -> None:
     Args:
         exercise: chapter and check, such as "ch00.pairs".
 
-    Raises:
-        KeyError: there is no such exercise; the message names those of the chapter.
+    Of an exercise that there is not, it says which there are: a slip of the pen is not to stop a
+    notebook that is run as a whole.
     """
     chapter, _, name = exercise.partition(".")
     hints = hints_of(chapter)
     if not hints:
-        raise KeyError(f'{exercise!r} names no chapter; write it as "ch00.pairs".')
+        print(f'{exercise!r} names no chapter; write it as "ch00.pairs".')
+        return
     if name not in hints:
-        raise KeyError(f"{chapter} has no exercise {name!r}; it has {', '.join(hints)}.")
+        print(f"{chapter} has no exercise {name!r}; it has {', '.join(hints)}.")
+        return
     _shown[exercise] = min(_shown[exercise] + 1, len(hints[name]))
     for n, text in enumerate(hints[name][: _shown[exercise]], start=1):
         print(f"Hint {n} of {len(hints[name])}: {text}")

@@ -26,7 +26,8 @@ def bands() -> dict[str, dict]:
 
 
 _IF_CHANGED = (
-    "If you changed a size or trained twice, that was to be expected; if not, something is wrong."
+    "If you changed a size, or skipped, interrupted or repeated a cell above, that was to be "
+    "expected: run the notebook from its start. If not, something is wrong."
 )
 
 

@@ -46,6 +46,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.slips: list[str] = []
+        self.given: tuple = ()
         self.returned: object = None
         self._calls: list[tuple] = []
 
@@ -85,6 +86,7 @@ class Watch:
             *arguments: what it is called with.
             any_mode: a network may be left in training or in evaluation mode.
         """
+        self.given = arguments
         kept = _copied(arguments) if len(self._calls) < REPEATED else None
         parts = [part for each in arguments if isinstance(each, nn.Module) for part in _parts(each)]
         modes, settings = [part.training for part in parts], [get() for get, _, _ in _LEFT]
@@ -122,12 +124,21 @@ class Watch:
                     "name, a default argument that it changes), or it draws. Make all that it "
                     "needs inside."
                 )
-            if again is first and arguments and isinstance(first, _WRITTEN):
+            if arguments and _is_kept(again, first):
                 return (
                     "right, but every call returns the same object, so the next call overwrites "
                     "what the caller has kept: make a new one inside the function."
                 )
         return None
+
+
+def _is_kept(again: object, first: object) -> bool:
+    """Say whether two results, or parts of them, are one object or stand in one place in memory."""
+    if isinstance(first, list | tuple) and again is not first:
+        return any(map(_is_kept, again, first))
+    if isinstance(first, np.ndarray) and isinstance(again, np.ndarray):
+        return np.shares_memory(again, first)
+    return again is first and isinstance(first, _WRITTEN)
 
 
 def of_answer(error: BaseException) -> bool:

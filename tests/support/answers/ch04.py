@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from answers import Exercise, raises
+from answers import Exercise, ch04_more, raises
 from lstmlib.models import detach
 
 
@@ -117,7 +117,7 @@ def stepped(
     keep=False,
     rate=None,
     clip=None,
-    decay=0,
+    decay=None,
     reduction="mean",
 ):
     def step(model, optimizer, x, y, state):
@@ -131,7 +131,8 @@ def stepped(
             optimizer.zero_grad()
         if clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-        optimizer.param_groups[0]["weight_decay"] = decay
+        if decay is not None:
+            optimizer.param_groups[0]["weight_decay"] = decay
         if rate:
             optimizer.param_groups[0]["lr"] = rate
         optimizer.step()
@@ -347,7 +348,7 @@ EXERCISES = {
                 "id 3 was read 3 times, and only its last gradient",
             ),
             (lambda dx, ids, V: add_at(dx, ids, 7), "the table is (V, M)"),
-            (add_on, "keeps something between its calls"),
+            (add_on, "what does it keep?"),
             (into_one_buffer, "the same object"),
             (lambda dx, ids, V: (add_at(dx, ids, V), ids), "a table (V, M) is asked for"),
             (lambda dx, ids, V: str(add_at(dx, ids, V)), "a table (V, M) is asked for"),
@@ -574,3 +575,7 @@ EXERCISES = {
         unmoved=("axis_swapped", "in_place"),
     ),
 }
+
+for _name, _exercise in EXERCISES.items():
+    _exercise.right.extend(ch04_more.RIGHT[_name])
+    _exercise.wrong.extend(ch04_more.WRONG[_name])
