@@ -44,10 +44,10 @@ from lstmlib.course.check.ch04 import (
     bias_for,
     from_tensorflow,
     gru_units,
-    next_state,
     table_gradient,
 )
 from lstmlib.course.check.ch04_mended import continued, repaired
+from lstmlib.course.check.ch04_state import next_state
 from lstmlib.course.check.ch05 import early_stop, norm_clipped
 from lstmlib.course.check.ch05_loop import finish_step
 from lstmlib.course.check.ch05_rates import book_rate, reach, warm_cosine

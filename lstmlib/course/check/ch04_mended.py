@@ -269,7 +269,7 @@ def continued(answer: Callable | None) -> None:
         if given != ids:
             return "your function changed the list that it was given; build another."
         if any(drops for _, drops, _ in calls):
-            return "the network wrote with dropout on: `model.eval()` first."
+            return "the network wrote as it is trained, with dropout on: `model.eval()` first."
         if n and got == ids + right:
             return "return the new ids alone, without those that were given."
         if len(got) != n:

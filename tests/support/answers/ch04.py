@@ -545,7 +545,7 @@ EXERCISES = {
         right=[
             lambda lag, share: logit(share ** (1 / lag)),
             lambda lag, share: -np.log(np.exp(-np.log(share) / lag) - 1),
-            lambda lag, share: torch.logit(torch.tensor(share) ** (1 / lag)),
+            lambda lag, share: torch.logit(torch.tensor(share, dtype=torch.float64) ** (1 / lag)),
             lambda lag, share: np.array(logit(share ** (1 / lag))),
         ],
         wrong=[

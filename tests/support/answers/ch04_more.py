@@ -92,6 +92,19 @@ def units_root(cut):
 # table_gradient
 
 
+def a_table_kept():
+    """Add into a table that is made anew only where another shape is asked for."""
+    kept = [np.zeros((0, 0))]
+
+    def table_gradient(dx, ids, V):
+        if kept[0].shape != (V, dx.shape[1]):
+            kept[0] = np.zeros((V, dx.shape[1]))
+        np.add.at(kept[0], ids, dx)
+        return kept[0].copy()
+
+    return table_gradient
+
+
 def _zeros(dx, V):
     return np.zeros((V, dx.shape[1]))
 
@@ -451,6 +464,8 @@ WRONG = {
         (units_by_tens, "one more would still fit"),
         (units_in(lambda H: 1, lambda H: 1000), "V = 65 and H = 900"),
         (units_in(lambda H: H, lambda H: H + 100), "V = 65 and H = 900"),
+        (units_in(lambda H: 1, lambda H: 2000), "V = 65 and H = 4000"),
+        (units_in(lambda H: H, lambda H: H + 300), "V = 65 and H = 4000"),
         (units_in(lambda H: H, lambda H: int(1.15 * H) + 1), "too few"),
         (lambda V, H: units(V, H) // 2 * 2, "too few"),
         (lambda V, H: units(65, H), "V = 10 and H = 300"),
@@ -465,6 +480,7 @@ WRONG = {
         ),
     ],
     "table_gradient": [
+        (a_table_kept(), "called twice"),
         (lambda dx, ids, V: step_by_step(dx, ids, V, most=2), "row 2"),
         (lambda dx, ids, V: step_by_step(dx, ids, V, most=3), "row v is the sum"),
         (lambda dx, ids, V: step_by_step(dx, ids, V, most=10), "row v is the sum"),
@@ -574,6 +590,9 @@ WRONG = {
     "bias_for": [
         (by_bisection(-15, 15), "and not 1e-07"),
         (by_bisection(-20, 12), "after 100000 steps"),
+        (by_bisection(-20, 20), "and not 1e-09"),
+        (lambda lag, share: torch.logit(torch.tensor(root(lag, share))).item(), "in float64"),
+        (lambda lag, share: torch.logit(torch.tensor(share) ** (1 / lag)), "in float64"),
         (by_bisection(-20, 20, steps=18), "is left after"),
         (lambda lag, share: logit(np.clip(root(lag, share), 1e-6, 1 - 1e-6)), "and not 1e-07"),
         (lambda lag, share: min(12, logit(root(lag, share))), "after 100000 steps"),
