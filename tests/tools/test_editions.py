@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import nbformat
 import numpy as np
@@ -395,6 +395,25 @@ def test_links_are_followed_from_where_they_stand():
         "h.md",
         "../../out.md",
     ]
+
+
+def test_what_the_pages_for_students_name_is_there_or_said_to_be_elsewhere():
+    files = student()
+    named = r"(?:tests|tools|experiments|benchmarks|page|lstmlib|datasets|teaching)/[\w./-]*"
+    is_there = {name for file in files for name in (file, *folders_of(file))}
+    missing = [
+        (name, path)
+        for name in files
+        if name.endswith(".md")
+        for part in re.split(r"\n\n|\n(?=[|-])", files[name].content.decode())
+        for path in re.findall(rf"`({named})`", part)
+        if path.rstrip("/") not in is_there and "full course" not in part
+    ]
+    assert not missing
+
+
+def folders_of(file):
+    return [str(folder) for folder in PurePosixPath(file).parents]
 
 
 def test_an_edition_with_a_broken_link_is_not_written(tmp_path):
