@@ -171,6 +171,22 @@ def slider_latency(record):
     yield Row("wait from a key to the new text", f"at most {record['limit_ms']} ms", "", figures)
 
 
+def step_profile(record):
+    for shape, said in record["steps"].items():
+        ways, share = said["ms"], said["share_of_ceiling"]
+        (plain, ms), *avoided = ways.items()
+        for way, less in avoided:
+            what = f"a step of fit(), {record['model']}, {shape}, {way}"
+            yield Row(what, plain, shown(ms / less), f"{less:.3g} and {ms:.3g} ms a step")
+        best = max(share.values())
+        yield Row(
+            f"fit(), {record['model']}, {shape}",
+            "the operations a second of a matrix product",
+            shown(best),
+            f"products alone {said['ms_at_ceiling']:.3g} ms",
+        )
+
+
 def training_overhead(record):
     speed, ratio = record["characters_per_second"], shown(record["ratio"])
     bare, fit, watched = speed["bare loop"], speed["fit()"], speed["fit() with diagnostics"]
@@ -191,6 +207,7 @@ ROWS = {
     "page_speed": page_speed,
     "reading": reading,
     "slider_latency": slider_latency,
+    "step_profile": step_profile,
     "training_overhead": training_overhead,
 }
 """Record -> its rows. One that is not here is read by the names of its keys."""

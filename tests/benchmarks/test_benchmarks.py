@@ -262,6 +262,31 @@ def test_generation_json_has_every_way_and_agrees_with_itself(written):
     assert f"2x{ours['HIDDEN']} LSTM, 65 characters" in said["model"]
 
 
+# The parts of a step
+
+
+def test_the_parts_of_a_step_are_all_of_its_time(monkeypatch):
+    program = script("step_profile")
+    for name, value in {"HIDDEN": 16, "STEPS": 3, "WARM_UP": 2}.items():
+        monkeypatch.setitem(program["train"].__globals__, name, value)
+    for precision in ("float32", "bfloat16"):
+        recorder = program["train"](4, 8, precision, fused=False, profiled=True)
+        assert recorder.seconds > 0
+        parts = program["parts_of"](recorder, seconds=10.0)
+        assert sum(parts.values()) == pytest.approx(10_000, abs=0.01)
+        assert all(ms > 0 for ms in parts.values()), parts
+
+
+def test_the_shares_of_a_step_follow_from_its_times():
+    for said in result("step_profile")["steps"].values():
+        ms, ceiling = said["ms"], said["ms_at_ceiling"]
+        assert said["share_of_ceiling"] == pytest.approx(
+            {way: ceiling / each for way, each in ms.items()}, rel=2e-2
+        )
+        last = list(ms.values())[-1]
+        assert sum(said["parts_ms"].values()) == pytest.approx(last, rel=0.1)
+
+
 # The others
 
 

@@ -54,6 +54,10 @@ PLAN = Plan(
 MIXED = sentences(ENGLISH, 24_000) + sentences(GERMAN, 16_000)
 
 
+STEP_PARTS = {
+    "small": {"parts_ms": {"layer": 3.0, "Python": 1.0}, "ms_at_ceiling": 2.4},
+    "large": {"parts_ms": {"layer": 4.0, "Python": 16.0}, "ms_at_ceiling": 1.0},
+}
 SPEEDS = {
     "product_operations_per_second": {"float32": 1e9},
     "points": [
@@ -142,6 +146,7 @@ FIGURES = {
     ),
     "ranked": lambda: plots.ranked({"ours": [1.4, 1.5], "other": [1.6]}, "Ranks"),
     "seen_and_unseen": lambda: plots.seen_and_unseen({"a": (1.2, 1.4), "b": (1.0, 1.5)}, "Gap"),
+    "step_parts": lambda: plots.step_parts(STEP_PARTS),
     "number_formats": lambda: plots.number_formats(),
     "asynchronous": lambda: plots.asynchronous(),
     "gradient_against_lag": lambda: plots.gradient_against_lag({"RNN": np.array([1.0, 0.1])}),
@@ -622,6 +627,21 @@ def test_a_line_joins_the_loss_on_seen_text_to_that_on_unseen_text():
     assert joins == [[1.2, 1.4], [1.0, 1.5]]
     assert [text.get_text() for text in axis.get_yticklabels()] == ["a", "b"]
     assert "b from 1 to 1.5" in figure.get_label()
+
+
+def test_the_parts_of_a_step_are_drawn_as_shares_of_its_time():
+    figure = FIGURES["step_parts"]()
+    axis = figure.axes[0]
+    bars = [[(bar.get_x(), bar.get_width()) for bar in each] for each in axis.containers]
+    assert bars == [[(0, 75), (0, 20)], [(75, 25), (20, 80)]]
+    assert [mark[:, 0].tolist() for mark in axis.collections[0].get_segments()] == [
+        [60] * 2,
+        [5] * 2,
+    ]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["small\n4 ms", "large\n20 ms"]
+    assert "large, 20 ms: layer 20 %, Python 80 %" in figure.get_label()
+    with pytest.raises(ValueError, match="more than 0 milliseconds"):
+        plots.step_parts({"a": {"parts_ms": {"layer": 0.0}, "ms_at_ceiling": 1.0}})
 
 
 def test_training_speeds_are_drawn_as_measured():
@@ -1117,6 +1137,9 @@ def named(text):
         "loss_curves": lambda: plots.loss_curves({text: (x, y)}, text, text, text, {text: 1.0}),
         "ranked": lambda: plots.ranked({text: [1.0]}, text, text),
         "seen_and_unseen": lambda: plots.seen_and_unseen({text: (1.0, 1.2)}, text, text),
+        "step_parts": lambda: plots.step_parts(
+            {text: {"parts_ms": {text: 1.0}, "ms_at_ceiling": 0.5}}, text
+        ),
         "gradient_against_lag": lambda: plots.gradient_against_lag({text: y}),
         "gates": lambda: plots.gates("$\\", {text: y[None]}),
         "dropout_places": lambda: plots.dropout_places({text: (True, False)}),
@@ -1326,6 +1349,7 @@ NOTHING = {
     "loss_curves": lambda: plots.loss_curves({}, "t"),
     "ranked": lambda: plots.ranked({}, "t"),
     "seen_and_unseen": lambda: plots.seen_and_unseen({}, "t"),
+    "step_parts": lambda: plots.step_parts({}),
     "asynchronous": lambda: plots.asynchronous(calls=0),
     "gradient_against_lag": lambda: plots.gradient_against_lag({}),
     "gates": lambda: plots.gates("", {}),

@@ -151,8 +151,9 @@ def table_gradient(answer: Callable | None) -> None:
         )
 
     def slip_of_two_calls(dx: np.ndarray, ids: np.ndarray, V: int) -> str | None:
-        first = np.array(call_answer(answer, dx.copy(), ids.copy(), V))  # a copy
-        if np.array_equal(first, call_answer(answer, dx.copy(), ids.copy(), V)):
+        calls = (call_answer(answer, dx.copy(), ids.copy(), V) for _ in range(2))
+        first, second = (array(got, "a table (V, M) is asked for").copy() for got in calls)
+        if np.array_equal(first, second):
             return None
         return "called twice with the same, your function gives two results: what does it keep?"
 

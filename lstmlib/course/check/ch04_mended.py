@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lstmlib.course.check.exercises import call_answer, called, drawn, entries, grade, index
+from lstmlib.course.check.watch import TO_THE_PROCESSOR, moves_to_processor
 from lstmlib.models import CharRNN, State, detach
 
 
@@ -21,11 +22,13 @@ def _network(
     hidden_size: int = 16,
     num_layers: int = 1,
     dtype: torch.dtype = torch.float64,
+    remembers: bool = False,
     **settings: object,
 ) -> CharRNN:
     """Return a small network with large weights, always the same, in training mode.
 
-    The weights of its output layer are `scale` times as large; the settings are CharRNN's.
+    The weights of its output layer are `scale` times as large. One that remembers has forget gates
+    near 1, and forgets little of hundreds of characters. The settings are CharRNN's.
     """
     with torch.random.fork_rng(devices=[]):
         model = CharRNN(vocab_size, hidden_size, num_layers, **settings).to(dtype)
@@ -33,6 +36,9 @@ def _network(
     for parameter in model.parameters():
         parameter.data.uniform_(-2, 2, generator=generator)
     model.output.bias.data.zero_()
+    if remembers:
+        model.layers.weight_hh_l0.data *= 0.05
+        model.layers.bias_ih_l0.data[hidden_size : 2 * hidden_size] = 9
     model.output.weight.data *= scale
     return model
 
@@ -164,8 +170,17 @@ def repaired(answer: Callable | None) -> None:
                 return "the state that comes back is not the one after this batch."
         return None
 
+    def find_slip() -> str | None:
+        slip = next(filter(None, map(slip_of, _courses())), None)
+        if slip:
+            return slip
+        model = _network().to("meta")  # stands in for a GPU; numbers are nowhere there
+        x = torch.zeros(2, 3, dtype=torch.long, device="meta")
+        arguments = model, torch.optim.SGD(model.parameters()), x, x, None
+        return TO_THE_PROCESSOR if moves_to_processor(answer, *arguments) else None
+
     with _one_thread():
-        grade(answer, lambda: next(filter(None, map(slip_of, _courses())), None))
+        grade(answer, find_slip)
 
 
 def _near(a: Tensor, b: Tensor) -> bool:
@@ -257,6 +272,7 @@ def continued(answer: Callable | None) -> None:
         settings = settings or {}
         model, calls, given = _network(dropout=0.5, **settings), [], list(ids)
         model.train(training)
+        before = _kept(model)
 
         def listen(module: CharRNN, inputs: tuple, named: dict, _: object) -> None:
             state = named.get("state", inputs[1] if len(inputs) > 1 else None)
@@ -268,6 +284,11 @@ def continued(answer: Callable | None) -> None:
         right = reference(_network(**settings), ids, n)
         if given != ids:
             return "your function changed the list that it was given; build another."
+        if _kept(model) != before:
+            return (
+                "your function changed the network for good: whether it learns, its dropout or its "
+                "type. Only its mode may be another."
+            )
         if any(drops for _, drops, _ in calls):
             return "the network wrote as it is trained, with dropout on: `model.eval()` first."
         if n and got == ids + right:
@@ -285,6 +306,8 @@ def continued(answer: Callable | None) -> None:
                     "each call begins without a state, and so knows only what it reads: carry the "
                     "state, and feed only the last character."
                 )
+            if not all(stated for *_, stated in calls[1:]):
+                return "a call after the first has no state: what was read before it is forgotten."
             return (
                 "the state knows the text already, and gets it once more: after the first call, "
                 "feed only the last character."
@@ -303,12 +326,20 @@ def continued(answer: Callable | None) -> None:
 
     def find_slip() -> str | None:
         tasks = [([2, 0, 4, 5], 12), ([3], 9), ([1, 1, 2, 5, 0, 3, 4], 1), ([4, 0], 0)]
-        tasks += [(np.random.default_rng(0).integers(6, size=300).tolist(), 2), ([5], 60)]
+        long = np.random.default_rng(0).integers(6, size=300).tolist()
+        tasks += [(long, 2), ([5], 60)]
+        tasks += [(long[k:] + long[:k], 12, {"remembers": True}) for k in (0, 70, 140, 210)]
         tasks += drawn(4, 8, make)
         return next(filter(None, (slip_of(*task) for task in tasks)), None)
 
     with _one_thread():
         grade(answer, find_slip)
+
+
+def _kept(model: CharRNN) -> list:
+    """Return what no caller wants changed: what learns, types, and how much dropout there is."""
+    drops = [getattr(part, "p", getattr(part, "dropout", None)) for part in model.modules()]
+    return [(p.requires_grad, p.dtype) for p in model.parameters()] + drops
 
 
 def _drops(model: CharRNN) -> bool:

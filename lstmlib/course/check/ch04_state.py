@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lstmlib.course.check.exercises import called, drawn, grade
-from lstmlib.course.check.watch import described
+from lstmlib.course.check.watch import TO_THE_PROCESSOR, described, moves_to_processor
 from lstmlib.models import State, detach
 
 
@@ -70,6 +70,8 @@ def _slip_of_device(answer: Callable) -> str | None:
     device is elsewhere, on "meta", whose tensors are shapes alone.
     """
     part = torch.rand(2, 3, 4, requires_grad=True)
+    if moves_to_processor(answer, (part.to("meta"), part.to("meta")), 3):
+        return TO_THE_PROCESSOR
     for k, whose in ((0, "the zeros of batch 0"), (3, "h and c")):
         state = (part.view_as(part), part.view_as(part))
         try:

@@ -206,3 +206,22 @@ def _same(a: object, b: object) -> bool:
             not both and np.array_equal(a, b)
         )
     return type(a) is type(b) and bool(a == b)
+
+
+TO_THE_PROCESSOR = (
+    "right on a processor; but from a GPU your function takes h and c to the processor, and the "
+    "network stays on the GPU: `detach` them where they are."
+)
+
+
+def moves_to_processor(answer: Callable, *arguments: object) -> bool:
+    """Say whether an answer takes what is on "meta" to the processor, as `cpu()` does.
+
+    A tensor there has no numbers, and PyTorch refuses to copy them. What else goes wrong there says
+    nothing.
+    """
+    try:
+        answer(*arguments)
+    except Exception as error:
+        return "Cannot copy out of meta" in str(error) or "meta device type" in str(error)
+    return False

@@ -61,7 +61,13 @@ from lstmlib.course.plots.ch11 import (
     units_along_text,
 )
 from lstmlib.course.plots.ch12 import plan_and_run, text_map
-from lstmlib.course.plots.ch13 import asynchronous, ranked, seen_and_unseen, training_speeds
+from lstmlib.course.plots.ch13 import (
+    asynchronous,
+    ranked,
+    seen_and_unseen,
+    step_parts,
+    training_speeds,
+)
 from lstmlib.course.plots.style import (
     BLACK,
     BLUE,
@@ -144,6 +150,7 @@ __all__ = [
     "scores_with_controls",
     "seen_and_unseen",
     "shaded_texts",
+    "step_parts",
     "step_sizes",
     "stretched_circle",
     "temperature_bars",

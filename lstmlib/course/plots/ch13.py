@@ -146,6 +146,55 @@ def asynchronous(asked: float = 0.3, work: float = 1.0, calls: int = 4) -> Figur
     )
 
 
+def step_parts(steps: dict[str, dict], title: str = "Where a training step goes") -> Figure:
+    """Draw a bar for each kind of step, cut into the parts of its time.
+
+    A mark shows how much of the time the matrix products would take at the ceiling.
+
+    Args:
+        steps: name -> "parts_ms", the milliseconds of each part, by its name, and "ms_at_ceiling",
+            those of the products. All have the same parts.
+        title: of the figure.
+
+    Raises:
+        ValueError: no step, or too many; or a step of no time.
+    """
+    check_drawable(steps, "steps", 12)
+    totals = np.array([sum(step["parts_ms"].values()) for step in steps.values()])
+    if not (totals > 0).all():
+        raise ValueError("every step needs parts that take more than 0 milliseconds together.")
+    figure, axis = new_figure(1, 1, 9, 2.2 + 0.55 * len(steps))
+    rows, left = np.arange(len(steps)), np.zeros(len(steps))
+    for part, color in zip(next(iter(steps.values()))["parts_ms"], cycle(_OF_PARTS)):
+        share = 100 * np.array([step["parts_ms"][part] for step in steps.values()]) / totals
+        label = legend_name(part)
+        axis.barh(rows, share, left=left, height=0.6, color=color, edgecolor="white", label=label)
+        left += share
+    limit = 100 * np.array([step["ms_at_ceiling"] for step in steps.values()]) / totals
+    marked = "the products at the ceiling"
+    axis.vlines(limit, rows - 0.4, rows + 0.4, color=BLACK, linewidth=2.5, label=marked)
+    axis.set(title=plain_text(title), xlabel="share of the step (%)", ylabel="step", yticks=rows)
+    axis.set_xlim(0, max(100, *limit))
+    names = [fill(plain_text(name, 60), 24) for name in steps]
+    axis.set_yticklabels([f"{name}\n{ms:.3g} ms" for name, ms in zip(names, totals, strict=True)])
+    axis.invert_yaxis()
+    axis.grid(visible=False)
+    axis.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.6 / figure.get_figheight()), ncols=3, fontsize=9
+    )
+    said = [
+        f"{name}, {total:.3g} ms: "
+        + ", ".join(f"{part} {100 * ms / total:.0f} %" for part, ms in step["parts_ms"].items())
+        for (name, step), total in zip(steps.items(), totals, strict=True)
+    ]
+    return with_alt(
+        figure, f"{plain_text(title)}, a bar for each step, cut into its parts. {'; '.join(said)}."
+    )
+
+
+_OF_PARTS = (BLUE, SKY, RED, ORANGE, GREEN, PINK)
+
+
 def training_speeds(results: dict[str, dict], precision: str = "float32") -> Figure:
     """Draw what `benchmarks/measure_speed.py` measured: speed and share of the limit.
 

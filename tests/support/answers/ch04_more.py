@@ -315,6 +315,14 @@ def mean_of_steps(logits, y):
     return sum(F.cross_entropy(logits[:, t], y[:, t]) for t in range(y.shape[1])) / y.shape[1]
 
 
+def to_the_processor(model, optimizer, x, y, state):
+    logits, state = model(x, state)
+    optimizer.zero_grad()
+    F.cross_entropy(logits.flatten(0, 1), y.flatten()).backward()
+    optimizer.step()
+    return tuple(part.detach().cpu() for part in state)
+
+
 # continued
 
 
@@ -338,6 +346,30 @@ def writing(
         return new
 
     return continued
+
+
+def in_pieces(size):
+    """Read the text in pieces, and forget the state between them."""
+
+    def continued(model, ids, n):
+        model.eval()
+        for k in range(0, len(ids), size):
+            logits, state = model(torch.tensor([ids[k : k + size]]))
+        new = []
+        for _ in range(n):
+            new.append(int(logits[0, -1].argmax()))
+            logits, state = model(torch.tensor([new[-1:]]), state)
+        return new
+
+    return continued
+
+
+def frozen(model):
+    model.eval().requires_grad_(False)
+
+
+def without_dropout(model):
+    model.eval().dropout.p = 0.0
 
 
 def only_its_flag(model):
@@ -512,7 +544,9 @@ WRONG = {
         (states(first=lambda p: torch.zeros(p.shape)), "of the type that the state has"),
         (torch.inference_mode()(states(lambda p: p.clone())), "no `backward`"),
         (states(first=lambda p: torch.zeros(p.shape, dtype=p.dtype)), "on a GPU, the zeros"),
-        (states(lambda p: torch.tensor(p.tolist(), dtype=p.dtype)), "on a GPU, h and c"),
+        (states(lambda p: torch.tensor(p.tolist(), dtype=p.dtype)), "to the processor"),
+        (states(lambda p: p.detach().cpu()), "to the processor"),
+        (states(lambda p: torch.from_numpy(p.detach().numpy())), "to the processor"),
         (states(lambda p: torch.tensor(p.tolist())), "of the type that they have"),
         (states(lambda p: p.detach().float()), "of the type that they have"),
         (states(lambda p: p.detach().abs()), "the numbers must stay"),
@@ -545,6 +579,7 @@ WRONG = {
         (by_parts(b=lambda b: b[None]), "yours is (1, 8)"),
     ],
     "repaired": [
+        (to_the_processor, "to the processor"),
         (stepping(step=step_by_hand), "here Adam"),
         (stepping(step=step_anew), "here Adam"),
         (stepping(step=step_without_memory), "here Adam"),
@@ -569,6 +604,10 @@ WRONG = {
     ],
     "continued": [
         (writing(carry=lambda state, k: (state[0], state[1])), "IndexError"),
+        (writing(off=frozen), "for good"),
+        (writing(off=without_dropout), "for good"),
+        (writing(off=lambda model: model.eval().float()), "for good"),
+        *[(in_pieces(size), "has no state") for size in (12, 32, 64, 100, 128, 200, 256)],
         (writing(off=only_its_flag), "dropout on"),
         (writing(off=lambda model: model.dropout.eval()), "dropout on"),
         (writing(off=lambda model: model.layers.eval()), "dropout on"),
