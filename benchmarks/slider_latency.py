@@ -20,6 +20,8 @@ from lab import press, run_all_cells, running, slider
 from playwright.sync_api import Page
 
 NOTEBOOK = "07_temperature_sampling.ipynb"
+LABEL = "Temperature τ"
+"""Of the panel's slider."""
 PRESSES = 120
 WARM_UP = 20
 LIMIT = 150
@@ -46,7 +48,7 @@ def measure(page: Page, address: str) -> list[float]:
     """Return the milliseconds of each press, after a warm-up."""
     run_all_cells(page, address)
     text = page.locator(".widget-html-content", has=page.locator("u")).first
-    temperature = slider(page, "Temperature").first
+    temperature = slider(page, LABEL).first
     text.evaluate(WATCH)
     for k in range(PRESSES):
         press(temperature, "ArrowRight" if k // 10 % 2 == 0 else "ArrowLeft")
