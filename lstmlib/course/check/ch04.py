@@ -48,10 +48,10 @@ def gru_units(answer: Callable | None) -> None:
         tasks += ((65, 13), (65, 18), (1000, 100), (65, 4), (3, 1), (65, 900), (26, 26), (65, 34))
         tasks += ((20, 15), (33, 9))  # where other forms of the root are one too few
         tasks += tuple(drawn(4, 24, sizes))
-        begun = time.perf_counter()
+        begun = time.process_time()
         given = [number(call_answer(answer, V, H)) for V, H in tasks]
         # A search may end too early. Who counts by building networks would wait minutes for this.
-        if time.perf_counter() - begun < 0.5:
+        if time.process_time() - begun < 1:
             tasks += ((65, 4000),)
             given.append(number(call_answer(answer, *tasks[-1])))
 
@@ -141,21 +141,14 @@ def table_gradient(answer: Callable | None) -> None:
             return f"right, but rounded, and a gradient may be small, here {abs(dx).max():.1g}."
         if hints:
             return hints[0]
-        twice = slip_of_two_calls(dx, ids, V)
-        if twice:
-            return twice
+        before = got.copy()
+        if not np.array_equal(before, call_answer(answer, dx.copy(order="K"), ids.copy(), V)):
+            return "called twice with the same, your function gives two results: what does it keep?"
         row = int(np.argmin(np.isclose(got, right, atol=near).all(axis=1)))
         return (
             "row v is the sum of the rows of dx at which v was read; that is not so in row "
             f"{row}, for V = {V} and {f'the ids {ids.tolist()}' if T <= 20 else f'{T} ids'}."
         )
-
-    def slip_of_two_calls(dx: np.ndarray, ids: np.ndarray, V: int) -> str | None:
-        calls = (call_answer(answer, dx.copy(), ids.copy(), V) for _ in range(2))
-        first, second = (array(got, "a table (V, M) is asked for").copy() for got in calls)
-        if np.array_equal(first, second):
-            return None
-        return "called twice with the same, your function gives two results: what does it keep?"
 
     def find_slip() -> str | None:
         rng = np.random.default_rng(0)
@@ -163,8 +156,7 @@ def table_gradient(answer: Callable | None) -> None:
         reads += (([1, 0, 1], 2, 3),)
         tasks = [(rng.normal(size=(len(ids), M)), np.array(ids), V) for ids, M, V in reads]
         tasks += sorted(drawn(4, 40, make), key=lambda task: len(task[1]))
-        slips = (slip_of(*task) for task in tasks)
-        return next(filter(None, slips), None) or slip_of_two_calls(*tasks[-1])
+        return next(filter(None, (slip_of(*task) for task in tasks)), None)
 
     grade(answer, find_slip)
 

@@ -90,6 +90,7 @@ class Watch:
         kept = _copied(arguments) if len(self._calls) < REPEATED else None
         parts = [part for each in arguments if isinstance(each, nn.Module) for part in _parts(each)]
         modes, settings = [part.training for part in parts], [get() for get, _, _ in _LEFT]
+        lasting = _lasting(arguments)
         try:
             self.returned = result = _run(function, arguments)
         finally:
@@ -104,6 +105,11 @@ class Watch:
                     f"right, but the network comes in {'training' if modes[0] else 'evaluation'} "
                     "mode, and your function leaves it in the other: put it back."
                 )
+        if _lasting(arguments) != lasting:
+            self.slips.append(
+                "right, but your function changes the network for good: what of it learns, its "
+                "dropout or its type."
+            )
         if kept is not None:
             noted = _copied((result,))
             if noted is not None:
@@ -113,23 +119,37 @@ class Watch:
     def differs(self) -> str | None:
         """Say whether an answer gives another result when it is called with the same once more."""
         for function, arguments, first, (result,) in self._calls:
-            try:
-                again = _run(function, arguments)
-            except Exception as error:
-                again = error
-            if not _same(again, result):
-                return (
-                    "right at the first call, but a second one with the same arguments gives "
-                    "something else: your function keeps something between its calls (a global "
-                    "name, a default argument that it changes), or it draws. Make all that it "
-                    "needs inside."
-                )
-            if arguments and _is_kept(again, first):
-                return (
-                    "right, but every call returns the same object, so the next call overwrites "
-                    "what the caller has kept: make a new one inside the function."
-                )
+            # Twice in a row: what is kept for one shape may be made anew for each other.
+            for given in (_copied(arguments), arguments):
+                try:
+                    again = _run(function, given)
+                except Exception as error:
+                    again = error
+                if not _same(again, result):
+                    return (
+                        "right at the first call, but a second one with the same arguments gives "
+                        "something else: your function keeps something between its calls (a global "
+                        "name, a default argument that it changes), or it draws. Make all that it "
+                        "needs inside."
+                    )
+                if arguments and _is_kept(again, first):
+                    return (
+                        "right, but every call returns the same object, so the next call "
+                        "overwrites what the caller has kept: make a new one inside the function."
+                    )
         return None
+
+
+def _lasting(arguments: tuple) -> list:
+    """Return what no caller wants changed of networks: what learns, types, how much dropout."""
+    networks = [each for each in arguments if isinstance(each, nn.Module)]
+    parts = [part for network in networks for part in network.modules()]
+    drops = [getattr(part, "p", getattr(part, "dropout", None)) for part in parts]
+    weights = [weight for network in networks for weight in network.parameters()]
+    # Of an RNN `dropout` is a number; of CharRNN it is a part, which is listed itself.
+    return [(weight.requires_grad, weight.dtype) for weight in weights] + [
+        drop for drop in drops if isinstance(drop, int | float)
+    ]
 
 
 def _is_kept(again: object, first: object) -> bool:

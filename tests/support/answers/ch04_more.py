@@ -512,7 +512,7 @@ WRONG = {
         ),
     ],
     "table_gradient": [
-        (a_table_kept(), "called twice"),
+        (a_table_kept(), "keeps something between its calls"),
         (lambda dx, ids, V: step_by_step(dx, ids, V, most=2), "row 2"),
         (lambda dx, ids, V: step_by_step(dx, ids, V, most=3), "row v is the sum"),
         (lambda dx, ids, V: step_by_step(dx, ids, V, most=10), "row v is the sum"),
