@@ -2,12 +2,12 @@
 
     .venv/bin/python benchmarks/step_profile.py
 
-fit() trains one layer of 512, in batches of 16 × 64 and of 64 × 128, in float32 and in bfloat16.
-PyTorch's profiler says how long each operation takes. They are added up by parts of a step: the
-layer forwards and backwards, clipping, the optimizer, and all other operations: output layer, loss,
-copies. What is left of the clock's time is Python, and what waits for it. With each part
-stands how long the matrix products of the layer would take at the ceiling, the speed of a 1024³
-product in the same type.
+fit() trains one layer of 512, in batches of 16 × 64 and of 64 × 128, in float32 and, where the
+processor has it, in bfloat16. PyTorch's profiler says how long each operation takes. They are added
+up by parts of a step: the layer forwards and backwards, clipping, the optimizer, and all other
+operations: output layer, loss, copies. What is left of the time that a run without the profiler
+takes is Python; where the two runs differ by more than that, it is 0. With each step stands how
+long its matrix products would take at the ceiling, the speed of a 1024³ product in the same type.
 
 Two parts can be avoided, and are measured in turns with and without: freed memory that is given
 back to the system and cleared again (`keep_freed_memory`), and an optimizer that does its steps in
@@ -33,6 +33,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from lstmlib import training
 from lstmlib.history import History
 from lstmlib.models import CharRNN
+from lstmlib.precision import has_bfloat16
 from lstmlib.settings import TrainingConfig
 from lstmlib.throughput import flops_per_character, keep_freed_memory, matmul_throughput
 from lstmlib.training import fit
@@ -40,7 +41,6 @@ from lstmlib.training import fit
 TURNS, WARM_UP, STEPS = 3, 4, 12
 HIDDEN, VOCAB_SIZE = 512, 65
 SHAPES = ((16, 64), (64, 128))  # batch_size, seq_len
-PRECISIONS = ("float32", "bfloat16")
 WAYS = {
     "as it is": {},
     "freed memory kept": {"keep": True},
@@ -125,19 +125,19 @@ def is_called(key: str, name: str) -> bool:
 
 def one_turn(keep: bool, fused: bool) -> dict:
     """Return the milliseconds of a step in each shape and precision, and its parts."""
+    device, steps = torch.device("cpu"), {}
     if keep:
         keep_freed_memory()
-    steps = {}
+    flops = flops_per_character(CharRNN(VOCAB_SIZE, HIDDEN, num_layers=1))
     for batch_size, seq_len in SHAPES:
-        for precision in PRECISIONS:
+        for precision in ("float32", "bfloat16") if has_bfloat16(device) else ("float32",):
             shape = batch_size, seq_len, precision
             seconds = train(*shape, fused, profiled=False).seconds
-            parts = parts_of(train(*shape, fused, profiled=True), seconds)
-            ceiling = matmul_throughput(torch.device("cpu"), dtype=getattr(torch, precision))
+            ceiling = matmul_throughput(device, dtype=getattr(torch, precision))
             steps[f"{batch_size} × {seq_len}, {precision}"] = {
                 "ms": 1000 * seconds,
-                "parts_ms": parts,
-                "ceiling": ceiling,
+                "parts_ms": parts_of(train(*shape, fused, profiled=True), seconds),
+                "ms_at_ceiling": 1000 * flops * batch_size * seq_len / ceiling,
             }
     return steps
 
@@ -149,34 +149,18 @@ def in_a_process(way: dict[str, bool]) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def middle(turns: list, *keys: str) -> float:
-    """Return the median over the turns of a number in each."""
-    numbers = []
-    for value in turns:
-        for key in keys:
-            value = value[key]
-        numbers.append(value)
-    return median(numbers)
-
-
-def row(shape: str, turns: dict[str, list]) -> dict:
+def row(shape: str, turns: dict[str, list[dict]]) -> dict:
     """Return what is written of a shape: the milliseconds of all ways, the last one's parts."""
-    batch_size, seq_len = (int(part) for part in shape.partition(",")[0].split(" × "))
-    last = turns[list(WAYS)[-1]]
-    model = CharRNN(VOCAB_SIZE, HIDDEN, num_layers=1)
-    ms = {way: round(middle(each, shape, "ms"), 2) for way, each in turns.items()}
-    ceiling = median(turn[shape]["ceiling"] for each in turns.values() for turn in each)
-    flops = flops_per_character(model) * batch_size * seq_len
+    of_shape = {way: [turn[shape] for turn in each] for way, each in turns.items()}
+    *_, last = of_shape.values()
+    everything = [step for each in of_shape.values() for step in each]
     return {
-        "ms": ms,
+        "ms": {way: round(median(each["ms"] for each in of_shape[way]), 2) for way in WAYS},
         "parts_ms": {
-            part: round(middle(last, shape, "parts_ms", part), 3)
-            for part in last[0][shape]["parts_ms"]
+            part: round(median(each["parts_ms"][part] for each in last), 3)
+            for part in last[0]["parts_ms"]
         },
-        "ms_at_ceiling": round(1000 * flops / ceiling, 2),
-        "share_of_ceiling": {
-            way: round(1000 * flops / ceiling / each, 3) for way, each in ms.items()
-        },
+        "ms_at_ceiling": round(median(each["ms_at_ceiling"] for each in everything), 2),
     }
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from lstmlib.batching import windows
+from lstmlib.course.widgets.controls import temperature_slider
 from lstmlib.models import CharRNN, count_parameters
 from lstmlib.settings import TrainingConfig
 from lstmlib.throughput import flops_per_character
@@ -254,37 +255,37 @@ def test_generation_json_has_every_way_and_agrees_with_itself(written):
         assert ratio == pytest.approx(speed[name] / speed["nn.LSTM"], rel=2e-3)
     nine = speed["generate(), nine temperatures"] / speed["generate()"]
     assert said["ratio_of_nine_temperatures_to_one"] == pytest.approx(nine, rel=2e-3)
-    if ours["FAST"] in speed:
-        fast = speed[ours["FAST"]] / speed["generate()"]
-        assert said["ratio_of_fast_to_plain"] == pytest.approx(fast, rel=2e-3) and fast > 2
-        first = said["seconds_of_first_fast_call"]
-        assert first["nothing compiled before"] > first["compiled before"] > 0
+    fast = speed[ours["FAST"]] / speed["generate()"]
+    assert said["ratio_of_fast_to_plain"] == pytest.approx(fast, rel=2e-3) and fast > 2
+    first = said["seconds_of_first_fast_call"]
+    assert first["nothing compiled before"] > first["compiled before"] > 0
     assert f"2x{ours['HIDDEN']} LSTM, 65 characters" in said["model"]
 
 
 # The parts of a step
 
 
-def test_the_parts_of_a_step_are_all_of_its_time(monkeypatch):
+def test_every_part_of_a_step_is_found_and_none_counts_twice(monkeypatch):
     program = script("step_profile")
     for name, value in {"HIDDEN": 16, "STEPS": 3, "WARM_UP": 2}.items():
         monkeypatch.setitem(program["train"].__globals__, name, value)
     for precision in ("float32", "bfloat16"):
         recorder = program["train"](4, 8, precision, fused=False, profiled=True)
-        assert recorder.seconds > 0
         parts = program["parts_of"](recorder, seconds=10.0)
-        assert sum(parts.values()) == pytest.approx(10_000, abs=0.01)
-        assert all(ms > 0 for ms in parts.values()), parts
+        # What counts twice makes the rest of the operations less than nothing.
+        assert recorder.seconds > 0 and all(ms > 0 for ms in parts.values()), parts
+        called = {event.key: event.count for event in recorder.profiler.key_averages()}
+        assert called["clipping"] == called["aten::mkldnn_rnn_layer_backward"] == 3
 
 
-def test_the_shares_of_a_step_follow_from_its_times():
+def test_the_recorded_parts_of_a_step_make_up_its_time():
     for said in result("step_profile")["steps"].values():
-        ms, ceiling = said["ms"], said["ms_at_ceiling"]
-        assert said["share_of_ceiling"] == pytest.approx(
-            {way: ceiling / each for way, each in ms.items()}, rel=2e-2
-        )
-        last = list(ms.values())[-1]
-        assert sum(said["parts_ms"].values()) == pytest.approx(last, rel=0.1)
+        *_, last = said["ms"].values()
+        assert sum(said["parts_ms"].values()) == pytest.approx(last, rel=0.05)
+
+
+def test_the_slider_that_is_pressed_has_the_name_of_the_panels_slider():
+    assert script("slider_latency")["LABEL"] == temperature_slider(0.5).description
 
 
 # The others

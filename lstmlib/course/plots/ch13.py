@@ -33,22 +33,12 @@ def ranked(
     another seed would lie.
     """
     check_drawable(losses, "entries")
-    names = [fill(plain_text(name, 90), 46) for name in losses]
-    lines = sum(name.count("\n") + 1 for name in names)
-    figure, axis = new_figure(1, 1, 9, 1.4 + 0.14 * lines + 0.17 * len(losses))
+    figure, axis = _rows_of_entries(losses, title, xlabel)
     labels = {BLUE: "several seeds", ORANGE: "one seed"}
     for row, values in enumerate(losses.values()):
         color = BLUE if len(values) > 1 else ORANGE
         named = {"label": labels.pop(color)} if color in labels else {}
         axis.plot(finite(values), [row] * len(values), "o", color=color, alpha=0.75, **named)
-    axis.set(
-        title=plain_text(title),
-        xlabel=plain_text(xlabel),
-        ylabel="entry",
-        yticks=range(len(losses)),
-    )
-    axis.set_yticklabels(names, fontsize=9)
-    axis.invert_yaxis()
     axis.legend(loc="upper right")
     order = sorted(losses, key=lambda name: np.mean(losses[name]))
     said = [f"{name} at {np.mean(losses[name]):.4g}" for name in (order[0], order[-1])]
@@ -72,22 +62,12 @@ def seen_and_unseen(
         xlabel: what the losses are, with their unit.
     """
     check_drawable(losses, "entries", 40)
-    names = [fill(plain_text(name, 90), 46) for name in losses]
-    lines = sum(name.count("\n") + 1 for name in names)
-    figure, axis = new_figure(1, 1, 9, 1.6 + 0.14 * lines + 0.17 * len(losses))
+    figure, axis = _rows_of_entries(losses, title, xlabel)
     seen, unseen = finite(list(losses.values())).T
     rows = np.arange(len(losses))
     axis.hlines(rows, seen, unseen, color=BLACK, linewidth=1, alpha=0.6)
     axis.plot(seen, rows, "s", color=GREEN, label="text that it trained on")
     axis.plot(unseen, rows, "o", color=BLUE, label="text that it never saw")
-    axis.set(
-        title=plain_text(title),
-        xlabel=plain_text(xlabel),
-        ylabel="entry",
-        yticks=range(len(losses)),
-    )
-    axis.set_yticklabels(names, fontsize=9)
-    axis.invert_yaxis()
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.7 / figure.get_figheight()), ncols=2)
     said = [f"{name} from {a:.4g} to {b:.4g}" for name, (a, b) in losses.items()]
     return with_alt(
@@ -95,6 +75,17 @@ def seen_and_unseen(
         f"{title}: a row for each entry, with its loss on text that it trained on and, to the "
         f"right, on text that it never saw. {'; '.join(said[:8])}{'; …' * (len(said) > 8)}.",
     )
+
+
+def _rows_of_entries(losses: dict, title: str, xlabel: str) -> tuple[Figure, Axes]:
+    """Return a figure with a row for each entry, the first on top, as high as their names need."""
+    names = [fill(plain_text(name, 90), 46) for name in losses]
+    lines = sum(name.count("\n") + 1 for name in names)
+    figure, axis = new_figure(1, 1, 9, 1.6 + 0.14 * lines + 0.17 * len(losses))
+    axis.set(title=plain_text(title), xlabel=plain_text(xlabel), ylabel="entry")
+    axis.set_yticks(range(len(losses)), names, fontsize=9)
+    axis.invert_yaxis()
+    return figure, axis
 
 
 def asynchronous(asked: float = 0.3, work: float = 1.0, calls: int = 4) -> Figure:
