@@ -125,6 +125,20 @@ def test_a_network_comes_back_in_the_mode_in_which_it_came(training, capsys):
     assert verdict(answer, capsys, model, any_mode=True) == "right"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: network.requires_grad_(False),
+        lambda network: network.double(),
+        lambda network: setattr(network[0], "p", 0.0),
+        lambda network: setattr(network[1], "dropout", 0.0),
+    ],
+)
+def test_a_network_that_stays_changed_is_refused(change, capsys):
+    network = nn.Sequential(nn.Dropout(0.5), nn.LSTM(2, 3, 2, dropout=0.5))
+    assert "for good" in verdict(change, capsys, network)
+
+
 def counts():
     calls = []
 
@@ -143,6 +157,29 @@ def adds_on(x, total=[0.0]):  # noqa: B006 - this is its fault
 def same_array(x, table=np.zeros(3)):  # noqa: B008 - this is its fault
     table += x
     return table
+
+
+def adds_on_by_shape():
+    kept = [np.zeros(0)]
+
+    def answer(x):
+        if kept[0].shape != x.shape:
+            kept[0] = np.zeros(x.shape)
+        kept[0] += x
+        return kept[0].copy()
+
+    return answer
+
+
+def test_what_is_kept_for_one_shape_alone_is_seen(capsys):
+    answer = adds_on_by_shape()
+
+    def find_slip():
+        for n in range(1, 9):
+            call_answer(answer, np.ones(n))
+
+    grade(answer, find_slip)
+    assert "keeps something between its calls" in capsys.readouterr().out
 
 
 def breaks_down():
