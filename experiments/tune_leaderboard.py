@@ -8,7 +8,7 @@ A trial trains on the first 95 % of the leaderboard's training text, and is meas
 5 %. The last 10 % of the whole text are never read. A setting that is chosen here has not been
 fitted to them.
 
-A trial is the recipe with some changes. It takes as many steps as the recipe, or fewer, with a
+A trial is an entry with some changes. It takes as many steps as the entry, or fewer, with a
 schedule that ends there, and writes runs/leaderboard/tune/KIND-NAME-SEED.json: the loss of the last
 weights, and of the means of the weights over the last tenth, fifth and so on of the steps, all from
 one run. A trial that is there is not made again. One that was stopped starts anew.
@@ -47,11 +47,12 @@ def tuning_texts(text: str) -> tuple[Vocab, np.ndarray, np.ndarray]:
     return vocab, *split(train_ids, HELD_OUT)
 
 
-def trial(name: str, changes: dict, seed: int, steps: int, text: str) -> dict:
-    """Train the recipe with some changes, and return what is written of it.
+def trial(name: str, of: str, changes: dict, seed: int, steps: int, text: str) -> dict:
+    """Train an entry with some changes, and return what is written of it.
 
     Args:
         name: of the trial.
+        of: name of the entry.
         changes: settings of an entry.
         seed: of the first weights and of all that is drawn in training.
         steps: how many to take.
@@ -61,7 +62,7 @@ def trial(name: str, changes: dict, seed: int, steps: int, text: str) -> dict:
         SystemExit: it was interrupted.
     """
     vocab, train_ids, tune_ids = tuning_texts(text)
-    settings = leaderboard.read_entries()["recipe"] | changes
+    settings = leaderboard.read_entries()[of] | changes
     torch.manual_seed(seed)
     model, config = leaderboard.prepare(settings, len(vocab), steps)
     tails = {share: TailAverage(model, share, steps) for share in TAILS}
@@ -75,6 +76,7 @@ def trial(name: str, changes: dict, seed: int, steps: int, text: str) -> dict:
         raise SystemExit("Stopped; a trial starts anew.")
     return {
         "name": name,
+        "of": of,
         "changes": changes,
         "seed": seed,
         "steps": len(history),
@@ -92,11 +94,13 @@ def table() -> str:
     """Return a line for each trial of this kind of device: steps, losses, name and changes."""
     paths = (leaderboard.FOLDER / "tune").glob(f"{leaderboard.KIND}-*.json")
     trials = sorted(map(read_json, paths), key=lowest)
-    lines = [f"{'steps':>6} {'last':>7} {'lowest mean of a tail':<22} name, seed, changes"]
+    lines = [f"{'steps':>6} {'last':>7} {'lowest mean of a tail':<22} name, seed, entry, changes"]
     for each in trials:
         share, loss = min(each["of_tails"].items(), key=lambda tail: tail[1])
         line = f"{each['steps']:>6} {each['tuning_loss']:>7.4f} {loss:.4f} of the last {share:<4} "
-        lines.append(f"{line} {each['name']}, {each['seed']}, {json.dumps(each['changes'])}")
+        lines.append(
+            f"{line} {each['name']}, {each['seed']}, {each['of']}, {json.dumps(each['changes'])}"
+        )
     return "\n".join(lines)
 
 
@@ -110,9 +114,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", nargs="?", help="of the trial")
     parser.add_argument("--table", action="store_true", help="print what the trials found")
+    parser.add_argument("--of", default="recipe", help="the entry that it changes")
     parser.add_argument("--changes", type=json.loads, default={}, help="settings, as JSON")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, help="default: those of the recipe in steps.json")
+    parser.add_argument("--steps", type=int, help="default: those of the entry in steps.json")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--text", help="the file of tiny Shakespeare; else found or downloaded")
     asked = parser.parse_args()
@@ -127,10 +132,12 @@ def main() -> None:
     steps = asked.steps
     if steps is None:
         speeds = read_json(leaderboard.FOLDER / leaderboard.KIND / "steps.json")
-        steps = speeds["entries"]["recipe"]["steps"]
+        steps = speeds["entries"][asked.of]["steps"]
     keep_freed_memory()
     torch.set_num_threads(asked.threads)
-    result = trial(asked.name, asked.changes, asked.seed, steps, leaderboard.read_text(asked.text))
+    result = trial(
+        asked.name, asked.of, asked.changes, asked.seed, steps, leaderboard.read_text(asked.text)
+    )
     write_json(path, result)
     print(json.dumps(result, indent=2))
 

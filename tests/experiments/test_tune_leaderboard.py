@@ -43,13 +43,15 @@ def test_trials_never_read_the_text_that_entries_are_measured_on():
 def test_the_last_tenth_changes_nothing_in_a_trial(board):
     known = len(TEXT) - round(0.1 * len(TEXT))
     other = TEXT[:known] + TEXT[known:][::-1]
-    first, second = (tune_leaderboard.trial("a", {}, 1, 20, text) for text in (TEXT, other))
+    first, second = (
+        tune_leaderboard.trial("a", "recipe", {}, 1, 20, text) for text in (TEXT, other)
+    )
     assert first == second
 
 
 def test_a_trial_measures_the_last_weights_and_means_of_tails(board, monkeypatch):
     monkeypatch.setattr(tune_leaderboard, "TAILS", (0.25, 0.5))
-    result = tune_leaderboard.trial("a", {"learning_rate": 0.3}, 1, 4, TEXT)
+    result = tune_leaderboard.trial("a", "recipe", {"learning_rate": 0.3}, 1, 4, TEXT)
     vocab, train_ids, tune_ids = tune_leaderboard.tuning_texts(TEXT)
     torch.manual_seed(1)
     model, config = leaderboard.prepare(SETTINGS | {"learning_rate": 0.3}, len(vocab), 4)
@@ -75,7 +77,7 @@ def test_a_trial_is_written_once_and_stands_in_the_table(board, monkeypatch, cap
     ask(monkeypatch, "--table")
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == ["30", "8"]  # more steps, a lower loss
-    assert lines[1].endswith('less, 1, {"batch_size": 4}')
+    assert lines[1].endswith('less, 1, recipe, {"batch_size": 4}')
 
 
 def ask(monkeypatch, *words):
