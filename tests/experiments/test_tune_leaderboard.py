@@ -90,3 +90,13 @@ def test_a_trial_needs_a_name(board, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         ask(monkeypatch)
     assert "say the name of the trial, or --table" in capsys.readouterr().err
+
+
+def test_a_recorded_trial_is_its_entry_with_its_changes():
+    entries = leaderboard.read_json(leaderboard.ENTRIES)
+    paths = sorted((leaderboard.FOLDER / "tune").glob("*.json"))
+    assert paths
+    for path in paths:
+        trial, kind = leaderboard.read_json(path), path.name.partition("-")[0]
+        settings = leaderboard.all_settings(entries[kind], trial["of"]) | trial["changes"]
+        assert trial["settings"] == settings, path.name
