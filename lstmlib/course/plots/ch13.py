@@ -33,7 +33,7 @@ def ranked(
     another seed would lie.
     """
     check_drawable(losses, "entries")
-    figure, axis = _rows_of_entries(losses, title, xlabel)
+    figure, axis = _rows_of_entries(losses, title, xlabel, 1.4)
     labels = {BLUE: "several seeds", ORANGE: "one seed"}
     for row, values in enumerate(losses.values()):
         color = BLUE if len(values) > 1 else ORANGE
@@ -62,7 +62,7 @@ def seen_and_unseen(
         xlabel: what the losses are, with their unit.
     """
     check_drawable(losses, "entries", 40)
-    figure, axis = _rows_of_entries(losses, title, xlabel)
+    figure, axis = _rows_of_entries(losses, title, xlabel, 1.6)
     seen, unseen = finite(list(losses.values())).T
     rows = np.arange(len(losses))
     axis.hlines(rows, seen, unseen, color=BLACK, linewidth=1, alpha=0.6)
@@ -77,11 +77,14 @@ def seen_and_unseen(
     )
 
 
-def _rows_of_entries(losses: dict, title: str, xlabel: str) -> tuple[Figure, Axes]:
-    """Return a figure with a row for each entry, the first on top, as high as their names need."""
+def _rows_of_entries(losses: dict, title: str, xlabel: str, inches: float) -> tuple[Figure, Axes]:
+    """Return a figure with a row for each entry, the first on top.
+
+    It is as high as their names need, and so many inches more.
+    """
     names = [fill(plain_text(name, 90), 46) for name in losses]
     lines = sum(name.count("\n") + 1 for name in names)
-    figure, axis = new_figure(1, 1, 9, 1.6 + 0.14 * lines + 0.17 * len(losses))
+    figure, axis = new_figure(1, 1, 9, inches + 0.14 * lines + 0.17 * len(losses))
     axis.set(title=plain_text(title), xlabel=plain_text(xlabel), ylabel="entry")
     axis.set_yticks(range(len(losses)), names, fontsize=9)
     axis.invert_yaxis()
