@@ -76,6 +76,20 @@ def test_a_chapter_is_run_once(tmp_path):
         assert said in dict(ours.outcomes)["quick.ipynb"]
 
 
+def test_a_chapter_that_is_to_run_alone_waits_for_the_others(tmp_path):
+    ended = tmp_path / "ended"
+    slow = f"import pathlib, time\ntime.sleep(1)\npathlib.Path({str(ended)!r}).touch()"
+    late = f"import pathlib\nassert pathlib.Path({str(ended)!r}).exists()"
+    chapters = [
+        chapter(tmp_path, "late", [late], on_gpu=False)._replace(alone=True),
+        chapter(tmp_path, "slow", [slow]),
+    ]
+    TOOL["run_all"](stage(tmp_path), chapters)
+    rows = {name: row_of(tmp_path, name) for name in ("late", "slow")}
+    assert not rows["late"]["stopped"]
+    assert {name: row["beside"] for name, row in rows.items()} == {"late": False, "slow": True}
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_without_cuda_it_says_so(tmp_path):
     command = [sys.executable, PROGRAM, "--out", tmp_path, "--seconds", "9"]
