@@ -135,9 +135,11 @@ class Stage:
             return f"recorded in {row_path(self.out, chapter.path)}"
         lines = SURVEY.read_text(encoding="utf-8").splitlines() if SURVEY.exists() else []
         rows = [row for row in map(json.loads, lines) if row["notebook"] == chapter.path.name]
-        if not self.rehearse and rows and rows[-1]["version"] == version_of(chapter.path):
-            return "recorded in benchmarks/gpu/survey.jsonl"
-        return None
+        if self.rehearse or not rows or rows[-1]["version"] != version_of(chapter.path):
+            return None
+        if chapter.alone and rows[-1]["beside"]:
+            return None  # its time is that of another way to run it
+        return "recorded in benchmarks/gpu/survey.jsonl"
 
     def _write(self, chapter: Chapter, row: dict) -> str:
         """Write a chapter's row, whole or not at all; return what to say of it."""

@@ -158,16 +158,18 @@ def test_a_stage_that_is_stopped_ends_its_chapters_and_begins_none(tmp_path):
 
 
 def test_what_is_recorded_or_cannot_end_is_not_begun(tmp_path, monkeypatch):
-    known, other, long = (chapter(tmp_path, name, ["print(1)"]) for name in "abc")
-    rows = [{"notebook": "a.ipynb", "version": TOOL["version_of"](known.path)}]
-    rows += [{"notebook": "b.ipynb", "version": "that of other cells"}]
+    known, other, long, alone = (chapter(tmp_path, name, ["print(1)"]) for name in "abcd")
+    alone = alone._replace(alone=True)
+    version = {"version": TOOL["version_of"](known.path), "beside": True}
+    rows = [{"notebook": "a.ipynb", **version}, {"notebook": "d.ipynb", **version}]
+    rows += [{"notebook": "b.ipynb", "version": "that of other cells", "beside": True}]
     (tmp_path / "survey.jsonl").write_text("\n".join(map(json.dumps, rows)))
     monkeypatch.setitem(TOOL["main"].__globals__, "SURVEY", tmp_path / "survey.jsonl")
     ours = TOOL["Stage"](tmp_path / "out", time.monotonic() + 30, False, "a GPU")
-    TOOL["run_all"](ours, [each._replace(least=40) for each in (known, other, long)])
+    TOOL["run_all"](ours, [each._replace(least=40) for each in (known, other, long, alone)])
     outcomes = dict(ours.outcomes)  # three go side by side, in any order
     assert outcomes.pop("a.ipynb") == "recorded in benchmarks/gpu/survey.jsonl"
-    assert [what.startswith("not begun, ") for what in outcomes.values()] == [True, True]
+    assert [what.startswith("not begun, ") for what in outcomes.values()] == [True] * 3
 
 
 def test_the_kernel_is_this_python_whatever_is_installed(tmp_path, monkeypatch):
