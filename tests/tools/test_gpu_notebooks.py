@@ -76,20 +76,6 @@ def test_a_chapter_is_run_once(tmp_path):
         assert said in dict(ours.outcomes)["quick.ipynb"]
 
 
-def test_a_chapter_that_is_to_run_alone_waits_for_the_others(tmp_path):
-    ended = tmp_path / "ended"
-    slow = f"import pathlib, time\ntime.sleep(1)\npathlib.Path({str(ended)!r}).touch()"
-    late = f"import pathlib\nassert pathlib.Path({str(ended)!r}).exists()"
-    chapters = [
-        chapter(tmp_path, "late", [late], on_gpu=False)._replace(alone=True),
-        chapter(tmp_path, "slow", [slow]),
-    ]
-    TOOL["run_all"](stage(tmp_path), chapters)
-    rows = {name: row_of(tmp_path, name) for name in ("late", "slow")}
-    assert not rows["late"]["stopped"]
-    assert {name: row["beside"] for name, row in rows.items()} == {"late": False, "slow": True}
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_without_cuda_it_says_so(tmp_path):
     command = [sys.executable, PROGRAM, "--out", tmp_path, "--seconds", "9"]
@@ -158,18 +144,16 @@ def test_a_stage_that_is_stopped_ends_its_chapters_and_begins_none(tmp_path):
 
 
 def test_what_is_recorded_or_cannot_end_is_not_begun(tmp_path, monkeypatch):
-    known, other, long, alone = (chapter(tmp_path, name, ["print(1)"]) for name in "abcd")
-    alone = alone._replace(alone=True)
-    version = {"version": TOOL["version_of"](known.path), "beside": True}
-    rows = [{"notebook": "a.ipynb", **version}, {"notebook": "d.ipynb", **version}]
-    rows += [{"notebook": "b.ipynb", "version": "that of other cells", "beside": True}]
+    known, other, long = (chapter(tmp_path, name, ["print(1)"]) for name in "abc")
+    rows = [{"notebook": "a.ipynb", "version": TOOL["version_of"](known.path)}]
+    rows += [{"notebook": "b.ipynb", "version": "that of other cells"}]
     (tmp_path / "survey.jsonl").write_text("\n".join(map(json.dumps, rows)))
     monkeypatch.setitem(TOOL["main"].__globals__, "SURVEY", tmp_path / "survey.jsonl")
     ours = TOOL["Stage"](tmp_path / "out", time.monotonic() + 30, False, "a GPU")
-    TOOL["run_all"](ours, [each._replace(least=40) for each in (known, other, long, alone)])
+    TOOL["run_all"](ours, [each._replace(least=40) for each in (known, other, long)])
     outcomes = dict(ours.outcomes)  # three go side by side, in any order
     assert outcomes.pop("a.ipynb") == "recorded in benchmarks/gpu/survey.jsonl"
-    assert [what.startswith("not begun, ") for what in outcomes.values()] == [True] * 3
+    assert [what.startswith("not begun, ") for what in outcomes.values()] == [True, True]
 
 
 def test_the_kernel_is_this_python_whatever_is_installed(tmp_path, monkeypatch):
