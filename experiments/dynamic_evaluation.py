@@ -8,7 +8,6 @@ prediction has counted.
     loss = dynamic_loss(model, valid_ids, squares, DynamicEvaluation(rate=2e-5))
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +82,6 @@ def dynamic_loss(
     ids: np.ndarray,
     squares: list[Tensor],
     settings: DynamicEvaluation,
-    on_piece: Callable[[int], None] | None = None,
 ) -> float:
     """Return the mean loss over a text that the network goes on learning from as it reads.
 
@@ -99,7 +97,6 @@ def dynamic_loss(
         ids: the text, (N,), read in one pass with a carried state.
         squares: what `mean_squares` returns.
         settings: how it learns.
-        on_piece: called with the number of characters predicted so far, after every piece.
 
     Returns:
         The mean over every character but the first, in nats.
@@ -121,8 +118,6 @@ def dynamic_loss(
         with torch.no_grad():
             torch._foreach_lerp_(weights, trained, back)
             torch._foreach_addcmul_(weights, gradients, rates, value=-1)
-        if on_piece is not None:
-            on_piece(count)
     return torch.stack(losses).double().sum().item() / count
 
 
@@ -131,7 +126,9 @@ def without_dropout(model: CharRNN) -> CharRNN:
 
     cuDNN gives gradients of an LSTM only in training, where the network would drop units.
     """
-    copy = CharRNN(**model.config | {"dropout": 0.0}).to(next(model.parameters()).device)
+    with torch.random.fork_rng(devices=[]):  # a new network draws its weights
+        copy = CharRNN(**model.config | {"dropout": 0.0})
+    copy.to(next(model.parameters()))  # the device, and the type
     copy.load_state_dict(model.state_dict())
     for weight, original in zip(copy.parameters(), model.parameters(), strict=True):
         weight.requires_grad_(original.requires_grad)

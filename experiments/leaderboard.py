@@ -19,7 +19,7 @@ none, and says all its settings.
 
 "speed" measures how many steps each entry takes in the time, and writes cpu/steps.json or
 gpu/steps.json. Nothing else may run beside it. An entry that is there is measured anew only if it
-is named.
+is named. On a CPU it also measures whether bfloat16 or float32 is faster; the training takes that.
 
 "train" takes as many steps as were measured, on any number of threads, and writes
 cpu/ENTRY-SEED.json. The recipe's first seed writes its model, history and text as well. A result
@@ -29,6 +29,9 @@ measured, the run ends in time, before its learning rate is 0, and its result sa
 time".
 
 "measure" measures a model that was kept as the rules say, and prints its losses.
+
+"--folder" keeps the results of another kind of machine apart. Those in runs/leaderboard/avx2 are of
+`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`, where no processor has units for bfloat16.
 
 "readme" writes the table in the README anew. tools/gpu_leaderboard.py does for one seed on a GPU
 what "speed" and "train" do.
@@ -66,6 +69,7 @@ from lstmlib.checkpoints import Checkpoints
 from lstmlib.generation import generate
 from lstmlib.history import History
 from lstmlib.models import CharRNN, count_parameters
+from lstmlib.precision import has_bfloat16
 from lstmlib.serialization import atomic_write, load_model, save_model
 from lstmlib.settings import TrainingConfig
 from lstmlib.throughput import keep_freed_memory
@@ -79,6 +83,12 @@ SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KIND = {"cuda": "gpu", "cpu": "cpu"}[DEVICE]
 SECONDS = {"cpu": 300, "gpu": 180}[KIND]
+PLACES = {
+    "cpu": "2 CPU cores, 5 minutes",
+    "avx2/cpu": "2 CPU cores held to AVX2, so without bfloat16, 5 minutes",
+    "gpu": "a GPU, 3 minutes",
+}
+"""Folders of results, and what the README calls each of them."""
 MARK = "<!-- written by experiments/leaderboard.py readme -->\n"
 SPARE = 0.08  # of the time is not planned with, since no two runs are equally fast
 MARGIN = 0.005  # of the time is left to a GPU for what it was asked to do and has not yet done
@@ -133,23 +143,37 @@ def measure_speed(
 
     The steps are those of `fit`, the first thirty not counted; the entries take turns, and the
     faster of two rounds counts: what else the machine does only ever slows a program down. A GPU is
-    waited for at either end of what is timed.
+    waited for at either end of what is timed. On a CPU, an entry in bfloat16 is measured in float32
+    as well, and its precision is the faster one: no processor's name tells which.
     """
     entries, vocab = read_entries(), Vocab.from_text(text)
     train_ids, _ = split(vocab.encode(text))
-    seconds = {name: [] for name in names}
-    for name in tqdm(names * rounds):
-        model, config = prepare(entries[name], len(vocab), taken + 30)
-        watch = Watch(averaging(model, entries[name], config.steps)[1], first=30)
+    ways = [(name, precision) for name in names for precision in precisions(entries[name])]
+    seconds = {way: [] for way in ways}
+    for name, precision in tqdm(ways * rounds):
+        settings = entries[name] | {"precision": precision}
+        model, config = prepare(settings, len(vocab), taken + 30)
+        watch = Watch(averaging(model, settings, config.steps)[1], first=30)
         fit(model, train_ids, None, config, watch, progress=False)
-        seconds[name].append(watch.seconds() / taken)
-    return {
-        name: {
-            "seconds_per_step": round(min(times), 6),
-            "steps": int(SECONDS * (1 - SPARE) / min(times)),
+        seconds[name, precision].append(watch.seconds() / taken)
+    speeds = {}
+    for name in names:
+        fastest, precision = min((min(seconds[way]), way[1]) for way in ways if way[0] == name)
+        speeds[name] = {
+            "seconds_per_step": round(fastest, 6),
+            "steps": int(SECONDS * (1 - SPARE) / fastest),
+            "precision": precision,
         }
-        for name, times in seconds.items()
-    }
+    return speeds
+
+
+def precisions(settings: dict) -> list[str]:
+    """Return the precisions in which the speed of an entry is to be measured on this device."""
+    wanted = settings.get("precision", "float32")
+    if wanted == "float32" or KIND == "gpu":
+        return [wanted]
+    usable = has_bfloat16(torch.device(DEVICE))
+    return ["bfloat16", "float32"] if usable else ["float32"]
 
 
 class Watch:
@@ -221,11 +245,13 @@ def train(
     """
     settings, vocab = read_entries()[entry], Vocab.from_text(text)
     train_ids, valid_ids = split(vocab.encode(text))
+    precision = settings.get("precision", "float32")
     if steps is None:
-        speeds = read_json(FOLDER / KIND / "steps.json")
-        steps = speeds["entries"][entry]["steps"]
+        speed = read_json(FOLDER / KIND / "steps.json")["entries"][entry]
+        steps = speed["steps"]
+        precision = speed.get("precision", precision)
     torch.manual_seed(seed)
-    model, config = prepare(settings, len(vocab), steps)
+    model, config = prepare(settings | {"precision": precision}, len(vocab), steps)
     folder = FOLDER / "unfinished" / f"{KIND}-{entry}-{seed}"
     average, on_step = averaging(model, settings, config.steps)
     # A checkpoint holds neither an average nor one matrix in two places, and takes time to write.
@@ -342,10 +368,10 @@ def record(model: CharRNN, vocab: Vocab, history: History) -> None:
     write_texts(FOLDER / KIND / "samples.txt", titled)
 
 
-def results(kind: str) -> dict[str, list[dict]]:
-    """Return what was trained on a kind of device: entry -> its results by seed, lowest first."""
+def results(place: str) -> dict[str, list[dict]]:
+    """Return what a folder in FOLDER has: entry -> its results by seed, lowest entry first."""
     trained = {}
-    for path in sorted((FOLDER / kind).glob("*-*.json")):
+    for path in sorted((FOLDER / place).glob("*-*.json")):
         result = read_json(path)
         trained.setdefault(result["entry"], []).append(result)
     return dict(sorted(trained.items(), key=lambda each: mean(each[1], "valid_loss")))
@@ -363,9 +389,9 @@ def readme_table() -> str:
         "|---|---|---|---|",
     ]
     entries = read_json(ENTRIES)
-    for kind, where in {"cpu": "2 CPU cores, 5 minutes", "gpu": "a GPU, 3 minutes"}.items():
-        trained = results(kind)
-        if not trained:
+    for place, where in PLACES.items():
+        kind, trained = Path(place).name, results(place)
+        if not trained and place == kind:
             lines.append(f"| {where} | not yet measured | | |")
         for entry in [name for name in ("recipe", "plain-loop") if name in trained]:
             if kind == "gpu":
@@ -387,18 +413,20 @@ def how_it_ended(result: dict) -> str:
     return f" (out of time after {share:.0f} % of its schedule)"
 
 
-def write_readme() -> None:
-    """Write the table into the README, after its mark."""
+def write_readme(mark: str = MARK, table: Callable[[], str] = readme_table) -> None:
+    """Write a table into the README, after its mark."""
     path = FOLDER.parents[1] / "README.md"
-    before, mark, rest = path.read_text(encoding="utf-8").partition(MARK)
+    before, mark, rest = path.read_text(encoding="utf-8").partition(mark)
     after = rest.partition("\n\n")[2]
-    atomic_write(path, f"{before}{mark}{readme_table()}\n{after}".encode())
+    atomic_write(path, f"{before}{mark}{table()}\n{after}".encode())
 
 
 def main() -> None:
     """Measure the speed of the entries, or train some of them."""
+    global FOLDER
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", help="the file of tiny Shakespeare; else found or downloaded")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where results stand")
     commands = parser.add_subparsers(dest="command", required=True)
     speed = commands.add_parser("speed", help="measure how many steps entries take in the time")
     speed.add_argument("entries", nargs="*", help="default: those not yet measured")
@@ -410,6 +438,7 @@ def main() -> None:
     training.add_argument("--seeds", type=int, nargs="+", default=[1])
     training.add_argument("--threads", type=int, default=torch.get_num_threads())
     settings = parser.parse_args()
+    FOLDER = settings.folder
     if settings.command == "readme":
         write_readme()
         return

@@ -5,7 +5,8 @@
 A rule chooses what a slide shows. Each heading of a chapter, as students get it, makes a slide: the
 first sentences below it, its first displayed formula, and the first number that a check printed.
 If the part has a figure, the first one has a slide of its own. The opening makes the title, and the
-summary stands at the end. Text is cut at the ends of sentences, never within one.
+summary stands at the end. Text is cut at the ends of sentences, never within one. After a part come
+the concept questions on it, from teaching/questions: each has a slide, and its answer another one.
 
 nbconvert writes them for reveal.js. Nothing is loaded from a network when they are shown: reveal.js
 and MathJax lie beside the slides. `npm pack` fetches both once, and their SHA-256 is checked. The
@@ -28,7 +29,7 @@ from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 from platformdirs import user_cache_path
-from teaching_plan import NOTEBOOKS, student_view
+from teaching_plan import NOTEBOOKS, choices, questions, student_view
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 1366, 768
@@ -163,8 +164,8 @@ def _bullets(heading: str, text: str) -> Iterator[str]:
         yield "\n".join([f"## {heading}\n", *(f"- {item}" for item in some)])
 
 
-def slides(notebook: NotebookNode) -> list[str]:
-    """Return a chapter's slides, each in Markdown."""
+def slides(notebook: NotebookNode, questions: Sequence[dict] = ()) -> list[str]:
+    """Return a chapter's slides, each in Markdown; a question stands behind the part it is on."""
     first, *rest = parts(notebook)
     made = list(_title(first))
     for part in rest:
@@ -178,14 +179,28 @@ def slides(notebook: NotebookNode) -> list[str]:
             words = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
             image = f'<img alt="{words}" src="data:image/png;base64,{picture.strip()}">'
             made.append(f"## {part.heading}\n\n{image}")
+        for question in questions:
+            if _plain(question["section"]) == part.heading:
+                made += question_and_answer(question)
     return made
+
+
+def question_and_answer(question: dict) -> list[str]:
+    """Return the slide of a concept question, and the slide of its answer."""
+    offered = list(choices(question))
+    (right,) = [each for each in offered if not each[2]]
+    asked = "\n".join(f"- **{letter}.** {says}" for letter, says, _ in offered)
+    return [
+        f"## Question\n\n{question['asks']}\n\n{asked}",
+        f"## Answer\n\n{question['asks']}\n\n- **{right[0]}.** {right[1]}\n\n{question['because']}",
+    ]
 
 
 def deck(chapter: str) -> str:
     """Return the HTML of a chapter's slides, which reads the folder assets/ beside it."""
     cells = [
         new_markdown_cell(text, metadata={"slideshow": {"slide_type": "slide"}})
-        for text in slides(student_view(chapter))
+        for text in slides(student_view(chapter), questions(chapter))
     ]
     exporter = SlidesExporter(
         template_file=str(Path(__file__).with_name("slides.html.j2")),

@@ -27,7 +27,11 @@ LARGE = 100_000
 """Bytes of a model from which on float16 is worth it."""
 EXACT = ("valid_loss", "smooth_loss")
 """Columns that keep all their digits: result.json quotes them."""
-LEFT_OUT = {"case-d-full": "network.json", "leaderboard/gpu": "recipe-1.json"}
+LEFT_OUT = {
+    "case-d-full": "network.json",
+    "leaderboard/gpu": "recipe-1.json",
+    "leaderboard/avx2/cpu": "recipe-1.json",
+}
 """Folder -> what tells of its model when it is gone. runs/README.md says how to make it again."""
 
 

@@ -1,5 +1,6 @@
 """The leaderboard: the parts of its recipes, its rules, and what it recorded."""
 
+import dataclasses
 import json
 import signal
 import time
@@ -428,6 +429,40 @@ def small_leaderboard(tmp_path, monkeypatch):
     monkeypatch.setattr(leaderboard, "ENTRIES", tmp_path / "entries.json")
     monkeypatch.setattr(leaderboard, "SECONDS", 2)
     return tmp_path
+
+
+def test_the_precision_is_measured_and_not_named(small_leaderboard, monkeypatch):
+    """Where bfloat16 would work, the faster of both is taken, and the training takes it as well."""
+    entries = json.loads(leaderboard.ENTRIES.read_text())
+    entries[leaderboard.KIND]["recipe"]["changes"] = SMALL | {"precision": "bfloat16"}
+    leaderboard.write_json(leaderboard.ENTRIES, entries)
+    taken, slow = [], {"bfloat16": 0.02, "float32": 0.001}
+    monkeypatch.setattr(leaderboard, "KIND", "cpu")
+    monkeypatch.setattr(leaderboard, "DEVICE", "cpu")
+    leaderboard.write_json(leaderboard.ENTRIES, {"cpu": next(iter(entries.values()))})
+    whole = leaderboard.fit
+
+    def fit_that_waits(model, train_ids, valid_ids, config, on_step=None, *others, **named):
+        def step(history):
+            time.sleep(slow[config.precision])
+            return on_step and on_step(history)
+
+        taken.append(config.precision)
+        plain = dataclasses.replace(config, precision="float32")
+        return whole(model, train_ids, valid_ids, plain, step, *others, **named)
+
+    monkeypatch.setattr(leaderboard, "fit", fit_that_waits)
+    monkeypatch.setattr(leaderboard, "has_bfloat16", lambda _: True)
+    text = "ROMEO: to be, or not to be, " * 200
+    speed = leaderboard.measure_speed(text, ["recipe"], taken=5, rounds=1)["recipe"]
+    assert taken == ["bfloat16", "float32"] and speed["precision"] == "float32"
+    place = small_leaderboard / "cpu/steps.json"
+    leaderboard.write_json(place, {"entries": {"recipe": speed | {"steps": 3}}})
+    leaderboard.train("recipe", 2, text)
+    assert taken[-1] == "float32"
+    monkeypatch.setattr(leaderboard, "has_bfloat16", lambda _: False)
+    leaderboard.measure_speed(text, ["recipe"], taken=5, rounds=1)
+    assert taken[3:] == ["float32"]
 
 
 def test_speed_then_training_leave_what_the_page_says(small_leaderboard):

@@ -55,6 +55,24 @@ def test_the_rule_chooses_sentences_a_formula_a_number_and_a_figure():
     assert len(made) == 5
 
 
+def test_a_question_follows_its_part_and_its_answer_the_question():
+    question = {"asks": "How many?", "section": "1 · A part", "right": "Two.", "because": "It is."}
+    question["wrong"] = [{"says": f"{n}.", "thinks": "so"} for n in (3, 4, 5)]
+    *_, asked, answer, summary = slides.slides(CHAPTER, [question])
+    assert asked.startswith("## Question\n\nHow many?\n\n- **A.** ")
+    assert all(f".** {says}" in asked for says in ("Two.", "3.", "4.", "5.")) and "so" not in asked
+    (letter,) = [line[4] for line in asked.splitlines() if line.endswith("Two.")]
+    assert answer == f"## Answer\n\nHow many?\n\n- **{letter}.** Two.\n\nIt is."
+    assert summary.startswith("## Summary")
+
+
+@pytest.mark.parametrize("chapter", slides.NOTEBOOKS)
+def test_every_question_of_a_chapter_is_in_its_deck(chapter):
+    asked = teaching.questions(chapter)
+    made = slides.slides(teaching.student_view(chapter), asked)
+    assert sum(text.startswith("## Question\n") for text in made) == len(asked) == 5
+
+
 def test_text_is_cut_between_sentences():
     long = "A sentence of a few words. " * 40
     cells = [*CHAPTER.cells[:1], new_markdown_cell(f"## 1 · Long\n\n{long}")]

@@ -54,7 +54,7 @@ def _slip_of_chunk(answer: Callable, ids: np.ndarray, start: int, length: int) -
     if all(np.ndim(part) == 2 for part in got):
         return "both have the shape (length,), without the axis of the streams."
     if any(np.ndim(part) != 1 for part in got):
-        return "the targets are `length` ids, one for each input, and not a single id."
+        return "the targets are `length` ids, one for each input: an array, and not a single id."
     parts = [np.asarray(part) for part in got]
     for part in parts:
         if part.size and part.dtype.kind not in "iu":
@@ -194,6 +194,8 @@ def revealing_batch(answer: object) -> None:
             ids = np.asarray(answer)
         except ValueError:
             return "the two streams must be of the same length, 3 steps each."
+        if ids.dtype == object or (ids.dtype.kind in "US" and not ids.shape):
+            return "ids of 2 streams and 3 steps are asked for, such as [[0, 1, 2], [3, 2, 1]]."
         if ids.shape != (2, 3):
             return f"a batch of 2 streams and 3 steps is asked for, and yours is {ids.shape}."
         if ids.dtype.kind in "fb" and (ids == np.round(ids.astype(float))).all():

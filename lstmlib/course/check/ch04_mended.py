@@ -164,6 +164,11 @@ def repaired(answer: Callable | None) -> None:
                 return "return the state, (h, c), and nothing else."
             if any(getattr(part, "dtype", None) != before.dtype for part in state):
                 return "h and c stay tensors, of the type that they have."
+            if any(map(torch.is_inference, state)):
+                return (
+                    "what `torch.inference_mode` makes can take part in no `backward`: `detach` "
+                    "instead."
+                )
             if not _near(_vector(mine), wanted):
                 return _slip_of_step(course, n, before, _vector(mine), uncut)
             if not all(map(_near, state, wanted_state)):
@@ -261,7 +266,6 @@ def continued(answer: Callable | None) -> None:
         V, H, L, n = map(int, rng.integers((2, 4, 1, 1), (13, 17, 4, 13)))
         settings = {"vocab_size": V, "hidden_size": H, "num_layers": L}
         settings["embedding_size"] = (None, 3)[rng.integers(2)]
-        settings["cell"] = ("lstm", "gru", "cifg", "rnn")[H % 4]
         settings["scale"] = (1.0, 1e-4)[rng.integers(2)]  # the less, the closer the logits lie
         ids = rng.integers(V, size=int(10 ** rng.uniform(0, 2))).tolist()
         return ids, n, settings, bool(rng.integers(3))
@@ -307,12 +311,15 @@ def continued(answer: Callable | None) -> None:
                 "feed only the last character."
             )
         if written(model, list(ids), n) != got:
-            return "a second call writes another text: do not draw, take the most probable one."
+            return (
+                "a second call with the same writes another text: do not draw, take the most "
+                "probable one; and keep no state from one call to the next."
+            )
         if got == reference(_network(**settings), ids, n, position=0):
             return "the next character is predicted at the last position, `logits[0, -1]`."
         if n > 1 and got[:-1] == right[1:]:
             return "each id stands one place too early: the first one is missing."
-        if sorted(got) == sorted(right):
+        if got in (right[::-1], sorted(right)):
             return "these are the right ids, in another order."
         if got[0] != right[0]:
             return "the first id is not the most probable one after the text: the argmax is."
@@ -332,7 +339,9 @@ def continued(answer: Callable | None) -> None:
 
 def _drops(model: CharRNN) -> bool:
     """Say whether dropout acts anywhere: behind the last layer, or between layers."""
-    return model.dropout.training or (model.config["num_layers"] > 1 and model.layers.training)
+    behind = model.dropout.training and model.dropout.p > 0
+    between = model.config["num_layers"] > 1 and model.layers.training
+    return behind or (between and model.layers.dropout > 0)
 
 
 def _slip_of_length(ids: list[int], got: list[int], calls: list[tuple]) -> str | None:

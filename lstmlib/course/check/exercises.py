@@ -95,7 +95,7 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
             slip = find_slip() or watch.differs()
         except Slip as error:
             slip = str(error)
-        except Exception as error:  # whatever the student's code raises is a slip, not a crash
+        except (Exception, SystemExit) as error:  # of the student's code: a slip, and no crash
             slip = _of_error(error, watch.returned if callable(answer) else answer, watch.given)
         finally:
             _watches.pop()
@@ -130,7 +130,7 @@ def grading() -> Iterator[None]:
         _graded.reset(before)
 
 
-def _of_error(error: Exception, returned: object, given: tuple) -> str:
+def _of_error(error: Exception | SystemExit, returned: object, given: tuple) -> str:
     """Say what an error comes from: the student's code, or what the check made of its result.
 
     `given` are the arguments of the last call.
@@ -138,7 +138,7 @@ def _of_error(error: Exception, returned: object, given: tuple) -> str:
     said = f"{type(error).__name__}: {error}"
     if of_answer(error):
         case = " and ".join(map(_briefly, given))
-        return f"your code stopped with {said}" + f" (for {case})" * (0 < len(case) <= 120)
+        return f"your code stopped with {said}" + f" (for {case})" * (0 < len(case) <= 200)
     if isinstance(error, NameError):
         return f"{said}. Did you run all cells above?"
     return (
@@ -211,11 +211,15 @@ def _has_return(function: Callable) -> bool:
 def _briefly(argument: object) -> str:
     """Return an argument of a function as a message shows it: short, and without an address."""
     said = repr(argument.tolist() if hasattr(argument, "tolist") else argument)
+    # Arrays of NumPy have 64 bits unless someone asks for fewer.
+    fewer = getattr(argument, "dtype", None) == np.float32
     if len(said) <= 60 and not said.startswith("<"):
-        return said
+        return said + ", float32" * fewer
     shape = getattr(argument, "shape", None)
     kind = type(argument).__name__
-    return f"a {kind}" if shape is None else f"a {kind} of the shape {tuple(shape)}"
+    if shape is None:
+        return f"a {kind}"
+    return f"a {kind} of the shape {tuple(shape)}" + ", float32" * fewer
 
 
 # What counts as a number, an index or an array is said to the reader once, in chapter 00.
@@ -332,7 +336,7 @@ def hint(exercise: str) -> None:
     Of an exercise that there is not, it says which there are: a slip of the pen is not to stop a
     notebook that is run as a whole.
     """
-    chapter, _, name = exercise.partition(".")
+    chapter, _, name = str(exercise).partition(".")
     hints = hints_of(chapter)
     if not hints:
         print(f'{exercise!r} names no chapter; write it as "ch00.pairs".')

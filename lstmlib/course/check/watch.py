@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 REPEATED = 4
 """So many of the first calls of an answer are made once more in the end."""
@@ -108,7 +109,7 @@ class Watch:
         if _lasting(arguments) != lasting:
             self.slips.append(
                 "right, but your function changes the network for good: what of it learns, its "
-                "dropout or its type."
+                "dropout, its type, or what hangs on it."
             )
         if kept is not None:
             noted = _copied((result,))
@@ -141,14 +142,16 @@ class Watch:
 
 
 def _lasting(arguments: tuple) -> list:
-    """Return what no caller wants changed of networks: what learns, types, how much dropout."""
+    """Return what no caller wants changed: what learns, types, how much dropout, attributes."""
     networks = [each for each in arguments if isinstance(each, nn.Module)]
     parts = [part for network in networks for part in network.modules()]
     drops = [getattr(part, "p", getattr(part, "dropout", None)) for part in parts]
     weights = [weight for network in networks for weight in network.parameters()]
     # Of an RNN `dropout` is a number; of CharRNN it is a part, which is listed itself.
-    return [(weight.requires_grad, weight.dtype) for weight in weights] + [
-        drop for drop in drops if isinstance(drop, int | float)
+    return [
+        *((weight.requires_grad, weight.dtype) for weight in weights),
+        *(drop for drop in drops if isinstance(drop, int | float)),
+        *(sorted(vars(part)) for part in parts),
     ]
 
 
@@ -235,13 +238,37 @@ TO_THE_PROCESSOR = (
 
 
 def moves_to_processor(answer: Callable, *arguments: object) -> bool:
-    """Say whether an answer takes what is on "meta" to the processor, as `cpu()` does.
+    """Say whether what an answer returns, or computes with, is taken from "meta" to the processor.
 
-    A tensor there has no numbers, and PyTorch refuses to copy them. What else goes wrong there says
-    nothing.
+    A tensor there has no numbers, and PyTorch refuses to copy them: who only looks at some is given
+    zeros. What else goes wrong there says nothing.
     """
     try:
-        answer(*arguments)
+        with _Zeros():
+            result = answer(*arguments)
     except Exception as error:
-        return "Cannot copy out of meta" in str(error) or "meta device type" in str(error)
-    return False
+        return "expected device meta" in str(error)
+    parts = result if isinstance(result, list | tuple) else (result,)
+    return any(isinstance(part, np.ndarray) or _on_processor(part) for part in parts)
+
+
+def _on_processor(part: object) -> bool:
+    return torch.is_tensor(part) and part.device.type == "cpu"
+
+
+class _Zeros(TorchFunctionMode):
+    """Where numbers of a tensor on "meta" are asked for, those of zeros on the processor come."""
+
+    def __torch_function__(
+        self, function: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        try:
+            return function(*args, **(kwargs or {}))
+        except (NotImplementedError, RuntimeError, TypeError) as error:
+            if "meta" not in str(error) or "expected device meta" in str(error):
+                raise
+            stand_ins = [
+                torch.zeros(a.shape, dtype=a.dtype) if torch.is_tensor(a) and a.is_meta else a
+                for a in args
+            ]
+            return function(*stand_ins, **(kwargs or {}))

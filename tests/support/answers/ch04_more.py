@@ -421,6 +421,75 @@ def by_bisection(low, high, steps=200):
     return bias_for
 
 
+# What two readers of the course wrote
+
+
+def units_in_32_bits(V, H):
+    b, c = np.float32(4 * V + 6), np.float32(4 * H * H + (5 * V + 8) * H)
+    return int((-b + np.sqrt(b * b + 12 * c)) / 6)
+
+
+def with_nan(dx, ids, V):
+    table = np.full((V, dx.shape[1]), np.nan)
+    for v in set(ids.tolist()):
+        table[v] = dx[ids == v].sum(axis=0)
+    return table
+
+
+def looks_at_numbers(state, k):
+    if k:
+        state[0][0, 0, :2].tolist()
+        state[1].abs().max().detach().cpu()
+        float(state[1].detach().sum())
+    return None if k == 0 else detach(state)
+
+
+def through_views(kernel, bias, D):
+    kernel, bias, H = kernel.copy(), bias.copy(), len(bias) // 4
+    for a in (kernel, bias):
+        f, g = slice(2 * H, 3 * H), slice(H, 2 * H)
+        a[..., f], a[..., g] = a[..., g], a[..., f]
+    bias[H : 2 * H] += 1
+    return kernel[:D].T, kernel[D:].T, bias
+
+
+@torch.inference_mode()
+def cut_for_good(state):
+    return tuple(part.clone() for part in state)
+
+
+def without_dropout_for_a_while(model, ids, n):
+    between, behind = model.layers.dropout, model.dropout.p
+    model.layers.dropout = model.dropout.p = 0.0
+    new = writing(off=lambda _: None)(model, ids, n)
+    model.layers.dropout, model.dropout.p = between, behind
+    return new
+
+
+def state_on_the_model(model, ids, n):
+    model.eval()
+    new = []
+    for _ in range(n):
+        read = torch.tensor([new[-1:] or ids])
+        logits, model.state = model(read, getattr(model, "state", None))
+        new.append(int(logits[0, -1].argmax()))
+    return new
+
+
+def in_a_global():
+    kept = [None]
+
+    def continued(model, ids, n):
+        model.eval()
+        new = []
+        for _ in range(n):
+            logits, kept[0] = model(torch.tensor([new[-1:] or ids]), kept[0])
+            new.append(int(logits[0, -1].argmax()))
+        return new
+
+    return continued
+
+
 RIGHT = {
     "gru_units": [
         units_by_halves,
@@ -441,6 +510,7 @@ RIGHT = {
         lambda dx, ids, V: np.einsum("tv,tm->vm", np.eye(V)[ids], dx),
     ],
     "next_state": [
+        looks_at_numbers,
         states(lambda p: p.data),
         states(lambda p: torch.tensor(p.detach())),
         states(lambda p: p.clone().detach(), torch.zeros_like),
@@ -466,6 +536,8 @@ RIGHT = {
         stepping(loss=lambda a, y: F.nll_loss(a.log_softmax(-1).transpose(1, 2), y)),
     ],
     "continued": [
+        without_dropout_for_a_while,
+        writing(carry=lambda state, k: (state[0].detach(), state[1].detach())),
         writing(off=part_by_part),
         writing(off=lambda model: model.train(False), carry=lambda state, k: detach(state)),
         calls_itself,
@@ -485,6 +557,7 @@ RIGHT = {
 
 WRONG = {
     "gru_units": [
+        (units_in_32_bits, "with V = 73 and H = 2934, a GRU of 3392 has more"),
         (one_step_of_newton, "with V = 26 and H = 26"),
         (
             lambda V, H: max(n for n in range(2 * H) if _gru(V, n, 3) <= _lstm(V, H) + 4 * H),
@@ -539,6 +612,8 @@ WRONG = {
             lambda dx, ids, V: by_columns(dx, ids, V) * (np.arange(V) > 0)[:, None],
             "in row 0, for V = 7",
         ),
+        (with_nan, "is not read here, so its row is 0; yours holds NaN"),
+        (lambda dx, ids, V: by_columns(dx, ids, V).round(4), "rounded to 4 decimals"),
     ],
     "next_state": [
         (states(first=lambda p: torch.zeros(p.shape)), "of the type that the state has"),
@@ -577,8 +652,10 @@ WRONG = {
         (by_parts(b=lambda b: np.where(np.arange(len(b)) // (len(b) // 4) == 1, 1, b)), "matrices"),
         (by_parts(x=lambda w: w.round(3)), "weight_hh is right, and weight_ih is not"),
         (by_parts(b=lambda b: b[None]), "yours is (1, 8)"),
+        (through_views, "Take copies"),
     ],
     "repaired": [
+        (stepping(cut=cut_for_good), "no `backward`"),
         (to_the_processor, "to the processor"),
         (stepping(step=step_by_hand), "here Adam"),
         (stepping(step=step_anew), "here Adam"),
@@ -603,7 +680,9 @@ WRONG = {
         (stepping(loss=lambda a, y: y.shape[1] * cross_entropy(a, y)), "5 times as long"),
     ],
     "continued": [
-        (writing(carry=lambda state, k: (state[0], state[1])), "IndexError"),
+        (state_on_the_model, "what hangs on it"),
+        (in_a_global(), "keep no state from one call"),
+        (writing(carry=lambda state, k: state[:1]), "IndexError"),
         (writing(off=frozen), "for good"),
         (writing(off=without_dropout), "for good"),
         (writing(off=lambda model: model.eval().float()), "for good"),
