@@ -580,6 +580,15 @@ def test_the_recorded_model_has_the_recorded_loss():
     assert windows_loss == pytest.approx(recorded["windows_loss"], abs=1e-4)
 
 
+def test_the_five_minutes_of_a_processor_without_bfloat16_are_recorded():
+    (result,) = leaderboard.results("avx2/cpu")["recipe"]
+    speed = json.loads((leaderboard.FOLDER / "avx2/cpu/steps.json").read_text())
+    assert result["precision"] == speed["entries"]["recipe"]["precision"] == "float32"
+    assert result["seconds"] <= 300 and result["threads"] == speed["threads"] == 2
+    entries = json.loads(leaderboard.ENTRIES.read_text())["cpu"]
+    assert result["settings"] == leaderboard.all_settings(entries, "recipe")
+
+
 def test_the_readme_has_the_table():
     assert leaderboard.MARK + leaderboard.readme_table() in (ROOT / "README.md").read_text()
 
