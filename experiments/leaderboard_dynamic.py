@@ -63,7 +63,7 @@ def tune(text: str, steps: int, seed: int, limit: float) -> dict:
     """
     vocab, train_ids, tune_ids = tuning_texts(text)
     torch.manual_seed(seed)
-    model, _, history = trained(vocab, train_ids, steps)
+    model, history = trained(vocab, train_ids, leaderboard.read_entries()[ENTRY], steps)
     squares, tried, begun = mean_squares(model, train_ids), {}, time.perf_counter()
 
     def loss(settings: DynamicEvaluation) -> float:
@@ -73,6 +73,7 @@ def tune(text: str, steps: int, seed: int, limit: float) -> dict:
         return tried[settings]
 
     best = BEGIN
+    loss(best)  # however little time there is
     for name, factor in STEPS.items():
         for by in (factor, 1 / factor):
             other = changed(best, name, by)
@@ -108,32 +109,28 @@ def chosen(folder: Path) -> DynamicEvaluation:
 
 
 def trained(
-    vocab: Vocab, train_ids: np.ndarray, steps: int, limit: float | None = None
-) -> tuple[CharRNN, dict, History]:
-    """Return a network of the recipe, trained for some steps; its settings, and the history."""
-    settings = leaderboard.read_entries()[ENTRY]
+    vocab: Vocab, train_ids: np.ndarray, settings: dict, steps: int, limit: float | None = None
+) -> tuple[CharRNN, History]:
+    """Return a network of an entry's settings, trained for some steps, and the history."""
     model, config = leaderboard.prepare(settings, len(vocab), steps)
     average, on_step = leaderboard.averaging(model, settings, steps)
     watch = leaderboard.Watch(on_step, limit=limit)
     history = fit(model, train_ids, None, config, watch)
     if history.ended == "interrupted":
         raise SystemExit("Stopped; it starts anew.")
-    return average.module if average else model, settings, history
+    return average.module if average else model, history
 
 
-def plan(vocab: Vocab, train_ids: np.ndarray, to_read: int, settings: DynamicEvaluation) -> dict:
+def plan(text: str, settings: DynamicEvaluation) -> dict:
     """Measure this machine; return the steps that the time allows, and what was measured.
 
     Args:
-        vocab: of the text.
-        train_ids: the training text, (N,).
-        to_read: characters of the text to be measured on.
-        settings: the way of learning in the pass through it.
+        text: tiny Shakespeare.
+        settings: the way of learning in the pass through its last 10 %.
     """
-    model, config = leaderboard.prepare(leaderboard.read_entries()[ENTRY], len(vocab), 130)
-    watch = leaderboard.Watch(first=30)
-    fit(model, train_ids, None, config, watch, progress=False)
-    step = watch.seconds() / 100
+    vocab, speed = Vocab.from_text(text), leaderboard.measure_speed(text, [ENTRY])[ENTRY]
+    train_ids, valid_ids = split(vocab.encode(text))
+    model, _ = leaderboard.prepare(leaderboard.read_entries()[ENTRY], len(vocab), 1)
     begun = leaderboard.now()
     squares = mean_squares(model, train_ids)
     for_squares = leaderboard.now() - begun
@@ -141,15 +138,16 @@ def plan(vocab: Vocab, train_ids: np.ndarray, to_read: int, settings: DynamicEva
     dynamic_loss(model, train_ids[: PIECES * settings.seq_len + 1], squares, settings)
     piece = (leaderboard.now() - begun) / PIECES
     seconds = leaderboard.SECONDS * (1 - leaderboard.SPARE)
-    seconds -= for_squares + to_read / settings.seq_len * piece
+    seconds -= for_squares + len(valid_ids) / settings.seq_len * piece
     # Where the machine turns slower, the clock ends the training before its last step.
     limit = leaderboard.SECONDS * (1 - leaderboard.SPARE / 2)
-    limit -= 1.2 * (for_squares + to_read / settings.seq_len * piece)
+    limit -= 1.2 * (for_squares + len(valid_ids) / settings.seq_len * piece)
     return {
-        "seconds_per_step": round(step, 6),
+        "seconds_per_step": speed["seconds_per_step"],
+        "precision": speed["precision"],
         "seconds_of_squares": round(for_squares, 3),
         "seconds_per_piece": round(piece, 6),
-        "steps": max(int(seconds / step), 1),
+        "steps": max(int(seconds / speed["seconds_per_step"]), 1),
         "seconds_of_training": round(limit, 3),
     }
 
@@ -167,11 +165,12 @@ def train(seed: int, text: str, settings: DynamicEvaluation) -> dict:
     """
     vocab = Vocab.from_text(text)
     train_ids, valid_ids = split(vocab.encode(text))
-    planned = plan(vocab, train_ids, len(valid_ids), settings)
+    entry, planned = leaderboard.read_entries()[ENTRY], plan(text, settings)
+    steps, limit = planned["steps"], planned["seconds_of_training"]
     torch.manual_seed(seed)
     begun = leaderboard.now()
-    limit = planned["seconds_of_training"]
-    model, entry, history = trained(vocab, train_ids, planned["steps"], limit)
+    faster = entry | {"precision": planned["precision"]}
+    model, history = trained(vocab, train_ids, faster, steps, limit)
     for_training = leaderboard.now() - begun
     squares = mean_squares(model, train_ids)
     loss = dynamic_loss(model, valid_ids, squares, settings)

@@ -6,9 +6,10 @@ third of that span on a side is named, with the band that would: set it by hand,
 why. (See tools/survey.py; tests/test_house.py holds the room.)
 
 On a GPU there is seldom more than one run, which has no span. There a band must leave a third of
-what the runs in `cpu` span, and 1 % of the value. `--set gpu` writes the bands that do not: around
-what was measured, with room for all that the runs in `cpu` span, and 3 % of the value at least. A
-band that has room stays as it is.
+what the runs in `cpu` span, and 1 % of the value. `--set gpu` widens the bands that do not: to what
+was measured, with room for all that the runs in `cpu` span, and 3 % of the value at least. What a
+band held before, it still holds: one run cannot show that it was too wide. A band that has room
+stays as it is.
 """
 
 import argparse
@@ -102,7 +103,8 @@ def update(name: str, by_profile: dict[str, list[float]], to_set: str | None) ->
         like, at_most = ranges.get("cpu", ranges[profile]), entry.get("at_most", math.inf)
         if not has_room(entry[profile], ranges[profile], like, at_most):
             if profile == to_set:
-                new[profile] = around(ranges[profile], like, at_most)
+                low, high = around(ranges[profile], like, at_most)
+                new[profile] = [min(low, entry[profile][0]), max(high, entry[profile][1])]
                 print(f"{name}, {profile}: {entry[profile]} becomes {new[profile]}")
             else:
                 narrow.append(f"{name}, {profile}: {entry[profile]} for {ranges[profile]}")

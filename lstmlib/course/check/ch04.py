@@ -275,6 +275,7 @@ def bias_for(answer: Callable | None) -> None:
         tasks += ((1, 0.2), (2, 0.1), (1, 1e-5), (5000, 0.9))  # three have a bias below 0
         tasks += ((1, 1e-7), (1, 0.999), (7, 0.999), (2, 0.25), (100_000, 0.9), *drawn(4, 40, make))
         tasks += ((1_000_000, 0.99), (1, 1e-9))  # 1 - p is 0 in float32; a bias far below 0
+        tasks += ((1, 1e-14),)  # below what a search from -30 finds
         for lag, share in tasks:
             b = number(call_answer(answer, lag, share), infinite=lag == 1_000_000)
             if b == math.inf:
@@ -298,6 +299,7 @@ def bias_for(answer: Callable | None) -> None:
                 (math.log(p), "the gate is σ(b), and no exponential: solve 1 / (1 + e^-b) = p."),
             )
             near = 1e-6 + min(0.1, 4 * 2**-23 / (1 - p))  # float32 has few digits of 1 - p
+            near += 0.01 * (p < 1e-12)  # as 2 p - 1 has few of p
             same = partial(math.isclose, b, rel_tol=2**-23, abs_tol=near)
             hints = [hint for value, hint in slips if same(value)]
             if None in hints:

@@ -709,6 +709,7 @@ WRONG = {
         (by_bisection(-15, 15), "and not 1e-07"),
         (by_bisection(-20, 12), "after 100000 steps"),
         (by_bisection(-20, 20), "and not 1e-09"),
+        (by_bisection(-30, 30), "and not 1e-14"),
         (lambda lag, share: torch.logit(torch.tensor(root(lag, share))).item(), "in float64"),
         (lambda lag, share: torch.logit(torch.tensor(share) ** (1 / lag)), "in float64"),
         (by_bisection(-20, 20, steps=18), "is left after"),
