@@ -316,3 +316,41 @@ def test_float32_is_near_enough_and_six_decimals_are_not():
     assert not exercises.near(0.33333, 1 / 3)
     assert exercises.rounded(0.333, 1 / 3) and exercises.rounded(0.34, 1 / 3)
     assert not exercises.rounded(1 / 3 + 0.001, 1 / 3)
+
+
+# What a check says of an answer that stops
+
+
+def leaves(*_):
+    raise SystemExit(0)
+
+
+def adds_another_type(row):
+    return torch.zeros(len(row), dtype=torch.float64) @ torch.tensor(row)
+
+
+def test_an_answer_that_ends_python_does_not_end_the_notebook(capsys):
+    said = verdict(leaves, capsys, 3)
+    assert said == "not yet: your code stopped with SystemExit: 0 (for 3)"
+
+
+def test_the_type_of_an_array_is_said_where_it_is_not_the_usual_one(capsys):
+    said = verdict(adds_another_type, capsys, np.ones(2, dtype=np.float32))
+    assert said.startswith("not yet: your code stopped with RuntimeError")
+    assert said.endswith("(for [1.0, 1.0], float32)")
+    long = verdict(adds_another_type, capsys, np.ones(100, dtype=np.float32))
+    assert long.endswith("(for a ndarray of the shape (100,), float32)")
+    assert "float" not in verdict(leaves, capsys, np.ones(2))
+
+
+def test_a_hint_of_a_function_says_how_to_ask(capsys):
+    check.hint(leaves)
+    assert 'names no chapter; write it as "ch00.pairs".' in capsys.readouterr().out
+
+
+def test_what_hangs_on_a_network_afterwards_is_noticed(capsys):
+    def keeps(model):
+        model.state = 1.0
+        return 1.0
+
+    assert "what hangs on it" in verdict(keeps, capsys, nn.Linear(2, 2))

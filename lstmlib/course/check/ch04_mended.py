@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lstmlib.course.check.exercises import call_answer, called, drawn, entries, grade, index
-from lstmlib.course.check.watch import TO_THE_PROCESSOR, moves_to_processor
+from lstmlib.course.check.watch import INFERENCE, TO_THE_PROCESSOR, moves_to_processor
 from lstmlib.models import CharRNN, State, detach
 
 
@@ -165,10 +165,7 @@ def repaired(answer: Callable | None) -> None:
             if any(getattr(part, "dtype", None) != before.dtype for part in state):
                 return "h and c stay tensors, of the type that they have."
             if any(map(torch.is_inference, state)):
-                return (
-                    "what `torch.inference_mode` makes can take part in no `backward`: `detach` "
-                    "instead."
-                )
+                return INFERENCE
             if not _near(_vector(mine), wanted):
                 return _slip_of_step(course, n, before, _vector(mine), uncut)
             if not all(map(_near, state, wanted_state)):

@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 
 from lstmlib.course.check.exercises import called, drawn, grade
-from lstmlib.course.check.watch import TO_THE_PROCESSOR, described, moves_to_processor
+from lstmlib.course.check.watch import (
+    INFERENCE,
+    TO_THE_PROCESSOR,
+    described,
+    moves_to_processor,
+)
 from lstmlib.models import State, detach
 
 
@@ -115,7 +120,7 @@ def _slip_of_states(
     if zeros and [part.dtype for part in zeros] != [part.dtype for part in wanted[0]]:
         return "the zeros of batch 0 are tensors of the type that the state has; or give None."
     if any(torch.is_inference(part) for state in got.values() for part in state or ()):
-        return "what `torch.inference_mode` makes can take part in no `backward`: detach instead."
+        return INFERENCE
     if all(map(is_zero, later.values())):
         if not is_zero(first):
             return "the other way round: batch 0 begins anew, all others go on."

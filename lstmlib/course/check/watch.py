@@ -231,6 +231,7 @@ def _same(a: object, b: object) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
+INFERENCE = "what `torch.inference_mode` makes can take part in no `backward`: detach instead."
 TO_THE_PROCESSOR = (
     "right on a processor; but from a GPU your function takes h and c to the processor, and the "
     "network stays on the GPU: `detach` them where they are."
