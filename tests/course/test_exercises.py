@@ -4,10 +4,12 @@ import copy
 import importlib
 import inspect
 import pydoc
+import re
 import sys
 import traceback
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from lstmlib.course import check
 from lstmlib.course.check import exercises
 
 ANSWERED = Path(__file__).resolve().parents[1] / "support" / "answers"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CHAPTERS = sorted(path.stem for path in ANSWERED.glob("ch[0-9][0-9].py"))
 CHECKS = [name for name in check.__all__ if isinstance(getattr(check, name), exercises.Check)]
 ANSWERS = {
@@ -188,6 +191,17 @@ def test_hints_are_of_checks(chapter):
     assert set(exercises.hints_of(chapter)) == {
         n.partition(".")[2] for n in ANSWERS if n.startswith(chapter)
     }
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_line_of_a_hint_uses_no_module_that_its_notebook_does_not_import(chapter):
+    (path,) = NOTEBOOKS.glob(f"{chapter[2:]}_*.ipynb")
+    code = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code")
+    imports = re.findall(r"^ *(?:from [\w.]+ )?import (.+)$", code, re.M)
+    names = {name.split(" as ")[-1].strip() for line in imports for name in line.split(",")}
+    for _, _, line in exercises.hints_of(chapter).values():
+        used = set(re.findall(r"\b(math|np|torch|F|plt|re|random|itertools)\.[a-z]", line))
+        assert used <= names, line
 
 
 # Stubs, hints

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import math
 import random
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def verdict(answer, capsys, *arguments, **named):
 
 
 def settings():
-    modes = torch.is_grad_enabled(), torch.get_default_dtype()
+    modes = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_anomaly_enabled()
+    modes += str(np.geterr()), str(np.get_printoptions())
     return *modes, torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()
 
 
@@ -45,6 +47,9 @@ def doing(effect):
 EFFECTS = {
     "switches gradients": lambda: torch.set_grad_enabled(False),
     "default dtype": lambda: torch.set_default_dtype(torch.float64),
+    "anomaly mode": lambda: torch.autograd.set_detect_anomaly(True),
+    "at an overflow": lambda: np.seterr(all="raise"),
+    "how NumPy prints": lambda: np.set_printoptions(precision=2),
     "seeds PyTorch's generator": lambda: torch.manual_seed(0),
     "np.random": lambda: np.random.seed(0),
     "or draws from it": lambda: np.random.rand(),
@@ -332,6 +337,45 @@ def adds_another_type(row):
 def test_an_answer_that_ends_python_does_not_end_the_notebook(capsys):
     said = verdict(leaves, capsys, 3)
     assert said == "not yet: your code stopped with SystemExit: 0 (for 3)"
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+def ends(error):
+    raise error
+
+
+def test_an_error_or_a_result_without_words_stops_no_check(capsys):
+    assert verdict(lambda: ends(Mute()), capsys).startswith("not yet: your code stopped with Mute")
+    grade(Mute, lambda: math.sqrt(call_answer(Mute)))
+    assert "the check cannot read a Mute, which is your answer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [StopIteration, GeneratorExit])
+def test_an_iteration_that_ends_in_an_answer_ends_none_of_the_check(kind, capsys):
+    """Else `next(filter(None, map(slip_of, cases)), None)` would find no slip."""
+
+    def slip_of(_):
+        return call_answer(ends, kind())
+
+    grade(ends, lambda: next(filter(None, map(slip_of, "ab")), None))
+    said = capsys.readouterr().out
+    assert said.startswith(f"not yet: your code stopped with RuntimeError: {kind.__name__}")
+
+
+def test_a_loop_without_end_is_named_where_the_reader_ends_it(capsys):
+    with pytest.raises(KeyboardInterrupt):
+        verdict(lambda k: ends(KeyboardInterrupt()), capsys, 7)
+    said = capsys.readouterr().out
+    assert said == "not yet: your code was still running (for 7). Does it end?\n"
+    with pytest.raises(KeyboardInterrupt), exercises.grading():
+        verdict(lambda k: ends(KeyboardInterrupt()), capsys, 7)
+    assert capsys.readouterr().out == ""
 
 
 def test_the_type_of_an_array_is_said_where_it_is_not_the_usual_one(capsys):

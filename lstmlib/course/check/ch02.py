@@ -1,6 +1,7 @@
 """Checks of the exercises of chapter 02."""
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -39,22 +40,28 @@ def _slip_of_chunk(answer: Callable, ids: np.ndarray, start: int, length: int) -
     given = ids.copy()
     try:
         got = call_answer(answer, given, start, length)
-    except IndexError:
-        if start + length + 1 == len(ids):
+    except IndexError as error:
+        of_text = f"is out of bounds for axis 0 with size {len(ids)}"
+        place = re.search(rf"index (\d+) {of_text}", str(error))
+        if place and int(place[1]) == start + length + 1:
             return "your function looks for a place behind the last target, where the text ends."
-        return (
-            "your function looks for a place that is not in the text. `ids` holds "
-            "characters, not places: shift the slice, not what stands in it."
-        )
+        if place:
+            return (
+                "your function looks for a place that is not in the text. `ids` holds "
+                "characters, not places: shift the slice, not what stands in it."
+            )
+        raise  # such as too many axes
     if not np.array_equal(given, ids):
         return "your function changed the text; slices alone are enough."
     stacked = isinstance(got, np.ndarray) and got.ndim > 1
     if not (stacked or isinstance(got, tuple | list)) or len(got) != 2:
         return "return two arrays: the inputs, and the targets."
-    if all(np.ndim(part) == 2 for part in got):
-        return "both have the shape (length,), without the axis of the streams."
-    if any(np.ndim(part) != 1 for part in got):
+    axes = [np.ndim(part) for part in got]
+    if 0 in axes:
         return "the targets are `length` ids, one for each input: an array, and not a single id."
+    if axes != [1, 1]:
+        shapes = " and ".join(str(np.shape(part)) for part in got)
+        return f"both have the shape (length,), without another axis; yours are {shapes}."
     parts = [np.asarray(part) for part in got]
     for part in parts:
         if part.size and part.dtype.kind not in "iu":
@@ -148,7 +155,7 @@ def _slip_of_passes(got: float, V: int, H: int) -> str | None:
 _BUGS = {
     "old slope": "it spoils what comes from dz: Wx, Wh, b and h0, and neither Wy nor by.",
     "mean over streams": "it halves the gradient of b, and touches nothing else.",
-    "row overwritten": "it loses what earlier steps put into a row of dWx, and touches nothing "
+    "row overwritten": "it loses what the loop put into a row of dWx before, and touches nothing "
     "else.",
     "not divided": "it makes every gradient N·T = 6 times too large: 5/7 everywhere.",
     "target added": "with p + one-hot the gradient has another direction: it spoils all arrays, "
@@ -172,13 +179,17 @@ def bug_table(answer: dict | None) -> None:
     def find_slip() -> str | None:
         if not isinstance(answer, dict) or set(answer) != set(reference):
             return f"give a dict with a bug for each of {', '.join(reference)}."
+        named = {" ".join(name.lower().replace("_", " ").split()): name for name in _BUGS}
+        chosen = {}
         for row, bug in answer.items():
             if bug is ...:
                 return f"{row} has no answer yet."
-            if bug not in list(_BUGS):
+            bare = " ".join(str(bug).lower().replace("_", " ").split())
+            if not isinstance(bug, str) or bare not in named:
                 return f"{row}: {bug!r} is no bug here; choose one of {', '.join(_BUGS)}."
+            chosen[row] = named[bare]
         for row, bug in reference.items():
-            given = answer[row]
+            given = chosen[row]
             if given != bug:
                 return f"{row} is not {given!r}: {_BUGS[given]}"
         return None
@@ -224,11 +235,11 @@ def steps_until(answer: Callable | None) -> None:
     def find_slip() -> str | None:
         # Few tasks, of which each tells something: an answer may count a whole array of powers.
         tasks = [(0.75, 0.001, 25), (0.93, 0.001, 96), (0.1, 0.5, 1), (0.5, 1e-300, 997)]
-        tasks += [(0.9999, 1e-6, 138149)]  # a loop has no round number at which it may end
-        # Shares that are a power, which every processor and library rounds alike; the square of
-        # 0.1, which is a little more than 0.01 there; and shares a little above the factor.
-        tasks += [(0.5, 0.125, 4), (0.9, 0.81, 3), (0.625, 0.625**5, 6), (0.3, 0.3, 2)]
-        tasks += [(0.1, 0.01, 3), (0.5, 0.501, 1), (0.5, 0.5 + 2**-50, 1)]
+        # A loop has no round number at which it may end.
+        tasks += [(0.9999, 1e-6, 138149), (0.9999, 3.1e-7, 149860)]
+        # Shares that are a power, exactly so in binary, and shares a little above the factor.
+        tasks += [(0.5, 0.125, 4), (0.625, 0.625**5, 6), (0.3, 0.3, 2)]
+        tasks += [(0.5, 0.501, 1), (0.5, 0.5 + 2**-50, 1)]
         # The next share above a power, which is exact: logarithms are rounded to the power there.
         powers = ((0.375, 9), (0.375, 11), (0.375, 13), (0.75, 13))
         tasks += [(factor, math.nextafter(factor**k, 1), k) for factor, k in powers]

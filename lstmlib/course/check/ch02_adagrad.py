@@ -83,7 +83,10 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
     if not got.any() and np.abs(g).max() < 1e-6:
         return "no weight changes; small gradients move the weights, too."
     if not got.any():
-        return "no weight changes. `before = w` is the same array as w; `w.copy()` is another."
+        return (
+            "all your changes are 0. Is there a row for each step that nothing was put into? Or is "
+            "`before = w` the same array as w? `w.copy()` is another."
+        )
     if len(got) > 1 and (got == got[0]).all():
         return "all rows are equal; if you append the same array at each step, append a copy."
     if len(g) > 1 and np.abs(g[-1]).max() > 1e-6 and not got[-1].any():

@@ -93,8 +93,9 @@ def _two_arrays(answer: Callable, inputs: tuple) -> tuple:
         if "matmul" not in str(error) and "not aligned" not in str(error):
             raise
         raise Slip(
-            f"your code stopped at a product of shapes that do not fit. Here dz is {shape} and "
-            f"Wh {square}: what has a row for each stream stands on the left of @."
+            f"your code stopped at a product of shapes that do not fit: {error}. Here dz is "
+            f"{shape} and Wh {square}. Entry by entry (⊙) is `*`; of a product of matrices, what "
+            "has a row for each stream stands on the left of @."
         ) from None
     if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)):
         raise Slip(
@@ -182,7 +183,7 @@ def leaky_step_back(answer: Callable | None) -> None:
         rng = np.random.default_rng(0)
         sizes = ((3, 4, 0.35), (1, 2, 0.9), (2, 5, 1.0), (2, 3, 0.05))
         cases = [("", _a_leak(rng, N, H, a)) for N, H, a in sizes]
-        cases += drawn(6, 24, _any_leak)
+        cases += [*drawn(6, 24, _any_leak), ("a = 0", _a_leak(rng, 2, 2, 0.0))]
         return _first_slip(answer, cases, _slip_of_leak)
 
     grade(answer, find_slip)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmlib.course.check.watch import Watch, described, of_answer
+from lstmlib.course.check.watch import Watch, described, of_answer, words_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -95,6 +95,10 @@ def grade(answer: object, find_slip: Callable[[], str | None]) -> None:
             slip = find_slip() or watch.differs()
         except Slip as error:
             slip = str(error)
+        except KeyboardInterrupt as error:  # the reader ends what goes on for ever
+            if of_answer(error) and not _graded.get():
+                print(f"not yet: your code was still running{_case(watch.given)}. Does it end?")
+            raise
         except (Exception, SystemExit) as error:  # of the student's code: a slip, and no crash
             slip = _of_error(error, watch.returned if callable(answer) else answer, watch.given)
         finally:
@@ -135,16 +139,21 @@ def _of_error(error: Exception | SystemExit, returned: object, given: tuple) -> 
 
     `given` are the arguments of the last call.
     """
-    said = f"{type(error).__name__}: {error}"
+    said = f"{type(error).__name__}: {words_of(error)}"
     if of_answer(error):
-        case = " and ".join(map(_briefly, given))
-        return f"your code stopped with {said}" + f" (for {case})" * (0 < len(case) <= 200)
+        return f"your code stopped with {said}{_case(given)}"
     if isinstance(error, NameError):
         return f"{said}. Did you run all cells above?"
     return (
         f"the check cannot read {described(returned)}, which is your answer: compare it with what "
         f"the task asks for. ({said})"
     )
+
+
+def _case(given: tuple) -> str:
+    """Return the words for the arguments of a call; none for what is long."""
+    case = " and ".join(map(_briefly, given))
+    return f" (for {case})" * (0 < len(case) <= 200)
 
 
 def is_stub(answer: object) -> bool:
@@ -210,7 +219,7 @@ def _has_return(function: Callable) -> bool:
 
 def _briefly(argument: object) -> str:
     """Return an argument of a function as a message shows it: short, and without an address."""
-    said = repr(argument.tolist() if hasattr(argument, "tolist") else argument)
+    said = words_of(argument.tolist() if hasattr(argument, "tolist") else argument, repr)
     # Arrays of NumPy have 64 bits unless someone asks for fewer.
     fewer = getattr(argument, "dtype", None) == np.float32
     if len(said) <= 60 and not said.startswith("<"):

@@ -1,5 +1,6 @@
 """What a student's function does beside its result: what it leaves changed, and what it keeps."""
 
+import inspect
 import random
 import traceback
 from collections.abc import Callable
@@ -33,6 +34,24 @@ _LEFT = (
         torch.set_default_dtype,
         "your function changes PyTorch's default dtype for all that comes after it: give `dtype=` "
         "where you need another one.",
+    ),
+    (
+        torch.is_anomaly_enabled,
+        torch.set_anomaly_enabled,
+        "your function switches PyTorch's anomaly mode on, or off, for all that comes after it: "
+        "write `with torch.autograd.detect_anomaly():`, which ends with its block.",
+    ),
+    (
+        np.geterr,
+        lambda errors: np.seterr(**errors),
+        "your function changes what NumPy does at an overflow for all that comes after it: write "
+        "`with np.errstate(…):`, which ends with its block.",
+    ),
+    (
+        np.get_printoptions,
+        lambda options: np.set_printoptions(**options),
+        "your function changes how NumPy prints for all that comes after it: write `with "
+        "np.printoptions(…):`, which ends with its block.",
     ),
 )
 """Settings that a call must leave as they are: how to get and how to set each, what to say."""
@@ -121,6 +140,7 @@ class Watch:
         """Say whether an answer gives another result when it is called with the same once more."""
         for function, arguments, first, (result,) in self._calls:
             # Twice in a row: what is kept for one shape may be made anew for each other.
+            returned = [first]
             for given in (_copied(arguments), arguments):
                 try:
                     again = _run(function, given)
@@ -133,11 +153,12 @@ class Watch:
                         "name, a default argument that it changes), or it draws. Make all that it "
                         "needs inside."
                     )
-                if arguments and _is_kept(again, first):
+                if arguments and any(_is_kept(again, each) for each in returned):
                     return (
                         "right, but every call returns the same object, so the next call "
                         "overwrites what the caller has kept: make a new one inside the function."
                     )
+                returned.append(again)
         return None
 
 
@@ -157,10 +178,12 @@ def _lasting(arguments: tuple) -> list:
 
 def _is_kept(again: object, first: object) -> bool:
     """Say whether two results, or parts of them, are one object or stand in one place in memory."""
-    if isinstance(first, list | tuple) and again is not first:
-        return any(map(_is_kept, again, first))
+    if isinstance(first, tuple) or (isinstance(first, list) and again is not first):
+        return isinstance(again, list | tuple) and any(map(_is_kept, again, first))
     if isinstance(first, np.ndarray) and isinstance(again, np.ndarray):
         return np.shares_memory(again, first)
+    if torch.is_tensor(first) and torch.is_tensor(again) and first.numel():
+        return again.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
     return again is first and isinstance(first, _WRITTEN)
 
 
@@ -174,16 +197,33 @@ def described(value: object) -> str:
     """Say in a few words what a student returned, such as "an array (2, 3)"."""
     if isinstance(value, np.ndarray | torch.Tensor):
         kind = "an array" if isinstance(value, np.ndarray) else "a tensor"
-        return f"{kind} {tuple(value.shape)}"
+        # Of numbers the shape says most; of what is none, the type.
+        odd = getattr(value.dtype, "kind", "f") not in "biufc"
+        return f"{kind} {tuple(value.shape)}" + f" of type {value.dtype}" * odd
     if isinstance(value, list | tuple | dict):
         return f"a {type(value).__name__} of {len(value)}"
-    short = repr(value)
-    return short if len(short) <= 30 else f"a {type(value).__name__}"
+    short = words_of(value, repr)
+    return short if 0 < len(short) <= 30 else f"a {type(value).__name__}"
+
+
+def words_of(value: object, say: Callable[[object], str] = str) -> str:
+    """Return what a student's object says of itself; nothing if that stops."""
+    try:
+        return say(value)
+    except Exception:
+        return ""
 
 
 def _run(function: Callable, arguments: tuple) -> object:
-    """Call an answer; `of_answer` looks for this frame."""
-    return function(*arguments)
+    """Call an answer; `of_answer` looks for this frame.
+
+    An iteration that ended inside the answer must not end one of the check's own.
+    """
+    try:
+        return function(*arguments)
+    except (StopIteration, GeneratorExit) as error:
+        kind = type(error).__name__
+        raise RuntimeError(f"{kind}, such as `next` raises where nothing is left") from error
 
 
 def _parts(network: nn.Module) -> list[nn.Module]:
@@ -242,8 +282,11 @@ def moves_to_processor(answer: Callable, *arguments: object) -> bool:
     """Say whether what an answer returns, or computes with, is taken from "meta" to the processor.
 
     A tensor there has no numbers, and PyTorch refuses to copy them: who only looks at some is given
-    zeros. What else goes wrong there says nothing.
+    zeros. What else goes wrong there says nothing; nor does a move to a device that the notebook
+    has a name for, which is the GPU where there is one.
     """
+    if _names_a_device(answer):
+        return False
     try:
         with _Zeros():
             result = answer(*arguments)
@@ -251,6 +294,19 @@ def moves_to_processor(answer: Callable, *arguments: object) -> bool:
         return "expected device meta" in str(error)
     parts = result if isinstance(result, list | tuple) else (result,)
     return any(isinstance(part, np.ndarray) or _on_processor(part) for part in parts)
+
+
+def _names_a_device(answer: Callable) -> bool:
+    """Say whether a function uses a device of the notebook's, itself or in a loop inside."""
+    if not inspect.isfunction(answer):
+        return False
+    codes, names = [answer.__code__], set()
+    while codes:
+        code = codes.pop()
+        names |= {*code.co_names, *code.co_freevars}
+        codes += filter(inspect.iscode, code.co_consts)
+    known = answer.__globals__ | inspect.getclosurevars(answer).nonlocals
+    return any(isinstance(known.get(name), torch.device) for name in names)
 
 
 def _on_processor(part: object) -> bool:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from answers import Exercise, raises
+from answers import Exercise, ch02_more, raises
 
 
 def forgets(*given):
@@ -437,8 +437,11 @@ EXERCISES = {
             (lambda ids, s, n: (ids[s : s + n], np.roll(ids[s : s + n], -1)), "follows input i"),
             (lambda ids, s, n: (ids[s : s + n], ids[s + n : s + 2 * n]), "the next chunk"),
             (as_floats, "ids are whole numbers"),
-            (with_streams, "without the axis of the streams"),
-            (lambda *given: np.stack(with_streams(*given)), "without the axis of the streams"),
+            (with_streams, "without another axis; yours are (1, 3) and (1, 3)"),
+            (
+                lambda *given: np.stack(with_streams(*given)),
+                "without another axis; yours are (1, 3) and (1, 3)",
+            ),
             (indexed_by_ids, "characters, not places"),
             (lambda ids, s, n: (ids[99], ids[100]), "characters, not places"),
             (lambda ids, s, n: ids[s : s + n], "return two arrays"),
@@ -569,7 +572,11 @@ EXERCISES = {
     ),
     "bug_table": Exercise(
         arguments={},
-        right=[TABLE, dict(reversed(TABLE.items()))],
+        right=[
+            TABLE,
+            dict(reversed(TABLE.items())),
+            {row: bug.capitalize().replace(" ", "_") for row, bug in TABLE.items()},
+        ],
         wrong=[
             (TABLE | {"C": "target added"}, "C is not 'target added'"),
             (TABLE | {"A": "not divided"}, "A is not 'not divided'"),
@@ -586,7 +593,6 @@ EXERCISES = {
             (TABLE | {"C": "old slope", "D": "target added"}, "C is not 'old slope'"),
             (TABLE | {"D": "target added"}, "D is not 'target added'"),
             (TABLE | {"B": "Wh.T forgotten"}, "only h0 sees"),
-            (TABLE | {"A": "Mean over streams"}, "is no bug here"),
             (TABLE | {"A": ""}, "is no bug here"),
             (TABLE | {"F": "target added"}, "for each of A, B, C, D, E"),
             ({name: row for row, name in TABLE.items()}, "for each of A, B, C, D, E"),
@@ -747,13 +753,13 @@ EXERCISES = {
             (lambda f, s: math.floor(math.log(s / f)), "the signs of logarithms"),
             (
                 floor_plus_one,
-                "0.9ᵏ < 0.81: after 2 steps exactly 0.81 is left, and not less. Log",
+                "after 5 steps exactly 0.095367431640625 is left, and not less. Log",
             ),
             (lambda f, s: counted(f, s * (1 + 1e-12)), "exactly 0.125 is left"),
             (up_to(1000), "0.9999ᵏ < 1e-06: your function returns nothing here"),
             (up_to(100_000), "0.9999ᵏ < 1e-06: your function returns nothing here"),
             (by_log(math.log2), "0.625ᵏ < 0.095367431640625: after 5 steps exactly"),
-            (by_log(math.log10), "0.9ᵏ < 0.81: after 2 steps exactly 0.81 is left"),
+            (by_log(math.log10), "0.375ᵏ < 0.00014664977788925174: it holds before 10 steps"),
             (by_log(math.log, 1e-3), "holds before"),
             (by_log(math.log, 1e-9), "holds before"),
             (rounded_to(3), "holds before"),
@@ -766,14 +772,14 @@ EXERCISES = {
             (lambda f, s: counted(f, max(s, 1e-12)), "0.5ᵏ < 1e-300"),
             (lambda f, s: counted(f, round(s, 3)) if s > 0.01 else counted(f, s), "0.5"),
             (lambda f, s: min(counted(f, s), 1000), "after 1000 steps"),
-            (lambda f, s: round(math.log(s) / math.log(f) + 0.5), "0.9ᵏ < 0.81"),
+            (lambda f, s: round(math.log(s) / math.log(f) + 0.5), "0.625ᵏ"),
             (lambda f, s: counted(1 - f, s), "0.2373 is left"),
             (lambda f, s: counted(s, f), "after 1 step 0.75 is left"),
             (
                 lambda f, s: next((k for k in range(1000) if f**k < s), 1000),
                 "after 1000 steps 0.9048 is left",
             ),
-            (tie_by_logarithm, "after 2 steps 0.01 is left"),
+            (tie_by_logarithm, "0.375ᵏ < 0.00014664977788925174: it holds before 10 steps"),
             (up_to(10_000), "0.9999ᵏ < 1e-06: your function returns nothing here"),
             (
                 lambda f, s: next((k for k in range(10_000) if f**k < s), 10_000),
@@ -862,3 +868,6 @@ EXERCISES = {
         ],
     ),
 }
+
+for _name, _wrong in ch02_more.WRONG.items():
+    EXERCISES[_name].wrong.extend(_wrong)

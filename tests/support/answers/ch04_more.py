@@ -195,6 +195,12 @@ def converted(kernel, bias, D, order="igfo", add=(0, 1, 0, 0)):
     return W[:, :D], W[:, D:-1], W[:, -1] + np.repeat(add, len(bias) // 4)
 
 
+def one_block_twice(kernel, bias, D):
+    i, _, f, o = np.split(kernel, 4, axis=1)
+    W = np.concatenate([i, f, f, o], axis=1).T
+    return W[:, :D], W[:, D:], converted(kernel, bias, D)[2]
+
+
 def by_reshaping(kernel, bias, D):
     H = len(bias) // 4
     turned = kernel.reshape(-1, 4, H)[:, [0, 2, 1, 3]].reshape(-1, 4 * H).T
@@ -490,6 +496,62 @@ def in_a_global():
     return continued
 
 
+# what ends an iteration inside an answer
+
+
+def ends_an_iteration(*_):
+    return next(iter([]))
+
+
+def first_reads(dx, ids, V):
+    return np.array([dx[next(t for t in range(len(ids)) if ids[t] == v)] for v in range(V)])
+
+
+def by_view(logits, y):
+    return F.cross_entropy(logits.view(-1, logits.size(-1)), y.view(-1))
+
+
+def with_anomaly_mode(model):
+    torch.autograd.set_detect_anomaly(True)
+
+
+def dropout_off(model):
+    model.dropout.p = 0.0
+
+
+def zeros_first(model, ids, n, dtype=torch.float32):
+    """Write on from a state of zeros that is made by hand."""
+    model.eval()
+    shape = model.config["num_layers"], 1, model.config["hidden_size"]
+    state = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+    new, x = [], ids
+    for _ in range(n):
+        logits, state = model(torch.tensor([x]), state)
+        x = [int(logits[0, -1].argmax())]
+        new += x
+    return new
+
+
+def weights_lost(model, ids, n):
+    new = writing()(model, ids, n)
+    model.load_state_dict({name: 0 * w for name, w in model.state_dict().items()})
+    return new
+
+
+def text_without_state(model, ids, n):
+    model.eval()
+    new = []
+    for i in ids:
+        logits, state = model(torch.tensor([[i]]))
+    for _ in range(n):
+        new.append(int(logits[0, -1].argmax()))
+        logits, state = model(torch.tensor([new[-1:]]), state)
+    return new
+
+
+DEVICE = torch.device("cpu")  # what `pick_device` gives where there is no GPU
+
+
 RIGHT = {
     "gru_units": [
         units_by_halves,
@@ -511,6 +573,7 @@ RIGHT = {
     ],
     "next_state": [
         looks_at_numbers,
+        lambda state, k: tuple(p.detach().to(DEVICE) for p in state) if k else None,
         states(lambda p: p.data),
         states(lambda p: torch.tensor(p.detach())),
         states(lambda p: p.clone().detach(), torch.zeros_like),
@@ -541,6 +604,7 @@ RIGHT = {
         writing(off=part_by_part),
         writing(off=lambda model: model.train(False), carry=lambda state, k: detach(state)),
         calls_itself,
+        zeros_first,
         torch.inference_mode()(writing(pick=lambda row: row.softmax(0).argmax())),
         lambda *given: np.array(writing()(*given), dtype=int),
         lambda *given: tuple(torch.tensor(i) for i in writing()(*given)),
@@ -566,6 +630,10 @@ WRONG = {
         (units_root(round), "has more parameters"),
         (units_root(math.ceil), "has more parameters"),
         (units_root(float), "units come whole"),
+        (lambda V, H: 4 * H / 3, "most grow with H²"),
+        (lambda V, H: round(4 * H / 3), "most grow with H²"),
+        (units_in(lambda H: 1, lambda H: 4700), "V = 5000 and H = 4000"),
+        (ends_an_iteration, "your code stopped with RuntimeError: StopIteration"),
         (units_by_tens, "one more would still fit"),
         (units_in(lambda H: 1, lambda H: 1000), "V = 65 and H = 900"),
         (units_in(lambda H: H, lambda H: H + 100), "V = 65 and H = 900"),
@@ -585,6 +653,18 @@ WRONG = {
         ),
     ],
     "table_gradient": [
+        (ends_an_iteration, "your code stopped with RuntimeError: StopIteration"),
+        (first_reads, "your code stopped with RuntimeError: StopIteration"),
+        (
+            lambda dx, ids, V: (
+                F.one_hot(torch.tensor(ids), V).double().T @ torch.tensor(dx)
+            ).numpy(),
+            "float32 and",
+        ),
+        (
+            lambda dx, ids, V: by_columns(dx, ids, V).astype(object),
+            "yours is an array (7, 3) of type object",
+        ),
         (a_table_kept(), "keeps something between its calls"),
         (lambda dx, ids, V: step_by_step(dx, ids, V, most=2), "row 2"),
         (lambda dx, ids, V: step_by_step(dx, ids, V, most=3), "row v is the sum"),
@@ -616,6 +696,7 @@ WRONG = {
         (lambda dx, ids, V: by_columns(dx, ids, V).round(4), "rounded to 4 decimals"),
     ],
     "next_state": [
+        (ends_an_iteration, "your code stopped with RuntimeError: StopIteration"),
         (states(first=lambda p: torch.zeros(p.shape)), "of the type that the state has"),
         (torch.inference_mode()(states(lambda p: p.clone())), "no `backward`"),
         (states(first=lambda p: torch.zeros(p.shape, dtype=p.dtype)), "on a GPU, the zeros"),
@@ -652,9 +733,24 @@ WRONG = {
         (by_parts(b=lambda b: np.where(np.arange(len(b)) // (len(b) // 4) == 1, 1, b)), "matrices"),
         (by_parts(x=lambda w: w.round(3)), "weight_hh is right, and weight_ih is not"),
         (by_parts(b=lambda b: b[None]), "yours is (1, 8)"),
-        (through_views, "Take copies"),
+        (through_views, "take copies"),
+        (one_block_twice, "Did you take one twice?"),
+        (
+            lambda k, b, D: tuple(part.astype(np.float16) for part in converted(k, b, D)),
+            "right to three digits",
+        ),
+        (ends_an_iteration, "your code stopped with RuntimeError: StopIteration"),
     ],
     "repaired": [
+        (stepping(loss=by_view), "Use .reshape(...) instead"),
+        (ends_an_iteration, "your code stopped with RuntimeError: StopIteration"),
+        (stepping(change=with_anomaly_mode), "anomaly mode"),
+        (stepping(change=dropout_off), "for good"),
+        (
+            stepping(loss=lambda a, y: cross_entropy(a, y) / 2),
+            "0.5 times as long. The loss is the mean over all characters; step with its gradient, "
+            "which nothing clips",
+        ),
         (stepping(cut=cut_for_good), "no `backward`"),
         (to_the_processor, "to the processor"),
         (stepping(step=step_by_hand), "here Adam"),
@@ -670,29 +766,36 @@ WRONG = {
         (stepping(clear=lambda m, o, state: m.output.zero_grad()), "the weights are others"),
         (stepping(change=without("embedding")), "the weights are others"),
         (stepping(change=without("_l2")), "the weights are others"),
-        (stepping(change=clipped(10.0)), "do not clip"),
-        (stepping(change=clipped(100.0)), "do not clip"),
+        (stepping(change=clipped(10.0)), "which nothing clips"),
+        (stepping(change=clipped(100.0)), "which nothing clips"),
         (stepping(cut=lambda new: tuple(p.detach().double() for p in new)), "of the type"),
         (stepping(cut=lambda new: tuple(p[:1].detach() for p in new)), "not the one after"),
         (stepping(cut=lambda new: (new[0], new[1].detach())), "Cut h and c"),
         (stepping(cut=lambda new: (p.detach() for p in new)), "and nothing else"),
         (stepping(loss=lambda a, y: F.cross_entropy(a[:, -1], y[:, -1])), "others"),
-        (stepping(loss=lambda a, y: y.shape[1] * cross_entropy(a, y)), "5 times as long"),
+        (
+            stepping(loss=lambda a, y: y.shape[1] * cross_entropy(a, y)),
+            "5 times as long. The loss is the mean",
+        ),
     ],
     "continued": [
+        (lambda m, ids, n: zeros_first(m, ids, n, torch.float64), "dtype"),
+        (weights_lost, "changed the weights"),
+        (text_without_state, "has no state"),
+        (ends_an_iteration, "your code stopped with RuntimeError: StopIteration"),
         (state_on_the_model, "what hangs on it"),
         (in_a_global(), "keep no state from one call"),
         (writing(carry=lambda state, k: state[:1]), "IndexError"),
         (writing(off=frozen), "for good"),
         (writing(off=without_dropout), "for good"),
-        (writing(off=lambda model: model.eval().float()), "for good"),
+        (writing(off=lambda model: model.eval().double()), "for good"),
         *[(in_pieces(size), "has no state") for size in (12, 32, 64, 100, 128, 200, 256)],
         (writing(off=only_its_flag), "dropout on"),
         (writing(off=lambda model: model.dropout.eval()), "dropout on"),
         (writing(off=lambda model: model.layers.eval()), "dropout on"),
         (writing(off=lambda model: model.train(not model.training)), "dropout on"),
         (writing(pick=lambda row: row[:6].argmax()), "argmax"),
-        (writing(pick=lambda row: row.abs().argmax()), "argmax"),
+        (writing(pick=lambda row: row.abs().argmax()), "it goes wrong"),
         (writing(pick=lambda row: torch.multinomial((row / 1e-3).softmax(0), 1)), "do not draw"),
         (writing(first=lambda ids: ids[-10:]), "only the last 10 were read"),
         (writing(first=lambda ids: ids[:100]), "only the first 100 were read"),
