@@ -11,7 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lstmlib.course.check.exercises import call_answer, called, drawn, entries, grade, index
+from lstmlib.course.check.exercises import (
+    Slip,
+    call_answer,
+    called,
+    drawn,
+    entries,
+    grade,
+    index,
+)
 from lstmlib.course.check.watch import INFERENCE, TO_THE_PROCESSOR, moves_to_processor
 from lstmlib.models import CharRNN, State, detach
 
@@ -263,6 +271,8 @@ def continued(answer: Callable | None) -> None:
 
     def written(model: CharRNN, ids: list[int], n: int) -> list[int]:
         got = call_answer(answer, model, ids, n, any_mode=True)
+        if isinstance(got, tuple | list) and any(isinstance(part, list | tuple) for part in got):
+            raise Slip("return the list of the new ids alone: nothing beside it, none around it.")
         return [index(each) for each in entries(got, "a list of ids is asked for")]
 
     def make(rng: np.random.Generator) -> tuple[list[int], int, dict, bool]:
@@ -329,7 +339,10 @@ def continued(answer: Callable | None) -> None:
             return "these are the right ids, in another order."
         if got[0] != right[0]:
             return "the first id is not the most probable one after the text: the argmax is."
-        return "from the second id on it goes wrong: feed the id just written, and the state."
+        return (
+            "from the second id on it goes wrong: each comes from the last logits of a new call, "
+            "which reads the id just written, and the state."
+        )
 
     def find_slip() -> str | None:
         tasks = [([2, 0, 4, 5], 12), ([3], 9), ([1, 1, 2, 5, 0, 3, 4], 1), ([4, 0], 0)]

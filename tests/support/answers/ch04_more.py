@@ -538,6 +538,16 @@ def weights_lost(model, ids, n):
     return new
 
 
+def old_logits(model, ids, n):
+    model.eval()
+    logits, state = model(torch.tensor([ids]))
+    new = []
+    for _ in range(n):
+        new.append(int(logits[0, -1].argmax()))
+        _, state = model(torch.tensor([new[-1:]]), state)
+    return new
+
+
 def text_without_state(model, ids, n):
     model.eval()
     new = []
@@ -782,6 +792,9 @@ WRONG = {
         (lambda m, ids, n: zeros_first(m, ids, n, torch.float64), "dtype"),
         (weights_lost, "changed the weights"),
         (text_without_state, "has no state"),
+        (old_logits, "the last logits of a new call"),
+        (lambda m, ids, n: (writing()(m, ids, n), None), "nothing beside it"),
+        (lambda m, ids, n: [writing()(m, ids, n)], "none around it"),
         (ends_an_iteration, "your code stopped with RuntimeError: StopIteration"),
         (state_on_the_model, "what hangs on it"),
         (in_a_global(), "keep no state from one call"),
