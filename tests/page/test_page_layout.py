@@ -108,6 +108,21 @@ def test_the_temperature_moves_nothing(chromium, size, length):
             assert rows == {12, 13} and len(bars) == 1
 
 
+@pytest.mark.parametrize("fragment", ["", "#length=5000"])
+def test_of_middle_width_the_settings_stand_beside_slider_and_text(chromium, fragment):
+    with opened(chromium, (900, 700), PAGE.as_uri() + fragment) as page:
+        settled(page)
+        page.locator("#keep-text").click()
+        names = ["address-part", "temperature-part", "text-part", "settings", "bars-part"]
+        at = {name: page.locator(f"#{name}").bounding_box() for name in names}
+        assert (at["address-part"] is None) == (fragment == "")
+        assert at["temperature-part"]["y"] == at["settings"]["y"] < 350
+        assert 0 < at["text-part"]["y"] - at["temperature-part"]["y"] < 250
+        assert at["bars-part"]["y"] >= at["settings"]["y"] + at["settings"]["height"]
+        assert at["settings"]["x"] == at["bars-part"]["x"] < 100 < 400 < at["text-part"]["x"]
+        screenshot(page, "page-900")
+
+
 def test_a_text_that_is_longer_than_its_box_is_scrolled_by_what_goes_through_it(chromium):
     with opened(chromium, PHONE) as page:
         page.locator("#length").fill("1000")
