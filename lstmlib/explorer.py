@@ -19,6 +19,8 @@ from lstmlib.runtime import course_folder
 from lstmlib.vocab import START, Vocab
 
 PROMPT = "The "
+LONGEST_PROMPT = 500
+"""As in explorer.js, which could show no text with a longer one."""
 CELLS = {"lstm": "LSTM", "cifg": "CIFG"}
 SCRIPTS = ("kernel.js", "network.js", "shared.js", "explorer.js")
 
@@ -94,7 +96,8 @@ def explorer_page(
         back: the address of the course, for a link to it.
 
     Raises:
-        ValueError: another cell, weights that are not finite, or no prompt to write on from.
+        ValueError: another cell, weights that are not finite, no prompt to write on from, or one
+            that the page's field cannot hold.
         VocabError: a character of the prompt is not in the vocabulary.
         FileNotFoundError: the folder of the course, which holds the page's sources, is not there.
     """
@@ -104,6 +107,10 @@ def explorer_page(
     vocab.encode(prompt)
     if not prompt and START not in vocab:
         raise ValueError("The prompt is empty; give at least one character to write on from.")
+    if len(prompt) > LONGEST_PROMPT or "\r" in prompt:
+        raise ValueError(
+            f"The prompt may have {LONGEST_PROMPT} characters, and no carriage return."
+        )
     arrays = arrays_of(model)
     # In a script element only "<" could end or disturb the data, and JSON can do without it.
     header = json.dumps(header_of(model, vocab, prompt, arrays)).replace("<", "\\u003c")

@@ -6,11 +6,21 @@ const CONTEXT = 12; // characters before the one that the bars are about
 const LONGEST_PROMPT = 500; // characters
 const AT_ONCE = 50; // milliseconds of writing before the browser gets its turn
 const PER_CHARACTER = 500; // milliseconds, while it plays
-const IN_ADDRESS = ["prompt", "temperature", "top-k", "top-p", "min-p", "length", "seed"];
+const OF_TEXT = ["prompt", "temperature", "top-k", "top-p", "min-p", "length", "seed"]; // they make a text
+const FIELDS = [...OF_TEXT, "keep"];
+const IN_ADDRESS = [...FIELDS, "character", "kept"]; // also which character is looked at, and the settings of the kept text
+const NUMBER = /^-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i; // other than "0x10", " " or "Infinity", which Number takes, too
+const PER_LINE = 25; // characters from one newline to the next, for which a text's box has room
+const NAMED = 3; // of the address's names that are no settings
+const SHORT = 30; // characters of what is quoted from the address
 const UNLIKELY = 0.001; // the probability that is shaded fully, as all below it
 const VISIBLE = { " ": "␣", "\n": "↵", "\t": "⇥" };
 const SPOKEN = { " ": "space", "\n": "newline", "\t": "tab" };
 const LIMITS = {
+  temperature: {
+    fits: (x) => x >= 0 && x <= 2 && Math.abs(20 * x - Math.round(20 * x)) < 1e-9,
+    message: "Temperature must be from 0 to 2, in steps of 0.05.",
+  },
   "top-k": {
     fits: (x) => Number.isInteger(x) && x >= 1,
     message: "Top-k must be a whole number, 1 or more. Leave it empty to keep all characters.",
@@ -25,18 +35,26 @@ const LIMITS = {
     fits: (x) => Number.isInteger(x) && x >= 0 && x < 2 ** 32,
     message: "Seed must be a whole number from 0 to 4294967295.",
   },
+  character: {
+    fits: (x) => Number.isInteger(x) && x >= 1 && x <= 1000,
+    message: "Character must be a whole number, at most the length.",
+  },
+  keep: { fits: (x) => x === 0 || x === 1, message: "Keep must be 1, for yes, or 0." },
 };
 
 const header = JSON.parse(element("header").textContent);
 const network = makeNetwork(header, element("weights").textContent);
 const idOf = new Map(header.tokens.map((token, id) => [token, id]));
 
+const usable = {}; // what each field held when it could last be used
 let shown = { prompt: "", steps: [] }; // the text on the page
 let selected = 0; // which of its characters the bars are about
+let goal = null; // the one that the address asks for
 let lastRead = {}; // the prompt that was read last, {prompt, context}
 let running = false; // a text is being written
 let wanted = false; // and another one will be, since something changed meanwhile
-let keptTitle = ""; // of the text that is kept
+let kept = null; // the text that is kept
+let keptWanted = null; // and the settings of one that the address asks for
 let playing = null; // the timer that goes from one character to the next
 
 // Settings
@@ -49,28 +67,60 @@ class SettingError extends Error {
   }
 }
 
-/** Return the number in a field; throw SettingError if it is none, or outside its limits. */
-function readNumber(id) {
+/** Return what a field holds, as text. */
+function textIn(id) {
   const field = element(id);
-  if (field.value === "" || !LIMITS[id].fits(Number(field.value))) {
-    throw new SettingError(id, LIMITS[id].message);
-  }
-  return Number(field.value);
+  if (id === "keep") return field.checked ? "1" : "0";
+  return field.validity.badInput ? "no number" : field.value; // a browser gives "" for letters in a number's field
 }
 
-/** Return all settings; throw SettingError at the first that cannot be used. */
+/** Return the setting that a text stands for; throw SettingError if it cannot be used. */
+function read(id, text) {
+  if (id === "prompt") return tokensOf(text);
+  if (id === "top-k" && text === "") return null;
+  const number = NUMBER.test(text) ? Number(text) : NaN;
+  if (!LIMITS[id].fits(number)) throw new SettingError(id, LIMITS[id].message);
+  return number;
+}
+
+/** Return the error of a text that cannot be used as a setting, or null. */
+function problemOf(id, text) {
+  try {
+    read(id, text);
+    return null;
+  } catch (error) {
+    if (!(error instanceof SettingError)) throw error;
+    return error;
+  }
+}
+
+/** Return all settings, and the errors of fields that cannot be used; for those stands what was there last.
+ *
+ * So there is always a text to look at, and the other settings go on working.
+ */
 function readSettings() {
-  const topK = element("top-k");
-  const keepsAll = topK.value === "" && !topK.validity.badInput;
+  const problems = [];
+  for (const id of FIELDS) {
+    const problem = problemOf(id, textIn(id));
+    if (problem) problems.push(problem);
+    else usable[id] = textIn(id);
+  }
+  return { settings: settingsOf(usable), problems };
+}
+
+/** Return the settings of a text, of texts that can be used: {prompt, "top-k", …}. */
+function settingsOf(texts) {
+  const value = (id) => read(id, texts[id]);
   return {
-    prompt: element("prompt").value,
-    tokens: tokensOf(element("prompt").value),
-    temperature: Number(element("temperature").value),
-    topK: keepsAll ? null : readNumber("top-k"),
-    topP: readNumber("top-p"),
-    minP: readNumber("min-p"),
-    length: readNumber("length"),
-    seed: readNumber("seed"),
+    texts: Object.fromEntries(OF_TEXT.map((id) => [id, texts[id]])),
+    prompt: texts.prompt,
+    tokens: value("prompt"),
+    temperature: value("temperature"),
+    topK: value("top-k"),
+    topP: value("top-p"),
+    minP: value("min-p"),
+    length: value("length"),
+    seed: value("seed"),
   };
 }
 
@@ -106,17 +156,27 @@ function hexOf(character) {
   return character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-/** Show the message of an error under its field, and mark the field; null takes both away. */
-function showMessage(error) {
+/** Say what is used in the place of what cannot be. */
+function staysOf(id) {
+  if (id === "character") return "";
+  if (id === "prompt") return "The text goes on from the last prompt that could be used.";
+  return `It stays ${usable[id] === "" ? "empty" : usable[id]}.`;
+}
+
+/** Mark the fields of errors, and show the messages under one of them: where the reader is, or else the first. */
+function showMessage(problems) {
   const message = element("message");
-  const field = error && element(error.id);
-  const isElsewhere = message.previousElementSibling !== field?.parentElement;
-  if (field && isElsewhere) field.parentElement.after(message);
+  const { id } = problems.find((each) => each.id === document.activeElement.id) ?? problems[0] ?? {};
+  const field = id ? element(id) : null;
+  const isElsewhere = message.previousElementSibling !== field;
+  if (field && isElsewhere) field.after(message);
   else if (!field) element("settings").append(message);
-  message.textContent = error ? error.message : "";
   for (const each of document.querySelectorAll("[aria-errormessage]")) {
-    each.setAttribute("aria-invalid", String(each === field));
+    each.setAttribute("aria-invalid", String(problems.some((problem) => problem.id === each.id)));
   }
+  const said = problems.map((each) => `${each.message} ${staysOf(each.id)}`).join(" ");
+  if (message.textContent === said) return; // a text written anew is no news
+  message.textContent = said;
   if (field && field === document.activeElement) message.scrollIntoView({ block: "nearest" });
 }
 
@@ -154,17 +214,20 @@ function nextTurn() {
   });
 }
 
-/** Write a text and show it, or show what is wrong with the settings and leave the last text. */
+/** Write a text and show it, and the one that is to be kept, and show what is wrong with the settings. */
 async function writeText() {
-  let settings;
-  try {
-    settings = readSettings();
-  } catch (error) {
-    if (!(error instanceof SettingError)) throw error;
-    showMessage(error);
-    return;
-  }
-  showMessage(null);
+  const { settings, problems } = readSettings();
+  showMessage(problems);
+  const steps = await stepsOf(settings);
+  showText({ ...settings, steps });
+  if (keptWanted === null) return;
+  const other = settingsOf(keptWanted);
+  keptWanted = null;
+  keepText({ ...other, steps: await stepsOf(other) });
+}
+
+/** Write the text of some settings. */
+async function stepsOf(settings) {
   const steps = [];
   let pause = performance.now() + AT_ONCE;
   const u = uniformNumbers(settings.seed, settings.length);
@@ -175,7 +238,7 @@ async function writeText() {
       pause = performance.now() + AT_ONCE;
     }
   }
-  showText({ ...settings, steps });
+  return steps;
 }
 
 /** Return what the network has read of the prompt, which is read again only if it has changed. */
@@ -188,15 +251,40 @@ function contextOf({ prompt, tokens }) {
 
 /** Show a text, and select the place in it that was selected before. */
 function showText(text) {
+  const isOfOtherSize = text.prompt !== shown.prompt || text.length !== shown.length;
   shown = text;
   element("prompt-shown").textContent = text.prompt;
   element("text").replaceChildren(...text.steps.map(characterOf));
+  if (isOfOtherSize) makeRoom(); // it takes a while
   markParting();
-  select(Math.min(selected, text.steps.length - 1));
+  select(Math.min(goal ?? selected, text.steps.length - 1));
+  if (goal !== null) reveal(selected);
+  goal = null;
   const surprise = text.steps.reduce((sum, step) => sum - step.logBefore[step.token], 0);
   element("summary").textContent =
     `${text.steps.length} characters at temperature ${text.temperature.toFixed(2)}. ` +
     `Mean −ln p under the model: ${(surprise / text.steps.length).toFixed(2)} nats.`;
+}
+
+/** Give the text's box a height that hangs on the settings alone, so that another text moves nothing below it.
+ *
+ * It holds a newline every PER_LINE characters; in a text with more of them it scrolls.
+ */
+function makeRoom() {
+  const box = element("text-box");
+  const columns = box.clientWidth / (0.61 * parseFloat(getComputedStyle(box).fontSize)); // 0.6 and a little are a character
+  const { prompt, length = 1 } = shown;
+  const inPrompt = prompt.split("\n").length - 1;
+  const lines = Math.ceil((prompt.length + length) / columns) + Math.ceil(length / PER_LINE) + inPrompt;
+  element("text-part").style.setProperty("--lines", lines);
+}
+
+/** Bring a character into sight, within its box alone. */
+function reveal(index) {
+  const [box, place] = [element("text-box"), element("text").children[index]];
+  const [around, inner] = [box.getBoundingClientRect(), place.getBoundingClientRect()];
+  if (inner.top < around.top) box.scrollTop -= around.top - inner.top + inner.height;
+  if (inner.bottom > around.bottom) box.scrollTop += inner.bottom - around.bottom + inner.height;
 }
 
 /** Return the element of one character. */
@@ -243,6 +331,7 @@ function code(text) {
 
 function showReadout(index) {
   const step = shown.steps[index];
+  if (!step) return; // not yet written
   element("readout").replaceChildren(
     code(header.tokens[step.token]),
     ` ${probabilitiesOf(step)}`,
@@ -261,8 +350,7 @@ function select(index) {
   selected = index;
   const step = shown.steps[index];
   element("position").textContent = `${index + 1} of ${shown.steps.length}`;
-  element("previous").disabled = index === 0;
-  element("next").disabled = index === shown.steps.length - 1;
+  showEnds();
   const written = shown.steps.slice(0, index).map((each) => header.tokens[each.token]);
   const text = Array.from(shown.prompt + written.join(""));
   element("context").replaceChildren(
@@ -274,11 +362,26 @@ function select(index) {
   showDraw(step);
 }
 
+/** Show which of the buttons lead nowhere. They are not disabled, since the focus would be lost. */
+function showEnds() {
+  const isLast = selected >= shown.steps.length - 1;
+  element("previous").setAttribute("aria-disabled", String(selected === 0));
+  element("next").setAttribute("aria-disabled", String(isLast));
+}
+
+/** Go to a character of the text, if there is one. */
+function go(index) {
+  if (!shown.steps[index]) return;
+  select(index);
+  reveal(index);
+}
+
 /** Show the most probable tokens, and the one that was drawn, if it is none of them. */
 function showBars(step) {
   const tokens = byProbability(step.logBefore).slice(0, MOST_PROBABLE);
   if (!tokens.includes(step.token)) tokens.push(step.token);
   element("bars").replaceChildren(...tokens.map((token) => barsOf(token, step)));
+  element("spare").hidden = tokens.length > MOST_PROBABLE; // so that the table is as high with one more
 }
 
 /** Return the row of one token: its name, two bars, two numbers. */
@@ -327,9 +430,10 @@ function showDraw({ token, u, logAfter }) {
   );
 }
 
-/** Go on by itself from one character to the next, or stop. */
+/** Go on by itself from one character to the next, from the first if this is the last; or stop. */
 function play(goesOn) {
   clearInterval(playing);
+  if (goesOn && selected >= shown.steps.length - 1) go(0);
   playing = goesOn ? setInterval(playOn, PER_CHARACTER) : null;
   element("play").setAttribute("aria-pressed", String(goesOn));
   element("play").textContent = goesOn ? "Pause" : "Play";
@@ -337,48 +441,123 @@ function play(goesOn) {
 
 function playOn() {
   if (selected + 1 >= shown.steps.length) play(false);
-  else select(selected + 1);
+  else go(selected + 1);
 }
 
 // A text to compare with, and an address
 
-/** Keep the text that is shown below the one that changes. */
-function keepText() {
-  const characters = shown.steps.map((step) => {
+/** Keep a text below the one that changes. */
+function keepText(text) {
+  if (text.steps.length === 0) return; // not yet written
+  kept = text;
+  const characters = text.steps.map((step) => {
     const made = document.createElement("span");
     made.textContent = header.tokens[step.token];
     made.style.backgroundColor = shade(step.logBefore[step.token]);
     return made;
   });
-  element("kept-text").replaceChildren(shown.prompt, ...characters);
-  keptTitle = `Kept: temperature ${shown.temperature.toFixed(2)}, seed ${shown.seed}`;
-  element("kept").hidden = false;
+  element("kept-text").replaceChildren(text.prompt, ...characters);
+  element("kept-title").textContent = `Kept: temperature ${text.temperature.toFixed(2)}, seed ${text.seed}.`;
+  element("kept").hidden = element("drop-text").hidden = false;
+  markParting();
+}
+
+/** Take the text that is kept away. */
+function dropText() {
+  kept = null;
+  element("kept").hidden = element("drop-text").hidden = true;
+  element("keep-text").focus(); // the button that had the focus is gone
   markParting();
 }
 
 /** Mark in both texts the first character in which they differ, and say which it is. */
 function markParting() {
   for (const marked of document.querySelectorAll(".parting")) marked.classList.remove("parting");
-  if (element("kept").hidden) return;
-  const [ours, kept] = [element("text").children, element("kept-text").children];
+  if (kept === null) return;
+  const [ours, others] = [element("text").children, element("kept-text").children];
   let at = 0;
-  while (at < Math.min(ours.length, kept.length) && ours[at].textContent === kept[at].textContent) at += 1;
-  for (const each of [ours[at], kept[at]]) each?.classList.add("parting");
-  const parts = at < Math.max(ours.length, kept.length);
-  element("kept-title").textContent = `${keptTitle}. ${parts ? `The texts part at character ${at + 1}` : "The texts are the same"}.`;
+  while (at < Math.min(ours.length, others.length) && ours[at].textContent === others[at].textContent) at += 1;
+  for (const each of [ours[at], others[at]]) each?.classList.add("parting");
+  const parts = at < Math.max(ours.length, others.length);
+  const said = parts ? `The texts part at character ${at + 1}.` : "The texts are the same.";
+  element("parts").textContent = kept.prompt === shown.prompt ? said : "They go on from different prompts.";
 }
 
-/** Put the settings into the address of the page, which can then be sent to others. */
+/** Put all that is set into the address of the page, which can then be sent to others. */
 function makeLink() {
-  const settings = new URLSearchParams(IN_ADDRESS.map((id) => [id, element(id).value]));
+  readSettings();
+  const settings = new URLSearchParams(FIELDS.map((id) => [id, usable[id]]));
+  settings.set("character", selected + 1);
+  if (kept) settings.set("kept", new URLSearchParams(kept.texts));
   element("link-made").textContent = putIntoAddress(settings);
 }
 
-/** Take the settings that the address has. What a field cannot hold, the message will say. */
-function readLink() {
-  for (const [id, value] of new URLSearchParams(location.hash.slice(1))) {
-    if (IN_ADDRESS.includes(id)) element(id).value = value;
+/** Return what stands in the address: for each name its last value, and how often it is there. */
+function inAddress() {
+  const found = new Map();
+  const hash = location.hash.slice(1);
+  if (element(hash)) return found; // a place in the page
+  for (const [name, value] of new URLSearchParams(hash)) {
+    found.set(name, { value, times: (found.get(name)?.times ?? 0) + 1 });
   }
+  return found;
+}
+
+/** Take what the address has, and say what of it cannot be used. */
+function readLink() {
+  const found = inAddress();
+  const refused = IN_ADDRESS.filter((id) => found.has(id)).flatMap((id) => takeSetting(id, found.get(id)));
+  const unknown = [...found.keys()].filter((name) => !IN_ADDRESS.includes(name));
+  for (const name of unknown.slice(0, NAMED)) refused.push([name, "There is no setting of this name."]);
+  if (unknown.length > NAMED) refused.push(["…", `${unknown.length - NAMED} more names are no settings.`]);
+  showRefused(refused);
+}
+
+/** Take a setting of the address, or leave what there is; return what is to be said of it: [[what, why], …]. */
+function takeSetting(id, { value, times }) {
+  const said = times > 1 ? [[id, `It is there ${times} times; the last one counts.`]] : [];
+  if (id === "kept") return [...said, ...takeKept(value)];
+  const text = trimmed(id, value);
+  const problem = problemOf(id, text);
+  if (problem) return [...said, [`${id}=${value}`, `${problem.message} ${staysOf(id)}`]];
+  if (id !== "character") putIntoField(id, text);
+  else if (Number(text) <= Number(textIn("length"))) goal = Number(text) - 1;
+  else said.push([`${id}=${value}`, LIMITS[id].message]);
+  return said;
+}
+
+/** Return a setting of the address as its field has it. */
+function trimmed(id, value) {
+  return id === "prompt" ? value.replace(/\r\n?/g, "\n") : value.trim();
+}
+
+/** Take the settings of a text to keep, all of them or none; return what is to be said. */
+function takeKept(value) {
+  const found = new URLSearchParams(value);
+  const texts = Object.fromEntries(OF_TEXT.map((id) => [id, trimmed(id, found.get(id) ?? "")]));
+  const problems = OF_TEXT.map((id) => problemOf(id, texts[id])).filter((each) => each);
+  if (problems.length > 0) return [[`kept=${value}`, `${problems.map((each) => each.message).join(" ")} No text is kept.`]];
+  keptWanted = texts;
+  return [];
+}
+
+/** Put a setting that can be used into its field. */
+function putIntoField(id, text) {
+  if (id === "keep") element(id).checked = Number(text) === 1;
+  else element(id).value = id === "prompt" || text === "" ? text : String(Number(text));
+}
+
+/** Show what of the address cannot be used, where it is seen first; nothing, if all of it can. */
+function showRefused(refused) {
+  const rows = refused.map(([what, why]) => {
+    const row = document.createElement("li");
+    const start = Array.from(what.slice(0, 2 * SHORT)).slice(0, SHORT).join("");
+    row.append(code(start.length < what.length ? `${start}…` : start), ` ${why}`);
+    return row;
+  });
+  element("refused").replaceChildren(...rows);
+  element("address-part").hidden = rows.length === 0;
+  if (rows.length > 0) window.scrollTo(0, 0); // it is the first of the page, whose frame stays where it is
 }
 
 // Events
@@ -386,11 +565,12 @@ function readLink() {
 /** Take a change of a setting. */
 function changed(event) {
   const { id } = event.target;
-  element("link-made").textContent = "";
-  element("the-link").hidden = true;
+  if (!(id in LIMITS) && id !== "prompt") return; // no setting
+  // The link stays where it is, or all below it would move.
+  if (!element("the-link").hidden) element("link-made").textContent = "It has the settings before the last change.";
   showTemperature();
   if (id === "keep") return; // it says what the next change does
-  if (!element("keep").checked && id !== "seed") drawSeed();
+  if (!element("keep").checked && id !== "seed" && !problemOf(id, textIn(id))) drawSeed();
   refresh();
 }
 
@@ -443,21 +623,26 @@ function showLegend() {
 
 function start() {
   element("prompt").value = header.prompt;
+  for (const id of FIELDS) usable[id] = textIn(id);
   document.addEventListener("input", changed);
   element("new-seed").addEventListener("click", () => {
     drawSeed();
-    refresh();
+    changed({ target: element("seed") });
   });
   const text = element("text");
   text.addEventListener("keydown", keyPressed);
   text.addEventListener("click", (event) => focusOn(indexOf(event) ?? -1));
   text.addEventListener("mouseover", (event) => showReadout(indexOf(event) ?? selected));
   text.addEventListener("mouseleave", () => showReadout(selected));
-  element("previous").addEventListener("click", () => select(selected - 1));
-  element("next").addEventListener("click", () => select(selected + 1));
+  element("previous").addEventListener("click", () => go(selected - 1));
+  element("next").addEventListener("click", () => go(selected + 1));
   element("play").addEventListener("click", () => play(playing === null));
-  element("keep-text").addEventListener("click", keepText);
-  element("drop-text").addEventListener("click", () => (element("kept").hidden = true));
+  element("keep-text").addEventListener("click", () => keepText(shown));
+  element("drop-text").addEventListener("click", dropText);
+  element("close").addEventListener("click", () => {
+    element("address-part").hidden = true;
+    element("temperature").focus({ preventScroll: true });
+  });
   element("make-link").addEventListener("click", makeLink);
   element("presets").addEventListener("click", ({ target }) => {
     if (!target.dataset.temperature) return;
@@ -474,6 +659,7 @@ function start() {
   readLink();
   showTemperature();
   showLegend();
+  new ResizeObserver(makeRoom).observe(element("text-part"));
   useKernel(network, element("kernel").textContent).then(refresh);
 }
 

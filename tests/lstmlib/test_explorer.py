@@ -30,6 +30,14 @@ def test_the_command_builds_with_the_same_functions():
     assert program["arrays_of"] is explorer.arrays_of
 
 
+@pytest.mark.parametrize("prompt", [501 * "a", "a\rb"])
+def test_a_prompt_that_the_field_cannot_hold_is_refused(prompt):
+    """The page could write nothing on from it, and would open without a text."""
+    with pytest.raises(ValueError, match="may have 500 characters, and no carriage return"):
+        explorer_page(CharRNN(3, 4), Vocab("ab\r"), "", prompt)
+    explorer_page(CharRNN(3, 4), Vocab("ab\r"), "", 500 * "a")
+
+
 def test_small_parts():
     assert way_back(None) == "" and 'href="a&amp;b"' in way_back("a&b")
     vocab = Vocab("ab")
