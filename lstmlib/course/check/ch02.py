@@ -75,7 +75,7 @@ def _slip_of_targets(x: list, y: list, ids: np.ndarray, start: int, length: int)
     if [x, y] == [inputs, targets]:
         return None
     if len(x) != length or len(y) != length:
-        return f"both must have `length` characters; yours have {len(x)} and {len(y)}."
+        return f"both must have `length` characters, {length}; yours have {len(x)} and {len(y)}."
     if x != inputs:
         return "the inputs must be the `length` characters from `start` on."
     slips = [

@@ -95,8 +95,8 @@ def _slip_of_adagrad(got: np.ndarray, g: np.ndarray, rate: float) -> str | None:
         return "your first change is 0; the first step is taken, too, with s = g²."
     if _alike(got[s > 0], without, rate) and not _alike(right[s > 0], without, rate):
         return (
-            "gradients can be so small that ε = 1e-10 counts: it is added to √s in any case, and "
-            "not only where s is 0."
+            "gradients can be so small that ε counts: it is 1e-10, and it is added to √s in any "
+            "case, not only where s is 0."
         )
     said = {said for value, said in _slips(g, s, right, rate) if _alike(got, value, rate)}
     # Of few gradients several may be true: then none is told.
@@ -152,7 +152,8 @@ def _slips(g: np.ndarray, s: np.ndarray, right: np.ndarray, rate: float) -> list
         (-rate * g / np.sqrt(s + EPSILON), "ε is added to the root, not under it: √s + ε."),
         (
             -rate * g / np.maximum(np.sqrt(s), EPSILON),
-            "ε is added to the root; yours is put in its place where the root is smaller.",
+            "ε is added to the root; yours is taken from it, or put in its place where that is "
+            "smaller.",
         ),
         (
             _over(np.sqrt((g**2).sum(axis=0)), g, rate),

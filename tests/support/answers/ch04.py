@@ -521,7 +521,7 @@ EXERCISES = {
             (lambda *given: "".join(map(str, continued()(*given))), "a list of ids"),
             (lambda *given: [str(i) for i in continued()(*given)], "yours is '"),
             (lambda *given: [float(i) for i in continued()(*given)], "a whole number"),
-            (lambda *given: [continued()(*given)], "yours is a list of 12"),
+            (lambda *given: [continued()(*given)], "none around it"),
             (lambda *given: sorted(continued()(*given)), "in another order"),
             (lambda *given: continued()(*given)[::-1], "in another order"),
             (lambda m, ids, n: continued()(m, ids[:1], n), "only the first id"),
