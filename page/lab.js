@@ -34,6 +34,7 @@ let speed = { since: 0, steps: 0, value: 0 };
 let texts = []; // of each run: {characters, gates}
 let reading = 0; // the character at which the drawing of the cell is
 let aside = null; // {history, said, step, preset} of the run that the last beginning took away
+let typing = null; // the field in which something stands that was not taken yet
 let linked = null; // the settings of the link that is shown
 let drawn = false; // a drawing is on its way
 let said = { events: new Set() };
@@ -122,7 +123,7 @@ const HEAR = {
     showSaturation(null);
     said.of = left ? ` ${left} was left, and the network is new: load the file again to go on with it.` : "";
     if (model) said.of = ` ${its.pair ? "Both runs begin" : "The run begins"} from the weights of ${model}.`;
-    const again = kept ? ` Until it takes a step, you can go back to the run before, at step ${kept}.` : "";
+    const again = kept ? ` The run before, at step ${kept}, is kept until the next step.` : "";
     say(`${inWords(text)}${said.of}${again}`);
   },
   returned({ id, saturation, ...its }) {
@@ -366,7 +367,7 @@ function showSaturation(saturation) {
     return titleOfRun(k) + shares.join(", ");
   });
   const isPair = saturation?.length > 1;
-  element("saturation").textContent = `Saturated ${kind}:${isPair ? "\n" : " "}${words?.join("\n") ?? "with the next step"}`;
+  element("saturation").textContent = `Saturated ${kind}:${isPair ? "\n" : " "}${words?.join("\n") ?? "not yet known"}`;
 }
 
 function percent(share) {
@@ -450,6 +451,7 @@ function readOn() {
 /** Put all settings into their controls. */
 function showSettings() {
   for (const name of ["cell", "layers", "units", "optimizer", "streams", "length", "seed", "from", "clip"]) {
+    if (name === typing) continue; // an answer does not write over what is being typed
     element(name).value = settings[name];
     element(name).removeAttribute("aria-invalid");
   }
@@ -659,7 +661,11 @@ function setRunning(goes) {
 function start() {
   for (const [key, { name }] of Object.entries(PRESETS)) element("preset").add(new Option(name, key));
   element("preset").addEventListener("change", () => choosePreset(element("preset").value));
-  for (const name of FIXED) element(name).addEventListener("change", () => fixedChanged(name));
+  for (const name of FIXED) {
+    element(name).addEventListener("input", () => (typing = name));
+    for (const kind of ["change", "blur"]) element(name).addEventListener(kind, () => (typing = null), true);
+    element(name).addEventListener("change", () => fixedChanged(name));
+  }
   for (const name of ["rate", "limit", "temperature", "clip"]) element(name).addEventListener("input", () => liveChanged(name));
   element("pair").addEventListener("change", () => {
     showValues();

@@ -90,7 +90,7 @@ const TAKE = {
   },
   /** Go back to where so many steps are taken, or to the nearest earlier place that is kept. */
   back({ to }) {
-    running = false;
+    stop();
     goBack(to);
   },
   save() {

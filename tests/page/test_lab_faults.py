@@ -1,6 +1,7 @@
 """What a reader of the explosion lab must not lose, and what it must not say."""
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -187,6 +188,17 @@ def load(page, data=None, name="it.safetensors"):
     give_file(page, "model-file", name, data or LOADED.read_bytes())
 
 
+def test_an_answer_does_not_write_over_what_is_being_typed(open_lab):
+    page = open_lab(SMALL)
+    page.locator("#network-part summary").click()
+    page.locator("#units").fill("32")
+    page.evaluate("ask('reset')")
+    until(page, "asked.length === 0")
+    expect(page.locator("#units")).to_have_value("32")
+    page.locator("#units").blur()
+    until(page, "settings.units === 32")
+
+
 def test_a_loaded_model_is_where_a_run_begins_again(open_lab):
     page = open_lab(SMALL)
     load(page)
@@ -297,7 +309,7 @@ def test_the_arrow_keys_over_the_experiments_take_no_run_away(open_lab):
     until(page, "step === 0 && asked.length === 0")
     page.keyboard.press("ArrowDown")
     until(page, "settings.clip === 'norm' && settings.cell === 'rnn' && asked.length === 0")
-    expect(message(page)).to_contain_text("you can go back to the run before, at step")
+    expect(message(page)).to_contain_text("is kept until the next step.")
     undo = page.locator("#undo")
     kept = int(undo.text_content().removeprefix("Back to step "))
     undo.focus()
@@ -629,6 +641,35 @@ def test_the_network_opens_beside_the_plots(open_lab):
         page.locator(f"#{name}").bounding_box() for name in ("loss-plot", "network-part")
     )
     assert panel["x"] >= plot["x"] + plot["width"]
+
+
+AXE = os.environ.get("AXE_CORE", "")
+FOUND = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
+    .map(({ id, nodes }) => [id, nodes.map(({ target }) => String(target))])"""
+
+
+@pytest.mark.skipif(
+    not AXE, reason="$AXE_CORE is not set, to axe.min.js of the npm package axe-core"
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])
+def test_axe_finds_nothing(open_lab, scheme, width, height):
+    axe = Path(AXE).read_text(encoding="utf-8")
+    more = {"color_scheme": scheme, "bypass_csp": True}
+    page = open_lab("#preset=cured&pair=1", width, height, **more)
+    page.evaluate(axe)
+    assert page.evaluate(FOUND) == []
+    take_steps(page, 2)
+    page.locator("#reset").click()
+    until(page, "step === 0")
+    for summary in page.locator("summary").all():
+        summary.click()
+    page.locator("#make-link").click()
+    assert page.evaluate(FOUND) == []
+    page.locator("#units").fill("7")
+    page.locator("#units").blur()
+    said_is_wrong(page, "Units must be")
+    assert page.evaluate(FOUND) == []
 
 
 # Small things
