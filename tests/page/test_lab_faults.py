@@ -366,6 +366,7 @@ def test_after_a_loss_that_is_no_number_all_stands_still_and_says_what_to_do(ope
     at = page.evaluate("step")
     assert page.evaluate(REDRAWN) == [True, True]
     for name in ("start", "step", "start"):
+        page.evaluate("say('')")
         page.locator(f"#{name}").click()
         said_is_wrong(page, "From here no step can be taken")
         said_is_wrong(page, "Go back 10 or 100 steps")
