@@ -32,7 +32,7 @@ TEXT = HERE.parent / "datasets" / "python-docs.txt"
 """What the lab trains on at first, cleaned as chapter 06 cleans it."""
 WORKER = ("kernel.js", "engine.js", "text.js", "presets.js", "worker.js")
 """The sources of the lab's worker, which is one script."""
-SCRIPTS = ("presets.js", "shared.js", "plots.js", "lab.js")
+SCRIPTS = ("presets.js", "shared.js", "history.js", "plots.js", "lab.js")
 
 
 def built_in_text() -> str:

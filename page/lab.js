@@ -7,61 +7,138 @@ const GRASP = 20; // pixels: as near to the line in the plot a pointer takes hol
 const NAME_OF_LINE = 100; // pixels from the right of the plot
 const LONGEST_PASTE = 5e6; // characters
 const LONGEST_KEPT = 2e6; // characters; a browser keeps some 5 MB
+const UNITS_OF_MODELS = [1, 512]; // a link may have the sizes of a model that was loaded
 const NUMBERS = ["layers", "units", "streams", "length", "seed", "from", "rate", "limit", "temperature"];
 const CLIP_SAYS = {
   none: "The gradient stays as long as it is.",
   norm: "A longer gradient is shortened to this norm. Drag ↕ in the plot, too.",
   value: "Each entry of the gradient is cut to this value.",
 };
+const NO_WORKER =
+  "This browser does not let the page start a Worker, in which its networks train: nothing here can run. Open the " +
+  "page as a file of its own, or from a web address, or in another browser.";
 
 const builtIn = JSON.parse(element("built-in-text").textContent);
-const worker = startWorker();
 
-let settings = { ...DEFAULTS };
+let settings = { ...DEFAULTS }; // of the runs that stand; while there are none, of those that are wanted
+let preset = Object.keys(PRESETS)[0]; // the experiment of these settings
+let asked = []; // requests for other runs that are not answered: {id, settings, preset, late: what was moved since}
+let sent = 0; // messages to the worker
 let text = null; // what the worker has said of it: {name, baseline, guessing, …}
-let history = []; // of each run: {losses, norms, clipped, valid}, pairs of step, from 1, and value
+let model = null; // the name of the file from which the runs began
+let history = []; // a RunHistory of each run
 let step = 0;
 let running = false;
 let scales = null; // of the gradient plot, for dragging
 let speed = { since: 0, steps: 0, value: 0 };
 let texts = []; // of each run: {characters, gates}
 let reading = 0; // the character at which the drawing of the cell is
-let aside = null; // {history, said} of what the last beginning took away
+let aside = null; // {history, said, step, preset} of the run that the last beginning took away
+let typing = null; // the field in which something stands that was not taken yet
+let linked = null; // the settings of the link that is shown
 let drawn = false; // a drawing is on its way
 let said = { events: new Set() };
 
-/** Start the worker from the sources in this page; no file is asked for. */
+let worker = startWorker(); // null where the browser forbids it
+
+/** Start the worker from the sources in this page; no file is asked for. Return null where there may be none. */
 function startWorker() {
-  const address = URL.createObjectURL(new Blob([element("worker").textContent], { type: "text/javascript" }));
-  const started = new Worker(address);
-  started.onmessage = ({ data }) => HEAR[data.kind](data);
-  started.onerror = (event) => say(`Something broke in the training: ${event.message ?? "it cannot be started"}. Press Reset.`, true);
+  let heard = false;
+  let started;
+  try {
+    const address = URL.createObjectURL(new Blob([element("worker").textContent], { type: "text/javascript" }));
+    started = new Worker(address);
+  } catch {
+    return null;
+  }
+  started.onmessage = ({ data }) => {
+    heard = true;
+    HEAR[data.kind](data);
+  };
+  started.onerror = ({ message }) => {
+    asked = [];
+    setRunning(false);
+    if (!heard && !message) worker = null; // it was never let run
+    say(worker ? `Something broke in the training: ${message}. Press Reset, or reload the page.` : NO_WORKER, true);
+  };
   return started;
 }
 
+/** Send the worker a message; return its number. */
 function send(kind, more = {}, transfer = []) {
-  worker.postMessage({ kind, settings, pair: element("pair").checked, ...more }, transfer);
+  sent += 1;
+  if (worker) worker.postMessage({ kind, id: sent, settings, pair: element("pair").checked, ...more }, transfer);
+  else say(NO_WORKER, true);
+  return sent;
+}
+
+/** Ask for other runs. They may be refused: until the answer is here, those that stand are what the page speaks of. */
+function ask(kind, { settings: its = wanted(), ...more } = {}, transfer = []) {
+  const id = send(kind, { settings: its, ...more }, transfer);
+  if (worker) asked.push({ id, settings: its, preset: element("preset").value, late: {} });
+}
+
+/** Return the settings that were asked for last. */
+function wanted() {
+  const last = asked.at(-1);
+  return last ? { ...last.settings, ...last.late } : settings;
+}
+
+/** Return the request that an answer is to, if there is one. */
+function requestOf(id) {
+  const request = asked.find((each) => each.id === id);
+  asked = asked.filter((each) => each.id > id);
+  return request;
+}
+
+/** Take over what stands now, with what was moved since it was asked for. */
+function adopt(its, request) {
+  settings = { ...settings, ...its.settings, ...request?.late };
+  ({ text, model, step } = its);
+  Object.assign(said, { kernel: its.kernel, weights: its.weights });
+  preset = request?.preset ?? preset;
+  if (!asked.length) showStanding(its.pair);
+  setRunning(false);
+  showUndo();
+  showNumbers();
+  draw();
+}
+
+/** Let the controls say what stands. */
+function showStanding(pair) {
+  element("pair").checked = pair;
+  if (element("preset").value !== preset) showPreset(preset);
+  showSettings();
 }
 
 // What the worker says
 
 const HEAR = {
-  began({ settings: its, text: read, kernel, weights, pair }) {
-    settings = { ...settings, ...its };
-    text = read;
-    aside = { history, said };
-    history = Array.from({ length: pair ? 2 : 1 }, () => ({ losses: [], norms: [], clipped: [], valid: [], ...watchers() }));
-    [step, said] = [0, { events: new Set(), kernel, weights }];
-    setRunning(false);
-    showSettings();
-    showNumbers();
-    draw();
-    const left = read.unknown.length ? ` ${read.unknown.length} of its characters are left out.` : "";
-    say(`${read.name}: ${read.size.toLocaleString("en")} characters, ${read.tokens} different ones.${left}`);
+  began({ id, left, kept, ...its }) {
+    if (step) aside = { history, said, step, preset };
+    const request = requestOf(id);
+    history = Array.from({ length: its.pair ? 2 : 1 }, () => new RunHistory());
+    said = { events: new Set(), clips: its.settings.clip !== "none", isSwitched: false };
+    adopt(its, request);
+    showSaturation(null);
+    said.of = left ? ` ${left} was left, and the network is new: load the file again to go on with it.` : "";
+    if (model) said.of = ` ${its.pair ? "Both runs begin" : "The run begins"} from the weights of ${model}.`;
+    const again = kept ? ` The run before, at step ${kept}, is kept until the next step.` : "";
+    say(`${inWords(text)}${said.of}${again}`);
+  },
+  returned({ id, saturation, ...its }) {
+    const before = aside;
+    ({ history, said } = before);
+    aside = null;
+    adopt(its, { ...requestOf(id), preset: before.preset });
+    showSaturation(saturation);
+    say(`The run is back at step ${step}.`);
   },
   rows({ rows, step: now, saturation }) {
     for (const row of rows) takeRow(row);
     step = now;
+    aside = null;
+    showUndo();
     measureSpeed(rows.length);
     showNumbers();
     showSaturation(saturation);
@@ -70,15 +147,14 @@ const HEAR = {
   aside({ step: left }) {
     say(`Both runs begin at step 0. Take the tick away before they do, and the run is back at step ${left}.`);
   },
-  alone({ step: at, isBack, isRunning, saturation }) {
-    if (isBack) ({ history, said } = aside);
-    else history = history.slice(0, 1);
-    step = at;
+  alone({ id, running: isRunning, saturation }) {
+    requestOf(id);
+    history = history.slice(0, 1);
     setRunning(isRunning);
     showNumbers();
-    if (at) showSaturation(saturation);
+    showSaturation(step ? saturation : null);
     draw();
-    say(isBack ? `The run is back at step ${at}.` : `The ${nameOfRun(0)} run goes on alone.`);
+    say(`The ${nameOfRun(0)} run goes on alone.`);
   },
   texts({ texts: written }) {
     texts = written;
@@ -88,7 +164,9 @@ const HEAR = {
     setRunning(is);
   },
   broken({ run, step: at }) {
-    if (history.length === 1) setRunning(false);
+    history[run].brokenAt = at;
+    if (history.every(({ brokenAt }) => brokenAt)) setRunning(false);
+    showNumbers();
     const which = history.length > 1 ? ` of the ${nameOfRun(run)} run` : "";
     say(
       `At step ${at} the loss${which} was no number any more: the weights are beyond what 32 bits hold. ` +
@@ -98,20 +176,23 @@ const HEAR = {
   },
   back({ step: to }) {
     setRunning(false);
-    for (const run of history) {
-      for (const name of ["losses", "norms", "valid"]) run[name] = run[name].filter(([at]) => at <= to);
-      run.clipped = run.clipped.filter((at) => at <= to);
-      rewatch(run);
-    }
+    for (const run of history) run.cut(to);
     step = to;
     said.events.clear();
     showNumbers();
+    showSaturation(null); // it was that of a later step
     draw();
     say(`Back at step ${to}: what you change now, changes what comes.`);
   },
-  refused({ message }) {
+  refused({ id, message, settings: its, pair, running: isRunning }) {
     say(message, true);
-    showSettings();
+    setRunning(isRunning);
+    const request = requestOf(id);
+    if (!request || asked.length) return;
+    settings = { ...(its ?? request.settings), ...request.late };
+    if (!its) preset = request.preset;
+    showStanding(its ? pair : element("pair").checked);
+    draw();
   },
   file({ bytes, step: at }) {
     const link = document.createElement("a");
@@ -126,7 +207,7 @@ const HEAR = {
   },
   trains() {
     setRunning(true);
-    say(`Trains on ${text.name.replace(/^The/, "the")}: ${text.size.toLocaleString("en")} characters, ${text.tokens} different ones.`);
+    say(`Trains on ${inWords(text).replace(/^The/, "the")}${said.of}`);
     element("start").focus({ preventScroll: true });
     const part = element("run-part");
     if (part.getBoundingClientRect().top < 0) part.scrollIntoView();
@@ -136,35 +217,22 @@ const HEAR = {
 function takeRow({ step: at, runs, valid }) {
   runs.forEach((row, k) => {
     if (!row) return;
-    const [loss, norm, clipped] = row;
-    history[k].losses.push([at, loss]);
-    history[k].norms.push([at, norm]);
-    if (clipped) history[k].clipped.push(at);
-    if (valid && Number.isFinite(valid[k])) history[k].valid.push([at, valid[k]]);
-    history[k].figures.add(at, loss, norm, clipped);
-    announce(k, at, loss, norm);
+    history[k].add(at, row);
+    if (valid && Number.isFinite(valid[k])) history[k].addValid(at, valid[k]);
+    announce(k, at, row[0], row[1]);
   });
 }
 
-function watchers() {
-  return { watch: new LossWatch(), figures: new RunFigures() };
-}
-
-/** Watch a run anew, from its first step to the one at which it is. */
-function rewatch(run) {
-  Object.assign(run, watchers());
-  const clipped = new Set(run.clipped);
-  run.losses.forEach(([at, loss], k) => {
-    run.watch.add(loss);
-    run.figures.add(at, loss, run.norms[k][1], clipped.has(at));
-  });
+/** Say how long a text is. */
+function inWords({ name, size, tokens, unknown }) {
+  const left = unknown.length ? ` ${unknown.length} of its characters are left out.` : "";
+  return `${name}: ${size.toLocaleString("en")} characters, ${tokens} different ones.${left}`;
 }
 
 /** Say once of each run when its loss leaps, and when its text has died. */
 function announce(k, at, loss, norm) {
   const { watch } = history[k];
   const which = history.length > 1 ? ` The ${nameOfRun(k)} run:` : "";
-  watch.add(loss);
   if (watch.leaptAt === at - 1 && once(`leap${k}`)) {
     say(`Step ${at}:${which} the loss has leapt to ${lossInWords(loss)}. The gradient norm is ${shortNumber(norm)}.`);
   } else if (at % 50 === 0 && watch.isDead(text.unigram) && once(`dead${k}`)) {
@@ -186,9 +254,16 @@ function once(event) {
   return isNew;
 }
 
+/** Return what a run is called: as it began, so that what is said of its past stays true. */
 function nameOfRun(k) {
-  const clips = (settings.clip !== "none") === (k === 0);
-  return clips ? "clipped" : "not clipped";
+  return `${said.isSwitched ? "at first " : ""}${said.clips === (k === 0) ? "clipped" : "not clipped"}`;
+}
+
+/** Take note that a run which was clipped is not any more, or the other way round. */
+function noteSwitch() {
+  const clips = settings.clip !== "none";
+  if (step === 0) said.clips = clips;
+  else if (clips !== said.clips) said.isSwitched = true;
 }
 
 function measureSpeed(count) {
@@ -205,12 +280,22 @@ function measureSpeed(count) {
 function say(message, isWrong = false) {
   element("message").textContent = message;
   element("message").classList.toggle("wrong", isWrong);
+  element("message-part").classList.toggle("wrong", isWrong);
+}
+
+/** Show the way back to the run that the last beginning took away. */
+function showUndo() {
+  const button = element("undo");
+  if (!aside && document.activeElement === button) element("start").focus({ preventScroll: true });
+  button.hidden = !aside;
+  if (aside) button.textContent = `Back to step ${aside.step}`;
 }
 
 function showNumbers() {
   if (!text) return;
-  const parts = history.map(({ losses, valid, norms }, k) => {
+  const parts = history.map(({ losses, valid, norms, brokenAt }, k) => {
     const name = titleOfRun(k);
+    if (brokenAt) return `${name}no number since step ${brokenAt}`;
     if (!losses.length) return `${name}not trained yet`;
     const held = valid.length ? `, held out ${lossInWords(valid.at(-1)[1])}` : "";
     return `${name}loss ${lossInWords(losses.at(-1)[1])}${held}, norm ${shortNumber(norms.at(-1)[1])}`;
@@ -225,11 +310,14 @@ function showNumbers() {
 function showFigures() {
   element("figures").replaceChildren(...history.map(rowOfFigures));
   const at = readAt();
-  element("before").disabled = at < 1 || at > step;
-  const parts = history.map(({ losses, norms, clipped }, k) => {
-    if (!losses[at - 1]) return `${titleOfRun(k)}was not taken`;
-    const cut = clipped.includes(at) ? ", clipped" : "";
-    return `${titleOfRun(k)}loss ${figure(losses[at - 1][1])}, norm ${figure(norms[at - 1][1])}${cut}`;
+  const cannot = !(at >= 1 && at <= step);
+  if (cannot && document.activeElement === element("before")) element("at").focus();
+  element("before").disabled = cannot;
+  const parts = history.map((run, k) => {
+    if (cannot || at > run.steps) return `${titleOfRun(k)}was not taken`;
+    const row = run.rowAt(at);
+    if (!row) return `${titleOfRun(k)}is too long ago: the last ${EXACT.toLocaleString("en")} are kept one by one`;
+    return `${titleOfRun(k)}loss ${figure(row[0])}, norm ${figure(row[1])}${row[2] ? ", clipped" : ""}`;
   });
   element("at-says").textContent = at ? parts.join(" · ") : "No step was taken yet.";
 }
@@ -252,7 +340,7 @@ function rowOfFigures({ figures: { first, highest, longest, recent, clipped, ste
     figure(meanOf(recent)),
     figure(first.norm),
     `${figure(longest.norm)} at ${longest.step}`,
-    percent(clipped / steps),
+    Number.isFinite(clipped) ? percent(clipped / steps) : "–",
   ];
   for (const value of values ?? Array(6).fill("–")) row.insertCell().textContent = value;
   return row;
@@ -268,16 +356,18 @@ function titleOfRun(k) {
   return history.length > 1 ? `${nameOfRun(k)}: ` : "";
 }
 
+/** Show how many gates are saturated, or that it was not measured, which is so before a step. */
 function showSaturation(saturation) {
   const isRnn = settings.cell === "rnn";
-  const words = saturation.map((gates, k) => {
-    const shares = isRnn
-      ? gates.map(([, low, high]) => percent(low + high))
-      : gates.map(([gate, low, high]) => `${gate} ${percent(low)} shut, ${percent(high)} open`);
-    return titleOfRun(k) + shares.join("; ");
+  const kind = isRnn ? "units (beyond ±0.99)" : "gates (below 0.05 / above 0.95)";
+  const words = saturation?.map((gates, k) => {
+    const shares = gates.map(([gate, low, high]) =>
+      isRnn ? percent(low + high) : `${gate} ${Math.round(100 * low)} / ${percent(high)}`,
+    );
+    return titleOfRun(k) + shares.join(", ");
   });
-  const kind = isRnn ? "units (beyond ±0.99)" : "gates (below 0.05, above 0.95)";
-  element("saturation").textContent = `Saturated ${kind}: ${words.join(" · ")}`;
+  const isPair = saturation?.length > 1;
+  element("saturation").textContent = `Saturated ${kind}:${isPair ? "\n" : " "}${words?.join("\n") ?? "not yet known"}`;
 }
 
 function percent(share) {
@@ -294,10 +384,15 @@ function draw() {
     const losses = history.map(({ losses: points, valid }) => ({ points, valid }));
     drawLoss(element("loss-plot"), { curves: losses, steps, ...text });
     const norms = history.map(({ norms: points, clipped }) => ({ points, clipped }));
-    const limit = settings.clip === "norm" || history.length > 1 ? settings.limit : null;
+    const limit = hasLine() ? settings.limit : null;
     scales = drawNorms(element("norm-plot"), { curves: norms, steps, limit });
     describePlots();
   });
+}
+
+/** Return whether a run is clipped by its norm: then the limit is a line in the plot of norms. */
+function hasLine() {
+  return settings.clip === "norm" || (settings.clip === "none" && history.length > 1);
 }
 
 /** Say in words what the plots show, for who does not see them. */
@@ -308,7 +403,7 @@ function describePlots() {
     `Loss by step, now at step ${step}: training ${of("losses")}, held out ${of("valid")}; 5-gram ` +
     `${text.baseline.toFixed(2)}, guessing ${text.guessing.toFixed(2)}`;
   element("norm-plot").ariaLabel =
-    `Gradient norm by step on a log axis, now ${of("norms")}; clipped steps: ${history.map((run) => run.clipped.length).join(" and ")}`;
+    `Gradient norm by step on a log axis, now ${of("norms")}; clipped steps: ${history.map((run) => run.figures.clipped).join(" and ")}`;
 }
 
 const isStill = matchMedia("(prefers-reduced-motion: reduce)");
@@ -356,7 +451,9 @@ function readOn() {
 /** Put all settings into their controls. */
 function showSettings() {
   for (const name of ["cell", "layers", "units", "optimizer", "streams", "length", "seed", "from", "clip"]) {
+    if (name === typing) continue; // an answer does not write over what is being typed
     element(name).value = settings[name];
+    element(name).removeAttribute("aria-invalid");
   }
   for (const name of ["rate", "limit"]) element(name).value = Math.log10(settings[name]);
   element("temperature").value = settings.temperature;
@@ -364,7 +461,7 @@ function showSettings() {
 }
 
 function showValues() {
-  element("the-link").hidden = true; // it has what the settings were
+  element("the-link").hidden = linked !== linkOf(); // it has what the settings were
   for (const name of ["rate", "limit"]) {
     const label = shortNumber(settings[name]);
     element(`${name}-value`).textContent = label;
@@ -390,29 +487,31 @@ function readWhole(name) {
 function fixedChanged(name) {
   const value = element(name).type === "number" ? readWhole(name) : element(name).value;
   if (value === null) return;
-  settings[name] = name === "layers" ? Number(value) : value;
-  send("reset");
+  ask("reset", { settings: { ...wanted(), [name]: name === "layers" ? Number(value) : value } });
 }
 
 /** Take a change of what may change while it runs. The others keep what they are, which may lie between two
  * places of their sliders. */
 function liveChanged(name) {
   const { value } = element(name);
-  settings[name] = { rate: 10 ** value, limit: 10 ** value, temperature: Number(value), clip: value }[name];
+  const changes = { [name]: { rate: 10 ** value, limit: 10 ** value, temperature: Number(value), clip: value }[name] };
+  for (const { late } of asked) Object.assign(late, changes);
+  Object.assign(settings, changes);
+  noteSwitch();
   showValues();
+  showNumbers();
   draw();
-  send("change");
+  send("change", { changes });
 }
 
 function choosePreset(name) {
-  usePreset(name);
   element("pair").checked = false;
-  showSettings();
-  send("reset");
+  showPreset(name);
+  ask("reset", { settings: settingsOf(name), leaves: true });
 }
 
-function usePreset(name) {
-  settings = settingsOf(name);
+function showPreset(name) {
+  element("preset").value = name;
   element("preset-says").textContent = PRESETS[name].says;
   element("figures-part").open = Boolean(PRESETS[name].figures);
 }
@@ -424,7 +523,7 @@ function usePreset(name) {
  * A finger does so at the name of the line alone: elsewhere it scrolls the page.
  */
 function gripOf({ clientX, clientY }, isFinger) {
-  if (!scales || element("limit").disabled || settings.clip === "value") return null;
+  if (!scales || !hasLine()) return null;
   const { top, right } = element("norm-plot").getBoundingClientRect();
   const below = clientY - top - scales.y(settings.limit);
   return Math.abs(below) > GRASP || (isFinger && right - clientX > NAME_OF_LINE) ? null : below;
@@ -440,7 +539,7 @@ function watchDragging() {
   const plot = element("norm-plot");
   let grip = null;
   plot.addEventListener("pointerdown", (event) => {
-    grip = gripOf(event, event.pointerType === "touch");
+    grip = event.button === 0 ? gripOf(event, event.pointerType === "touch") : null;
     if (grip !== null) plot.setPointerCapture(event.pointerId);
   });
   plot.addEventListener("pointermove", (event) => {
@@ -459,7 +558,7 @@ function watchDragging() {
 
 function trainOn(name, more, transfer = []) {
   say(`Reading: ${name} …`);
-  send("text", { name, ...more }, transfer);
+  ask("text", { name, ...more }, transfer);
 }
 
 /** Hand a file to the worker as its bytes. */
@@ -483,7 +582,7 @@ async function sendFile(file, kind) {
     say(`${file.name} cannot be read: nothing was loaded. Is it still there, and are you allowed to read it?`, true);
     return;
   }
-  send(kind, { name: file.name, bytes }, [bytes]);
+  ask(kind, { name: file.name, bytes }, [bytes]);
 }
 
 function usePasted() {
@@ -497,37 +596,47 @@ function keepPasted() {
   const pasted = element("own-text");
   try {
     pasted.value = sessionStorage.getItem("own-text") ?? "";
-    pasted.addEventListener("change", () => {
-      sessionStorage.setItem("own-text", pasted.value.length > LONGEST_KEPT ? "" : pasted.value);
-    });
+    pasted.addEventListener("change", keep);
   } catch {
     // A frame may be forbidden to keep anything: then the field begins empty.
   }
 }
 
-/** Put all settings into the address of the page, which can then be sent to others. */
-function makeLink() {
-  const all = Object.entries(settings).map(([name, value]) => [
-    name,
-    typeof value === "number" ? String(Number(value.toPrecision(6))) : value,
-  ]);
-  const more = [["preset", element("preset").value], ["pair", element("pair").checked ? 1 : 0]];
-  say(`${putIntoAddress(new URLSearchParams([...all, ...more]))} A text is not in it.`);
+function keep({ target }) {
+  try {
+    sessionStorage.setItem("own-text", target.value.length > LONGEST_KEPT ? "" : target.value);
+  } catch {
+    say("The browser keeps no more for this page: the text that was pasted is gone when the page is reloaded.");
+  }
 }
 
-/** Take the settings of the address, as far as they are ones. */
+/** Return all settings as an address has them, exactly. */
+function linkOf() {
+  const all = Object.keys(DEFAULTS).map((name) => [name, String(settings[name])]);
+  return String(new URLSearchParams([...all, ["preset", preset], ["pair", element("pair").checked ? 1 : 0]]));
+}
+
+/** Put all settings into the address of the page, which can then be sent to others. */
+function makeLink() {
+  linked = linkOf();
+  const without = model ? `A text is not in it, nor are the weights of ${model}.` : "A text is not in it.";
+  say(`${putIntoAddress(new URLSearchParams(linked))} ${without}`);
+}
+
+/** Show the experiment of the address; return its settings, as far as they are ones. */
 function readLink() {
   const link = new URLSearchParams(location.hash.slice(1));
-  const preset = link.get("preset") in PRESETS ? link.get("preset") : Object.keys(PRESETS)[0];
-  element("preset").value = preset;
-  usePreset(preset);
-  for (const name of Object.keys(DEFAULTS)) {
-    if (link.has(name) && fitsLink(name, link.get(name))) {
-      settings[name] = NUMBERS.includes(name) ? Number(link.get(name)) : link.get(name);
+  const named = link.get("preset");
+  const name = named && Object.hasOwn(PRESETS, named) ? named : Object.keys(PRESETS)[0];
+  showPreset(name);
+  element("pair").checked = link.get("pair") === "1";
+  const its = settingsOf(name);
+  for (const each of Object.keys(DEFAULTS)) {
+    if (link.has(each) && fitsLink(each, link.get(each))) {
+      its[each] = NUMBERS.includes(each) ? Number(link.get(each)) : link.get(each);
     }
   }
-  element("pair").checked = link.get("pair") === "1";
-  showSettings();
+  return its;
 }
 
 /** Return whether a control can hold what an address says. */
@@ -536,7 +645,9 @@ function fitsLink(name, value) {
   if (field.tagName === "SELECT") return Array.from(field.options, (option) => option.value).includes(value);
   const number = field.type === "range" && name !== "temperature" ? Math.log10(Number(value)) : Number(value);
   const isWhole = field.type === "range" || Number.isInteger(number);
-  return value !== "" && isWhole && number >= Number(field.min) && number <= Number(field.max);
+  const [low, high] = name === "units" ? UNITS_OF_MODELS : [Number(field.min), Number(field.max)];
+  const rounded = 1e-9; // the end of a slider may come back from its logarithm a little beyond
+  return value !== "" && isWhole && number >= low - rounded && number <= high + rounded;
 }
 
 // Events
@@ -550,21 +661,26 @@ function setRunning(goes) {
 function start() {
   for (const [key, { name }] of Object.entries(PRESETS)) element("preset").add(new Option(name, key));
   element("preset").addEventListener("change", () => choosePreset(element("preset").value));
-  for (const name of FIXED) element(name).addEventListener("change", () => fixedChanged(name));
+  for (const name of FIXED) {
+    element(name).addEventListener("input", () => (typing = name));
+    for (const kind of ["change", "blur"]) element(name).addEventListener(kind, () => (typing = null), true);
+    element(name).addEventListener("change", () => fixedChanged(name));
+  }
   for (const name of ["rate", "limit", "temperature", "clip"]) element(name).addEventListener("input", () => liveChanged(name));
   element("pair").addEventListener("change", () => {
     showValues();
-    send("pair");
+    ask("pair");
   });
   element("start").addEventListener("click", () => {
     send(running ? "pause" : "run");
-    setRunning(!running);
+    if (worker) setRunning(!running);
   });
   element("step").addEventListener("click", () => {
     setRunning(false);
     send("step");
   });
-  element("reset").addEventListener("click", () => send("reset"));
+  element("reset").addEventListener("click", () => ask("reset"));
+  element("undo").addEventListener("click", () => send("undo"));
   element("again").addEventListener("click", () => choosePreset(element("preset").value));
   for (const button of document.querySelectorAll("[data-back]")) {
     button.addEventListener("click", () => send("back", { to: step - Number(button.dataset.back) }));
@@ -578,17 +694,16 @@ function start() {
   element("save-model").addEventListener("click", () => send("save"));
   element("make-link").addEventListener("click", makeLink);
   element("copy-link").addEventListener("click", async () => say(await copyLink()));
-  whenAddressChanges(() => {
-    readLink();
-    send("reset");
-  });
+  whenAddressChanges(() => ask("reset", { settings: readLink(), leaves: true }));
   watchSliders();
   addEventListener("resize", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   watchDragging();
   keepPasted();
   setInterval(readOn, PER_CHARACTER);
-  readLink();
+  settings = readLink();
+  preset = element("preset").value;
+  showSettings();
   const kernel = Uint8Array.from(atob(element("kernel").textContent), (character) => character.charCodeAt(0));
   send("begin", { bytes: kernel });
   trainOn("The built-in text", { text: builtIn });

@@ -41,7 +41,9 @@ function scalesOf({ width, height }, steps, [low, high], isLog) {
       return MARGIN.top + (1 - inside(share)) * span;
     },
     valueAt: (y) => {
-      const value = from + inside(1 - (y - MARGIN.top) / span) * (to - from);
+      // A little beyond the edge, too: what is drawn next reaches farther, so that the line can be pulled out.
+      const share = Math.min(1.1, Math.max(-0.1, 1 - (y - MARGIN.top) / span));
+      const value = from + share * (to - from);
       return isLog ? 10 ** value : value;
     },
   };
@@ -76,8 +78,16 @@ function line(context, x0, y0, x1, y1) {
   context.stroke();
 }
 
-/** Draw a curve through many points: of each column of pixels, the lowest and the highest. */
+/** Draw a curve through many points: of each column of pixels, the lowest and the highest. A single point is a dot. */
 function drawCurve(context, scales, points, colour, width = 1.2) {
+  if (points.length === 1) {
+    const [[step, value]] = points;
+    context.fillStyle = colour;
+    const side = 4 + Math.ceil(width); // it is seen on a line, too
+    const [x, y] = [scales.x(step), scales.y(value)].map((at) => Math.round(at - side / 2));
+    context.fillRect(x, y, side, side);
+    return;
+  }
   context.strokeStyle = colour;
   context.lineWidth = width;
   context.beginPath();

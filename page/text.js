@@ -222,17 +222,20 @@ function readSafetensors(bytes) {
   const size = view.getUint32(0, true);
   if (view.getUint32(4, true) !== 0 || size > bytes.length - 8) throw new RangeError("cut off");
   const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, 8 + size));
-  const { __metadata__: metadata = {}, ...entries } = JSON.parse(text);
+  const { __metadata__: metadata, ...entries } = JSON.parse(text);
   const arrays = {};
+  let last = 0;
   for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(entries)) {
     const count = sizeOf(shape);
     const { width, read: readAt } = NUMBERS_OF[dtype];
     const from = 8 + size + start;
     if (end - start !== count * width || 8 + size + end > bytes.length) throw new RangeError(name);
+    last = Math.max(last, end);
     const read = (k) => readAt(view, from + width * k);
     arrays[name] = { shape, values: Float32Array.from({ length: count }, (_, k) => read(k)) };
   }
-  return { metadata, arrays };
+  if (8 + size + last !== bytes.length) throw new RangeError("more than its arrays");
+  return { metadata: metadata ?? {}, arrays };
 }
 
 /** Return the number whose 16 bits, as IEEE 754 binary16 has them, are these. */
@@ -255,6 +258,7 @@ function vocabOf(metadata) {
 }
 
 function ofScratch(metadata, arrays) {
+  checkCell(metadata.cell);
   const weights = Object.fromEntries(Object.entries(arrays).map(([name, { values }]) => [name, values]));
   const layers = Object.keys(arrays).filter((name) => name.startsWith("Wx")).length;
   const units = arrays.Wy.shape[0];
@@ -267,6 +271,7 @@ function ofTorch(metadata, arrays) {
   checkCell(cell);
   const tokens = vocabOf(metadata);
   const V = tokens.length;
+  checkNames(arrays, torchNames(layers));
   const weights = { Wy: transposed(arrays["output.weight"].values, V, H), by: arrays["output.bias"].values };
   const width = GATES[cell] * H;
   for (let k = 0; k < layers; k++) {
@@ -283,6 +288,18 @@ function ofTorch(metadata, arrays) {
     if (cell === "gru") weights[`bn${k}`] = other.slice(2 * H);
   }
   return { cell, layers, units: H, tokens, weights };
+}
+
+function torchNames(layers) {
+  const parts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
+  const names = Array.from({ length: layers }, (_, k) => parts.map((part) => `layers.${part}_l${k}`));
+  return [...names.flat(), "embedding.weight", "output.weight", "output.bias"];
+}
+
+/** Throw InputError if there are arrays that nothing here would use. */
+function checkNames(arrays, known) {
+  const unknown = Object.keys(arrays).filter((name) => !known.includes(name));
+  if (unknown.length) throw new InputError(`it holds what its network does not have: ${unknown.slice(0, 3).join(", ")}.`);
 }
 
 /** An embedding (V, E) and then Wx (E, N) is one table (V, N): the same network without it. */
@@ -310,7 +327,10 @@ function check({ cell, layers, units, tokens, weights }) {
   if (!(layers >= 1 && layers <= MOST_LAYERS && units >= 1 && units <= MOST_UNITS)) {
     throw new InputError(`it has ${layers} layers of ${units} units; this page takes ${MOST_LAYERS} of ${MOST_UNITS}.`);
   }
-  for (const [name, sides] of weightShapes({ cell, layers, units, tokens: tokens.length })) {
+  if (new Set(tokens).size < tokens.length) throw new InputError("a character stands twice in its vocabulary.");
+  const shapes = weightShapes({ cell, layers, units, tokens: tokens.length });
+  checkNames(weights, shapes.map(([name]) => name));
+  for (const [name, sides] of shapes) {
     if (weights[name]?.length !== sizeOf(sides)) throw new RangeError(name);
     if (!weights[name].every(Number.isFinite)) {
       throw new InputError("its weights are infinite or not a number, so there is nothing left to train.");

@@ -308,6 +308,8 @@ def test_in_a_frame_the_link_itself_is_shown(chromium, tmp_path, page):
     with phone(chromium, outer.as_uri()) as opened:
         frame = opened.frame_locator("iframe")
         if page == LAB:
+            # Before the text is read, what is said of it would follow what is said of the link.
+            expect(frame.locator("#message")).to_contain_text("characters,")
             frame.locator("#own-part summary").click()
         frame.locator("#make-link").click()
         said = frame.locator("#message" if page == LAB else "#link-made")
