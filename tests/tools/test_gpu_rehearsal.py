@@ -58,9 +58,11 @@ def kill_at_its_first_file(machine, place, stage):
         )
         end = time.monotonic() + 120
         folder = place / "work" / stage
-        while time.monotonic() < end and not any(f.is_file() for f in folder.rglob("*/*")):
+        while child.poll() is None and time.monotonic() < end:
+            if any(f.is_file() for f in folder.rglob("*/*")):
+                break
             time.sleep(0.1)
-        assert child.poll() is None, "the stage was over before it could be killed"
+        assert child.poll() is None, (place / "log").read_text()
         child.send_signal(signal.SIGKILL)
         child.wait()
 
