@@ -1,11 +1,11 @@
 """What a reader of the explosion lab must not lose, and what it must not say."""
 
 import json
-import os
 import struct
 from pathlib import Path
 
 import pytest
+from axe import found_by_axe, needs_axe
 from chromium import browser, needs_chromium
 from explosion import SMALL, give_file, lab_opener, losses_of, paste, take_steps, until
 from playwright.sync_api import expect
@@ -644,33 +644,24 @@ def test_the_network_opens_beside_the_plots(open_lab):
     assert panel["x"] >= plot["x"] + plot["width"]
 
 
-AXE = os.environ.get("AXE_CORE", "")
-FOUND = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
-    .map(({ id, nodes }) => [id, nodes.map(({ target }) => String(target))])"""
-
-
-@pytest.mark.skipif(
-    not AXE, reason="$AXE_CORE is not set, to axe.min.js of the npm package axe-core"
-)
+@needs_axe
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])
-def test_axe_finds_nothing(open_lab, scheme, width, height):
-    axe = Path(AXE).read_text(encoding="utf-8")
+def test_axe_finds_nothing_in_the_lab(open_lab, scheme, width, height):
     more = {"color_scheme": scheme, "bypass_csp": True}
     page = open_lab("#preset=cured&pair=1", width, height, **more)
-    page.evaluate(axe)
-    assert page.evaluate(FOUND) == []
+    assert found_by_axe(page) == []
     take_steps(page, 2)
     page.locator("#reset").click()
     until(page, "step === 0")
     for summary in page.locator("summary").all():
         summary.click()
     page.locator("#make-link").click()
-    assert page.evaluate(FOUND) == []
+    assert found_by_axe(page) == []
     page.locator("#units").fill("7")
     page.locator("#units").blur()
     said_is_wrong(page, "Units must be")
-    assert page.evaluate(FOUND) == []
+    assert found_by_axe(page) == []
 
 
 # Small things

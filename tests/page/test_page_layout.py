@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from axe import found_by_axe, needs_axe
 from chromium import browser, needs_chromium, screenshot
 from playwright.sync_api import expect
 
@@ -218,3 +219,19 @@ def test_in_a_frame_all_of_it_works(chromium, tmp_path):
                 page.locator("iframe").scroll_into_view_if_needed()
                 boxes = [frame.locator(f"#{n}").bounding_box() for n in ("temperature", "text-box")]
                 assert all(b["y"] >= 0 and b["y"] + b["height"] <= 768 for b in boxes)
+
+
+@needs_axe
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_axe_finds_nothing_in_the_explorer(chromium, size, scheme):
+    more = {"color_scheme": scheme, "bypass_csp": True}
+    with opened(chromium, size, **more) as page:
+        assert found_by_axe(page) == []
+        page.locator("#keep-text").click()
+        page.locator("#make-link").click()
+        page.locator("#length").fill("0")
+        assert found_by_axe(page) == []
+    with opened(chromium, size, PAGE.as_uri() + "#length=5000&temperature=NaN", **more) as page:
+        settled(page)
+        assert found_by_axe(page) == []
