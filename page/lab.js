@@ -32,8 +32,9 @@ let running = false;
 let scales = null; // of the gradient plot, for dragging
 let speed = { since: 0, steps: 0, value: 0 };
 let texts = []; // of each run: {characters, gates}
+let textsCell = null; // the cell that wrote them
 let reading = 0; // the character at which the drawing of the cell is
-let aside = null; // {history, said, step, preset} of the run that the last beginning took away
+let aside = null; // {history, said, step, preset} of the run that the last beginning took away; holds: for more than a step
 let typing = null; // the field in which something stands that was not taken yet
 let linked = null; // the settings of the link that is shown
 let drawn = false; // a drawing is on its way
@@ -78,6 +79,12 @@ function ask(kind, { settings: its = wanted(), ...more } = {}, transfer = []) {
   if (worker) asked.push({ id, settings: its, preset: element("preset").value, late: {} });
 }
 
+/** Ask for something of the run on the screen, unless another one may take its place before the answer. */
+function ofWhatStands(kind, more = () => ({})) {
+  if (asked.length) say("Another run is being made ready. Press again when it is there.");
+  else send(kind, more());
+}
+
 /** Return the settings that were asked for last. */
 function wanted() {
   const last = asked.at(-1);
@@ -114,8 +121,9 @@ function showStanding(pair) {
 // What the worker says
 
 const HEAR = {
-  began({ id, left, kept, ...its }) {
+  began({ id, left, kept, holds, ...its }) {
     if (step) aside = { history, said, step, preset };
+    if (aside) aside.holds = holds;
     const request = requestOf(id);
     history = Array.from({ length: its.pair ? 2 : 1 }, () => new RunHistory());
     said = { events: new Set(), clips: its.settings.clip !== "none", isSwitched: false };
@@ -131,13 +139,15 @@ const HEAR = {
     ({ history, said } = before);
     aside = null;
     adopt(its, { ...requestOf(id), preset: before.preset });
+    noteSwitch();
+    showNumbers();
     showSaturation(saturation);
     say(`The run is back at step ${step}.`);
   },
   rows({ rows, step: now, saturation }) {
     for (const row of rows) takeRow(row);
     step = now;
-    aside = null;
+    if (!aside?.holds) aside = null;
     showUndo();
     measureSpeed(rows.length);
     showNumbers();
@@ -154,10 +164,11 @@ const HEAR = {
     showNumbers();
     showSaturation(step ? saturation : null);
     draw();
-    say(`The ${nameOfRun(0)} run goes on alone.`);
+    if (!asked.length) showStanding(false);
+    if (history[0] && !history[0].brokenAt) say(`The ${nameOfRun(0)} run goes on alone.`);
   },
-  texts({ texts: written }) {
-    texts = written;
+  texts({ texts: written, cell }) {
+    [texts, textsCell] = [written, cell];
     showTexts();
   },
   running({ is }) {
@@ -178,6 +189,8 @@ const HEAR = {
     setRunning(false);
     for (const run of history) run.cut(to);
     step = to;
+    if (to === 0) said.isSwitched = false;
+    noteSwitch();
     said.events.clear();
     showNumbers();
     showSaturation(null); // it was that of a later step
@@ -207,7 +220,8 @@ const HEAR = {
   },
   trains() {
     setRunning(true);
-    say(`Trains on ${inWords(text).replace(/^The/, "the")}${said.of}`);
+    const again = aside ? ` The run before, at step ${aside.step}, can be had back.` : "";
+    say(`Trains on ${inWords(text).replace(/^The/, "the")}${said.of}${again}`);
     element("start").focus({ preventScroll: true });
     const part = element("run-part");
     if (part.getBoundingClientRect().top < 0) part.scrollIntoView();
@@ -434,8 +448,8 @@ function showCell() {
   const { gates } = texts[0];
   const mean = gates[0].map((_, gate) => gates.reduce((sum, values) => sum + values[gate], 0) / gates.length);
   const values = isStill.matches ? mean : gates[reading];
-  drawCell(element("cell-plot"), settings.cell, values);
-  const words = GATE_NAMES[settings.cell].map((name, k) => `${name} ${mean[k].toFixed(2)}`).join(", ");
+  drawCell(element("cell-plot"), textsCell, values);
+  const words = GATE_NAMES[textsCell].map((name, k) => `${name} ${mean[k].toFixed(2)}`).join(", ");
   element("cell-plot").ariaLabel = `The cell: how far its gates are open on average over this text: ${words}`;
 }
 
@@ -683,15 +697,15 @@ function start() {
   element("undo").addEventListener("click", () => send("undo"));
   element("again").addEventListener("click", () => choosePreset(element("preset").value));
   for (const button of document.querySelectorAll("[data-back]")) {
-    button.addEventListener("click", () => send("back", { to: step - Number(button.dataset.back) }));
+    button.addEventListener("click", () => ofWhatStands("back", () => ({ to: step - Number(button.dataset.back) })));
   }
   element("at").addEventListener("input", showFigures);
-  element("before").addEventListener("click", () => send("back", { to: readAt() - 1 }));
+  element("before").addEventListener("click", () => ofWhatStands("back", () => ({ to: readAt() - 1 })));
   element("use-text").addEventListener("click", usePasted);
   element("built-in").addEventListener("click", () => trainOn("The built-in text", { text: builtIn }));
   element("text-file").addEventListener("change", ({ target }) => takeFile(target, "text"));
   element("model-file").addEventListener("change", ({ target }) => takeFile(target, "load"));
-  element("save-model").addEventListener("click", () => send("save"));
+  element("save-model").addEventListener("click", () => ofWhatStands("save"));
   element("make-link").addEventListener("click", makeLink);
   element("copy-link").addEventListener("click", async () => say(await copyLink()));
   whenAddressChanges(() => ask("reset", { settings: readLink(), leaves: true }));

@@ -11,17 +11,19 @@ let ownHash = null; // what the page itself has just put into the address
 
 /** Put settings into the address, and show all of it, to be copied; return what there is to say of it. */
 function putIntoAddress(settings) {
-  const hash = `#${settings}`;
+  // Whole, since a fragment alone is one of the outer page's where a frame has its text from "srcdoc".
+  const address = `${location.href.split("#")[0]}#${settings}`;
   try {
-    window.history.replaceState(null, "", hash);
+    window.history.replaceState(null, "", address);
   } catch {
     // Some frames refuse it. The other way tells the page of a change, which is none.
     const before = location.hash;
-    location.replace(hash);
+    location.replace(address);
     if (location.hash !== before) ownHash = location.hash;
   }
   element("the-link").hidden = false;
   element("link-field").value = location.href;
+  if (location.protocol === "about:") return "This frame has no address of its own: the link cannot be opened elsewhere.";
   return window.parent === window ? "The address of this page now has them: copy it." : "The link has them: copy it.";
 }
 

@@ -9,6 +9,7 @@ const TEXT_EVERY = 1000; // milliseconds
 const TEXT_LENGTH = 240; // characters that are written
 const VALID_EVERY = 50; // steps
 const VALID_LENGTH = 8000; // characters of the held-out text that are measured
+const NO_NETWORK = "There is no network yet.";
 const MOST_NUMBERS = 60e6; // of a network with all it needs: 240 MB
 
 let compiled = null; // the bytes of kernel.wasm
@@ -19,7 +20,7 @@ let streams = null;
 let runs = []; // {network, broken}
 let snapshots = []; // {step, parts}, the oldest first
 let step = 0;
-let aside = null; // {state, by}: the run that the last beginning took away, until the new one takes a step
+let aside = null; // {state, by}: the run that the last beginning took away, until the new one takes a step; by "text": also longer
 let whyNone = ""; // what was said when the first network was refused
 let running = false;
 let lastText = 0;
@@ -40,7 +41,7 @@ const TAKE = {
     const read = bytes ? decodeText(new Uint8Array(bytes), name) : text;
     const its = sourceOf(read, name, tokensOf(read), wanted);
     if (!runs.length) source = its; // it waits for a network that fits
-    await begin({ its, wanted, pair });
+    await begin({ its, wanted, pair, by: goes ? "text" : "reset" });
     if (!goes) return;
     post("trains");
     TAKE.run();
@@ -128,7 +129,7 @@ async function take(data) {
 
 /** Say why something was refused, and what stands: the page shows that. */
 function refuse(message) {
-  if (!runs.length) whyNone = message;
+  if (!runs.length && !message.startsWith(NO_NETWORK)) whyNone = message;
   post("refused", { message, settings, pair: runs.length > 1, running });
 }
 
@@ -147,7 +148,7 @@ function stop() {
 
 function needNetwork() {
   if (runs.length) return;
-  throw new InputError(whyNone ? `There is no network yet. ${whyNone}` : "There is no network yet.");
+  throw new InputError(`${NO_NETWORK} ${whyNone}`.trim());
 }
 
 /** Throw InputError unless there is a run that can take a step. */
@@ -213,7 +214,7 @@ async function begin({ its, wanted, pair, from = null, by = "reset" }) {
   state.streams = new Streams(its.train, wanted.streams, wanted.length);
   putAside(by);
   stand(state);
-  post("began", { ...whatStands(), left, kept: aside?.state.step ?? 0 });
+  post("began", { ...whatStands(), left, kept: aside?.state.step ?? 0, holds: aside?.by === "text" });
   look();
 }
 
@@ -341,7 +342,7 @@ function takeStep() {
     running = false;
     return;
   }
-  aside = null;
+  if (aside?.by !== "text") aside = null; // its steps come at once, before a reader could ask for the run before
   keepSnapshot(parts);
   step += 1;
   if (step % VALID_EVERY === 0) {

@@ -730,3 +730,58 @@ def test_each_button_says_what_it_does(open_lab, name):
     assert min(page.evaluate(described, name)) > 10
     phone = open_lab(SMALL, 390, 844)
     assert phone.locator("#run-says").is_visible() and phone.locator("#back-says").is_visible()
+
+
+# What a second look found
+
+
+def test_a_text_that_is_trained_on_at_once_leaves_the_run_before_to_be_had_back(open_lab):
+    page = open_lab(SMALL)
+    take_steps(page, 12)
+    before = losses_of(page)
+    paste(page, SHORT)
+    until(page, "running && step > 20")
+    expect(message(page)).to_contain_text("The run before, at step 12, can be had back.")
+    page.locator("#start").click()
+    until(page, "!running")
+    page.locator("#undo").click()
+    expect(message(page)).to_contain_text("back at step 12")
+    assert losses_of(page) == before
+    take_steps(page, 1)
+    assert page.locator("#undo").is_hidden()
+
+
+def test_the_way_back_stays_on_a_phone_beside_a_long_name(open_lab):
+    page = open_lab(SMALL, 390, 844)
+    take_steps(page, 2)
+    page.locator("#own-part summary").click()
+    give_file(page, "model-file", 180 * "a" + ".safetensors", LOADED.read_bytes())
+    expect(page.locator("#undo")).to_be_visible()
+    box = page.locator("#undo").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+def test_a_run_is_called_what_it_is_after_a_way_back(open_lab):
+    page = open_lab(SMALL)
+    take_steps(page, 3)
+    page.locator("#clip").select_option("none")
+    take_steps(page, 1)
+    page.locator("[data-back='100']").click()
+    until(page, "step === 0")
+    assert page.evaluate("nameOfRun(0)") == "not clipped"
+    page.locator("#clip").select_option("norm")
+    take_steps(page, 3)
+    page.locator("#pair").check()
+    until(page, "history.length === 2")
+    page.locator("#clip").select_option("none")
+    page.locator("#pair").uncheck()
+    until(page, "history.length === 1 && step === 3")
+    assert page.evaluate("nameOfRun(0)") == "at first clipped"
+
+
+def test_a_refusal_is_said_once_however_often_it_is_asked_for(open_lab):
+    page = open_lab("#cell=lstm&units=256&layers=3&streams=64&length=200")
+    for _ in range(3):
+        page.locator("#start").click()
+        said_is_wrong(page, "There is no network yet.")
+    assert message(page).text_content().count("There is no network yet.") == 1
