@@ -333,6 +333,27 @@ def test_every_exercise_is_sealed_and_no_file_of_a_chapter_is_an_attribute():
     assert not [name for name, value in vars(check).items() if inspect.ismodule(value)]
 
 
+def test_no_two_logits_of_continued_lie_so_near_that_rounding_shows(capsys):
+    """Else an answer that reads one id at a time could be right on one processor alone."""
+    margins = []
+
+    def reads_one_by_one(model, ids, n):
+        model.eval()
+        new, state = [], None
+        for fed in [[i] for i in ids] if n else []:
+            logits, state = model(torch.tensor([fed]), state)
+        for _ in range(n):
+            first, second = logits[0, -1].topk(2).values.tolist()
+            margins.append((first - second) / logits.abs().max().item())
+            new.append(int(logits[0, -1].argmax()))
+            logits, state = model(torch.tensor([new[-1:]]), state)
+        return new
+
+    check.continued(reads_one_by_one)
+    assert min(margins) > 1e-4  # float32 rounds at 1e-7
+    assert len(margins) > 100 and capsys.readouterr().out == "right\n"
+
+
 def test_a_check_that_stops_shows_its_words_and_not_its_code(capsys):
     with pytest.raises(TypeError) as caught:
         check.bits_per_character(1.0, nats="1.3")

@@ -36,6 +36,8 @@ def test_a_prompt_that_the_field_cannot_hold_is_refused(prompt):
     with pytest.raises(ValueError, match="may have 500 characters, and no carriage return"):
         explorer_page(CharRNN(3, 4), Vocab("ab\r"), "", prompt)
     explorer_page(CharRNN(3, 4), Vocab("ab\r"), "", 500 * "a")
+    script = (course_folder() / "page" / "explorer.js").read_text(encoding="utf-8")
+    assert f"const LONGEST_PROMPT = {explorer.LONGEST_PROMPT};" in script
 
 
 def test_small_parts():

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from chromium import browser, needs_chromium, screenshot
+from explorer_page import settled
 from playwright.sync_api import expect
 
 from lstmlib.generation import generate, steps
@@ -190,11 +191,6 @@ def open_page(chromium):
 def page(open_page):
     """The committed page."""
     return open_page(PAGE)
-
-
-def settled(page):
-    """Wait until the text of the settings stands on the page."""
-    page.locator("#text[aria-busy=false]").wait_for(state="attached")
 
 
 def text_of(page):

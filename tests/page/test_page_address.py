@@ -1,14 +1,12 @@
 """The temperature explorer's address: what is put into it comes back, and nonsense is named."""
 
-from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from chromium import browser, needs_chromium, screenshot
+from explorer_page import PAGE, PHONE, opened, settled
 from playwright.sync_api import expect
 
-PAGE = Path(__file__).resolve().parents[2] / "page" / "index.html"
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
 
 pytestmark = needs_chromium
@@ -18,23 +16,6 @@ pytestmark = needs_chromium
 def chromium():
     with browser() as started:
         yield started
-
-
-@contextmanager
-def opened(chromium, fragment="", width=1366, height=768):
-    """Open the page at an address; fail on errors in it."""
-    problems = []
-    with chromium.new_context(viewport={"width": width, "height": height}) as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(PAGE.as_uri() + fragment)
-        settled(page)
-        yield page
-    assert problems == []
-
-
-def settled(page):
-    page.locator("#text[aria-busy=false]").wait_for(state="attached")
 
 
 def settings(page):
@@ -136,7 +117,7 @@ def test_on_a_phone_all_that_is_refused_is_in_sight(chromium, first_text):
         "keep=maybe",
         "foo=1",
     )
-    with opened(chromium, "#" + "&".join(bad), 390, 844) as page:
+    with opened(chromium, "#" + "&".join(bad), PHONE) as page:
         rows = refused(page)
         assert {row.split(" ")[0] for row in rows} == {*bad[:-1], "foo"}
         for row in page.locator("#refused li").all():

@@ -1,15 +1,11 @@
 """The temperature explorer on a screen: control and effect stand together, and nothing jumps."""
 
-from contextlib import contextmanager
-from pathlib import Path
-
 import pytest
 from axe import found_by_axe, needs_axe
 from chromium import browser, needs_chromium, screenshot
+from explorer_page import LAPTOP, PAGE, PHONE, opened, settled
 from playwright.sync_api import expect
 
-PAGE = Path(__file__).resolve().parents[2] / "page" / "index.html"
-LAPTOP, PHONE = (1366, 768), (390, 844)
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
 
 pytestmark = needs_chromium
@@ -19,25 +15,6 @@ pytestmark = needs_chromium
 def chromium():
     with browser() as started:
         yield started
-
-
-@contextmanager
-def opened(chromium, size=LAPTOP, address=None, **more):
-    """Open the page on a screen; fail on errors in it."""
-    problems = []
-    width, height = size
-    with chromium.new_context(viewport={"width": width, "height": height}, **more) as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(address or PAGE.as_uri())
-        if not address:
-            settled(page)
-        yield page
-    assert problems == []
-
-
-def settled(page):
-    page.locator("#text[aria-busy=false]").wait_for(state="attached")
 
 
 def places(page, names):
@@ -85,7 +62,7 @@ BELOW += ["kept-text", "next", "play", "context", "bars", "strip", "drawn", "pro
 @pytest.mark.parametrize("length", [1, 40, 300, 1000])
 def test_the_temperature_moves_nothing(chromium, size, length):
     """Not even where the character that was drawn is none of the most probable, and gets a row."""
-    with opened(chromium, size) as page:
+    with opened(chromium, size=size) as page:
         page.locator("#length").fill(str(length))
         settled(page)
         page.locator("#keep-text").click()
@@ -111,8 +88,7 @@ def test_the_temperature_moves_nothing(chromium, size, length):
 
 @pytest.mark.parametrize("fragment", ["", "#length=5000"])
 def test_of_middle_width_the_settings_stand_beside_slider_and_text(chromium, fragment):
-    with opened(chromium, (900, 700), PAGE.as_uri() + fragment) as page:
-        settled(page)
+    with opened(chromium, fragment, (900, 700)) as page:
         page.locator("#keep-text").click()
         names = ["address-part", "temperature-part", "text-part", "settings", "bars-part"]
         at = {name: page.locator(f"#{name}").bounding_box() for name in names}
@@ -125,7 +101,7 @@ def test_of_middle_width_the_settings_stand_beside_slider_and_text(chromium, fra
 
 
 def test_a_text_that_is_longer_than_its_box_is_scrolled_by_what_goes_through_it(chromium):
-    with opened(chromium, PHONE) as page:
+    with opened(chromium, size=PHONE) as page:
         page.locator("#length").fill("1000")
         page.locator("#temperature").fill("1.5")
         settled(page)
@@ -180,7 +156,7 @@ SELF_EVIDENT = {"previous", "next", "copy-link", "close", "drop-text"}
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_what_a_control_means_stands_beside_it(chromium, size):
-    with opened(chromium, size) as page:
+    with opened(chromium, size=size) as page:
         page.locator("#keep-text").click()
         page.locator("#make-link").click()
         explained = 0
@@ -206,7 +182,7 @@ def test_in_a_frame_all_of_it_works(chromium, tmp_path):
         "utf-8",
     )
     for size in (LAPTOP, PHONE, (900, 700)):
-        with opened(chromium, size, outer.as_uri()) as page:
+        with opened(chromium, size=size, address=outer.as_uri()) as page:
             frame = page.frame_locator("iframe")
             frame.locator("#text[aria-busy=false]").wait_for(state="attached")
             assert "length=5000" in frame.locator("#refused").text_content()
@@ -226,12 +202,11 @@ def test_in_a_frame_all_of_it_works(chromium, tmp_path):
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_axe_finds_nothing_in_the_explorer(chromium, size, scheme):
     more = {"color_scheme": scheme, "bypass_csp": True}
-    with opened(chromium, size, **more) as page:
+    with opened(chromium, size=size, **more) as page:
         assert found_by_axe(page) == []
         page.locator("#keep-text").click()
         page.locator("#make-link").click()
         page.locator("#length").fill("0")
         assert found_by_axe(page) == []
-    with opened(chromium, size, PAGE.as_uri() + "#length=5000&temperature=NaN", **more) as page:
-        settled(page)
+    with opened(chromium, "#length=5000&temperature=NaN", size, **more) as page:
         assert found_by_axe(page) == []

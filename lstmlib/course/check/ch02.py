@@ -165,6 +165,11 @@ _BUGS = {
 """The bugs to choose from, and what each does to a table of errors."""
 
 
+def _bare(name: str) -> str:
+    """Return a name as it counts: capitals, spaces and underscores make no difference."""
+    return " ".join(name.lower().replace("_", " ").split())
+
+
 def bug_table(answer: dict | None) -> None:
     """Check which bug each row of a table of gradient errors comes from: "A", … -> a name."""
     reference = dict(
@@ -179,15 +184,13 @@ def bug_table(answer: dict | None) -> None:
     def find_slip() -> str | None:
         if not isinstance(answer, dict) or set(answer) != set(reference):
             return f"give a dict with a bug for each of {', '.join(reference)}."
-        named = {" ".join(name.lower().replace("_", " ").split()): name for name in _BUGS}
-        chosen = {}
+        named, chosen = {_bare(name): name for name in _BUGS}, {}
         for row, bug in answer.items():
             if bug is ...:
                 return f"{row} has no answer yet."
-            bare = " ".join(str(bug).lower().replace("_", " ").split())
-            if not isinstance(bug, str) or bare not in named:
+            if not isinstance(bug, str) or _bare(bug) not in named:
                 return f"{row}: {bug!r} is no bug here; choose one of {', '.join(_BUGS)}."
-            chosen[row] = named[bare]
+            chosen[row] = named[_bare(bug)]
         for row, bug in reference.items():
             given = chosen[row]
             if given != bug:
