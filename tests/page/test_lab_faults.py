@@ -785,3 +785,21 @@ def test_a_refusal_is_said_once_however_often_it_is_asked_for(open_lab):
         page.locator("#start").click()
         said_is_wrong(page, "There is no network yet.")
     assert message(page).text_content().count("There is no network yet.") == 1
+
+
+def test_what_is_asked_of_a_run_that_may_be_replaced_is_not_done_to_the_next(open_lab):
+    page = open_lab(SMALL)
+    take_steps(page, 2)
+    page.evaluate("asked.push({ id: 1e9, settings, preset, late: {} })")  # a text is being read
+    for button in ("#save-model", "[data-back='1']"):
+        page.evaluate("(name) => document.querySelector(name).click()", button)
+        expect(message(page)).to_contain_text("Another run is being made ready")
+        page.evaluate("say('')")
+    assert page.evaluate("step") == 2
+
+
+def test_a_cell_is_drawn_as_that_which_wrote_the_text(open_lab):
+    page = open_lab(SMALL)
+    take_steps(page, 1)
+    page.evaluate("settings.cell = 'rnn'; showCell()")  # its text is not here yet
+    assert ", f 0." in page.locator("#cell-plot").evaluate("e => e.ariaLabel")

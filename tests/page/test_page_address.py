@@ -236,3 +236,16 @@ def test_before_the_first_text_nothing_throws(chromium):
     with opened(chromium) as page:
         page.evaluate("shown = { prompt: '', steps: [] }")
         use_everything(page)
+
+
+def test_a_frame_without_an_address_says_so_and_stays(chromium, tmp_path):
+    """A fragment alone would be one of the page around it, and the frame would open that."""
+    outer = tmp_path / "outer.html"
+    outer.write_text('<!DOCTYPE html><iframe id="f" style="width: 100%; height: 700px"></iframe>')
+    with opened(chromium, address=outer.as_uri()) as page:
+        page.evaluate("text => { f.srcdoc = text; }", PAGE.read_text(encoding="utf-8"))
+        frame = page.frame_locator("#f")
+        frame.locator("#text[aria-busy=false]").wait_for(state="attached")
+        frame.locator("#make-link").click()
+        expect(frame.locator("#link-made")).to_contain_text("This frame has no address of its own")
+        assert "temperature=0.5" in frame.locator("#link-field").input_value()
