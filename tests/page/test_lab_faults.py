@@ -616,7 +616,9 @@ def a_row(page, runs=1):
     return {"rows": [row], "step": 1, "saturation": saturation}
 
 
-@pytest.mark.parametrize(("width", "height"), [(1366, 768), (390, 844)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1366, 768), (390, 844), (320, 640), (800, 700), (1200, 768)]
+)
 def test_nothing_jumps_with_two_runs_of_many_gates(open_lab, width, height):
     page = open_lab(SMALL + "&pair=1", width, height)
     until(page, "texts.length === 2")
@@ -624,6 +626,8 @@ def test_nothing_jumps_with_two_runs_of_many_gates(open_lab, width, height):
     before = parts.evaluate_all(PLACES)
     page.evaluate("(all) => HEAR.rows(all)", a_row(page, 2))
     page.evaluate("() => { running = true; speed.value = 1234567; step = 123456; showNumbers(); }")
+    assert parts.evaluate_all(PLACES) == before
+    page.evaluate("() => { said.isSwitched = true; showNumbers(); }")  # "at first clipped"
     assert parts.evaluate_all(PLACES) == before
     page.evaluate("say('x'.repeat(20))")
     assert parts.evaluate_all(PLACES) == before
