@@ -71,7 +71,8 @@ def kill_at_its_first_file(machine, place, stage):
 def rehearsed(machine, tmp_path_factory):
     """Return the folder of all stages' results, and what was said.
 
-    Each stage was killed once; then one call went on with all of them.
+    Each stage was killed once; then one call went on with all of them. Without a break each is
+    rehearsed in its own file, such as test_gpu_speed.
     """
     place = tmp_path_factory.mktemp("rehearsed")
     for stage in gpu.BOUNDS:
