@@ -10,11 +10,11 @@ experiments/dynamic_evaluation.py. And the time, 5 minutes on two CPU cores or 3
 of it: the training, the mean squares of the gradients, and the pass through the last 10 %. The two
 classes are never compared: in the first, a network knows nothing of the text it is measured on.
 
-"tune" trains the recipe on the first 95 % of the training text, and reads the other 5 % with one
-way to go on learning after another. It changes one number at a time, and keeps what is lower. The
-last 10 % are never read. It writes tune-KIND.json.
+"tune" trains one of the leaderboard's entries, see ENTRIES, on the first 95 % of the training text,
+and reads the other 5 % with one way to go on learning after another. It changes one number at a
+time, and keeps what is lower. The last 10 % are never read. It writes tune-KIND.json.
 
-"train" measures how fast this machine is, plans as many steps of the recipe as the time then has
+"train" measures how fast this machine is, plans as many steps of that entry as the time then has
 room for, trains, reads the last 10 % with the way that the tuning found lowest, and writes
 KIND-SEED.json. Nothing else may run beside it. A result that is there is not made again.
 
@@ -42,7 +42,8 @@ from lstmlib.training import evaluate, fit
 from lstmlib.vocab import Vocab
 
 FOLDER = leaderboard.FOLDER / "dynamic"
-ENTRY = "recipe"
+ENTRIES = {"cpu": "second", "gpu": "recipe"}
+"""Kind of device -> the leaderboard's entry that is trained there."""
 MARK = "<!-- written by experiments/leaderboard_dynamic.py readme -->\n"
 BEGIN = DynamicEvaluation(rate=3e-5, decay=1e-3, floor=3e-5)
 """Where the tuning begins."""
@@ -53,7 +54,7 @@ PIECES = 200
 
 
 def tune(text: str, steps: int, seed: int, limit: float) -> dict:
-    """Train the recipe on 95 % of the training text, try ways to go on learning, and return them.
+    """Train the entry on 95 % of the training text, try ways to go on learning, and return them.
 
     Args:
         text: tiny Shakespeare.
@@ -63,7 +64,7 @@ def tune(text: str, steps: int, seed: int, limit: float) -> dict:
     """
     vocab, train_ids, tune_ids = tuning_texts(text)
     torch.manual_seed(seed)
-    model, history = trained(vocab, train_ids, leaderboard.read_entries()[ENTRY], steps)
+    model, history = trained(vocab, train_ids, settings_of_entry(), steps)
     squares, tried, begun = mean_squares(model, train_ids), {}, time.perf_counter()
 
     def loss(settings: DynamicEvaluation) -> float:
@@ -80,7 +81,7 @@ def tune(text: str, steps: int, seed: int, limit: float) -> dict:
             while time.perf_counter() - begun < limit and loss(other) < loss(best):
                 best, other = other, changed(other, name, by)
     return {
-        "entry": ENTRY,
+        "entry": ENTRIES[leaderboard.KIND],
         "seed": seed,
         "steps": len(history),
         "static_loss": evaluate(model, tune_ids),
@@ -128,9 +129,10 @@ def plan(text: str, settings: DynamicEvaluation) -> dict:
         text: tiny Shakespeare.
         settings: the way of learning in the pass through its last 10 %.
     """
-    vocab, speed = Vocab.from_text(text), leaderboard.measure_speed(text, [ENTRY])[ENTRY]
+    vocab, entry = Vocab.from_text(text), ENTRIES[leaderboard.KIND]
+    speed = leaderboard.measure_speed(text, [entry])[entry]
     train_ids, valid_ids = split(vocab.encode(text))
-    model, _ = leaderboard.prepare(leaderboard.read_entries()[ENTRY], len(vocab), 1)
+    model, _ = leaderboard.prepare(settings_of_entry(), len(vocab), 1)
     begun = leaderboard.now()
     squares = mean_squares(model, train_ids)
     for_squares = leaderboard.now() - begun
@@ -153,7 +155,7 @@ def plan(text: str, settings: DynamicEvaluation) -> dict:
 
 
 def train(seed: int, text: str, settings: DynamicEvaluation) -> dict:
-    """Train the recipe from a seed, read the last 10 %, and return what is written of it.
+    """Train the entry from a seed, read the last 10 %, and return what is written of it.
 
     Args:
         seed: of the first weights and of all that is drawn in training.
@@ -165,7 +167,7 @@ def train(seed: int, text: str, settings: DynamicEvaluation) -> dict:
     """
     vocab = Vocab.from_text(text)
     train_ids, valid_ids = split(vocab.encode(text))
-    entry, planned = leaderboard.read_entries()[ENTRY], plan(text, settings)
+    entry, planned = settings_of_entry(), plan(text, settings)
     steps, limit = planned["steps"], planned["seconds_of_training"]
     torch.manual_seed(seed)
     begun = leaderboard.now()
@@ -178,7 +180,7 @@ def train(seed: int, text: str, settings: DynamicEvaluation) -> dict:
     if seconds > leaderboard.SECONDS:
         raise SystemExit(f"It took {seconds:.0f} s of {leaderboard.SECONDS}: no result.")
     return {
-        "entry": ENTRY,
+        "entry": ENTRIES[leaderboard.KIND],
         "seed": seed,
         "dynamic_loss": loss,
         "static_loss": evaluate(model, valid_ids),
@@ -231,7 +233,7 @@ def main() -> None:
     commands.add_parser("readme", help="write the README's table anew")
     tuning = commands.add_parser("tune", help="compare ways to go on learning")
     tuning.add_argument("--seed", type=int, default=1)
-    tuning.add_argument("--steps", type=int, help="default: half of the recipe's in steps.json")
+    tuning.add_argument("--steps", type=int, help="default: half of those in steps.json")
     tuning.add_argument("--limit", type=float, default=600, help="seconds for trying")
     training = commands.add_parser("train", help="train from seeds that have no result yet")
     training.add_argument("--seeds", type=int, nargs="+", default=[1])
@@ -254,10 +256,15 @@ def main() -> None:
             print(json.dumps(result, indent=2))
 
 
+def settings_of_entry() -> dict:
+    """Return all settings of the entry."""
+    return leaderboard.read_entries()[ENTRIES[leaderboard.KIND]]
+
+
 def planned_steps() -> int:
-    """Return how many steps the leaderboard plans for its recipe."""
+    """Return how many steps the leaderboard plans for the entry."""
     speeds = read_json(leaderboard.FOLDER / leaderboard.KIND / "steps.json")
-    return speeds["entries"][ENTRY]["steps"]
+    return speeds["entries"][ENTRIES[leaderboard.KIND]]["steps"]
 
 
 if __name__ == "__main__":

@@ -29,8 +29,11 @@ OPTIONS = {
 class WeightDropLSTM(nn.LSTM):
     """An LSTM with recurrent matrices of which parts are missing in training.
 
-    One mask serves a whole call, so what is missing is missing at every step of it, and cuDNN's
+    One mask serves a whole call, so what is missing is missing at every step of it, and the fused
     LSTM can run. What is left is scaled up, as dropout does.
+
+    A mask of entries is a piece of one long row of ones and zeros, from a place that is drawn: to
+    draw each of a million entries at every step would take as long as a tenth of the step.
 
     Args:
         lstm: whose sizes, weights and dropout between layers it takes.
@@ -41,6 +44,9 @@ class WeightDropLSTM(nn.LSTM):
             layer (Gal & Ghahramani 2016, with one mask for all rows of the batch).
     """
 
+    MATRICES = 4
+    """The entries of so many recurrent matrices are in the long row."""
+
     def __init__(
         self, lstm: nn.LSTM, weight_dropout: float = 0.0, column_dropout: float = 0.0
     ) -> None:
@@ -48,6 +54,10 @@ class WeightDropLSTM(nn.LSTM):
         self.load_state_dict(lstm.state_dict())
         self.dropout, self.weight_dropout = lstm.dropout, weight_dropout
         self.column_dropout = column_dropout
+        if weight_dropout:
+            row = torch.ones(self.MATRICES * self.weight_hh_l0.numel())
+            # Of 1 / (1 - p) and 0. Not in a model file, since no network in use needs it.
+            self.register_buffer("masks", F.dropout(row, weight_dropout), persistent=False)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run as torch.nn.LSTM does, in training with recurrent weights missing."""
@@ -66,7 +76,8 @@ class WeightDropLSTM(nn.LSTM):
     def _dropped(self, weight: Tensor) -> Tensor:
         """Return a recurrent matrix (4H, H) with entries and columns missing."""
         if self.weight_dropout:
-            weight = F.dropout(weight, self.weight_dropout)
+            first = int(torch.randint(len(self.masks) - weight.numel() + 1, ()))
+            weight = weight * self.masks[first : first + weight.numel()].view_as(weight)
         if self.column_dropout:
             # A multiplication by ones and zeros, of the weight's dtype and on its device.
             weight = weight * F.dropout(torch.ones_like(weight[:1]), self.column_dropout)

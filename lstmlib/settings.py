@@ -81,6 +81,10 @@ class TrainingConfig:
         rotate_streams: where an epoch begins to cut the text into streams. False begins at the
             first character, so that all epochs have the same batches. True takes the text as a
             ring, and begins every epoch but the first at a place drawn from the epoch's number.
+        label_smoothing: the share of a target that goes to all characters alike (Szegedy et al.
+            2016), 0 ≤ label_smoothing < 1. The step is for the loss of these targets. A network
+            that is too sure of what it has learnt by heart becomes less sure. The loss that a
+            history shows is that of the characters themselves, in nats per character as ever.
         most_skipped: steps in a row whose loss or gradient is not finite, at which the run is given
             up. Up to there such a step is skipped. 1 gives up at the first one.
 
@@ -106,6 +110,7 @@ class TrainingConfig:
     accumulate: int = 1
     precision: str = "float32"
     rotate_streams: bool = False
+    label_smoothing: float = 0.0
     most_skipped: int = _MOST_SKIPPED
 
     def __post_init__(self) -> None:
@@ -126,6 +131,8 @@ class TrainingConfig:
         for name in ("learning_rate", "decay"):
             self._set(name, check_number(name, getattr(self, name), above=0))
         self._set("warmup", check_whole("warmup", self.warmup, 0, self.steps))
+        smoothing = check_number("label_smoothing", self.label_smoothing, at_least=0, below=1)
+        self._set("label_smoothing", smoothing)
 
     def _check_choices(self) -> None:
         """Raise ValueError unless each choice is one of those that there are."""

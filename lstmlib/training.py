@@ -458,7 +458,7 @@ class _Backward:
         defers: bool,
     ) -> None:
         self.model, self.parts, self.processes = model, config.accumulate, processes
-        self.precision, self.defers = precision, defers
+        self.precision, self.defers, self.smoothing = precision, defers, config.label_smoothing
         weight = next(model.parameters())
         self.device, self.dtype = weight.device, weight.dtype
 
@@ -486,11 +486,12 @@ class _Backward:
             averaging = self.processes.averaging(part.stop == len(x))
             with averaging, autocast(self.precision, self.device):
                 logits, after = self.model(x[part], before)  # (rows, T, V)
-            loss = self._loss(logits, y[part])  # ()
+            loss, minimized = self._losses(logits, y[part])  # () each
             # The gradients of the parts add up, and so do these shares to the batch's mean.
-            loss = loss / self.parts if self.parts > 1 else loss
+            if self.parts > 1:
+                loss, minimized = loss / self.parts, minimized / self.parts
             # Adds to .grad, which has the shape of its weight, and frees this part's graph.
-            (loss * scale if scale > 1 else loss).backward()
+            (minimized * scale if scale > 1 else minimized).backward()
             # The values go on to the next batch, and no gradient comes back (truncated BPTT).
             states.append(detach(after))
             # A tensor stays on the device. A number has to be waited for.
@@ -501,14 +502,28 @@ class _Backward:
         loss = functools.reduce(operator.add, losses)  # in order; Python's sum() rounds otherwise
         return loss, states[0] if self.parts == 1 else _side_by_side(states)
 
-    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss, (), of logits (rows, T, V) and targets (rows, T) or (rows, 1)."""
+    def _losses(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean loss, and the one that the step minimizes, () each.
+
+        They differ where the targets are smoothed.
+
+        Args:
+            logits: (rows, T, V).
+            y: (rows, T), or (rows, 1) to predict after the last character alone.
+        """
         if y.shape[1] < logits.shape[1]:  # the other positions have no target
             logits = logits[:, -y.shape[1] :]  # (rows, 1, V)
         # Not in 16 bits: a softmax over V would lose what tells one small loss from another.
         logits = logits.to(self.dtype).flatten(0, 1)  # (targets, V)
-        # y (targets,). A target IGNORE is neither in the sum nor in the count of this mean.
-        return F.cross_entropy(logits, y.flatten(), ignore_index=IGNORE)
+        # (targets,). A target IGNORE is neither in the sum nor in the count of this mean.
+        y = y.flatten()
+        loss = F.cross_entropy(logits, y, ignore_index=IGNORE)
+        if not self.smoothing:
+            return loss, loss
+        # The target is 1 - s for the character itself, and s/V more for every character (Szegedy et
+        # al. 2016, section 7).
+        options = {"ignore_index": IGNORE, "label_smoothing": self.smoothing}
+        return loss.detach(), F.cross_entropy(logits, y, **options)
 
 
 def _loss_scale(device: torch.device, precision: str, targets: int) -> int:

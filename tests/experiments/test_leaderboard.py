@@ -77,14 +77,43 @@ def test_weight_dropout_is_in_training_alone_and_in_the_recurrent_matrices_alone
 def test_weights_that_are_left_are_scaled_up_and_one_mask_serves_all_steps():
     dropped, x = WeightDropLSTM(lstm(), 0.25).train(), torch.randn(2, 6, 3)
     masked = lstm()
-    torch.manual_seed(3)
-    outputs, _ = dropped(x)
-    torch.manual_seed(3)
-    for name, weight in masked.named_parameters():
+    dropped(x)[0].sum().backward()
+    masks = {}
+    for name, weight in dropped.named_parameters():
         if "weight_hh" in name:
-            weight.data = F.dropout(weight.data, 0.25)
-            assert (weight == 0).any()
-    torch.testing.assert_close(outputs, masked(x)[0])
+            masks[name] = 1.0 * (weight.grad != 0)
+            assert 0 < masks[name].mean() < 1
+            masked.get_parameter(name).data *= masks[name] / 0.75
+    assert not torch.equal(*masks.values())  # each layer has its own
+    masked(x)[0].sum().backward()
+    for name, weight in dropped.named_parameters():
+        scale = masks[name] / 0.75 if name in masks else 1.0
+        torch.testing.assert_close(weight.grad, masked.get_parameter(name).grad * scale)
+
+
+def test_masks_of_weights_differ_from_call_to_call_and_drop_the_share_that_is_asked_for():
+    torch.manual_seed(0)
+    dropped = WeightDropLSTM(nn.LSTM(3, 40, batch_first=True), 0.25).train()
+    masks = []
+    for _ in range(60):
+        dropped.zero_grad()
+        dropped(torch.randn(2, 6, 3))[0].sum().backward()
+        masks.append(dropped.weight_hh_l0.grad != 0)
+    kept = torch.stack(masks).float()  # (60, 4H, H)
+    assert kept.mean().item() == pytest.approx(0.75, abs=0.01)
+    # No entry is always there, and no two entries come and go together.
+    assert kept.mean(0).min() > 0.4 and kept.mean(0).max() < 1
+    first, second = kept[:30].flatten(1), kept[30:].flatten(1)
+    alike = (first[:, None, :500] == second[None, :, :500]).float().mean(-1)  # of two masks
+    assert alike.max() < 0.85  # 0.25² + 0.75² = 0.625 where they know nothing of each other
+
+
+def test_masks_go_where_the_network_goes_and_into_no_model_file():
+    settings = {"hidden_size": 4, "num_layers": 1, "weight_dropout": 0.5}
+    model = build(7, settings)
+    assert isinstance(model.layers, WeightDropLSTM)
+    assert not [name for name in model.state_dict() if "masks" in name]
+    assert model.half().layers.masks.dtype == torch.float16
 
 
 def test_a_unit_whose_columns_are_dropped_is_hidden_from_the_next_step_alone():

@@ -23,8 +23,9 @@ SMALL = {"hidden_size": 12, "batch_size": 4, "seq_len": 16}
 @pytest.fixture(params=["cpu", "gpu"])
 def small(request, monkeypatch):
     """The recipe of a kind of device with all of its parts, in a small network, for two seconds."""
-    recipe = json.loads(leaderboard.ENTRIES.read_text())[request.param]["recipe"]["changes"]
-    monkeypatch.setattr(leaderboard, "read_entries", lambda: {"recipe": recipe | SMALL})
+    entry = leaderboard_dynamic.ENTRIES[request.param]
+    recipe = json.loads(leaderboard.ENTRIES.read_text())[request.param][entry]["changes"]
+    monkeypatch.setattr(leaderboard, "read_entries", lambda: {entry: recipe | SMALL})
     monkeypatch.setattr(leaderboard, "KIND", request.param)
     monkeypatch.setattr(leaderboard, "DEVICE", "cpu")
     monkeypatch.setattr(leaderboard, "SECONDS", 2.0)
@@ -109,7 +110,7 @@ def test_recorded_results_kept_the_rules(path):
     assert result["seconds"] <= {"cpu": 300, "gpu": 180}[kind]
     assert kind == "gpu" or result["threads"] == 2
     assert result["settings"] == leaderboard.all_settings(
-        json.loads(leaderboard.ENTRIES.read_text())[kind], "recipe"
+        json.loads(leaderboard.ENTRIES.read_text())[kind], leaderboard_dynamic.ENTRIES[kind]
     )
     tried = json.loads((FOLDER / f"tune-{kind}.json").read_text())["tried"]
     lowest = min(tried, key=lambda each: each["loss"])

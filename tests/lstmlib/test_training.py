@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lstmlib import training
-from lstmlib.batching import Streams
+from lstmlib.batching import IGNORE, PaddedBatches, Streams
 from lstmlib.checkpoints import Checkpoints
 from lstmlib.clipping import adaptive_clip, clip_by_global_norm, clip_by_value
 from lstmlib.generation import generate
@@ -277,6 +277,55 @@ def test_a_run_with_rotated_streams_goes_on(vocab, ids, tmp_path):
         fit(fresh(vocab), ids, None, config, stop, Checkpoints(tmp_path, vocab, every=70))
     kept = Checkpoints(tmp_path, vocab, every=70)
     assert values(fit(fresh(vocab), ids, None, config, checkpoints=kept)) == values(expected)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_step_with_smoothed_targets_by_hand(vocab, ids, accumulate):
+    config = TrainingConfig(1, 4, 8, 0.1, "sgd", clip_norm=None, label_smoothing=0.2)
+    config = replace(config, accumulate=accumulate)
+    model = CharRNN(len(vocab), 16, 1)
+    old = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    x, y = (torch.from_numpy(part) for part in next(iter(Streams(ids, 4, 8))))
+    logits, _ = model(x)
+    log_p = F.log_softmax(logits, dim=-1)  # (B, T, V)
+    target = 0.8 * F.one_hot(y, len(vocab)) + 0.2 / len(vocab)  # sums to 1
+    (-(target * log_p).sum(-1).mean()).backward()
+    plain = -log_p.gather(-1, y[..., None]).mean().item()
+    gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    history = fit(model, ids, None, config)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight.detach(), old[name] - 0.1 * gradients[name])
+    # What is shown is the loss of the characters themselves.
+    assert history.rows[0]["loss"] == pytest.approx(plain, rel=1e-6)
+
+
+def test_smoothing_leaves_padding_out():
+    batches = PaddedBatches([np.array([1, 2, 3, 4]), np.array([1, 2])], 8, pad=0)
+    config = TrainingConfig(1, learning_rate=0.1, optimizer="sgd", label_smoothing=0.5)
+    torch.manual_seed(0)
+    model = CharRNN(5, 8, 1)
+    (x, y), *others = batches
+    assert not others and (y == IGNORE).sum() == 2
+    logits, _ = model(torch.from_numpy(x))
+    read = torch.from_numpy(y != IGNORE)  # (B, T)
+    log_p = F.log_softmax(logits, dim=-1)[read]  # (targets, V)
+    target = 0.5 * F.one_hot(torch.from_numpy(y)[read], 5) + 0.1
+    (-(target * log_p).sum(-1).mean()).backward()
+    expected = model.output.bias.detach() - 0.1 * model.output.bias.grad
+    fit(model, batches, None, config)
+    torch.testing.assert_close(model.output.bias.detach(), expected)
+
+
+def test_a_network_trained_with_smoothed_targets_is_less_sure(vocab, ids):
+    sure = {}
+    for smoothing in (0.0, 0.1):
+        config = TrainingConfig(300, 4, 8, 1e-2, label_smoothing=smoothing)
+        torch.manual_seed(0)
+        model = CharRNN(len(vocab), 16, 1)
+        fit(model, ids, None, config)
+        logits, _ = model.eval()(torch.from_numpy(ids[None, :200]))
+        sure[smoothing] = logits.softmax(-1).amax(-1).mean().item()
+    assert sure[0.1] < sure[0.0] - 0.03
 
 
 @pytest.mark.parametrize("clip", [{"clip_norm": 0.05}, {"clip_norm": None, "clip_value": 0.01}])
@@ -628,6 +677,11 @@ def test_texts_are_checked_before_training_begins(vocab, ids, which, bad, messag
         {"optimizer_options": {"momentum": 0.9}},
         {"optimizer_options": {"betas": (2.0, 0.9)}},
         {"precision": "float16"},
+        {"label_smoothing": -0.1},
+        {"label_smoothing": 1.0},
+        {"label_smoothing": math.nan},
+        {"label_smoothing": "0.1"},
+        {"label_smoothing": None},
         {"rotate_streams": 1},
         {"rotate_streams": "yes"},
         {"decay": 0.0},
