@@ -20,7 +20,7 @@ none, and says all its settings.
 "speed" measures how many steps each entry takes in the time, and writes cpu/steps.json or
 gpu/steps.json. Nothing else may run beside it. An entry that is there is measured anew only if it
 is named. On a CPU it also measures whether bfloat16 or float32 is faster; the training takes that.
-With OMP_PROC_BIND=true each thread keeps its core, and on most days a step takes a tenth less time.
+With OMP_PROC_BIND=true each thread keeps its core, which mostly saves time.
 
 "train" takes as many steps as were measured, on any number of threads, and writes
 cpu/ENTRY-SEED.json. The recipe's first seed writes its model, history and text as well. A result
