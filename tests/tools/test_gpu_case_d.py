@@ -116,16 +116,16 @@ def test_what_is_not_finite_leaves_the_weights_before_it(
     tmp_path, config, text, broken, waits, monkeypatch
 ):
     """Also where the steps after it are finite again: none of them is taken."""
-    ordinary, calls = training._Backward._loss, []
+    ordinary, calls = training._Backward._losses, []
 
-    def loss(self, logits, y):
+    def losses(self, logits, y):
         calls.append(len(calls))
-        value = ordinary(self, logits, y)
+        loss, minimized = ordinary(self, logits, y)
         if len(calls) == 4:
             if broken == "loss":
-                return value * math.inf
-            value.register_hook(lambda gradient: gradient * math.nan)
-        return value
+                return loss * math.inf, minimized * math.inf
+            minimized.register_hook(lambda gradient: gradient * math.nan)
+        return loss, minimized
 
     other = Run(of(fused(config)), text)
 
@@ -134,7 +134,7 @@ def test_what_is_not_finite_leaves_the_weights_before_it(
 
     fit(other.model, other.windows, None, other.training, on_step, progress=False)
     monkeypatch.setattr(training, "_defers", lambda optimizer, device: not waits)
-    monkeypatch.setattr(training._Backward, "_loss", loss)
+    monkeypatch.setattr(training._Backward, "_losses", losses)
     run = Run(of(fused(config)), text)
     with pytest.raises(TrainingDiverged, match="Step 4 had a loss or a gradient that was not fin"):
         train_windows.train(run, tmp_path, RunCheckpoints(run, tmp_path))
