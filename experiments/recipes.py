@@ -32,8 +32,9 @@ class WeightDropLSTM(nn.LSTM):
     One mask serves a whole call, so what is missing is missing at every step of it, and the fused
     LSTM can run. What is left is scaled up, as dropout does.
 
-    A mask of entries is a piece of one long row of ones and zeros, from a place that is drawn: to
-    draw each of a million entries at every step would take as long as a tenth of the step.
+    A mask of entries is a piece of one long row of ones and zeros, from a place that is drawn. The
+    leaderboard's entry "weight-drop" still drew each of a million entries anew at every step, and
+    took 29 % fewer steps than without.
 
     Args:
         lstm: whose sizes, weights and dropout between layers it takes.
@@ -56,7 +57,7 @@ class WeightDropLSTM(nn.LSTM):
         self.column_dropout = column_dropout
         if weight_dropout:
             row = torch.ones(self.MATRICES * self.weight_hh_l0.numel())
-            # Of 1 / (1 - p) and 0. Not in a model file, since no network in use needs it.
+            # Of 1 / (1 - p) and 0, since what is left is scaled up. Not in a model file, since no network in use needs it.
             self.register_buffer("masks", F.dropout(row, weight_dropout), persistent=False)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -288,6 +288,8 @@ RUNS = {
 }
 if "rotate_streams" in TrainingConfig.__dataclass_fields__:
     RUNS["streams rotated"] = {"rotate_streams": True}
+if "label_smoothing" in TrainingConfig.__dataclass_fields__:
+    RUNS["targets smoothed"] = {"label_smoothing": 0.1, "accumulate": 2}
 
 
 def config(**settings):

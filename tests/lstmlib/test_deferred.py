@@ -67,15 +67,23 @@ def near(history, other):
 
 @pytest.mark.parametrize(("optimizer", "options"), OPTIMIZERS)
 @pytest.mark.parametrize(
-    "clip",
-    [{"clip_norm": 1.0}, {"clip_norm": None}, {"clip_value": 0.01}, {"agc_factor": 0.1}],
+    "settings",
+    [
+        {"clip_norm": 1.0},
+        {"clip_norm": None},
+        {"clip_value": 0.01},
+        {"agc_factor": 0.1},
+        {"label_smoothing": 0.2, "accumulate": 2},
+    ],
     ids=str,
 )
 @pytest.mark.slow
-def test_the_steps_are_those_of_a_run_that_waits(vocab, ids, monkeypatch, optimizer, options, clip):
+def test_the_steps_are_those_of_a_run_that_waits(
+    vocab, ids, monkeypatch, optimizer, options, settings
+):
     options = options | {"fused": True}
-    clip = {"clip_norm": None} | clip
-    config = replace(CONFIG, optimizer=optimizer, optimizer_options=options, **clip)
+    settings = {"clip_norm": None} | settings
+    config = replace(CONFIG, optimizer=optimizer, optimizer_options=options, **settings)
     expected = fresh(vocab)
     waited = fit(expected, ids, ids[:100], config)
     monkeypatch.setattr(training, "_defers", lambda optimizer, device: True)
