@@ -57,7 +57,8 @@ class WeightDropLSTM(nn.LSTM):
         self.column_dropout = column_dropout
         if weight_dropout:
             row = torch.ones(self.MATRICES * self.weight_hh_l0.numel())
-            # Of 1 / (1 - p) and 0, since what is left is scaled up. Not in a model file, since no network in use needs it.
+            # Of 1 / (1 - p) and 0, since what is left is scaled up. Not in a model file, since no
+            # network in use needs it.
             self.register_buffer("masks", F.dropout(row, weight_dropout), persistent=False)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
